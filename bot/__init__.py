@@ -1,0 +1,1 @@
+"""Posting with one account, and one cycle over a user's groups."""

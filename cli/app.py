@@ -1,0 +1,16 @@
+"""Every command of `python run.py`, put together from one file a group."""
+
+import typer
+
+app = typer.Typer(
+    name="postfleet",
+    help="Keeps many people's Telegram accounts posting on time.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+
+@app.callback()
+def _postfleet() -> None:
+    """Keeps many people's Telegram accounts posting on time."""

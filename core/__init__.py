@@ -1,0 +1,1 @@
+"""The shared vocabulary: models, errors, settings, clock and logs. Imports nothing of ours."""

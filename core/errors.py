@@ -1,0 +1,151 @@
+"""One tree of errors.
+
+    PostfleetError
+    ├── SettingsError            a setting is missing, weak or wrong
+    ├── StateError               the truth on disk
+    │   ├── StateDamaged         a file cannot be read as what it should be; it is left untouched
+    │   ├── StateTooNew          written by a newer Postfleet
+    │   ├── StateLocked          another process holds the lock for too long
+    │   ├── StateInUse           another daemon runs on the same folder
+    │   └── StateNotWritten      the disk refused (full, read-only, I/O error); the old state stands
+    ├── NotFound (LookupError)
+    │   ├── UnknownUser
+    │   ├── UnknownSession
+    │   └── UnknownGroup
+    ├── InvalidInput (ValueError)    names the field and the fix
+    ├── NotReady                 a bot that cannot start as it is
+    │   ├── NoGroups
+    │   ├── NoContent
+    │   ├── NoSpareSession
+    │   └── NoRoomOnApiPairs
+    ├── Conflict                 true only of another moment or another version
+    └── AuthError                who is asking cannot be established, or may not
+
+Every error carries a `code`: stable, for machines (the API's problem documents use it). Its text is for people
+and says what to do. No error ever carries a key, a token, a code or a password.
+"""
+
+
+class PostfleetError(Exception):
+    """The root; `code` is stable and machine-readable."""
+
+    code = "postfleet_error"
+
+
+class SettingsError(PostfleetError):
+    """A setting is missing, weak or wrong; the text names it and the fix."""
+
+    code = "settings"
+
+
+class StateError(PostfleetError):
+    """Something about the files under STATE_DIR."""
+
+    code = "state"
+
+
+class StateDamaged(StateError):
+    """A file cannot be read as what it should be. It is never overwritten."""
+
+    code = "state_damaged"
+
+
+class StateTooNew(StateError):
+    """A file was written by a newer Postfleet. It is left untouched."""
+
+    code = "state_too_new"
+
+
+class StateLocked(StateError):
+    """Another process held the lock of the state for longer than the time-out."""
+
+    code = "state_locked"
+
+
+class StateInUse(StateError):
+    """Another daemon runs on the same STATE_DIR."""
+
+    code = "state_in_use"
+
+
+class StateNotWritten(StateError):
+    """The disk refused the write; the change was not made and the old state stands."""
+
+    code = "state_not_written"
+
+
+class NotFound(PostfleetError, LookupError):
+    """Something named does not exist."""
+
+    code = "not_found"
+
+
+class UnknownUser(NotFound):
+    """No user of that id."""
+
+    code = "unknown_user"
+
+
+class UnknownSession(NotFound):
+    """No session of that name."""
+
+    code = "unknown_session"
+
+
+class UnknownGroup(NotFound):
+    """The group is not on the user's list."""
+
+    code = "unknown_group"
+
+
+class InvalidInput(PostfleetError, ValueError):
+    """A value cannot be used; `field` names it and the text says how to mend it."""
+
+    code = "invalid_input"
+
+    def __init__(self, field: str, fix: str) -> None:
+        super().__init__(f"{field}: {fix}")
+        self.field = field
+        self.fix = fix
+
+
+class NotReady(PostfleetError):
+    """A bot cannot start as it is; the text says what is missing."""
+
+    code = "not_ready"
+
+
+class NoGroups(NotReady):
+    """The user has no group to post to."""
+
+    code = "no_groups"
+
+
+class NoContent(NotReady):
+    """The user has nothing to post."""
+
+    code = "no_content"
+
+
+class NoSpareSession(NotReady):
+    """The pool has no account left to give."""
+
+    code = "no_spare_session"
+
+
+class NoRoomOnApiPairs(NotReady):
+    """Every API pair already carries as many sessions as it may."""
+
+    code = "no_room_on_api_pairs"
+
+
+class Conflict(PostfleetError):
+    """The change does not fit what is true now."""
+
+    code = "conflict"
+
+
+class AuthError(PostfleetError):
+    """The caller cannot be identified, or may not do this."""
+
+    code = "unauthorized"

@@ -1,0 +1,188 @@
+"""What the rooms talk about. Immutable values: a change is `msgspec.structs.replace` inside a transaction.
+
+The words are those of the design: account, session, API pair, user, bot, group, cycle, delivery, outcome, hold.
+Every moment is aware and in UTC. A field that an older file lacks takes its default here.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+
+import msgspec
+
+
+class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of every stored value."""
+
+
+class BotStatus(StrEnum):
+    """What a bot does."""
+
+    STOPPED = "stopped"
+    RUNNING = "running"
+    STOPPING = "stopping"
+    """Asked to stop; the current cycle is being finished."""
+    ERROR = "error"
+
+
+class PostType(StrEnum):
+    """What kind of post it is."""
+
+    TEXT = "text"
+
+
+class PostContent(Model, frozen=True, kw_only=True):
+    """What is posted, spelled out. A plain string in its place means `PostContent(text=string)`."""
+
+    text: str = ""
+
+
+class Hold(Model, frozen=True, kw_only=True):
+    """Not before `until`, and why, in words for its user. `count` grows with each refusal in a row."""
+
+    until: datetime
+    code: str
+    reason: str
+    count: int = 1
+
+
+class BannedSession(Model, frozen=True, kw_only=True):
+    """A session that was taken from a user for good."""
+
+    name: str
+    at: datetime
+    reason: str
+    replaced_by: str | None = None
+
+
+class User(Model, frozen=True, kw_only=True):
+    """A tenant of the service and the bot that posts for it."""
+
+    assigned_sessions: tuple[str, ...] = ()
+    api_pairs: tuple[int, ...] = ()
+    """The api_ids its sessions run on: sorted, each once."""
+    groups: tuple[str, ...] = ()
+    post_type: PostType = PostType.TEXT
+    post_content: str | PostContent = ""
+    delay_between_posts: float = 3.0
+    """Seconds an account rests between two posts."""
+    delay_between_cycles: float = 3600.0
+    """Seconds from the end of a cycle to the start of the next."""
+    bot_status: BotStatus = BotStatus.STOPPED
+    status_reason: str | None = None
+    """Why the bot is in that state, where it was not its user's wish."""
+    next_run_at: datetime | None = None
+    banned_sessions: tuple[BannedSession, ...] = ()
+    group_holds: dict[str, dict[str, Hold]] = {}
+    """group → session → hold: that account leaves that group alone until then."""
+    revision: int = 0
+    """The commit that last touched this user; set by the store."""
+
+
+class SessionState(StrEnum):
+    """What an account is fit for."""
+
+    READY = "ready"
+    NEEDS_LOGIN = "needs_login"
+    FROZEN = "frozen"
+    BANNED = "banned"
+
+
+class Session(Model, frozen=True, kw_only=True):
+    """The login of one account. Its key lives in its file, never here."""
+
+    api_id: int | None = None
+    """The API pair it runs on; kept once given."""
+    telegram_id: int | None = None
+    dc_id: int | None = None
+    owner: str | None = None
+    """The only user who may have it; None: spare for everyone."""
+    state: SessionState = SessionState.READY
+    state_reason: str | None = None
+    hold: Hold | None = None
+    """The whole account rests until then."""
+    added_at: datetime | None = None
+    last_used_at: datetime | None = None
+
+
+class Stats(Model, frozen=True, kw_only=True):
+    """Counters of one user; they can be recomputed from the journal."""
+
+    total_posts: int = 0
+    """Deliveries that came to an end, well or not."""
+    total_success: int = 0
+    total_failures: int = 0
+    total_flood_waits: int = 0
+    total_messages_sent: int = 0
+    """Messages Telegram confirmed; an album counts each of its parts."""
+    last_activity: datetime | None = None
+
+
+class DeliveryState(StrEnum):
+    """How far one post to one group in one cycle has come."""
+
+    PLANNED = "planned"
+    SENDING = "sending"
+    DELIVERED = "delivered"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    UNKNOWN = "unknown"
+    """It may or may not have arrived, and nobody could find out."""
+
+
+UNFINISHED = frozenset({DeliveryState.PLANNED, DeliveryState.SENDING})
+
+
+class Delivery(Model, frozen=True, kw_only=True):
+    """One post to one group in one cycle. `random_id` is Telegram's deduplication key and never changes."""
+
+    id: int = 0
+    """Row in the journal; 0 before it is there."""
+    user: str
+    cycle: int
+    group: str
+    session: str
+    random_id: int
+    part: int = 0
+    state: DeliveryState = DeliveryState.PLANNED
+    error: str | None = None
+    """The error's code, as Telegram names it."""
+    reason: str | None = None
+    """In words, for its user."""
+    message_id: int | None = None
+    planned_at: datetime
+    finished_at: datetime | None = None
+
+
+class Cycle(Model, frozen=True, kw_only=True):
+    """One pass over a user's groups. `id` is the moment it was planned, in milliseconds since 1970: unique a user."""
+
+    id: int
+    user: str
+    post_type: PostType
+    post_content: str | PostContent
+    """As it was when the cycle was planned, so that a resumed cycle posts the same thing."""
+    started_at: datetime
+    finished_at: datetime | None = None
+
+
+class Level(StrEnum):
+    """How much an event asks for attention."""
+
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class Event(Model, frozen=True, kw_only=True):
+    """A line of a user's log. The same line stands in the daemon's log file."""
+
+    id: int = 0
+    at: datetime
+    user: str
+    action: str
+    """Stable, for machines: `post_delivered`, `flood_wait`, `session_replaced` …"""
+    text: str
+    """A sentence, for people."""
+    level: Level = Level.INFO
+    session: str | None = None
+    group: str | None = None

@@ -1,0 +1,141 @@
+"""Settings from the environment (prefix POSTFLEET_) and `.env`. Each is described in `.env.example`."""
+
+import re
+from pathlib import Path
+from typing import Annotated, NamedTuple, Self
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from core.errors import SettingsError
+
+EXAMPLE_SECRET = "change-me-to-at-least-32-random-characters"  # noqa: S105  the one in .env.example, refused
+MIN_SECRET_BYTES = 32
+_FEWEST_DIFFERENT_CHARACTERS = 8
+
+
+class ApiPair(NamedTuple):
+    """An application's identity at Telegram: api_id and api_hash."""
+
+    api_id: int
+    api_hash: SecretStr
+
+
+class DataCentre(NamedTuple):
+    """Where Telegram is, when it is not Telegram's own production address."""
+
+    dc_id: int
+    host: str
+    port: int
+
+
+class Settings(BaseSettings):
+    """Everything an operator can set. Build it with `load_settings`, which explains what is wrong."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="POSTFLEET_", env_file=".env", env_file_encoding="utf-8", extra="ignore", frozen=True
+    )
+
+    state_dir: Path = Path("state")
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65535)
+    jwt_secret: SecretStr = SecretStr("")
+    api_pairs: Annotated[tuple[ApiPair, ...], NoDecode] = ()
+    dc: Annotated[DataCentre | None, NoDecode] = None
+    dc_public_key: Path | None = None
+
+    tick_seconds: float = Field(default=2.0, gt=0, le=60)
+    max_sessions_per_user: int = Field(default=7, ge=1, le=100)
+    max_sessions_per_api_pair: int = Field(default=7, ge=1, le=100)
+    sessions_at_start: int = Field(default=3, ge=1, le=100)
+    max_concurrent_sessions: int = Field(default=200, ge=1)
+    send_timeout_seconds: float = Field(default=30.0, gt=0)
+    wait_patience_seconds: float = Field(default=60.0, ge=0)
+    max_replacements_per_day: int = Field(default=2, ge=0)
+    resume_on_start: bool = False
+
+    log_level: str = "INFO"
+    log_max_bytes: int = Field(default=10_000_000, ge=10_000)
+    log_backups: int = Field(default=5, ge=1)
+
+    @field_validator("api_pairs", mode="before")
+    @classmethod
+    def _read_pairs(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        pairs: list[ApiPair] = []
+        for item in filter(None, (part.strip() for part in value.split(","))):
+            api_id, colon, api_hash = item.partition(":")
+            if not colon or not api_id.strip().isdigit() or not re.fullmatch(r"[0-9a-fA-F]{32}", api_hash.strip()):
+                raise ValueError("write each pair as id:hash, comma separated; a hash is 32 hexadecimal digits")
+            pairs.append(ApiPair(int(api_id), SecretStr(api_hash.strip())))
+        if len({pair.api_id for pair in pairs}) != len(pairs):
+            raise ValueError("an api_id stands in it twice; name each pair once")
+        return tuple(pairs)
+
+    @field_validator("dc", mode="before")
+    @classmethod
+    def _read_dc(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        if not value.strip():
+            return None
+        parts = [part.strip() for part in value.split(",")]
+        if len(parts) != 3 or not parts[0].isdigit() or not parts[2].isdigit():
+            raise ValueError("write it as dc_id,host,port, for example 2,127.0.0.1,4430")
+        return DataCentre(int(parts[0]), parts[1], int(parts[2]))
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.dc_public_key is not None and not self.dc_public_key.is_file():
+            raise ValueError(f"DC_PUBLIC_KEY: there is no file {self.dc_public_key}")
+        return self
+
+    def check_secrets(self) -> None:
+        """Refuse a missing, weak or example JWT secret and a missing API pair.
+
+        Raises:
+            SettingsError: naming the setting and the fix.
+        """
+        check_jwt_secret(self.jwt_secret.get_secret_value())
+        if not self.api_pairs:
+            raise SettingsError(
+                "POSTFLEET_API_PAIRS is empty: get an api_id and api_hash at my.telegram.org "
+                "and set POSTFLEET_API_PAIRS=id:hash"
+            )
+
+
+def check_jwt_secret(secret: str) -> None:
+    """Refuse a secret somebody could guess.
+
+    Raises:
+        SettingsError: saying what is wrong with it and how to make a good one.
+    """
+    make_one = "make one with: python3 -c 'import secrets; print(secrets.token_urlsafe(48))'"
+    if not secret:
+        raise SettingsError(f"POSTFLEET_JWT_SECRET is not set; {make_one}")
+    if secret == EXAMPLE_SECRET:
+        raise SettingsError(f"POSTFLEET_JWT_SECRET is the example from .env.example, which everybody knows; {make_one}")
+    if len(secret.encode()) < MIN_SECRET_BYTES:
+        raise SettingsError(f"POSTFLEET_JWT_SECRET is shorter than {MIN_SECRET_BYTES} bytes; {make_one}")
+    if len(set(secret)) < _FEWEST_DIFFERENT_CHARACTERS:
+        raise SettingsError(f"POSTFLEET_JWT_SECRET repeats a few characters and can be guessed; {make_one}")
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Read the environment and `.env`; `overrides` (by field name) win.
+
+    Raises:
+        SettingsError: one line, naming every setting that is wrong and how to write it. Never shows a value.
+    """
+    try:
+        return Settings(**overrides)  # type: ignore[arg-type]  # pydantic checks them
+    except ValidationError as error:
+        wrong = "; ".join(
+            f"POSTFLEET_{'_'.join(str(part) for part in problem['loc']).upper()}: "
+            f"{problem['msg'].removeprefix('Value error, ')}"
+            if problem["loc"]
+            else f"POSTFLEET_{problem['msg'].removeprefix('Value error, ')}"
+            for problem in error.errors(include_input=False, include_url=False)
+        )
+        raise SettingsError(wrong) from None

@@ -1,0 +1,1 @@
+"""The truth on disk. No other room opens these files."""

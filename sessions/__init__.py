@@ -1,0 +1,1 @@
+"""Which account may work for whom, and the keys of accounts."""

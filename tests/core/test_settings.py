@@ -1,0 +1,57 @@
+"""What an operator is told when a setting is wrong."""
+
+from pathlib import Path
+
+import pytest
+
+from core.errors import SettingsError
+from core.settings import EXAMPLE_SECRET, load_settings
+
+GOOD_SECRET = "Zk3v9QpL7xW2mN8rT5yB1cD4fG6hJ0sA-uEiOq"
+PAIR = "12345:0123456789abcdef0123456789abcdef"
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_api_pairs_and_dc_are_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POSTFLEET_API_PAIRS", f"{PAIR}, 777:fedcba9876543210fedcba9876543210")
+    monkeypatch.setenv("POSTFLEET_DC", "2,127.0.0.1,4430")
+    settings = load_settings()
+    assert [pair.api_id for pair in settings.api_pairs] == [12345, 777]
+    assert settings.dc is not None
+    assert settings.dc.port == 4430
+
+
+@pytest.mark.parametrize(
+    ("secret", "said"),
+    [
+        ("", "is not set"),
+        (EXAMPLE_SECRET, "is the example"),
+        ("Xq7!pL", "shorter than 32 bytes"),
+        ("ab" * 40, "can be guessed"),
+    ],
+)
+def test_a_missing_weak_or_example_secret_is_refused_and_never_shown(secret: str, said: str) -> None:
+    with pytest.raises(SettingsError, match=said) as refused:
+        load_settings(jwt_secret=secret, api_pairs=PAIR).check_secrets()
+    assert not secret or secret not in str(refused.value)
+
+
+def test_no_api_pair_is_refused_with_the_place_to_get_one() -> None:
+    with pytest.raises(SettingsError, match=r"my\.telegram\.org"):
+        load_settings(jwt_secret=GOOD_SECRET).check_secrets()
+
+
+@pytest.mark.parametrize("pairs", ["12345", "x:0123456789abcdef0123456789abcdef", "1:zz", f"{PAIR},{PAIR}"])
+def test_a_malformed_api_pair_is_refused_by_name_without_showing_the_hash(pairs: str) -> None:
+    with pytest.raises(SettingsError, match="POSTFLEET_API_PAIRS") as refused:
+        load_settings(api_pairs=pairs)
+    assert "0123456789abcdef" not in str(refused.value)
+
+
+def test_a_public_key_file_that_is_not_there_is_named() -> None:
+    with pytest.raises(SettingsError, match=r"DC_PUBLIC_KEY.*nowhere\.pem"):
+        load_settings(dc_public_key="nowhere.pem")

@@ -1,0 +1,49 @@
+"""A clock that stands still until a test moves it."""
+
+import asyncio
+import heapq
+import itertools
+from datetime import UTC, datetime, timedelta
+
+START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+
+
+class MovableClock:
+    """Wall and monotonic time that only `advance` moves; sleepers wake in order of their time."""
+
+    def __init__(self, start: datetime = START) -> None:
+        self._start = start
+        self._passed = 0.0
+        self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
+        self._order = itertools.count()
+
+    def now(self) -> datetime:
+        return self._start + timedelta(seconds=self._passed)
+
+    def monotonic(self) -> float:
+        return self._passed
+
+    async def sleep(self, seconds: float) -> None:
+        if seconds <= 0:
+            await asyncio.sleep(0)
+            return
+        wakes = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._sleepers, (self._passed + seconds, next(self._order), wakes))
+        await wakes
+
+    @property
+    def sleepers(self) -> int:
+        """How many tasks wait for this clock now."""
+        return sum(not wakes.done() for _, _, wakes in self._sleepers)
+
+    async def advance(self, seconds: float) -> None:
+        """Move time, waking each sleeper at its own moment and letting it run on."""
+        end = self._passed + seconds
+        while self._sleepers and self._sleepers[0][0] <= end:
+            at, _, wakes = heapq.heappop(self._sleepers)
+            self._passed = max(self._passed, at)
+            if not wakes.done():
+                wakes.set_result(None)
+            for _ in range(10):
+                await asyncio.sleep(0)
+        self._passed = end
