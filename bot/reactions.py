@@ -1,0 +1,115 @@
+"""A Telegram error in, exactly one reaction out.
+
+`bot.reaction_table` says what each error means; here is how an error is looked up:
+by its class where Telethon has one, by the error's own `message` where it has none. The text of an exception is never
+searched: named classes carry prose there, and prose mentions other errors.
+"""
+
+import re
+from asyncio import IncompleteReadError
+from dataclasses import dataclass
+
+from telethon import errors as telegram
+
+from bot.reaction_rules import Action, Rule, Scope
+from bot.reaction_table import BY_CODE, UNKNOWN, UNNAMED
+
+__all__ = ["SIGN_OF_A_LIMITED_ACCOUNT", "Action", "Reaction", "Scope", "code_of", "limited_account", "reaction_to"]
+
+SIGN_OF_A_LIMITED_ACCOUNT = "USER_BANNED_IN_CHANNEL"
+"""One group says this about itself; several in a row say it about the account (see `limited_account`)."""
+
+_MOST_DOUBLINGS = 40
+_SHORTEST_WAIT = 1.0
+_CODE = re.compile(r"[A-Z0-9][A-Z0-9_]{1,63}")
+_NUMBER = re.compile(r"_\d+")
+_LAST_NUMBER = re.compile(r"_(\d{1,9})(?:_|$)")
+
+_CODES_OF_CLASSES: dict[type[BaseException], str] = {
+    **{cls: _NUMBER.sub("", code.upper()) for code, cls in telegram.rpc_errors_dict.items()},
+    **{cls: pattern.replace(r"_(\d+)", "") for pattern, cls in telegram.rpc_errors_re},
+}
+_CODES_OUTSIDE_RPC: tuple[tuple[type[BaseException], str], ...] = (  # the first that fits
+    (telegram.AuthKeyNotFound, "AUTH_KEY_NOT_FOUND"),
+    (telegram.SecurityError, "SECURITY_CHECK_FAILED"),
+    (telegram.InvalidBufferError, "CONNECTION_ERROR"),
+    (telegram.InvalidChecksumError, "CONNECTION_ERROR"),
+    (telegram.BadMessageError, "CONNECTION_ERROR"),
+    (telegram.TypeNotFoundError, "CONNECTION_ERROR"),
+    (telegram.ReadCancelledError, "CONNECTION_ERROR"),
+    (IncompleteReadError, "CONNECTION_ERROR"),
+    (TimeoutError, "TIMEOUT"),
+    (OSError, "CONNECTION_ERROR"),
+)
+
+
+@dataclass(frozen=True)
+class Reaction:
+    """What follows from an error."""
+
+    scope: Scope
+    action: Action
+    hold_seconds: float | None
+    """How long to leave the scope alone, or to back off before a retry. None where no time mends it."""
+    code: str
+    """Stable, Telegram's own name where it has one, without numbers: FLOOD_WAIT, CHAT_WRITE_FORBIDDEN."""
+    explanation: str
+    """A sentence for the bot's owner."""
+
+
+def reaction_to(error: BaseException, *, refusals_in_a_row: int = 0) -> Reaction:
+    """The one reaction to an error that came from posting, connecting or logging in.
+
+    `refusals_in_a_row` is how often this scope had refused before this time, without a success since; holds and
+    back-offs that Telegram gives no length for double with it.
+
+    Raises:
+        BaseException: `error` itself when it is no Exception (a cancellation is not an error of the post).
+    """
+    if not isinstance(error, Exception):
+        raise error
+    code = code_of(error)
+    rule, explanation = BY_CODE.get(code) or _rule_for_nameless(error)
+    return _react(rule, code, explanation, _seconds_in(error), refusals_in_a_row)
+
+
+def limited_account(refusals_in_a_row: int = 0) -> Reaction:
+    """The reaction when several groups in a row answered `SIGN_OF_A_LIMITED_ACCOUNT`."""
+    rule, explanation = BY_CODE["PEER_FLOOD"]
+    return _react(rule, SIGN_OF_A_LIMITED_ACCOUNT, explanation, None, refusals_in_a_row)
+
+
+def code_of(error: BaseException) -> str:
+    """The stable name of an error: Telegram's without its numbers, or one of ours for the rest."""
+    named = _CODES_OF_CLASSES.get(type(error))
+    if named is not None:
+        return named
+    if isinstance(error, telegram.RPCError):
+        message = _NUMBER.sub("", str(error.message).upper())
+        return message if _CODE.fullmatch(message) else "UNKNOWN_TELEGRAM_ERROR"
+    return next((code for cls, code in _CODES_OUTSIDE_RPC if isinstance(error, cls)), "UNEXPECTED_ERROR")
+
+
+def _rule_for_nameless(error: Exception) -> tuple[Rule, str]:
+    """By the kind of answer (its numeric code) when nothing is known of its name."""
+    return next((found for cls, found in UNNAMED if isinstance(error, cls)), UNKNOWN)
+
+
+def _seconds_in(error: BaseException) -> float | None:
+    """How long Telegram asks to wait, in seconds."""
+    seconds = getattr(error, "seconds", None)
+    if isinstance(seconds, int | float):
+        return float(seconds)
+    if type(error) is telegram.FloodError and (number := _LAST_NUMBER.search(str(getattr(error, "message", "")))):
+        return float(number.group(1))
+    return None
+
+
+def _react(rule: Rule, code: str, explanation: str, seconds: float | None, refusals: int) -> Reaction:
+    hold: float | None = None
+    if rule.first_hold is not None:
+        hold = min(rule.longest_hold, rule.first_hold * 2.0 ** min(max(refusals, 0), _MOST_DOUBLINGS))
+        if seconds is not None:
+            # Asked for a time: exactly that. Asked by an error that is no plain wait: never less than that.
+            hold = max(seconds, _SHORTEST_WAIT) if rule.asks_for_time else max(hold, seconds)
+    return Reaction(rule.scope, rule.action, hold, code, explanation)
