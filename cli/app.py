@@ -2,6 +2,8 @@
 
 import typer
 
+from cli.sandbox import sandbox
+
 app = typer.Typer(
     name="postfleet",
     help="Keeps many people's Telegram accounts posting on time.",
@@ -14,3 +16,6 @@ app = typer.Typer(
 @app.callback()
 def _postfleet() -> None:
     """Keeps many people's Telegram accounts posting on time."""
+
+
+app.command()(sandbox)

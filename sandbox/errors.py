@@ -1,0 +1,28 @@
+"""RPC errors by name, with the number Telegram sends beside each."""
+
+from telethon.errors import rpc_message_to_error
+from telethon.tl import types
+
+# Names Telethon has no class for, or gives no number of its own.
+CODES = {
+    "INPUT_METHOD_INVALID": 400,
+    "TOPIC_CLOSED": 406,
+    "INTERNAL": 500,
+}
+
+
+class RpcError(Exception):
+    """Raised by a handler: the call is answered with this error."""
+
+    def __init__(self, name: str, code: int | None = None) -> None:
+        super().__init__(name)
+        self.name = name
+        self.code = code or code_of(name)
+
+
+def code_of(name: str) -> int:
+    """The number that goes with an error's name; 400 for names nobody knows."""
+    if name in CODES:
+        return CODES[name]
+    known = rpc_message_to_error(types.RpcError(error_code=400, error_message=name), None)
+    return abs(int(known.code or 400))

@@ -1,0 +1,163 @@
+"""A client's MTProto session: numbering, what awaits acknowledgement, and what goes out next."""
+
+import gzip
+import struct
+import time
+from collections.abc import Callable
+from typing import Any
+
+from sandbox.mtproto.envelope import Key
+from sandbox.transport.link import Link
+
+CONTAINER = 0x73F1F8DC
+RPC_RESULT = 0xF35C6D01
+GZIP_PACKED = 0x3072CFA1
+MAX_UNACKED = 200
+MAX_SEEN = 100
+MAX_CONTAINER = 100
+GZIP_FROM = 2048
+
+_last_id = 0
+
+
+def next_message_id(answer: bool) -> int:
+    """A server's message id: time, strictly growing, 1 modulo 4 for answers and 3 for news."""
+    global _last_id
+    now = time.time_ns()
+    seconds, rest = divmod(now, 1_000_000_000)
+    number = seconds << 32 | (rest << 2) & 0xFFFFFFFC
+    if number <= _last_id:
+        number = (_last_id & ~3) + 4
+    _last_id = number
+    return number | (1 if answer else 3)
+
+
+def encoded(result: Any) -> bytes:
+    """The bytes of an RPC's result: an object, a bool, or a list of objects or integers."""
+    if result is True:
+        return b"\xb5\x75\x72\x99"
+    if result is False:
+        return b"\x37\x97\x79\xbc"
+    if isinstance(result, list):
+        head = struct.pack("<Ii", 0x1CB5C415, len(result))
+        return head + b"".join(struct.pack("<i", i) if isinstance(i, int) else bytes(i) for i in result)
+    return bytes(result)
+
+
+def packed(data: bytes) -> bytes:
+    """Big results travel gzipped."""
+    if len(data) < GZIP_FROM:
+        return data
+    small = gzip.compress(data, compresslevel=1)
+    if len(small) + 8 >= len(data):
+        return data
+    return struct.pack("<I", GZIP_PACKED) + tl_bytes(small)
+
+
+def tl_bytes(data: bytes) -> bytes:
+    """A TL `bytes` value."""
+    head = bytes([len(data)]) if len(data) < 254 else b"\xfe" + len(data).to_bytes(3, "little")
+    return head + data + bytes(-(len(head) + len(data)) % 4)
+
+
+class Session:
+    """One session id under one auth key. `login` is what the key stands for; `link` changes with a reconnect."""
+
+    __slots__ = (
+        "_content",
+        "_out",
+        "_salt",
+        "_schedule",
+        "_scheduled",
+        "id",
+        "key",
+        "link",
+        "login",
+        "seen",
+        "unacked",
+        "updates",
+    )
+
+    def __init__(
+        self,
+        key: Key,
+        session_id: int,
+        login: Any,
+        salt: Callable[[], int],
+        schedule: Callable[[Callable[[], None]], object],
+    ) -> None:
+        self.key = key
+        self.id = session_id
+        self.login = login
+        self.link: Link | None = None
+        self.updates: bool | None = None  # whether news are pushed; None until the client said
+        self.seen: dict[int, int] = {}  # a client's message id -> the id of its answer, 0 if it has none yet
+        self.unacked: dict[int, tuple[int, bytes]] = {}
+        self._content = 0
+        self._out: list[tuple[int, int, bytes]] = []
+        self._salt = salt
+        self._schedule = schedule
+        self._scheduled = False
+
+    def first_seen(self, message_id: int) -> bool:
+        """Note a client's message; False for a repeat."""
+        if message_id in self.seen:
+            return False
+        self.seen[message_id] = 0
+        if len(self.seen) > MAX_SEEN:
+            del self.seen[next(iter(self.seen))]
+        return True
+
+    def put(self, body: bytes, *, content: bool, answer: bool = True) -> int:
+        """Queue a message; it leaves with the next flush."""
+        message_id = next_message_id(answer)
+        sequence = self._content * 2 + content
+        if content:
+            self._content += 1
+            self.unacked[message_id] = (sequence, body)
+            if len(self.unacked) > MAX_UNACKED:
+                del self.unacked[next(iter(self.unacked))]
+        if self.link is not None:
+            self._out.append((message_id, sequence, body))
+            if not self._scheduled:
+                self._scheduled = True
+                self._schedule(self.flush)
+        return message_id
+
+    def answer(self, request_id: int, result: bytes) -> None:
+        """Queue the result of a call."""
+        answer_id = self.put(struct.pack("<Iq", RPC_RESULT, request_id) + packed(result), content=True)
+        if request_id in self.seen:
+            self.seen[request_id] = answer_id
+
+    def repeat(self, message_ids: Any) -> None:
+        """Queue messages again, under their old ids, as far as they are kept."""
+        for message_id in message_ids:
+            kept = self.unacked.get(message_id)
+            if kept is not None and self.link is not None:
+                self._out.append((message_id, *kept))
+        self._schedule(self.flush)
+
+    def attach(self, link: Link) -> None:
+        """Speak over this connection from now on and say again what was never acknowledged."""
+        self.link = link
+        self._out.clear()
+        self.repeat(list(self.unacked))
+
+    def flush(self) -> None:
+        """Write what is queued, several messages in a container."""
+        self._scheduled = False
+        link, out = self.link, self._out
+        if link is None or not out:
+            return
+        self._out = []
+        for start in range(0, len(out), MAX_CONTAINER):
+            part = out[start : start + MAX_CONTAINER]
+            if len(part) == 1:
+                message_id, sequence, body = part[0]
+            else:
+                body = struct.pack("<Ii", CONTAINER, len(part)) + b"".join(
+                    struct.pack("<qii", number, order, len(inner)) + inner for number, order, inner in part
+                )
+                message_id, sequence = next_message_id(answer=True), self._content * 2
+            link.send(self.key.seal(self._salt(), self.id, message_id, sequence, body))

@@ -1,0 +1,1 @@
+"""What clients may call, one file a namespace of Telegram's API."""

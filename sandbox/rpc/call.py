@@ -1,0 +1,65 @@
+"""One call of a method, and the table of methods."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from sandbox.errors import RpcError
+from sandbox.mtproto.session import Session
+from sandbox.state.centre import Centre
+from sandbox.state.peers import Account
+
+Handler = Callable[["Call", Any], Any]
+H = TypeVar("H", bound=Handler)
+
+
+class Call:
+    """Who calls what; handlers get it first."""
+
+    __slots__ = ("account", "centre", "method", "session")
+
+    def __init__(self, centre: Centre, session: Session, method: str) -> None:
+        self.centre = centre
+        self.session = session
+        self.method = method
+        self.account: Account | None = session.login.account
+
+    @property
+    def me(self) -> Account:
+        """The account that calls. Raises RpcError when nobody is signed in."""
+        if self.account is None:
+            raise RpcError("AUTH_KEY_UNREGISTERED")
+        return self.account
+
+
+class Method:
+    """One entry of the table."""
+
+    __slots__ = ("handler", "name", "open", "writes")
+
+    def __init__(self, name: str, handler: Handler, *, open_to_all: bool, writes: bool) -> None:
+        self.name = name
+        self.handler = handler
+        self.open = open_to_all
+        self.writes = writes
+
+
+METHODS: dict[type[Any], Method] = {}
+
+
+def method_name(request: type[Any]) -> str:
+    """Telegram's name of a method, e.g. "messages.sendMessage"."""
+    name = request.__name__.removesuffix("Request")
+    space = request.__module__.rpartition(".")[2]
+    short = name[0].lower() + name[1:]
+    return short if space == "functions" else f"{space}.{short}"
+
+
+def handles(*requests: type[Any], open_to_all: bool = False, writes: bool = False) -> Callable[[H], H]:
+    """Enter a handler into the table. `open_to_all`: needs no sign-in; `writes`: refused to frozen accounts."""
+
+    def enter(handler: H) -> H:
+        for request in requests:
+            METHODS[request] = Method(method_name(request), handler, open_to_all=open_to_all, writes=writes)
+        return handler
+
+    return enter

@@ -1,0 +1,153 @@
+"""From a request to its answer: unwrapping, who may call, fault rules, the handler, the ledger."""
+
+import asyncio
+import logging
+from typing import Any
+
+from telethon.tl import functions, types
+
+from sandbox.errors import RpcError
+from sandbox.keys import auth_key_id
+from sandbox.mtproto.envelope import Key
+from sandbox.mtproto.layer import Login
+from sandbox.mtproto.session import Session, encoded
+from sandbox.rpc import channels, help_, messages, updates, users  # noqa: F401  # they fill the table
+from sandbox.rpc.call import METHODS, Call, Handler, Method, method_name
+from sandbox.rules import Rule
+from sandbox.state.centre import Centre
+
+log = logging.getLogger(__name__)
+WRAPPERS = (
+    functions.InvokeWithLayerRequest,
+    functions.InitConnectionRequest,
+    functions.InvokeWithoutUpdatesRequest,
+    functions.InvokeAfterMsgRequest,
+    functions.InvokeAfterMsgsRequest,
+    functions.InvokeWithTakeoutRequest,
+)
+DEAD = {"banned": "USER_DEACTIVATED_BAN", "deactivated": "USER_DEACTIVATED"}
+ANONYMOUS = "-"
+
+
+class Dispatcher:
+    """Stands above the MTProto layer."""
+
+    def __init__(self, centre: Centre) -> None:
+        self._centre = centre
+
+    # --- what the layer asks
+
+    def find_login(self, key_id: int) -> Login | None:
+        """The login of a key."""
+        return self._centre.logins.get(key_id)
+
+    def new_key(self, key: bytes) -> None:
+        """A key exchange ended well: a key that nobody is signed in with yet."""
+        key_id = auth_key_id(key)
+        self._centre.logins[key_id] = Login(Key(key, key_id))
+
+    def session_began(self, session: Session) -> None:
+        """A session is connected."""
+        if session.login.account is not None:
+            session.login.account.sessions.add(session)
+
+    def session_ended(self, session: Session) -> None:
+        """A session is not connected any more."""
+        if session.login.account is not None:
+            session.login.account.sessions.discard(session)
+
+    def unknown(self, session: Session, message_id: int, constructor: int) -> None:
+        """Something with no number of Telegram's, or cut short."""
+        log.info("unreadable request %08x", constructor)
+        session.answer(
+            message_id, encoded(types.RpcError(400, "INPUT_METHOD_INVALID" if constructor else "INPUT_FETCH_ERROR"))
+        )
+
+    def call(self, session: Session, message_id: int, request: Any) -> None:
+        """Answer one call, now, later or never."""
+        request = self._unwrapped(session, request)
+        method = METHODS.get(type(request))
+        call = Call(self._centre, session, method.name if method else method_name(type(request)))
+        name = call.account.name if call.account else ANONYMOUS
+        self._centre.ledger.rpc[call.method][name] += 1
+        rule = None
+        if self._centre.rules:
+            rule = self._centre.rules.strike(name, call.method, self._chat_of(request))
+        if rule is not None and rule.do != "error":
+            self._faulty(rule, call, method, message_id, request)
+            return
+        session.answer(message_id, self._result(call, method, request, rule))
+
+    # --- how it is answered
+
+    @staticmethod
+    def _unwrapped(session: Session, request: Any) -> Any:
+        quiet = False
+        while isinstance(request, WRAPPERS):
+            if isinstance(request, functions.InvokeWithoutUpdatesRequest):
+                quiet = True
+            elif isinstance(request, functions.InitConnectionRequest):
+                session.login.api_id = request.api_id
+                session.login.device = request.device_model
+            request = request.query
+        if quiet:
+            session.updates = False
+        elif session.updates is None:
+            session.updates = True
+        return request
+
+    def _chat_of(self, request: Any) -> str:
+        for field in ("peer", "channel", "to_peer"):
+            peer = getattr(request, field, None)
+            if peer is not None:
+                return self._centre.peer_name(peer)
+        username = getattr(request, "username", None)
+        return username.lower() if isinstance(username, str) else ""
+
+    def _result(self, call: Call, method: Method | None, request: Any, rule: Rule | None) -> bytes:
+        try:
+            return encoded(self._handler(call, method, rule)(call, request))
+        except RpcError as error:
+            self._refused(call, request, error.name)
+            return encoded(types.RpcError(error.code, error.name))
+        except Exception:
+            # closing the connection instead would have the client send the same again, for ever
+            log.exception("%s failed", call.method)
+            self._refused(call, request, "INTERNAL")
+            return encoded(types.RpcError(500, "INTERNAL"))
+
+    def _refused(self, call: Call, request: Any, error: str) -> None:
+        name = call.account.name if call.account else ANONYMOUS
+        self._centre.ledger.refuse(self._centre.now(), name, call.method, self._chat_of(request), error)
+
+    @staticmethod
+    def _handler(call: Call, method: Method | None, rule: Rule | None) -> Handler:
+        if rule is not None:
+            raise RpcError(rule.error, rule.code)
+        if method is None:
+            raise RpcError("INPUT_METHOD_INVALID")
+        if method.open:
+            return method.handler
+        if call.session.login.state != "ok":
+            raise RpcError(call.session.login.state)
+        state = call.me.state
+        if state in DEAD:
+            raise RpcError(DEAD[state])
+        if state == "frozen" and method.writes:
+            raise RpcError("FROZEN_METHOD_INVALID")
+        return method.handler
+
+    def _faulty(self, rule: Rule, call: Call, method: Method | None, message_id: int, request: Any) -> None:
+        link = call.session.link
+        if rule.do == "ignore":
+            return
+        if rule.do == "drop_before":
+            if link is not None:
+                link.abort()
+            return
+        result = self._result(call, method, request, None)
+        if rule.do == "delay":
+            asyncio.get_running_loop().call_later(rule.seconds, call.session.answer, message_id, result)
+        elif rule.do == "drop_after" and link is not None:
+            link.abort()
+            call.session.answer(message_id, result)  # kept for a client that comes back with the same session

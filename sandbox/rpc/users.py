@@ -1,0 +1,46 @@
+"""users.* and contacts.*: finding people and chats."""
+
+from typing import Any
+
+from telethon.tl import functions, types
+
+from sandbox.errors import RpcError
+from sandbox.rpc import render
+from sandbox.rpc.call import Call, handles
+from sandbox.state.peers import Account
+
+
+@handles(functions.users.GetUsersRequest)
+def get_users(call: Call, request: Any) -> Any:
+    """Users by id; those that cannot be found come as empty ones."""
+    found = []
+    for wanted in request.id:
+        try:
+            found.append(render.user(call.centre, call.me, call.centre.user_from(call.me, wanted)))
+        except RpcError:
+            found.append(types.UserEmpty(getattr(wanted, "user_id", 0)))
+    return found
+
+
+@handles(functions.contacts.ResolveUsernameRequest)
+def resolve_username(call: Call, request: Any) -> Any:
+    """Who or what has this public name."""
+    name = request.username.lstrip("@").lower()
+    if not name:
+        raise RpcError("USERNAME_INVALID")
+    peer = call.centre.usernames.get(name)
+    if peer is None:
+        raise RpcError("USERNAME_NOT_OCCUPIED")
+    if isinstance(peer, Account):
+        return types.contacts.ResolvedPeer(
+            types.PeerUser(peer.id), chats=[], users=[render.user(call.centre, call.me, peer)]
+        )
+    return types.contacts.ResolvedPeer(
+        types.PeerChannel(peer.id), chats=[render.chat(call.centre, call.me, peer)], users=[]
+    )
+
+
+@handles(functions.contacts.GetContactsRequest)
+def get_contacts(_call: Call, _request: Any) -> Any:
+    """Nobody has contacts here."""
+    return types.contacts.Contacts(contacts=[], saved_count=0, users=[])

@@ -1,0 +1,108 @@
+"""The data centre itself: listens, and ties transport, MTProto, methods and control channel together."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+from sandbox.actions import Actions, Timeline
+from sandbox.control import Control
+from sandbox.keys import server_key, write_session_file
+from sandbox.mtproto.layer import Mtproto
+from sandbox.report import report
+from sandbox.rpc.dispatch import Dispatcher
+from sandbox.state.centre import Centre
+from sandbox.transport.link import Link
+from sandbox.world import World
+
+
+class Sandbox:
+    """A Telegram data centre on loopback.
+
+    `address`, `dc_id`, `public_key_path` and `control_url` say where it is once `start` returned; port 0 takes any
+    free one.
+    """
+
+    dc_id = 2
+
+    def __init__(
+        self, world: World, *, folder: Path, host: str = "127.0.0.1", port: int = 0, control_port: int = 0
+    ) -> None:
+        self.world = world
+        self.folder = folder
+        self._host = host
+        self._port = port
+        self._control_port = control_port
+        folder.mkdir(parents=True, exist_ok=True)
+        self._key = server_key(folder)
+        self.public_key_path = self._key.public_key_path
+        self.centre = Centre(world, dc_id=self.dc_id)
+        self._mtproto = Mtproto(Dispatcher(self.centre), self._key)
+        self.actions = Actions(self.centre, self._mtproto)
+        self._timeline = Timeline(world.timeline, self.centre, self.actions)
+        self._control = Control(self.centre, self.actions)
+        self._server: asyncio.Server | None = None
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port clients connect to."""
+        return self.centre.address
+
+    @property
+    def control_url(self) -> str:
+        """Where the control channel listens."""
+        return self._control.url
+
+    @property
+    def handshakes(self) -> int:
+        """How many key exchanges ended well."""
+        return self._mtproto.handshakes
+
+    async def start(self) -> None:
+        """Listen for clients and on the control channel. Raises OSError when a port is taken."""
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(lambda: Link(self._mtproto), self._host, self._port, backlog=2048)
+        self.centre.address = (self._host, self._server.sockets[0].getsockname()[1])
+        try:
+            await self._control.start(self._host, self._control_port)
+        except OSError:
+            self._server.close()
+            raise
+        self._timeline.start()
+
+    async def stop(self) -> None:
+        """Close every connection and both ports."""
+        self._timeline.stop()
+        if self._server is not None:
+            self._server.close()
+        for link in set(self._mtproto.links):
+            link.abort()
+        await self._control.stop()
+        if self._server is not None:
+            await self._server.wait_closed()
+
+    def write_session(self, account: str, path: Path, number: int = 0) -> Path:
+        """Write a Telethon session file that is signed in as this account. Raises Unknown."""
+        login = self.centre.ready_login(self.centre.account(account), number)
+        return write_session_file(path, login.key.bytes, self.dc_id, *self.address)
+
+    # --- the control channel's verbs, for tests in the same process
+
+    def report(self) -> dict[str, Any]:
+        """What `GET /report` answers."""
+        return report(self.centre, self.actions)
+
+    def add_fault(self, rule: dict[str, Any]) -> int:
+        """Add a fault rule; its id. Raises RuleError."""
+        return self.centre.rules.add(rule).id
+
+    def clear_faults(self) -> int:
+        """Remove every fault rule; how many there were."""
+        return self.centre.rules.remove()
+
+    def ban(self, account: str, kind: str = "ban") -> None:
+        """Ban an account (or `deactivated`, `frozen`, `revoked`). Raises Unknown."""
+        self.actions.set_state(account, kind)
+
+    def kick(self, accounts: list[str] | None = None) -> int:
+        """Close connections; how many."""
+        return self.actions.kick(accounts)

@@ -1,0 +1,1 @@
+"""TCP framing: how packets stand in the stream. Knows nothing of what is in them."""

@@ -1,0 +1,58 @@
+"""A running sandbox and stock Telethon clients that speak to it."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from telethon import TelegramClient
+from telethon.crypto import rsa
+
+from sandbox.server import Sandbox
+from sandbox.world import World, demo_world
+
+Starter = Callable[..., Awaitable[Sandbox]]
+Clients = Callable[..., Awaitable[Any]]
+
+
+@pytest.fixture
+async def start(tmp_path: Path) -> AsyncIterator[Starter]:
+    """Starts sandboxes and stops them at the end."""
+    async with AsyncExitStack() as stack:
+
+        async def starter(world: World | None = None, **options: Any) -> Sandbox:
+            sandbox = Sandbox(world or demo_world(accounts=4, groups=3), folder=tmp_path / "dc", **options)
+            await sandbox.start()
+            stack.push_async_callback(sandbox.stop)
+            rsa.add_key(sandbox.public_key_path.read_text(), old=False)
+            return sandbox
+
+        yield starter
+
+
+@pytest.fixture
+async def sandbox(start: Starter) -> Sandbox:
+    """Four accounts in three supergroups."""
+    return await start()
+
+
+@pytest.fixture
+async def clients(tmp_path: Path) -> AsyncIterator[Clients]:
+    """Connects stock clients from ready session files and disconnects them at the end."""
+    async with AsyncExitStack() as stack:
+
+        async def connect(sandbox: Sandbox, account: str, number: int = 0, **options: Any) -> Any:
+            path = sandbox.write_session(account, tmp_path / f"{account}-{number}", number)
+            settings: dict[str, Any] = {"flood_sleep_threshold": 0, "request_retries": 1, "retry_delay": 0}
+            client = TelegramClient(str(path), 1, "hash", **settings | options)
+            stack.push_async_callback(client.disconnect)
+            await client.connect()
+            return client
+
+        yield connect
+
+
+def texts(sandbox: Sandbox, chat: str) -> list[str]:
+    """What stands in a chat."""
+    return [message["text"] for message in sandbox.report()["chats"][chat]["messages"]]
