@@ -1,0 +1,221 @@
+"""Text and its formatting, as Telegram wants them: plain words beside entities counted in UTF-16 units.
+
+While it is being built, a text is a `Draft`: its spans count Python characters, which makes trimming and filling in
+placeholders plain arithmetic. `finish` turns it into what is sent. The markups are read in `compose_html` and
+`compose_markdown`; Telethon's parsers lose "Q&A", miscount `&#128512;`, know no spoilers and accept unclosed tags.
+Limits and entity kinds: core.telegram.org/api/entities, core.telegram.org/api/config.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from telethon.tl import types as tl
+
+from core.errors import InvalidInput
+
+MAX_TEXT_UNITS = 4096
+MAX_CAPTION_UNITS = 1024
+MAX_CAPTION_UNITS_PREMIUM = 4096
+MAX_ENTITIES = 100
+"""Telegram leaves out formatting beyond this many pieces."""
+
+_PLACEHOLDER = re.compile(r"\{\{(?P<kept>group|date|time|n)\}\}|\{(?P<filled>group|date|time|n)\}")
+_LINK_SCHEMES = frozenset({"http", "https", "tg", "ton", "mailto", "tel"})
+
+
+class Style(StrEnum):
+    """A way words can look or act."""
+
+    BOLD = "bold"
+    ITALIC = "italic"
+    UNDERLINE = "underline"
+    STRIKE = "strike"
+    SPOILER = "spoiler"
+    CODE = "code"
+    PRE = "pre"
+    QUOTE = "quote"
+    LONG_QUOTE = "long quote"
+    LINK = "link"
+    EMOJI = "emoji"
+
+
+_MAKE: dict[Style, Callable[[int, int, str], Any]] = {
+    Style.BOLD: lambda offset, length, _: tl.MessageEntityBold(offset, length),
+    Style.ITALIC: lambda offset, length, _: tl.MessageEntityItalic(offset, length),
+    Style.UNDERLINE: lambda offset, length, _: tl.MessageEntityUnderline(offset, length),
+    Style.STRIKE: lambda offset, length, _: tl.MessageEntityStrike(offset, length),
+    Style.SPOILER: lambda offset, length, _: tl.MessageEntitySpoiler(offset, length),
+    Style.CODE: lambda offset, length, _: tl.MessageEntityCode(offset, length),
+    Style.PRE: lambda offset, length, language: tl.MessageEntityPre(offset, length, language),
+    Style.QUOTE: lambda offset, length, _: tl.MessageEntityBlockquote(offset, length),
+    Style.LONG_QUOTE: lambda offset, length, _: tl.MessageEntityBlockquote(offset, length, collapsed=True),
+    Style.LINK: lambda offset, length, url: tl.MessageEntityTextUrl(offset, length, url),
+    Style.EMOJI: lambda offset, length, number: tl.MessageEntityCustomEmoji(offset, length, int(number)),
+}
+
+
+@dataclass(frozen=True)
+class Span:
+    """`text[start:end]` in one style; `argument` is a link, a language or the number of a custom emoji."""
+
+    start: int
+    end: int
+    style: Style
+    argument: str = ""
+
+
+@dataclass
+class Draft:
+    """A text on its way."""
+
+    text: str = ""
+    spans: list[Span] = field(default_factory=list)
+
+    def add(self, text: str) -> None:
+        """Write on."""
+        self.text += text
+
+    def mark(self, start: int, style: Style, argument: str = "") -> None:
+        """Everything from `start` to here has this style."""
+        if start < len(self.text):
+            self.spans.append(Span(start, len(self.text), style, argument))
+
+
+@dataclass(frozen=True)
+class Formatted:
+    """What is sent: the words, and Telethon's entities with offsets in UTF-16 units."""
+
+    text: str
+    entities: tuple[Any, ...] = ()
+
+    @property
+    def units(self) -> int:
+        """Length as Telegram counts it."""
+        return utf16_units(self.text)
+
+
+def utf16_units(text: str) -> int:
+    """How long Telegram thinks a text is: an emoji outside the basic plane counts two."""
+    return len(text) + sum(character > "\uffff" for character in text)
+
+
+def whole_characters(text: str, field_name: str) -> str:
+    """The text itself.
+
+    Raises:
+        InvalidInput: it holds half of a surrogate pair, which cannot be sent.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidInput(
+            field_name, f"character {error.start + 1} is half an emoji; send text as UTF-8 and do not cut emoji apart"
+        ) from None
+    return text
+
+
+def checked_link(url: str, field_name: str) -> str:
+    """The address of a link, as it can be sent.
+
+    Raises:
+        InvalidInput: it has no scheme Telegram follows, or mentions a person by id.
+    """
+    url = url.strip()
+    try:
+        scheme = urlsplit(url).scheme.lower()
+    except ValueError:
+        scheme = ""
+    if scheme not in _LINK_SCHEMES:
+        raise InvalidInput(field_name, f"the link '{url[:60]}' needs its beginning, such as https://")
+    if re.match(r"tg://user\?", url, re.IGNORECASE):
+        raise InvalidInput(field_name, "people can be mentioned only by @name: not every account knows them by id")
+    return url
+
+
+def fill_in(draft: Draft, values: Mapping[str, str]) -> Draft:
+    """Put values for `{group} {date} {time} {n}`, in the words and in the addresses of links; `{{n}}` stays as `{n}`.
+
+    Values go in after the markup was read, so nothing in a group's title can turn into formatting.
+    """
+    text, moved = "", 0
+    moves: list[tuple[int, int, int, int]] = []  # old start, old end, new start, new end
+    for found in _PLACEHOLDER.finditer(draft.text):
+        text += draft.text[moved : found.start()]
+        start = len(text)
+        text += _value(found, values)
+        moves.append((found.start(), found.end(), start, len(text)))
+        moved = found.end()
+    text += draft.text[moved:]
+    spans = [
+        Span(
+            _moved(span.start, moves, inside_to_end=False),
+            _moved(span.end, moves, inside_to_end=True),
+            span.style,
+            _fill_link(span.argument, values) if span.style is Style.LINK else span.argument,
+        )
+        for span in draft.spans
+    ]
+    return Draft(text, spans)
+
+
+def _value(found: re.Match[str], values: Mapping[str, str]) -> str:
+    kept = found.group("kept")
+    if kept is not None:
+        return f"{{{kept}}}"
+    return values.get(found.group("filled"), found.group())
+
+
+def _fill_link(url: str, values: Mapping[str, str]) -> str:
+    return _PLACEHOLDER.sub(lambda found: _value(found, {name: quote(v, safe="") for name, v in values.items()}), url)
+
+
+def _moved(index: int, moves: list[tuple[int, int, int, int]], *, inside_to_end: bool) -> int:
+    shift = 0
+    for old_start, old_end, new_start, new_end in moves:
+        if index <= old_start:
+            break
+        if index < old_end:
+            return new_end if inside_to_end else new_start
+        shift = new_end - old_end
+    return index + shift
+
+
+def finish(draft: Draft) -> Formatted:
+    """Trim what Telegram would trim, count in its units and order the entities by where they begin."""
+    text = draft.text.rstrip()
+    cut = len(text) - len(text.lstrip())
+    text = text[cut:]
+    units = [0]
+    for character in text:
+        units.append(units[-1] + (2 if character > "\uffff" else 1))
+    entities = []
+    outer_ones_first = draft.spans[::-1]  # marks are made when they close
+    outer_ones_first.sort(key=lambda span: (span.start, -span.end))
+    for span in outer_ones_first:
+        start, end = (min(max(index - cut, 0), len(text)) for index in (span.start, span.end))
+        if start < end:
+            entities.append(_MAKE[span.style](units[start], units[end] - units[start], span.argument))
+    return Formatted(text, tuple(entities))
+
+
+def check_limits(formatted: Formatted, field_name: str, *, limit: int, required: bool) -> Formatted:
+    """The text itself, when Telegram will take it.
+
+    Raises:
+        InvalidInput: saying by how much it is too long, or that nothing is left to show.
+    """
+    if required and not formatted.text:
+        raise InvalidInput(field_name, "there is nothing to show; write some text")
+    if formatted.units > limit:
+        raise InvalidInput(
+            field_name, f"{formatted.units:,} characters (as Telegram counts: most emoji are two) of at most {limit:,}"
+        )
+    if len(formatted.entities) > MAX_ENTITIES:
+        raise InvalidInput(
+            field_name, f"{len(formatted.entities)} formatted pieces; Telegram shows at most {MAX_ENTITIES}"
+        )
+    return formatted
