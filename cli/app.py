@@ -2,6 +2,7 @@
 
 import typer
 
+from cli import token
 from cli.sandbox import sandbox
 
 app = typer.Typer(
@@ -19,3 +20,4 @@ def _postfleet() -> None:
 
 
 app.command()(sandbox)
+app.add_typer(token.commands, name="token")

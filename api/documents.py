@@ -1,0 +1,65 @@
+"""The OpenAPI document: how our structs and problems stand in it."""
+
+from typing import Any
+
+import msgspec
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from starlette.responses import Response
+
+from api import views
+from api.problems import MEDIA_TYPE, Problem
+from core.errors import NoContent, NoGroups, NoRoomOnApiPairs, NoSpareSession
+
+_REF = "#/components/schemas/{name}"
+_SHOWN = (
+    views.BotChangeView,
+    views.BotView,
+    views.ConfigView,
+    views.StateView,
+    Problem,
+)
+_SAID = {
+    400: "The request cannot be read.",
+    401: "No valid token. The answer never says what is wrong with it.",
+    409: "Not as things stand; `code` says why.",
+    422: "A field cannot be used; `errors` names each.",
+    503: "The state cannot be read or written just now; nothing was changed.",
+}
+NOT_READY_CODES = tuple(kind.code for kind in (NoGroups, NoContent, NoSpareSession, NoRoomOnApiPairs))
+
+
+def json_answer(view: msgspec.Struct, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """A struct as a JSON response."""
+    return Response(msgspec.json.encode(view), status, headers=headers, media_type="application/json")
+
+
+def shows(view: type[msgspec.Struct], description: str) -> dict[str, Any]:
+    """How a response with this struct is documented."""
+    schema = {"$ref": _REF.format(name=view.__name__)}
+    return {"description": description, "content": {"application/json": {"schema": schema}}}
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """How the problem documents of a route are documented."""
+    schema = {"$ref": _REF.format(name="Problem")}
+    return {status: {"description": _SAID[status], "content": {MEDIA_TYPE: {"schema": schema}}} for status in statuses}
+
+
+def describe(app: FastAPI) -> None:
+    """Make `app.openapi()` speak of our structs."""
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+            _, schemas = msgspec.json.schema_components(_SHOWN, ref_template=_REF)
+            known = document.setdefault("components", {}).setdefault("schemas", {})
+            for name, schema in schemas.items():
+                known.setdefault(name, schema)
+            # FastAPI's own error shape: nothing here answers with it.
+            known.pop("HTTPValidationError", None)
+            known.pop("ValidationError", None)
+            app.openapi_schema = document
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the document

@@ -1,0 +1,176 @@
+"""Every error as `application/problem+json` (RFC 9457): a stable `code`, words for people, the request's id."""
+
+from collections.abc import Sequence
+from http import HTTPStatus
+
+import msgspec
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from core.errors import (
+    AuthError,
+    Conflict,
+    InvalidInput,
+    NotFound,
+    NotReady,
+    PostfleetError,
+    StateError,
+)
+
+MEDIA_TYPE = "application/problem+json"
+
+
+class FieldError(msgspec.Struct, frozen=True, kw_only=True):
+    """One field that cannot be used, and how to mend it."""
+
+    field: str
+    message: str
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True):
+    """What went wrong. `code` is for machines and stays; `detail` is for people."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    request_id: str
+    errors: list[FieldError] | msgspec.UnsetType = msgspec.UNSET
+
+
+_CODES = {
+    400: "bad_request",
+    401: "unauthorized",
+    403: "forbidden",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "too_large",
+    415: "unsupported_media_type",
+    422: "invalid_input",
+    429: "too_many_requests",
+    431: "headers_too_large",
+    500: "internal_error",
+    503: "not_available",
+}
+# The first class that fits decides. What a StateError says may name files: it goes to the log, not to the caller.
+_STATUSES: Sequence[tuple[type[PostfleetError], int]] = (
+    (AuthError, 401),
+    (NotFound, 404),
+    (InvalidInput, 422),
+    (NotReady, 409),
+    (Conflict, 409),
+    (StateError, 503),
+)
+
+
+def problem_response(
+    request_id: str,
+    status: int,
+    *,
+    detail: str,
+    code: str | None = None,
+    errors: Sequence[FieldError] = (),
+    headers: dict[str, str] | None = None,
+) -> Response:
+    """A problem document, ready to send."""
+    code = code or _CODES.get(status, "error")
+    problem = Problem(
+        type=f"urn:postfleet:problem:{code}",
+        title=HTTPStatus(status).phrase,
+        status=status,
+        code=code,
+        detail=detail,
+        request_id=request_id,
+        errors=list(errors) or msgspec.UNSET,
+    )
+    return Response(msgspec.json.encode(problem), status, headers=headers, media_type=MEDIA_TYPE)
+
+
+def response_to(error: PostfleetError, request_id: str) -> Response:
+    """The answer to one of our own errors."""
+    status = next((status for kind, status in _STATUSES if isinstance(error, kind)), 500)
+    if status == 401:
+        return problem_response(
+            request_id, 401, detail=str(error), headers={"WWW-Authenticate": 'Bearer realm="postfleet"'}
+        )
+    if status == 503:
+        return problem_response(
+            request_id,
+            503,
+            code=error.code,
+            detail="The state cannot be read or written just now; nothing was changed. Try again in a moment.",
+            headers={"Retry-After": "2"},
+        )
+    if status == 500:
+        return internal_error(request_id)
+    errors = [FieldError(field=error.field, message=error.fix)] if isinstance(error, InvalidInput) else []
+    return problem_response(request_id, status, code=error.code, detail=str(error), errors=errors)
+
+
+def internal_error(request_id: str) -> Response:
+    """Says nothing of the cause: that is in the log, under the request's id."""
+    return problem_response(
+        request_id, 500, detail=f"Something went wrong here. The log tells more under request id {request_id}."
+    )
+
+
+def request_id_of(request: Request) -> str:
+    """The id the shell gave this request."""
+    return str(request.scope.get("request_id", "-"))
+
+
+async def on_own_error(request: Request, error: Exception) -> Response:
+    """Handler for PostfleetError."""
+    assert isinstance(error, PostfleetError)  # noqa: S101  narrows what the framework passes on
+    return response_to(error, request_id_of(request))
+
+
+async def on_defect(request: Request, error: Exception) -> Response:  # noqa: ARG001  the shell logs the error
+    """Handler for everything nobody expected. The framework raises it again afterwards, up to the shell's log."""
+    return internal_error(request_id_of(request))
+
+
+_DETAILS = {
+    404: "There is nothing at this address.",
+    405: "This address does not take that method.",
+}
+
+
+async def on_http_error(request: Request, error: Exception) -> Response:
+    """Handler for what the framework itself refuses."""
+    assert isinstance(error, HTTPException)  # noqa: S101  narrows what the framework passes on
+    detail = _DETAILS.get(error.status_code, str(error.detail))
+    return problem_response(
+        request_id_of(request), error.status_code, detail=detail, headers=dict(error.headers or {}) or None
+    )
+
+
+async def on_invalid_request(request: Request, error: Exception) -> Response:
+    """Handler for a body or parameter that does not fit; every field that is wrong is named."""
+    assert isinstance(error, RequestValidationError)  # noqa: S101  narrows what the framework passes on
+    errors = [FieldError(field=_field(item["loc"]), message=_message(item)) for item in error.errors()]
+    detail = "; ".join(f"{item.field}: {item.message}" for item in errors[:5])
+    return problem_response(request_id_of(request), 422, detail=detail, errors=errors)
+
+
+def _field(loc: Sequence[str | int]) -> str:
+    """`config.groups[2]` rather than pydantic's tuple; `body` when it is the body as a whole."""
+    source, *path = loc
+    if not path or (source == "body" and isinstance(path[0], int)):
+        return str(source)
+    name = str(path[0])
+    for part in path[1:]:
+        name += f"[{part}]" if isinstance(part, int) else f".{part}"
+    return name
+
+
+def _message(item: dict[str, object]) -> str:
+    kind = item["type"]
+    if kind == "extra_forbidden":
+        return "there is no such field; leave it out"
+    if kind == "json_invalid":
+        return "the body is not valid JSON"
+    return str(item["msg"]).removeprefix("Value error, ")

@@ -1,0 +1,78 @@
+"""`/api/bot`: start, stop, status."""
+
+from enum import StrEnum
+
+from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict
+from starlette.responses import Response
+
+from api.auth import Caller
+from api.documents import json_answer, problems, shows
+from api.ports import BotChange
+from api.routes.common import Rooms
+from api.users import known_user
+from api.views import BotChangeView, BotView, bot_view
+
+routes = APIRouter(prefix="/api/bot", tags=["bot"])
+
+
+class StopMode(StrEnum):
+    """How a bot stops."""
+
+    GRACEFUL = "graceful"
+    NOW = "now"
+
+
+class StopRequest(BaseModel):
+    """How to stop: `graceful` finishes the current cycle, `now` only the post in flight."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    mode: StopMode = StopMode.GRACEFUL
+
+
+@routes.post(
+    "/start",
+    status_code=202,
+    response_class=Response,
+    responses={
+        202: shows(BotChangeView, "Started; durable before this answer."),
+        200: shows(BotChangeView, "It already ran; nothing changed."),
+        **problems(401, 409, 503),
+    },
+)
+async def start(caller: Caller, rooms: Rooms) -> Response:
+    """Start the caller's bot. Accounts are assigned at the first start."""
+    await known_user(rooms.store, caller.user_id)
+    return _answer(await rooms.bots.start(caller.user_id))
+
+
+@routes.post(
+    "/stop",
+    status_code=202,
+    response_class=Response,
+    responses={
+        202: shows(BotChangeView, "Stopping or stopped; durable before this answer."),
+        200: shows(BotChangeView, "It did not run; nothing changed."),
+        **problems(401, 422, 503),
+    },
+)
+async def stop(caller: Caller, rooms: Rooms, how: StopRequest | None = None) -> Response:
+    """Stop the caller's bot: after the current cycle, or with `now` after the post in flight."""
+    await known_user(rooms.store, caller.user_id)
+    now = how is not None and how.mode is StopMode.NOW
+    return _answer(await rooms.bots.stop(caller.user_id, now=now))
+
+
+@routes.get(
+    "/status", response_class=Response, responses={200: shows(BotView, "What the bot does."), **problems(401, 503)}
+)
+async def status(caller: Caller, rooms: Rooms) -> Response:
+    """What the caller's bot does now."""
+    user = await known_user(rooms.store, caller.user_id)
+    return json_answer(bot_view(user, rooms.bots.progress(caller.user_id)))
+
+
+def _answer(change: BotChange) -> Response:
+    view = BotChangeView(bot_status=change.status, changed=change.changed, message=change.text)
+    return json_answer(view, 202 if change.changed else 200)

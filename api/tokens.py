@@ -1,0 +1,171 @@
+"""JSON Web Tokens: making ours, and reading those that come in.
+
+Reading answers with an `Identity` or with one and the same `AuthError`, whatever was wrong: an attacker learns nothing.
+The algorithm belongs to the key, never to the token's header.
+"""
+
+import base64
+import json
+import math
+import re
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import lru_cache
+
+import jwt
+
+from core.errors import AuthError, InvalidInput
+
+MAX_TOKEN_BYTES = 4096
+LEEWAY_SECONDS = 10.0
+"""How far another issuer's clock may be off, for `nbf` and `iat`. An expired token gets no leeway from us."""
+OPERATOR = "operator"
+_USER_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@:|+\-]{0,127}")
+# A header that tries to bring its own key, or means something other than a plain signed token.
+_REFUSED_HEADERS = frozenset({"jku", "jwk", "x5u", "x5c", "crit", "b64", "zip", "enc", "cty"})
+_TYPES = frozenset({"jwt", "at+jwt", "application/at+jwt"})
+_JWS = jwt.PyJWS()
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who asks, as a verified token says."""
+
+    user_id: str
+    expires_at: float
+    """Seconds since 1970; from this moment on the token is worth nothing."""
+    roles: frozenset[str] = frozenset()
+    token_id: str | None = None
+
+    @property
+    def operator(self) -> bool:
+        """Whether the token carries the operator role."""
+        return OPERATOR in self.roles
+
+
+def check_user_id(user_id: str) -> str:
+    """The id as it came, when it can be one.
+
+    Raises:
+        InvalidInput: saying what an id may consist of.
+    """
+    if not _USER_ID.fullmatch(user_id):
+        raise InvalidInput(
+            "user", "use 1 to 128 of the characters A-Z a-z 0-9 _ . @ : | + -, starting with A-Z a-z 0-9 _"
+        )
+    return user_id
+
+
+def issue_token(secret: str, user_id: str, *, now: datetime, lifetime: timedelta, roles: Iterable[str] = ()) -> str:
+    """Make an HS256 token for a user.
+
+    Raises:
+        InvalidInput: the id cannot be a user's, or the lifetime is not positive.
+    """
+    check_user_id(user_id)
+    if lifetime <= timedelta(0):
+        raise InvalidInput("lifetime", "must be more than nothing")
+    claims: dict[str, object] = {
+        "sub": user_id,
+        "iat": int(now.timestamp()),
+        "exp": int((now + lifetime).timestamp()),
+        "jti": uuid.uuid4().hex,
+    }
+    if names := sorted(set(roles)):
+        claims["roles"] = names
+    return jwt.encode(claims, secret, algorithm="HS256")
+
+
+def read_token(token: bytes, secret: bytes, now: float) -> Identity:
+    """Verify a token against the secret and the moment (seconds since 1970).
+
+    Raises:
+        AuthError: always the same, whatever was wrong.
+    """
+    try:
+        return _verified(token, secret, now)
+    except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError):
+        raise refused() from None
+
+
+def _verified(token: bytes, secret: bytes, now: float) -> Identity:
+    if len(token) > MAX_TOKEN_BYTES:
+        raise ValueError("too long")
+    _check_header(token.partition(b".")[0])
+    payload = _JWS.decode(token, secret, algorithms=["HS256"])
+    return _identity(_object(payload), now)
+
+
+def refused() -> AuthError:
+    """The one answer to everybody who cannot be identified."""
+    return AuthError("Send a valid token: Authorization: Bearer TOKEN")
+
+
+@lru_cache(maxsize=256)
+def _check_header(segment: bytes) -> None:
+    """Refuse a header that asks for more than a plain signature. Issuers repeat theirs, so it is read once."""
+    header = _object(base64.urlsafe_b64decode(segment + b"=" * (-len(segment) % 4)))
+    if _REFUSED_HEADERS & header.keys():
+        raise ValueError("refused header")
+    kind = header.get("typ", "JWT")
+    if not isinstance(kind, str) or kind.lower() not in _TYPES:
+        raise ValueError("not a JWT")
+
+
+def _object(raw: bytes) -> dict[str, object]:
+    value = json.loads(raw, object_pairs_hook=_each_key_once, parse_constant=_no_constant)
+    if not isinstance(value, dict):
+        raise TypeError("not an object")
+    return value
+
+
+def _each_key_once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key stands in it twice")
+    return found
+
+
+def _no_constant(name: str) -> object:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _identity(claims: dict[str, object], now: float) -> Identity:
+    expires_at = _moment(claims["exp"]) if "exp" in claims else 0.0
+    if expires_at <= now:
+        raise ValueError("expired, or without an end")
+    for name in ("nbf", "iat"):
+        if name in claims and _moment(claims[name]) > now + LEEWAY_SECONDS:
+            raise ValueError("not yet valid")
+    return Identity(_user_id(claims), expires_at, _roles(claims.get("roles")), _token_id(claims.get("jti")))
+
+
+def _moment(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError("not a moment")
+    return float(value)
+
+
+def _user_id(claims: dict[str, object]) -> str:
+    named = [claims[name] for name in ("user_id", "sub") if name in claims]
+    if not named or any(name != named[0] for name in named):
+        raise ValueError("no user, or two")
+    if not isinstance(named[0], str) or not _USER_ID.fullmatch(named[0]):
+        raise ValueError("not a user's id")
+    return named[0]
+
+
+def _roles(value: object) -> frozenset[str]:
+    if value is None:
+        return frozenset()
+    if not isinstance(value, list) or not all(isinstance(role, str) for role in value):
+        raise ValueError("roles is a list of names")
+    return frozenset(value)
+
+
+def _token_id(value: object) -> str | None:
+    if value is not None and not isinstance(value, str):
+        raise ValueError("jti is a text")
+    return value

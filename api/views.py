@@ -1,0 +1,208 @@
+"""What the API shows of the truth: one struct a shape; msgspec encodes it and describes it for OpenAPI."""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+import msgspec
+
+from api.ports import CycleProgress
+from core.models import (
+    BotStatus,
+    Event,
+    Hold,
+    Level,
+    PostContent,
+    PostType,
+    Session,
+    SessionState,
+    Stats,
+    User,
+)
+
+
+class View(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of every answer."""
+
+
+class ConfigView(View, frozen=True, kw_only=True):
+    """What a bot posts, where and how often."""
+
+    groups: tuple[str, ...]
+    post_type: PostType
+    post_content: str | PostContent
+    delay_between_posts: float
+    """Seconds an account rests between two posts."""
+    delay_between_cycles: float
+    """Seconds from the end of a cycle to the start of the next."""
+
+
+class ProgressView(View, frozen=True, kw_only=True):
+    """The cycle that runs."""
+
+    cycle: int
+    total: int
+    done: int
+    delivered: int
+
+
+class SessionView(View, frozen=True, kw_only=True):
+    """One of the user's accounts and how it is."""
+
+    name: str
+    state: SessionState
+    state_reason: str | None
+    resting_until: datetime | None
+    resting_reason: str | None
+    last_used_at: datetime | None
+
+
+class HoldView(View, frozen=True, kw_only=True):
+    """Why an account leaves a group alone, and until when."""
+
+    session: str
+    until: datetime
+    code: str
+    reason: str
+
+
+class GroupView(View, frozen=True, kw_only=True):
+    """A group on the user's list."""
+
+    name: str
+    holds: list[HoldView]
+
+
+class LogLine(View, frozen=True, kw_only=True):
+    """A line of the user's log."""
+
+    id: int
+    at: datetime
+    level: Level
+    action: str
+    text: str
+    session: str | None
+    group: str | None
+
+
+class StatsView(View, frozen=True, kw_only=True):
+    """The user's counters."""
+
+    total_posts: int
+    total_success: int
+    total_failures: int
+    total_flood_waits: int
+    total_messages_sent: int
+    last_activity: datetime | None
+
+
+class BotView(View, frozen=True, kw_only=True):
+    """What a bot does now."""
+
+    bot_status: BotStatus
+    status_reason: str | None
+    next_run_at: datetime | None
+    progress: ProgressView | None
+
+
+class BotChangeView(View, frozen=True, kw_only=True):
+    """What a start or stop did."""
+
+    bot_status: BotStatus
+    changed: bool
+    """False when it already was so."""
+    message: str
+
+
+class StateView(View, frozen=True, kw_only=True):
+    """Everything a dashboard shows, in one document."""
+
+    revision: int
+    """Grows with every change; never goes back."""
+    user_id: str
+    bot_status: BotStatus
+    status_reason: str | None
+    next_run_at: datetime | None
+    progress: ProgressView | None
+    assigned_sessions: tuple[str, ...]
+    sessions: list[SessionView]
+    config: ConfigView
+    groups: list[GroupView]
+    stats: StatsView
+    logs: list[LogLine]
+    """Newest first."""
+
+
+def config_view(user: User) -> ConfigView:
+    """The part of a user that they set themselves."""
+    return ConfigView(
+        groups=user.groups,
+        post_type=user.post_type,
+        post_content=user.post_content,
+        delay_between_posts=user.delay_between_posts,
+        delay_between_cycles=user.delay_between_cycles,
+    )
+
+
+def bot_view(user: User, progress: CycleProgress | None) -> BotView:
+    """What the user's bot does."""
+    return BotView(
+        bot_status=user.bot_status,
+        status_reason=user.status_reason,
+        next_run_at=user.next_run_at,
+        progress=progress_view(progress),
+    )
+
+
+def progress_view(progress: CycleProgress | None) -> ProgressView | None:
+    """How far the cycle is."""
+    if progress is None:
+        return None
+    return ProgressView(cycle=progress.cycle, total=progress.total, done=progress.done, delivered=progress.delivered)
+
+
+def session_view(name: str, session: Session) -> SessionView:
+    """An account as its user sees it."""
+    return SessionView(
+        name=name,
+        state=session.state,
+        state_reason=session.state_reason,
+        resting_until=session.hold.until if session.hold else None,
+        resting_reason=session.hold.reason if session.hold else None,
+        last_used_at=session.last_used_at,
+    )
+
+
+def group_view(name: str, holds: Mapping[str, Hold]) -> GroupView:
+    """A group and which accounts leave it alone."""
+    return GroupView(
+        name=name,
+        holds=[
+            HoldView(session=session, until=hold.until, code=hold.code, reason=hold.reason)
+            for session, hold in sorted(holds.items())
+        ],
+    )
+
+
+def stats_view(stats: Stats) -> StatsView:
+    """The counters."""
+    return StatsView(
+        total_posts=stats.total_posts,
+        total_success=stats.total_success,
+        total_failures=stats.total_failures,
+        total_flood_waits=stats.total_flood_waits,
+        total_messages_sent=stats.total_messages_sent,
+        last_activity=stats.last_activity,
+    )
+
+
+def log_line(event: Event) -> LogLine:
+    """An event as its user reads it."""
+    return LogLine(
+        id=event.id,
+        at=event.at,
+        level=event.level,
+        action=event.action,
+        text=event.text,
+        session=event.session,
+        group=event.group,
+    )
