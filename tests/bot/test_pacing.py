@@ -1,0 +1,154 @@
+"""No post comes earlier than any limit allows, and none later than it has to."""
+
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.pacing import SLOW_MODE_MARGIN, Decision, Limits, Standing, Verdict, cycle_seconds, decide
+from core.models import Hold
+
+NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+DAY = 86400.0
+
+
+def ago(seconds: float) -> datetime:
+    return NOW - timedelta(seconds=seconds)
+
+
+def ahead(seconds: float) -> datetime:
+    return NOW + timedelta(seconds=seconds)
+
+
+def hold(seconds: float, code: str = "FLOOD_WAIT") -> Hold:
+    return Hold(until=ahead(seconds), code=code, reason=f"because of {code}")
+
+
+def asked(standing: Standing, **limits: float) -> Decision:
+    return decide(NOW, Limits(**limits), standing)  # type: ignore[arg-type]  # each test names real fields
+
+
+def test_an_account_that_never_posted_may_post() -> None:
+    assert asked(Standing()).verdict is Verdict.GO
+
+
+@pytest.mark.parametrize(
+    ("standing", "limits", "seconds", "code"),
+    [
+        (Standing(account_posts=[ago(1)]), {"account_gap": 3}, 2, "account_gap"),
+        (Standing(group_last=ago(10)), {"group_gap": 30}, 20, "group_gap"),
+        (
+            Standing(own_last_in_group=ago(10), slow_mode_seconds=30),
+            {},
+            20 + SLOW_MODE_MARGIN,
+            "slow_mode",
+        ),
+        (Standing(slow_mode_until=ahead(7)), {}, 7, "slow_mode"),
+        (Standing(account_hold=hold(31)), {}, 31, "FLOOD_WAIT"),
+        (Standing(group_hold=hold(50, "CHAT_WRITE_FORBIDDEN")), {}, 50, "CHAT_WRITE_FORBIDDEN"),
+        (Standing(account_posts=[ago(DAY - 9), ago(5)]), {"daily_cap": 2}, 9, "daily_cap"),
+    ],
+)
+def test_each_limit_makes_a_post_wait_and_says_which_it_was(
+    standing: Standing, limits: dict[str, float], seconds: float, code: str
+) -> None:
+    decision = asked(standing, **limits)
+    assert (decision.verdict, decision.seconds, decision.code) == (Verdict.WAIT, seconds, code)
+    assert decision.at == ahead(seconds)
+
+
+def test_the_limit_that_ends_last_decides() -> None:
+    decision = asked(Standing(account_posts=[ago(1)], account_hold=hold(40), slow_mode_until=ahead(20)))
+    assert (decision.code, decision.seconds) == ("FLOOD_WAIT", 40)
+
+
+def test_a_wait_longer_than_the_patience_defers_and_says_until_when() -> None:
+    decision = asked(Standing(account_hold=hold(61)), patience=60)
+    assert (decision.verdict, decision.at) == (Verdict.DEFER, ahead(61))
+    assert decision.reason == "because of FLOOD_WAIT"
+    assert asked(Standing(account_hold=hold(60)), patience=60).verdict is Verdict.WAIT
+
+
+def test_holds_that_are_over_stand_in_nobodys_way() -> None:
+    assert asked(Standing(account_hold=hold(0), group_hold=hold(-5))).verdict is Verdict.GO
+
+
+def test_administrators_know_no_slow_mode() -> None:
+    assert asked(Standing(own_last_in_group=ago(1), slow_mode_seconds=0)).verdict is Verdict.GO
+
+
+def test_the_cap_counts_any_24_hours_not_calendar_days() -> None:
+    standing = Standing(account_posts=[ago(DAY - 1 - n) for n in range(200)])
+    assert asked(standing).code == "daily_cap"
+    assert asked(Standing(account_posts=[ago(DAY + 5), *([ago(100)] * 199)])).verdict is Verdict.GO
+
+
+def test_a_cap_of_nothing_posts_nothing() -> None:
+    assert asked(Standing(), daily_cap=0).verdict is Verdict.DEFER
+
+
+SECONDS = st.floats(0, 2 * DAY).map(lambda seconds: round(seconds, 3))
+LIMITS = st.builds(
+    Limits,
+    account_gap=SECONDS,
+    group_gap=SECONDS,
+    daily_cap=st.integers(1, 5),
+    patience=SECONDS,
+)
+STANDINGS = st.builds(
+    Standing,
+    account_posts=st.lists(SECONDS, max_size=8).map(lambda all_: [ago(one) for one in sorted(all_, reverse=True)]),
+    group_last=st.none() | SECONDS.map(ago),
+    own_last_in_group=st.none() | SECONDS.map(ago),
+    slow_mode_seconds=SECONDS,
+    slow_mode_until=st.none() | SECONDS.map(ahead),
+    account_hold=st.none() | SECONDS.map(hold),
+    group_hold=st.none() | SECONDS.map(hold),
+)
+
+
+@given(LIMITS, STANDINGS)
+def test_waiting_as_long_as_asked_is_enough(limits: Limits, standing: Standing) -> None:
+    decision = decide(NOW, limits, standing)
+    assert decide(decision.at, limits, standing).verdict is Verdict.GO
+
+
+@given(LIMITS, STANDINGS)
+def test_waiting_any_less_is_not_enough(limits: Limits, standing: Standing) -> None:
+    decision = decide(NOW, limits, standing)
+    if decision.verdict is not Verdict.GO:
+        assert decide(decision.at - timedelta(microseconds=1), limits, standing).verdict is not Verdict.GO
+
+
+@given(LIMITS, STANDINGS)
+def test_the_verdict_follows_from_the_patience_alone(limits: Limits, standing: Standing) -> None:
+    decision = decide(NOW, limits, standing)
+    assert (decision.verdict is Verdict.GO) == (decision.at == NOW) == (decision.seconds == 0)
+    assert (decision.verdict is Verdict.DEFER) == (decision.seconds > limits.patience)
+
+
+@given(
+    gap=st.integers(0, 50),
+    slow=st.integers(0, 120),
+    cap=st.integers(1, 20),
+    posts=st.integers(1, 60),
+)
+def test_an_account_that_obeys_breaks_no_limit_all_day(gap: int, slow: int, cap: int, posts: int) -> None:
+    limits = Limits(account_gap=gap, daily_cap=cap, patience=10 * DAY)
+    made: list[datetime] = []
+    now = NOW
+    for _ in range(posts):
+        standing = Standing(account_posts=made, own_last_in_group=made[-1] if made else None, slow_mode_seconds=slow)
+        now = decide(now, limits, standing).at
+        made.append(now)
+    for earlier, later in pairwise(made):
+        assert (later - earlier).total_seconds() >= max(gap, slow)
+    for index in range(len(made) - cap):
+        assert made[index + cap] - made[index] >= timedelta(days=1)
+
+
+def test_the_busiest_account_sets_the_length_of_a_cycle() -> None:
+    assert cycle_seconds([3, 5, 1], Limits(account_gap=10), seconds_a_post=1) == 45
+    assert cycle_seconds([], Limits()) == 0
