@@ -18,15 +18,15 @@ class ActionError(ValueError):
 class Actions:
     """Changes to a running world."""
 
-    def __init__(self, centre: Centre, mtproto: Mtproto) -> None:
+    def __init__(self, centre: Centre, hubs: list[Mtproto]) -> None:
         self._centre = centre
-        self._mtproto = mtproto
+        self._hubs = hubs
 
     def set_state(self, name: str, kind: str = "ban") -> Account:
         """Ban, deactivate or freeze an account, or revoke its keys. Raises Unknown, ActionError."""
         account = self._centre.account(name)
         if kind == "revoked":
-            for login in self._centre.logins.values():
+            for login in self._centre.keys.logins.values():
                 if login.account is account:
                     login.state = "SESSION_REVOKED"
         elif kind in STATES:
@@ -41,7 +41,7 @@ class Actions:
         account = self._centre.account(name)
         account.state = "active"
         account.rendered.clear()
-        for login in self._centre.logins.values():
+        for login in self._centre.keys.logins.values():
             if login.account is account:
                 login.state = "ok"
         return account
@@ -49,7 +49,7 @@ class Actions:
     def kick(self, names: list[str] | None = None) -> int:
         """Close connections, of some accounts or of everybody; how many. Raises Unknown."""
         if names is None:
-            links = set(self._mtproto.links)
+            links = {link for hub in self._hubs for link in hub.links}
         else:
             accounts = [self._centre.account(name) for name in names]
             links = {session.link for account in accounts for session in account.sessions if session.link}
@@ -74,7 +74,7 @@ class Actions:
 
     def state_of(self, account: Account) -> dict[str, Any]:
         """An account as the report tells it."""
-        states = {login.state for login in self._centre.logins.values() if login.account is account}
+        states = {login.state for login in self._centre.keys.logins.values() if login.account is account}
         revoked = account.state == "active" and states and "ok" not in states
         return {
             "id": account.id,

@@ -8,15 +8,32 @@ from sandbox.state.centre import Centre
 
 
 def message(entry: Message) -> dict[str, Any]:
-    """One message."""
-    return {
+    """One message; what is not usual about it only where it is so."""
+    told: dict[str, Any] = {
         "seq": entry.seq,
-        "id": entry.id,
+        "id": entry.id_for(entry.sender),
         "sender": entry.sender.name,
         "date": entry.date,
         "random_id": entry.random_id,
+        "kind": entry.kind,
         "text": entry.text,
     }
+    if entry.topic:
+        told["topic"] = entry.topic
+    if entry.reply_to is not None:
+        told["reply_to"] = entry.reply_to.reply_to_msg_id
+    if entry.grouped_id is not None:
+        told["grouped_id"] = entry.grouped_id
+    if entry.edited:
+        told["edited"] = entry.edited
+    if entry.forwarded is not None:
+        told["forwarded"] = True
+    for flag in ("silent", "no_webpage", "from_schedule"):
+        if getattr(entry, flag):
+            told[flag] = True
+    if entry.entities:
+        told["entities"] = len(entry.entities)
+    return told
 
 
 def report(centre: Centre, actions: Actions) -> dict[str, Any]:
@@ -30,11 +47,14 @@ def report(centre: Centre, actions: Actions) -> dict[str, Any]:
                 "id": chat.id,
                 "kind": chat.kind,
                 "title": chat.title,
-                "messages": [message(entry) for entry in chat.box.messages.values()],
+                "members": len(chat.members),
+                "messages": [message(entry) for entry in chat.box.messages.values() if entry.action is None],
+                "deleted": chat.deleted,
             }
-            for chat in centre.chats.values()
+            for chat in centre.directory.by_key.values()
+            if chat.kind != "private" or chat.box.next_id > 1
         },
-        "accounts": {account.name: actions.state_of(account) for account in centre.accounts.values()},
+        "accounts": {account.name: actions.state_of(account) for account in centre.directory.accounts.values()},
         "refused": list(ledger.refused),
         "floods": {name: count for name, count in ledger.floods.items() if count},
         "rpc": {method: dict(counts) for method, counts in ledger.rpc.items()},
@@ -46,6 +66,6 @@ def messages_after(centre: Centre, after: int, limit: int) -> dict[str, Any]:
     """Messages in order of arrival since a seq, each with its chat."""
     entries = centre.log[after : after + limit]
     return {
-        "messages": [{"chat": chat.key, **message(entry)} for chat, entry in entries],
+        "messages": [{"chat": entry.chat.key, **message(entry)} for entry in entries],
         "last": after + len(entries),
     }

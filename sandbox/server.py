@@ -1,6 +1,8 @@
 """The data centre itself: listens, and ties transport, MTProto, methods and control channel together."""
 
 import asyncio
+import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +12,9 @@ from sandbox.keys import server_key, write_session_file
 from sandbox.mtproto.layer import Mtproto
 from sandbox.report import report
 from sandbox.rpc.dispatch import Dispatcher
-from sandbox.state.centre import Centre
+from sandbox.state.centre import Centre, Clock
 from sandbox.transport.link import Link
-from sandbox.world import World
+from sandbox.world import DC_IDS, World
 
 
 class Sandbox:
@@ -22,10 +24,17 @@ class Sandbox:
     free one.
     """
 
-    dc_id = 2
+    dc_id = DC_IDS[0]
 
     def __init__(
-        self, world: World, *, folder: Path, host: str = "127.0.0.1", port: int = 0, control_port: int = 0
+        self,
+        world: World,
+        *,
+        folder: Path,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        control_port: int = 0,
+        clock: Clock = time,
     ) -> None:
         self.world = world
         self.folder = folder
@@ -35,17 +44,20 @@ class Sandbox:
         folder.mkdir(parents=True, exist_ok=True)
         self._key = server_key(folder)
         self.public_key_path = self._key.public_key_path
-        self.centre = Centre(world, dc_id=self.dc_id)
-        self._mtproto = Mtproto(Dispatcher(self.centre), self._key)
-        self.actions = Actions(self.centre, self._mtproto)
+        self.centre = Centre(world, clock=clock)
+        self._hubs = {
+            dc_id: Mtproto(Dispatcher(self.centre, dc_id), self._key, world.salt_seconds)
+            for dc_id in DC_IDS[: world.dcs]
+        }
+        self.actions = Actions(self.centre, list(self._hubs.values()))
         self._timeline = Timeline(world.timeline, self.centre, self.actions)
         self._control = Control(self.centre, self.actions)
-        self._server: asyncio.Server | None = None
+        self._servers: list[asyncio.Server] = []
 
     @property
     def address(self) -> tuple[str, int]:
         """Host and port clients connect to."""
-        return self.centre.address
+        return self.centre.addresses[self.dc_id]
 
     @property
     def control_url(self) -> str:
@@ -55,35 +67,38 @@ class Sandbox:
     @property
     def handshakes(self) -> int:
         """How many key exchanges ended well."""
-        return self._mtproto.handshakes
+        return sum(hub.handshakes for hub in self._hubs.values())
 
     async def start(self) -> None:
         """Listen for clients and on the control channel. Raises OSError when a port is taken."""
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: Link(self._mtproto), self._host, self._port, backlog=2048)
-        self.centre.address = (self._host, self._server.sockets[0].getsockname()[1])
         try:
+            for dc_id, hub in self._hubs.items():
+                port = self._port if dc_id == self.dc_id else 0
+                server = await loop.create_server(partial(Link, hub), self._host, port, backlog=2048)
+                self._servers.append(server)
+                self.centre.addresses[dc_id] = (self._host, server.sockets[0].getsockname()[1])
             await self._control.start(self._host, self._control_port)
         except OSError:
-            self._server.close()
+            for server in self._servers:
+                server.close()
             raise
         self._timeline.start()
 
     async def stop(self) -> None:
         """Close every connection and both ports."""
         self._timeline.stop()
-        if self._server is not None:
-            self._server.close()
-        for link in set(self._mtproto.links):
-            link.abort()
+        for server in self._servers:
+            server.close()
+        self.actions.kick()
         await self._control.stop()
-        if self._server is not None:
-            await self._server.wait_closed()
+        for server in self._servers:
+            await server.wait_closed()
 
     def write_session(self, account: str, path: Path, number: int = 0) -> Path:
         """Write a Telethon session file that is signed in as this account. Raises Unknown."""
-        login = self.centre.ready_login(self.centre.account(account), number)
-        return write_session_file(path, login.key.bytes, self.dc_id, *self.address)
+        login = self.centre.keys.ready(self.centre.account(account), number)
+        return write_session_file(path, login.key.bytes, login.dc_id, *self.centre.addresses[login.dc_id])
 
     # --- the control channel's verbs, for tests in the same process
 

@@ -10,7 +10,34 @@ import yaml
 
 FIRST_USER_ID = 5_000_000_001
 FIRST_CHANNEL_ID = 1_500_000_001
-KINDS = ("supergroup",)
+FIRST_GROUP_ID = 700_000_001
+CHANNEL_KINDS = frozenset({"supergroup", "forum", "channel"})
+KINDS = ("supergroup", "forum", "channel", "group")
+RIGHTS = frozenset(
+    {
+        "view_messages",
+        "send_messages",
+        "send_media",
+        "send_stickers",
+        "send_gifs",
+        "send_polls",
+        "embed_links",
+        "send_photos",
+        "send_videos",
+        "send_roundvideos",
+        "send_audios",
+        "send_voices",
+        "send_docs",
+        "send_plain",
+        "invite_users",
+        "pin_messages",
+        "change_info",
+        "manage_topics",
+    }
+)
+LIMITS = ("open", "realistic")
+REPEATS = ("first", "error")
+DC_IDS = (2, 4)
 
 
 class WorldError(ValueError):
@@ -19,33 +46,67 @@ class WorldError(ValueError):
 
 @dataclass
 class AccountSpec:
-    """One Telegram user. `id` and `phone` are numbered by position when left out."""
+    """One Telegram user. `id` and `phone` are numbered by position when left out, `password` is the second step."""
 
     name: str
     id: int = 0
     phone: str = ""
     first_name: str = ""
     username: str | None = None
+    password: str | None = None
+    premium: bool = False
+    dc: int = DC_IDS[0]
     state: str = "active"
 
 
 @dataclass
 class ChatSpec:
-    """One chat; `members` is a list of account names or "all"."""
+    """One chat. `members` (a list of account names or "all") holds admins and creator too, named or not.
+
+    `default_banned` takes rights from everybody, `banned` from one account each. `slow_mode` in seconds.
+    `deletes_after`: a moderating bot takes each member's post away after so many seconds (only those that match the
+    regular expression `deletes_matching`).
+    """
 
     username: str | None = None
     title: str = ""
     kind: str = "supergroup"
     key: str = ""
     id: int = 0
+    about: str = ""
     members: list[str] | str = "all"
+    admins: list[str] = field(default_factory=list)
+    creator: str | None = None
+    banned: dict[str, list[str]] = field(default_factory=dict)
+    default_banned: list[str] = field(default_factory=list)
+    kicked: list[str] = field(default_factory=list)
+    slow_mode: int = 0
+    protected: bool = False
+    invite: str | None = None
+    join_request: bool = False
+    topics: list[str] = field(default_factory=list)
+    closed_topics: list[str] = field(default_factory=list)
+    deletes_after: float | None = None
+    deletes_matching: str = ""
 
 
 @dataclass
 class World:
-    """Everything a sandbox starts from. Rules and timeline entries stay as written until it starts."""
+    """Everything a sandbox starts from. Rules and timeline entries stay as written until it starts.
+
+    `repeats`: a random_id sent again is answered with the "first" message again or with the "error"
+    RANDOM_ID_DUPLICATE; `forget_after`: seconds after which a random_id counts as new. `api_pairs`: {id: hash}, empty
+    takes any.
+    """
 
     seed: int = 1
+    limits: str = "open"
+    dcs: int = 1
+    login_code: str = "12345"
+    api_pairs: dict[int, str] = field(default_factory=dict)
+    repeats: str = "first"
+    forget_after: float | None = None
+    salt_seconds: int = 3600
     accounts: list[AccountSpec] = field(default_factory=list)
     chats: list[ChatSpec] = field(default_factory=list)
     faults: list[dict[str, Any]] = field(default_factory=list)
@@ -53,40 +114,67 @@ class World:
 
     def __post_init__(self) -> None:
         """Number what was left out and refuse what cannot be."""
+        _one_of("limits", self.limits, LIMITS)
+        _one_of("repeats", self.repeats, REPEATS)
+        _one_of("dcs", self.dcs, range(1, len(DC_IDS) + 1))
         for position, account in enumerate(self.accounts):
             account.id = account.id or FIRST_USER_ID + position
-            account.phone = account.phone or f"99966{position + 1:05d}"
+            account.phone = account.phone.lstrip("+") or f"99966{position + 1:05d}"
             account.first_name = account.first_name or account.name
+            _one_of(f"accounts: {account.name}: dc", account.dc, DC_IDS[: self.dcs])
         names = {account.name for account in self.accounts}
-        _unique("accounts: name", [account.name for account in self.accounts])
-        _unique("accounts: id", [account.id for account in self.accounts])
+        for what in ("name", "id", "phone"):
+            _unique(f"accounts: {what}", [getattr(account, what) for account in self.accounts])
         for position, chat in enumerate(self.chats):
-            self._complete(chat, position, names)
-        _unique("chats: key", [chat.key for chat in self.chats])
-        _unique("chats: id", [chat.id for chat in self.chats])
-
-    @staticmethod
-    def _complete(chat: ChatSpec, position: int, names: set[str]) -> None:
-        chat.key = chat.key or chat.username or f"chat{position + 1:02d}"
-        chat.title = chat.title or chat.key
-        chat.id = chat.id or FIRST_CHANNEL_ID + position
-        if chat.kind not in KINDS:
-            raise WorldError(f"chats: {chat.key}: kind {chat.kind!r} is none of {', '.join(KINDS)}")
-        if chat.members == "all":
-            chat.members = sorted(names)
-        strangers = [name for name in chat.members if name not in names]
-        if isinstance(chat.members, str) or strangers:
-            raise WorldError(f"chats: {chat.key}: members must be 'all' or names of accounts, not {chat.members!r}")
+            _complete(chat, position, names)
+        for what in ("key", "id"):
+            _unique(f"chats: {what}", [getattr(chat, what) for chat in self.chats])
 
     def as_dict(self) -> dict[str, Any]:
         """The world as plain values, for the control channel."""
         return asdict(self)
 
 
+def _complete(chat: ChatSpec, position: int, names: set[str]) -> None:
+    chat.key = chat.key or chat.username or f"chat{position + 1:02d}"
+    chat.title = chat.title or chat.key
+    where = f"chats: {chat.key}"
+    _one_of(f"{where}: kind", chat.kind, KINDS)
+    chat.id = chat.id or position + (FIRST_GROUP_ID if chat.kind == "group" else FIRST_CHANNEL_ID)
+    if chat.kind == "group" and (chat.username or chat.slow_mode):
+        raise WorldError(f"{where}: a basic group has no username and no slow mode")
+    if chat.topics and chat.kind != "forum":
+        raise WorldError(f"{where}: only a forum has topics")
+    if chat.members == "all":
+        chat.members = sorted(names)
+    if isinstance(chat.members, str):
+        raise WorldError(f"{where}: members must be 'all' or names of accounts, not {chat.members!r}")
+    creator = [chat.creator] if chat.creator else []
+    for part, named in (
+        ("members", chat.members),
+        ("admins", chat.admins),
+        ("banned", chat.banned),
+        ("creator", creator),
+    ):
+        for name in named:
+            _one_of(f"{where}: {part}", name, names)
+    for rights in (chat.default_banned, *chat.banned.values()):
+        for right in rights:
+            _one_of(f"{where}: right", right, RIGHTS)
+    chat.members = list(dict.fromkeys([*chat.members, *chat.admins, *creator]))
+
+
+def _one_of(what: str, value: Any, known: Any) -> None:
+    if value not in known:
+        raise WorldError(f"{what}: {value!r} is none of {', '.join(map(str, sorted(known)))}")
+
+
 def _unique(what: str, values: list[Any]) -> None:
-    doubled = sorted({value for value in values if values.count(value) > 1})
-    if doubled:
-        raise WorldError(f"{what} must be unique, {doubled[0]!r} stands twice")
+    seen = set()
+    for value in values:
+        if value in seen:
+            raise WorldError(f"{what} must be unique, {value!r} stands twice")
+        seen.add(value)
 
 
 def _build(kind: type[Any], where: str, value: object) -> Any:
@@ -98,7 +186,7 @@ def _build(kind: type[Any], where: str, value: object) -> Any:
         raise WorldError(f"{where}: unknown field {unknown[0]!r}; known are {', '.join(sorted(known))}")
     try:
         return kind(**value)
-    except TypeError as error:
+    except (TypeError, AttributeError) as error:
         raise WorldError(f"{where}: {error}") from error
 
 
@@ -112,6 +200,10 @@ def world_from(raw: object) -> World:
         if not isinstance(entries, list):
             raise WorldError(f"{part} must be a list")
         raw[part] = [_build(kind, f"{part}[{position}]", entry) for position, entry in enumerate(entries)]
+    pairs = raw.get("api_pairs", {})
+    if not isinstance(pairs, Mapping) or not all(str(key).isdigit() for key in pairs):
+        raise WorldError("api_pairs must map API ids to hashes")
+    raw["api_pairs"] = {int(key): str(value) for key, value in pairs.items()}
     world: World = _build(World, "world", raw)
     return world
 

@@ -22,20 +22,12 @@ TOO_OLD, TOO_NEW = 300, 30
 MAX_SESSIONS_A_KEY = 20
 
 
-class Login:
-    """What one auth key stands for. `account` is None until somebody signs in; `state` other than "ok" ends it."""
+class Login(Protocol):
+    """What this layer needs to know of an auth key's owner: nothing but the key and its sessions."""
 
-    __slots__ = ("account", "api_id", "device", "key", "number", "salts", "sessions", "state")
-
-    def __init__(self, key: Key, account: Any = None, number: int = 0) -> None:
-        self.key = key
-        self.account = account
-        self.number = number
-        self.state = "ok"
-        self.api_id = 0
-        self.device = ""
-        self.sessions: dict[int, Session] = {}
-        self.salts = (-1, 0, 0)
+    key: Key
+    sessions: dict[int, Session]
+    salts: tuple[int, int, int]  # a period, its salt and that of the period before
 
 
 class Above(Protocol):

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 from sandbox.errors import RpcError
 from sandbox.mtproto.session import Session
 from sandbox.state.centre import Centre
+from sandbox.state.keyring import Keyring
 from sandbox.state.peers import Account
 
 Handler = Callable[["Call", Any], Any]
@@ -27,8 +28,25 @@ class Call:
     def me(self) -> Account:
         """The account that calls. Raises RpcError when nobody is signed in."""
         if self.account is None:
-            raise RpcError("AUTH_KEY_UNREGISTERED")
+            waits_for_password = self.session.login.waiting is not None
+            raise RpcError("SESSION_PASSWORD_NEEDED" if waits_for_password else "AUTH_KEY_UNREGISTERED")
         return self.account
+
+    @property
+    def keys(self) -> Keyring:
+        """The keyring."""
+        return self.centre.keys
+
+    @property
+    def dc_id(self) -> int:
+        """The data centre that is called."""
+        dc_id: int = self.session.login.dc_id
+        return dc_id
+
+    def must_live_here(self, account: Account, error: str) -> None:
+        """Send the client to the account's own data centre. Raises RpcError."""
+        if account.dc_id != self.dc_id:
+            raise RpcError(f"{error}_{account.dc_id}")
 
 
 class Method:

@@ -7,14 +7,12 @@ from typing import Any
 from telethon.tl import functions, types
 
 from sandbox.errors import RpcError
-from sandbox.keys import auth_key_id
-from sandbox.mtproto.envelope import Key
-from sandbox.mtproto.layer import Login
 from sandbox.mtproto.session import Session, encoded
-from sandbox.rpc import channels, help_, messages, updates, users  # noqa: F401  # they fill the table
+from sandbox.rpc import account, auth, channels, forums, help_, history, media, messages, updates, users  # noqa: F401  # they fill the table
 from sandbox.rpc.call import METHODS, Call, Handler, Method, method_name
 from sandbox.rules import Rule
 from sandbox.state.centre import Centre
+from sandbox.state.logins import Login
 
 log = logging.getLogger(__name__)
 WRAPPERS = (
@@ -32,24 +30,29 @@ ANONYMOUS = "-"
 class Dispatcher:
     """Stands above the MTProto layer."""
 
-    def __init__(self, centre: Centre) -> None:
+    def __init__(self, centre: Centre, dc_id: int) -> None:
         self._centre = centre
+        self._dc_id = dc_id
 
     # --- what the layer asks
 
     def find_login(self, key_id: int) -> Login | None:
         """The login of a key."""
-        return self._centre.logins.get(key_id)
+        login = self._centre.keys.logins.get(key_id)
+        return login if login is not None and login.dc_id == self._dc_id else None
 
     def new_key(self, key: bytes) -> None:
         """A key exchange ended well: a key that nobody is signed in with yet."""
-        key_id = auth_key_id(key)
-        self._centre.logins[key_id] = Login(Key(key, key_id))
+        self._centre.keys.add(key, self._dc_id)
 
     def session_began(self, session: Session) -> None:
-        """A session is connected."""
-        if session.login.account is not None:
-            session.login.account.sessions.add(session)
+        """A session is connected; a key in use from two addresses at once is a stolen key, and ends."""
+        login: Login = session.login
+        login.active = self._centre.now()
+        if login.account is not None:
+            login.account.sessions.add(session)
+            if session.link is not None and login.addresses() - {session.link.address}:
+                login.state = "AUTH_KEY_DUPLICATED"
 
     def session_ended(self, session: Session) -> None:
         """A session is not connected any more."""
@@ -72,7 +75,7 @@ class Dispatcher:
         self._centre.ledger.rpc[call.method][name] += 1
         rule = None
         if self._centre.rules:
-            rule = self._centre.rules.strike(name, call.method, self._chat_of(request))
+            rule = self._centre.rules.strike(name, call.method, self._chat_of(call, request))
         if rule is not None and rule.do != "error":
             self._faulty(rule, call, method, message_id, request)
             return
@@ -86,21 +89,22 @@ class Dispatcher:
         while isinstance(request, WRAPPERS):
             if isinstance(request, functions.InvokeWithoutUpdatesRequest):
                 quiet = True
-            elif isinstance(request, functions.InitConnectionRequest):
+            inner = request.query
+            if isinstance(request, functions.InitConnectionRequest):
                 session.login.api_id = request.api_id
-                session.login.device = request.device_model
-            request = request.query
+                session.login.device, request.query = request, None
+            request = inner
         if quiet:
             session.updates = False
         elif session.updates is None:
             session.updates = True
         return request
 
-    def _chat_of(self, request: Any) -> str:
-        for field in ("peer", "channel", "to_peer"):
+    def _chat_of(self, call: Call, request: Any) -> str:
+        for field in ("peer", "to_peer", "channel"):
             peer = getattr(request, field, None)
             if peer is not None:
-                return self._centre.peer_name(peer)
+                return self._centre.name_of(call.account, peer)
         username = getattr(request, "username", None)
         return username.lower() if isinstance(username, str) else ""
 
@@ -118,7 +122,8 @@ class Dispatcher:
 
     def _refused(self, call: Call, request: Any, error: str) -> None:
         name = call.account.name if call.account else ANONYMOUS
-        self._centre.ledger.refuse(self._centre.now(), name, call.method, self._chat_of(request), error)
+        self._centre.limits.refused(name, error)
+        self._centre.ledger.refuse(self._centre.now(), name, call.method, self._chat_of(call, request), error)
 
     @staticmethod
     def _handler(call: Call, method: Method | None, rule: Rule | None) -> Handler:
@@ -126,10 +131,15 @@ class Dispatcher:
             raise RpcError(rule.error, rule.code)
         if method is None:
             raise RpcError("INPUT_METHOD_INVALID")
+        pairs = call.centre.world.api_pairs
+        if pairs and call.session.login.api_id not in pairs:
+            raise RpcError("CONNECTION_API_ID_INVALID")
         if method.open:
             return method.handler
         if call.session.login.state != "ok":
             raise RpcError(call.session.login.state)
+        if call.me.dc_id != call.dc_id and not call.session.login.visiting:
+            raise RpcError(f"USER_MIGRATE_{call.me.dc_id}")
         state = call.me.state
         if state in DEAD:
             raise RpcError(DEAD[state])

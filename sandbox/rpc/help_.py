@@ -5,8 +5,8 @@ from typing import Any
 from telethon.tl import functions, types
 
 from sandbox.rpc.call import Call, handles
+from sandbox.rpc.posting import CAPTION_LENGTH, MESSAGE_LENGTH
 
-CAPTION_LENGTH, MESSAGE_LENGTH = 1024, 4096
 HOUR = 3600
 
 
@@ -15,13 +15,12 @@ def config(call: Call, _request: Any) -> Any:
     """The data centre's address and limits; answered to anybody, even with a revoked key."""
     centre = call.centre
     now = int(centre.now())
-    host, port = centre.address
     return types.Config(
         date=now,
         expires=now + HOUR,
         test_mode=True,
-        this_dc=centre.dc_id,
-        dc_options=[types.DcOption(centre.dc_id, host, port, static=True)],
+        this_dc=call.dc_id,
+        dc_options=[types.DcOption(dc_id, host, port, static=True) for dc_id, (host, port) in centre.addresses.items()],
         dc_txt_domain_name="",
         chat_size_max=200,
         megagroup_size_max=200_000,
@@ -47,11 +46,11 @@ def config(call: Call, _request: Any) -> Any:
         me_url_prefix="https://t.me/",
         caption_length_max=CAPTION_LENGTH,
         message_length_max=MESSAGE_LENGTH,
-        webfile_dc_id=centre.dc_id,
+        webfile_dc_id=call.dc_id,
     )
 
 
 @handles(functions.help.GetNearestDcRequest, open_to_all=True)
 def nearest_dc(call: Call, _request: Any) -> Any:
     """This one."""
-    return types.NearestDc(country="", this_dc=call.centre.dc_id, nearest_dc=call.centre.dc_id)
+    return types.NearestDc(country="", this_dc=call.dc_id, nearest_dc=call.centre.dc_id)

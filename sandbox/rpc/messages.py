@@ -1,153 +1,202 @@
-"""messages.*: sending and reading."""
+"""messages.*: sending, forwarding, editing, deleting, scheduling."""
 
 from typing import Any
 
 from telethon.tl import functions, types
 
 from sandbox.errors import RpcError
-from sandbox.rpc import render
+from sandbox.rpc import news, render
 from sandbox.rpc.call import Call, handles
-from sandbox.rpc.help_ import MESSAGE_LENGTH
+from sandbox.rpc.media import media_from
+from sandbox.rpc.posting import Draft, check_text, post, send_scheduled, sent
 from sandbox.state.boxes import Message
-from sandbox.state.peers import Account, Chat
+from sandbox.state.peers import Chat
 
-MAX_PAGE = 100
+MAX_ALBUM = 10
+MAX_FORWARDS = 100
+EDIT_SECONDS = 172_800
+ALBUM_KINDS = ({"photo", "video"}, {"document"}, {"audio"})
 
 
 @handles(functions.messages.SendMessageRequest, writes=True)
 def send_message(call: Call, request: Any) -> Any:
     """Put a text into a chat, once for each random_id."""
     chat = call.centre.chat_from(call.me, request.peer)
-    known = call.me.random_ids.get(request.random_id)
-    if known is not None:
-        return _again(call, request.random_id, *known)
-    if call.me.id not in chat.members:
-        raise RpcError("CHAT_WRITE_FORBIDDEN")
-    if not request.message.strip():
-        raise RpcError("MESSAGE_EMPTY")
-    if utf16_length(request.message) > MESSAGE_LENGTH:
-        raise RpcError("MESSAGE_TOO_LONG")
-    entry = Message(
-        id=0,
-        sender=call.me,
-        date=call.centre.now(),
-        text=request.message,
-        random_id=request.random_id or 0,
-        entities=request.entities or None,
-        silent=bool(request.silent),
-    )
-    call.centre.deliver(chat, call.me, entry)
-    push(call, chat, entry)
-    return sent(call, chat, entry)
+    return post(call, chat, [Draft(request.message, request.random_id or 0, request.entities)], request)
 
 
-def sent(call: Call, chat: Chat, entry: Message, pts_count: int = 1) -> render.Raw:
-    """What a sender gets back: the id its random_id was given, and the message."""
-    news = [
-        types.UpdateMessageID(id=entry.id, random_id=entry.random_id),
-        types.UpdateNewChannelMessage(
-            render.message(call.me, chat, entry), entry.pts if pts_count else chat.box.pts, pts_count
-        ),
-    ]
-    return render.Raw(render.updates(call.centre, call.me, news, [call.me], [chat]))
-
-
-def _again(call: Call, random_id: int, chat: Chat, message_id: int) -> render.Raw:
-    """The real server was seen to answer a repeated random_id with the first message and no change of pts."""
-    call.centre.ledger.repeat(call.centre.now(), call.me.name, chat.key, random_id, message_id)
-    entry = chat.box.messages.get(message_id)
-    if entry is None:
-        raise RpcError("RANDOM_ID_DUPLICATE")
-    return sent(call, chat, entry, pts_count=0)
-
-
-def push(call: Call, chat: Chat, entry: Message) -> None:
-    """Tell the other members that are connected and want news."""
-    for member in chat.members.values():
-        if not member.sessions or member.state != "active":
-            continue
-        listeners = [session for session in member.sessions if session.updates and session is not call.session]
-        if not listeners:
-            continue
-        update = types.UpdateNewChannelMessage(render.message(member, chat, entry), entry.pts, 1)
-        data = render.updates(call.centre, member, [update], [entry.sender], [chat])
-        for session in listeners:
-            session.put(data, content=True, answer=False)
-
-
-def utf16_length(text: str) -> int:
-    """Telegram counts in UTF-16 units."""
-    return len(text) + sum(character > "\uffff" for character in text)
-
-
-@handles(functions.messages.GetDialogsRequest)
-def get_dialogs(call: Call, request: Any) -> Any:
-    """The chats one is in, latest message first."""
-    mine = [chat for chat in call.centre.chats.values() if call.me.id in chat.members]
-    mine.sort(key=lambda chat: chat.box.last.date if chat.box.last else 0.0, reverse=True)
-    if request.offset_peer and getattr(request.offset_peer, "channel_id", 0):
-        places = [place for place, chat in enumerate(mine, 1) if chat.id == request.offset_peer.channel_id]
-        rest = mine[places[0] :] if places else []
-    else:
-        rest = mine
-    page = rest[: max(1, min(request.limit, MAX_PAGE))]
-    tops = [(chat, chat.box.last) for chat in page]
-    dialogs = [
-        types.Dialog(
-            peer=types.PeerChannel(chat.id),
-            top_message=top.id if top else 0,
-            read_inbox_max_id=0,
-            read_outbox_max_id=0,
-            unread_count=0,
-            unread_mentions_count=0,
-            unread_reactions_count=0,
-            unread_poll_votes_count=0,
-            notify_settings=types.PeerNotifySettings(),
-            pts=chat.box.pts,
-        )
-        for chat, top in tops
-    ]
-    senders: set[Account] = {top.sender for _, top in tops if top}
-    return types.messages.DialogsSlice(
-        count=len(mine),
-        dialogs=dialogs,
-        messages=[render.message(call.me, chat, top) for chat, top in tops if top],
-        chats=[render.chat(call.centre, call.me, chat) for chat in page],
-        users=[render.user(call.centre, call.me, sender) for sender in senders],
-    )
-
-
-@handles(functions.messages.GetHistoryRequest)
-def get_history(call: Call, request: Any) -> Any:
-    """A page of a chat's messages, newest first, as Telegram's offsets say."""
+@handles(functions.messages.SendMediaRequest, writes=True)
+def send_media(call: Call, request: Any) -> Any:
+    """Put a photo, a file or a poll into a chat."""
     chat = call.centre.chat_from(call.me, request.peer)
-    newest_first = [
-        entry
-        for entry in reversed(chat.box.messages.values())
-        if (not request.max_id or entry.id < request.max_id) and entry.id > request.min_id
-    ]
-    start = 0
-    if request.offset_id:
-        start = sum(entry.id >= request.offset_id for entry in newest_first)
-    elif until := request.offset_date.timestamp():  # an absent date is read as 1970
-        start = sum(entry.date >= until for entry in newest_first)
-    start = max(0, start + request.add_offset)
-    return found(call, chat, newest_first[start : start + max(0, min(request.limit, MAX_PAGE))], len(chat.box.messages))
+    known = call.me.random_ids.get(request.random_id)
+    kind, media = (known[0].kind, known[0].media) if known else media_from(call, request.media)
+    return post(call, chat, [Draft(request.message, request.random_id or 0, request.entities, media, kind)], request)
 
 
-def found(call: Call, chat: Chat, entries: list[Message], count: int) -> Any:
-    """Messages of a channel with everybody they mention."""
-    return types.messages.ChannelMessages(
-        pts=chat.box.pts,
-        count=count,
-        messages=[render.message(call.me, chat, entry) for entry in entries],
+@handles(functions.messages.SendMultiMediaRequest, writes=True)
+def send_album(call: Call, request: Any) -> Any:
+    """Put an album into a chat."""
+    chat = call.centre.chat_from(call.me, request.peer)
+    if not 1 <= len(request.multi_media) <= MAX_ALBUM:
+        raise RpcError("MULTI_MEDIA_TOO_LONG" if request.multi_media else "MEDIA_EMPTY")
+    drafts = []
+    for single in request.multi_media:
+        kind, media = media_from(call, single.media)
+        drafts.append(Draft(single.message, single.random_id or 0, single.entities, media, kind))
+    if not any({draft.kind for draft in drafts} <= together for together in ALBUM_KINDS):
+        raise RpcError("MEDIA_GROUPED_INVALID")
+    for draft in drafts:
+        draft.extra["grouped_id"] = call.centre.seq + 1
+    return post(call, chat, drafts, request)
+
+
+@handles(functions.messages.ForwardMessagesRequest, writes=True)
+def forward_messages(call: Call, request: Any) -> Any:
+    """Put messages of one chat into another, with or without their author."""
+    source = call.centre.chat_from(call.me, request.from_peer)
+    chat = call.centre.chat_from(call.me, request.to_peer)
+    if not request.id or len(request.id) > MAX_FORWARDS or len(request.id) != len(request.random_id or ()):
+        raise RpcError("MESSAGE_IDS_EMPTY" if not request.id else "RANDOM_ID_INVALID")
+    if source.protected:
+        raise RpcError("CHAT_FORWARDS_RESTRICTED")
+    box = source.box_of(call.me)
+    drafts = []
+    for number, random_id in zip(request.id, request.random_id, strict=True):
+        entry = box.messages.get(number)
+        if entry is None or entry.chat is not source or entry.action is not None:
+            raise RpcError("MESSAGE_ID_INVALID")
+        header = None if request.drop_author else _header(entry)
+        text = "" if request.drop_media_captions and entry.media is not None else entry.text
+        entities = entry.entities if text else None
+        drafts.append(
+            Draft(text, random_id, entities, entry.media, entry.kind, header, {"grouped_id": entry.grouped_id})
+        )
+    albums = {entry.extra["grouped_id"] for entry in drafts} - {None}
+    renamed = {old: call.centre.seq + 1 + place for place, old in enumerate(sorted(albums))}
+    for draft in drafts:
+        draft.extra["grouped_id"] = renamed.get(draft.extra["grouped_id"])
+    return post(call, chat, drafts, request, top=request.top_msg_id)
+
+
+def _header(entry: Message) -> Any:
+    if entry.forwarded is not None:
+        return entry.forwarded
+    if entry.chat.kind == "channel":
+        return types.MessageFwdHeader(
+            date=int(entry.date), from_id=types.PeerChannel(entry.chat.id), channel_post=entry.id
+        )
+    return types.MessageFwdHeader(date=int(entry.date), from_id=types.PeerUser(entry.sender.id))
+
+
+def own_message(call: Call, chat: Chat, number: int) -> Message:
+    """A message the caller wrote. Raises RpcError."""
+    entry = chat.box_of(call.me).messages.get(number)
+    if entry is None or entry.chat is not chat:
+        raise RpcError("MESSAGE_ID_INVALID")
+    if entry.sender is not call.me:
+        raise RpcError("MESSAGE_AUTHOR_REQUIRED")
+    return entry
+
+
+@handles(functions.messages.EditMessageRequest, writes=True)
+def edit_message(call: Call, request: Any) -> Any:
+    """Change the text or the media of one's own message."""
+    chat = call.centre.chat_from(call.me, request.peer)
+    entry = own_message(call, chat, request.id)
+    if call.centre.now() - entry.date > EDIT_SECONDS and len(chat.members) > 1:
+        raise RpcError("MESSAGE_EDIT_TIME_EXPIRED")
+    kind, media = media_from(call, request.media) if request.media is not None else (entry.kind, entry.media)
+    text = entry.text if request.message is None else request.message
+    entities = entry.entities if request.message is None else request.entities
+    check_text(call, Draft(text, entities=entities, kind=kind))
+    if (text, entities or None, media) == (entry.text, entry.entities, entry.media):
+        raise RpcError("MESSAGE_NOT_MODIFIED")
+    entry.text, entry.entities, entry.kind, entry.media = text, entities or None, kind, media
+    entry.edited = call.centre.now()
+    event = news.edited(call.centre, entry, call.session)
+    change = render.news(call.me, event, chat if chat.own_box else None)
+    return news.answer(call.centre, call.me, [change], [entry], chat)
+
+
+@handles(functions.messages.DeleteMessagesRequest, writes=True)
+def delete_messages(call: Call, request: Any) -> Any:
+    """Delete messages of basic groups and dialogs, for oneself or, with `revoke`, for everybody."""
+    box = call.me.box
+    before = box.pts
+    for chat in {entry.chat for number in request.id if (entry := box.messages.get(number))}:
+        entries = [entry for number in request.id if (entry := box.messages.get(number)) and entry.chat is chat]
+        if request.revoke:
+            foreign = any(entry.sender is not call.me for entry in entries)
+            if foreign and chat.kind == "group" and not chat.members[call.me.id].admin:
+                raise RpcError("MESSAGE_DELETE_FORBIDDEN")
+            news.removed(call.centre, entries, call.me.name, call.session)
+        else:
+            box.remove([entry.id_for(call.me) for entry in entries])
+    return types.messages.AffectedMessages(pts=box.pts, pts_count=box.pts - before)
+
+
+@handles(functions.channels.DeleteMessagesRequest, writes=True)
+def delete_channel_messages(call: Call, request: Any) -> Any:
+    """Delete messages of a channel: one's own, or as an admin anybody's."""
+    chat = call.centre.channel_from(call.me, request.channel)
+    member = chat.members.get(call.me.id)
+    entries = [chat.box.messages[number] for number in request.id if number in chat.box.messages]
+    if member is None or (not member.admin and any(entry.sender is not call.me for entry in entries)):
+        raise RpcError("MESSAGE_DELETE_FORBIDDEN")
+    news.removed(call.centre, entries, call.me.name, call.session)
+    return types.messages.AffectedMessages(pts=chat.box.pts, pts_count=len(entries))
+
+
+@handles(functions.messages.GetScheduledHistoryRequest)
+def scheduled_history(call: Call, request: Any) -> Any:
+    """One's messages that wait for their time."""
+    chat = call.centre.chat_from(call.me, request.peer)
+    waiting = [entry.message for entry in chat.scheduled.values() if entry.message.sender is call.me]
+    return types.messages.Messages(
+        messages=[render.message(call.me, entry) for entry in reversed(waiting)],
         topics=[],
-        chats=[render.chat(call.centre, call.me, chat)],
-        users=[render.user(call.centre, call.me, sender) for sender in {entry.sender for entry in entries}],
+        **render.people(call.centre, call.me, waiting),
     )
 
 
-@handles(functions.messages.ReadHistoryRequest)
-def read_history(call: Call, _request: Any) -> Any:
-    """Nobody counts what is unread yet."""
-    return types.messages.AffectedMessages(pts=call.me.box.pts, pts_count=0)
+@handles(functions.messages.SendScheduledMessagesRequest, writes=True)
+def send_scheduled_now(call: Call, request: Any) -> Any:
+    """Send scheduled messages at once."""
+    chat = call.centre.chat_from(call.me, request.peer)
+    mine = _scheduled(call, chat, request.id)
+    return sent(call, chat, [event for number in mine if (event := send_scheduled(call, chat, number))])
+
+
+@handles(functions.messages.DeleteScheduledMessagesRequest, writes=True)
+def delete_scheduled(call: Call, request: Any) -> Any:
+    """Do not send scheduled messages."""
+    chat = call.centre.chat_from(call.me, request.peer)
+    mine = _scheduled(call, chat, request.id)
+    for number in mine:
+        chat.scheduled.pop(number).handle.cancel()
+    change = types.UpdateDeleteScheduledMessages(peer=render.peer(call.me, chat), messages=mine)
+    return news.answer(call.centre, call.me, [change], [], chat)
+
+
+def _scheduled(call: Call, chat: Chat, numbers: list[int]) -> list[int]:
+    for number in numbers:
+        if number not in chat.scheduled or chat.scheduled[number].message.sender is not call.me:
+            raise RpcError("MESSAGE_ID_INVALID")
+    return numbers
+
+
+@handles(functions.messages.SendVoteRequest, writes=True)
+def send_vote(call: Call, request: Any) -> Any:
+    """Answer a poll."""
+    chat = call.centre.chat_from(call.me, request.peer)
+    entry = chat.box_of(call.me).messages.get(request.msg_id)
+    if entry is None or entry.kind != "poll":
+        raise RpcError("MESSAGE_ID_INVALID")
+    options = {answer.option for answer in entry.media.poll.answers}
+    if not set(request.options) <= options or (len(request.options) > 1 and not entry.media.poll.multiple_choice):
+        raise RpcError("OPTIONS_TOO_MUCH" if len(request.options) > 1 else "OPTION_INVALID")
+    results = entry.media.results
+    results.total_voters = (results.total_voters or 0) + 1
+    change = types.UpdateMessagePoll(poll_id=entry.media.poll.id, results=results)
+    return news.answer(call.centre, call.me, [change], [], chat)

@@ -25,10 +25,11 @@ def get_users(call: Call, request: Any) -> Any:
 @handles(functions.contacts.ResolveUsernameRequest)
 def resolve_username(call: Call, request: Any) -> Any:
     """Who or what has this public name."""
+    call.centre.limits.resolving(call.me.name)
     name = request.username.lstrip("@").lower()
     if not name:
         raise RpcError("USERNAME_INVALID")
-    peer = call.centre.usernames.get(name)
+    peer = call.centre.directory.usernames.get(name)
     if peer is None:
         raise RpcError("USERNAME_NOT_OCCUPIED")
     if isinstance(peer, Account):
@@ -38,6 +39,19 @@ def resolve_username(call: Call, request: Any) -> Any:
     return types.contacts.ResolvedPeer(
         types.PeerChannel(peer.id), chats=[render.chat(call.centre, call.me, peer)], users=[]
     )
+
+
+@handles(functions.users.GetFullUserRequest)
+def get_full_user(call: Call, request: Any) -> Any:
+    """Everything about a user, which is little."""
+    account = call.centre.user_from(call.me, request.id)
+    full = types.UserFull(
+        id=account.id,
+        settings=types.PeerSettings(),
+        notify_settings=types.PeerNotifySettings(),
+        common_chats_count=0,
+    )
+    return types.users.UserFull(full, chats=[], users=[render.user(call.centre, call.me, account)])
 
 
 @handles(functions.contacts.GetContactsRequest)

@@ -1,122 +1,199 @@
-"""Everything a data centre knows while it runs."""
+"""Everything the data centres of a world know while they run."""
 
 import asyncio
 import time
 from collections.abc import Callable
 from hashlib import blake2b
-from typing import Any
+from typing import Any, Protocol
+
+from telethon.tl import types
 
 from sandbox.errors import RpcError
-from sandbox.keys import auth_key_id, derived_auth_key
 from sandbox.ledger import Ledger
-from sandbox.mtproto.envelope import Key
-from sandbox.mtproto.layer import Login
+from sandbox.limits import Limits
 from sandbox.rules import Rules
 from sandbox.state.boxes import Message
-from sandbox.state.peers import Account, Chat
-from sandbox.world import World
+from sandbox.state.files import Files
+from sandbox.state.keyring import Keyring
+from sandbox.state.peers import Account, Chat, Directory, Member, Topic
+from sandbox.world import DC_IDS, ChatSpec, World
+
+MAX_LOG = 1_000_000
 
 
 class Unknown(LookupError):
     """No account or chat of that name."""
 
 
-class Centre:
-    """The running world: accounts, chats, logins, rules and the ledger."""
+class Clock(Protocol):
+    """Where the sandbox takes the time from."""
 
-    def __init__(self, world: World, *, dc_id: int = 2) -> None:
+    def time(self) -> float:
+        """Unix seconds."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds that never jump."""
+        ...
+
+
+class Centre:
+    """The running world: accounts, chats, keys, files, limits, rules and the ledger."""
+
+    def __init__(self, world: World, *, clock: Clock = time) -> None:
         self.world = world
-        self.dc_id = dc_id
-        self.address = ("127.0.0.1", 0)
-        self.accounts = {spec.name: Account(spec) for spec in world.accounts}
-        self.accounts_by_id = {account.id: account for account in self.accounts.values()}
-        self.chats: dict[int, Chat] = {}
-        for spec in world.chats:
-            chat = Chat(spec, [self.accounts[name] for name in spec.members])
-            self.chats[chat.id] = chat
-        peers: list[Account | Chat] = [*self.accounts.values(), *self.chats.values()]
-        self.usernames = {peer.username.lower(): peer for peer in peers if peer.username}
-        self.logins: dict[int, Login] = {}
-        for account in self.accounts.values():
-            self.ready_login(account)
+        self.clock = clock
+        self.dc_id = DC_IDS[0]
+        self.addresses: dict[int, tuple[str, int]] = {}
+        self.directory = Directory()
+        self.keys = Keyring(world.seed, self.now)
+        self.files = Files(world.seed)
         self.ledger = Ledger()
+        self.limits = Limits(clock.monotonic, on=world.limits == "realistic")
         self.rules = Rules(world.seed)
-        for raw in world.faults:
-            self.rules.add(raw)
         self.seq = 0
-        self.log: list[tuple[Chat, Message]] = []  # every message ever delivered, in order of arrival
+        self.log: list[Message] = []  # every message ever delivered, in order of arrival
         self.arrived = asyncio.Event()
         self.on_delivered: list[Callable[[Account], None]] = []
+        for account_spec in world.accounts:
+            self.directory.add_account(Account(account_spec))
+        for chat_spec in world.chats:
+            self.directory.add_chat(self._chat(chat_spec))
+        for account in self.directory.accounts.values():
+            self.keys.ready(account)
+        for raw in world.faults:
+            self.rules.add(raw)
 
-    # --- who
+    def _chat(self, spec: ChatSpec) -> Chat:
+        members = [
+            Member(
+                self.directory.accounts[name],
+                role="creator" if name == spec.creator else "admin" if name in spec.admins else "member",
+                banned=frozenset(spec.banned.get(name, ())),
+            )
+            for name in spec.members
+        ]
+        chat = Chat(spec, members)
+        chat.kicked = {self.directory.accounts[name].id for name in spec.kicked}
+        if spec.kind == "forum":
+            self._topics(chat, [*spec.topics, *spec.closed_topics], set(spec.closed_topics))
+        return chat
+
+    def _topics(self, chat: Chat, titles: list[str], closed: set[str]) -> None:
+        chat.topics[1] = Topic(1, "General", None, self.now())
+        creator = next(iter(chat.members.values())).account if chat.members else None
+        chat.box.next_id = 2  # number 1 is General's
+        for title in titles if creator else ():
+            action = types.MessageActionTopicCreate(title=title, icon_color=0x6FB9F0)
+            entry = Message(chat, creator, self.now(), kind="service", action=action)  # type: ignore[arg-type]  # titles is empty without a creator
+            entry.id = chat.box.add(entry)
+            chat.topics[entry.id] = Topic(entry.id, title, creator, self.now(), closed=title in closed)
+
+    # --- time
+
+    def now(self) -> float:
+        """Unix seconds."""
+        return self.clock.time()
+
+    def monotonic(self) -> float:
+        """Seconds that never jump."""
+        return self.clock.monotonic()
+
+    # --- who and where
 
     def account(self, name: str) -> Account:
         """An account by name. Raises Unknown."""
         try:
-            return self.accounts[name]
+            return self.directory.accounts[name]
         except KeyError:
             raise Unknown(f"no account {name!r} in this world") from None
 
-    def ready_login(self, account: Account, number: int = 0) -> Login:
-        """The login whose key comes from the seed, made known on first use."""
-        key = derived_auth_key(self.world.seed, account.name, number)
-        key_id = auth_key_id(key)
-        login = self.logins.get(key_id)
-        if login is None:
-            login = self.logins[key_id] = Login(Key(key, key_id), account, number)
-        return login
+    def chat(self, key: str) -> Chat:
+        """A chat by key. Raises Unknown."""
+        try:
+            return self.directory.by_key[key]
+        except KeyError:
+            raise Unknown(f"no chat {key!r} in this world") from None
 
     def access_hash(self, viewer: Account, peer_id: int) -> int:
         """What `viewer` must show to speak to a peer; differs for each viewer, so hashes cannot be shared."""
-        digest = blake2b(f"{self.world.seed}/{viewer.id}/{peer_id}".encode(), digest_size=8).digest()
+        digest = blake2b(b"%d/%d/%d" % (self.world.seed, viewer.id, peer_id), digest_size=8).digest()
         return int.from_bytes(digest, "little", signed=True)
 
-    # --- what is meant by an input peer
+    def dialog(self, one: Account, other: Account) -> Chat:
+        """The private chat of two accounts, or of one with itself; made on first use."""
+        names = sorted((one.name, other.name))
+        key = f"saved:{one.name}" if one is other else f"private:{names[0]}:{names[1]}"
+        chat = self.directory.by_key.get(key)
+        if chat is None:
+            members = {account.id: Member(account) for account in (one, other)}
+            chat = Chat(ChatSpec(key=key, title=key, kind="private"), list(members.values()))
+            self.directory.by_key[key] = chat
+        return chat
+
+    def channel_from(self, viewer: Account, peer: Any) -> Chat:
+        """The channel an InputChannel or InputPeerChannel means. Raises RpcError."""
+        chat = self.directory.chats.get(getattr(peer, "channel_id", 0))
+        if chat is None or not chat.own_box or peer.access_hash != self.access_hash(viewer, chat.id):
+            raise RpcError("CHANNEL_INVALID")
+        if viewer.id in chat.kicked or (chat.username is None and viewer.id not in chat.members):
+            raise RpcError("CHANNEL_PRIVATE")
+        return chat
+
+    def group_from(self, viewer: Account, chat_id: int) -> Chat:
+        """A basic group; they have no access hash, only members see them. Raises RpcError."""
+        chat = self.directory.chats.get(chat_id)
+        if chat is None or chat.kind != "group" or viewer.id not in chat.members:
+            raise RpcError("CHAT_ID_INVALID")
+        return chat
 
     def chat_from(self, viewer: Account, peer: Any) -> Chat:
-        """The chat an InputPeerChannel or InputChannel means. Raises RpcError."""
-        chat = self.chats.get(getattr(peer, "channel_id", 0))
-        if chat is None or peer.access_hash != self.access_hash(viewer, chat.id):
-            raise RpcError("CHANNEL_INVALID")
-        return chat
+        """The chat any InputPeer means. Raises RpcError."""
+        if isinstance(peer, types.InputPeerChannel):
+            return self.channel_from(viewer, peer)
+        if isinstance(peer, types.InputPeerChat):
+            return self.group_from(viewer, peer.chat_id)
+        return self.dialog(viewer, self.user_from(viewer, peer))
 
     def user_from(self, viewer: Account, peer: Any) -> Account:
         """The user an InputPeerUser or InputUser means. Raises RpcError."""
-        if type(peer).__name__ in {"InputUserSelf", "InputPeerSelf"}:
+        if isinstance(peer, types.InputUserSelf | types.InputPeerSelf):
             return viewer
-        account = self.accounts_by_id.get(getattr(peer, "user_id", 0))
-        if account is None:
-            raise RpcError("USER_ID_INVALID" if type(peer).__name__ == "InputUser" else "PEER_ID_INVALID")
-        if account is not viewer and peer.access_hash != self.access_hash(viewer, account.id):
-            raise RpcError("PEER_ID_INVALID")
+        account = self.directory.by_id.get(getattr(peer, "user_id", 0))
+        if account is not viewer and (account is None or peer.access_hash != self.access_hash(viewer, account.id)):
+            raise RpcError("USER_ID_INVALID" if isinstance(peer, types.InputUser) else "PEER_ID_INVALID")
         return account
 
-    def peer_name(self, peer: Any) -> str:
+    def name_of(self, viewer: Account | None, peer: Any) -> str:
         """What rules and the report call a peer; "" if it is none of ours."""
-        channel = self.chats.get(getattr(peer, "channel_id", 0))
-        if channel is not None:
-            return channel.key
-        user = self.accounts_by_id.get(getattr(peer, "user_id", 0))
-        return user.name if user is not None else ""
+        chat = self.directory.chats.get(getattr(peer, "channel_id", 0) or getattr(peer, "chat_id", 0))
+        if chat is not None:
+            return chat.key
+        user = self.directory.by_id.get(getattr(peer, "user_id", 0))
+        if isinstance(peer, types.InputPeerSelf):
+            user = viewer
+        return self.dialog(viewer, user).key if viewer is not None and user is not None else ""
 
     # --- what happens
 
-    @staticmethod
-    def now() -> float:
-        """Unix seconds."""
-        return time.time()
-
-    def deliver(self, chat: Chat, sender: Account, message: Message) -> Message:
-        """Put a message into a chat and tell everybody who follows."""
+    def place(self, message: Message) -> None:
+        """Put a message into its chat; telling people is for `rpc.news`."""
+        chat, sender = message.chat, message.sender
         self.seq += 1
         message.seq = self.seq
-        chat.box.add(message)
-        self.log.append((chat, message))
+        message.id = chat.box.add(message)
+        if not chat.own_box:
+            for member in chat.members.values():
+                message.ids[member.account.id] = member.account.box.add(message)
         if message.random_id:
-            sender.random_ids[message.random_id] = (chat, message.id)
+            sender.random_ids[message.random_id] = (message, self.monotonic())
+        if message.kind == "service":
+            return
+        if message.topic in chat.topics:
+            chat.topics[message.topic].top_message = message.id
+        self.log.append(message)
         self.ledger.sends[sender.name] += 1
         self.arrived.set()
         self.arrived = asyncio.Event()
         for told in self.on_delivered:
             told(sender)
-        return message

@@ -1,9 +1,11 @@
 """Accounts and chats while the world runs."""
 
+from dataclasses import dataclass, field
 from typing import Any
 
-from sandbox.state.boxes import Box
-from sandbox.world import AccountSpec, ChatSpec
+from sandbox.srp import Verifier
+from sandbox.state.boxes import Box, Message
+from sandbox.world import CHANNEL_KINDS, AccountSpec, ChatSpec
 
 
 class Account:
@@ -15,28 +17,138 @@ class Account:
         self.phone = spec.phone
         self.first_name = spec.first_name
         self.username = spec.username
+        self.password = spec.password
+        self.premium = spec.premium
+        self.dc_id = spec.dc
         self.state = spec.state
         self.box = Box()
-        self.random_ids: dict[int, tuple[Any, int]] = {}  # random_id -> (chat, message id)
+        self.random_ids: dict[int, tuple[Message, float]] = {}  # random_id -> message, when it was sent
+        self.uploads: dict[int, dict[int, bytes]] = {}  # file id -> part number -> bytes
         self.sessions: set[Any] = set()  # the connected ones
         self.rendered: dict[int, bytes] = {}  # this user as each viewer sees it, ready to send
+        self._verifier: Verifier | None = None
+
+    def verifier(self) -> Verifier | None:
+        """What checks the password; None if there is none. Made on first use: it costs a tenth of a second."""
+        if self.password is not None and self._verifier is None:
+            self._verifier = Verifier(self.password)
+        return self._verifier
 
     def __repr__(self) -> str:
         return f"Account({self.name})"
 
 
-class Chat:
-    """A supergroup."""
+@dataclass(slots=True)
+class Member:
+    """An account in a chat. `banned` names the rights it was taken."""
 
-    def __init__(self, spec: ChatSpec, members: list[Account]) -> None:
+    account: Account
+    role: str = "member"
+    banned: frozenset[str] = frozenset()
+    last_sent: float = float("-inf")
+
+    @property
+    def admin(self) -> bool:
+        """Admins and the creator are above slow mode and default rights."""
+        return self.role != "member"
+
+
+@dataclass(slots=True)
+class Topic:
+    """A topic of a forum; its id is that of the message that created it, 1 for "General"."""
+
+    id: int
+    title: str
+    creator: Account | None
+    date: float
+    closed: bool = False
+    hidden: bool = False
+    top_message: int = 0
+
+
+@dataclass(slots=True)
+class Scheduled:
+    """A message that waits for its time; `handle` ends the waiting."""
+
+    message: Message
+    handle: Any = None
+
+
+class Chat:
+    """A supergroup, forum, broadcast channel, basic group, or the dialog of two accounts (or of one with itself)."""
+
+    def __init__(self, spec: ChatSpec, members: list[Member]) -> None:
         self.key = spec.key
         self.id = spec.id
         self.kind = spec.kind
         self.title = spec.title
         self.username = spec.username
-        self.members: dict[int, Account] = {member.id: member for member in members}
-        self.box = Box()
+        self.about = spec.about
+        self.invite = spec.invite
+        self.join_request = spec.join_request
+        self.protected = spec.protected
+        self.slow_mode = spec.slow_mode
+        self.default_banned = frozenset(spec.default_banned)
+        self.deletes_after = spec.deletes_after
+        self.deletes_matching = spec.deletes_matching
+        self.members: dict[int, Member] = {member.account.id: member for member in members}
+        self.kicked: set[int] = set()
+        self.requests: list[Account] = []
+        self.topics: dict[int, Topic] = {}
+        self.box = Box()  # for chats without a row of their own: only what the report tells
+        self.scheduled: dict[int, Scheduled] = {}
+        self.next_scheduled = 1
+        self.deleted: list[dict[str, Any]] = []
         self.rendered: dict[int, bytes] = {}
+
+    @property
+    def own_box(self) -> bool:
+        """Channels of every kind number their own messages; other messages are numbered by each account."""
+        return self.kind in CHANNEL_KINDS
+
+    def box_of(self, viewer: Account) -> Box:
+        """The row in which a viewer finds this chat's messages."""
+        return self.box if self.own_box else viewer.box
+
+    def messages_of(self, viewer: Account) -> list[tuple[int, Message]]:
+        """What stands in the chat, newest first, with the numbers a viewer knows."""
+        if self.own_box:
+            return [(number, self.box.messages[number]) for number in reversed(self.box.messages)]
+        return [(number, entry) for number, entry in reversed(viewer.box.messages.items()) if entry.chat is self]
+
+    def changed(self) -> None:
+        """What viewers see of the chat is not true any more."""
+        self.rendered.clear()
 
     def __repr__(self) -> str:
         return f"Chat({self.key})"
+
+
+@dataclass
+class Directory:
+    """Who can be found by which name or number."""
+
+    accounts: dict[str, Account] = field(default_factory=dict)
+    by_id: dict[int, Account] = field(default_factory=dict)
+    by_phone: dict[str, Account] = field(default_factory=dict)
+    chats: dict[int, Chat] = field(default_factory=dict)
+    by_key: dict[str, Chat] = field(default_factory=dict)
+    by_invite: dict[str, Chat] = field(default_factory=dict)
+    usernames: dict[str, Account | Chat] = field(default_factory=dict)
+
+    def add_account(self, account: Account) -> None:
+        """Make an account findable."""
+        self.accounts[account.name] = account
+        self.by_id[account.id] = account
+        self.by_phone[account.phone] = account
+        if account.username:
+            self.usernames[account.username.lower()] = account
+
+    def add_chat(self, chat: Chat) -> None:
+        """Make a chat findable."""
+        self.chats[chat.id] = chat
+        self.by_key[chat.key] = chat
+        if chat.username:
+            self.usernames[chat.username.lower()] = chat
+        if chat.invite:
+            self.by_invite[chat.invite] = chat

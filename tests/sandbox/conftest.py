@@ -1,5 +1,6 @@
 """A running sandbox and stock Telethon clients that speak to it."""
 
+import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -40,10 +41,11 @@ async def sandbox(start: Starter) -> Sandbox:
 @pytest.fixture
 async def clients(tmp_path: Path) -> AsyncIterator[Clients]:
     """Connects stock clients from ready session files and disconnects them at the end."""
+    files = itertools.count()
     async with AsyncExitStack() as stack:
 
         async def connect(sandbox: Sandbox, account: str, number: int = 0, **options: Any) -> Any:
-            path = sandbox.write_session(account, tmp_path / f"{account}-{number}", number)
+            path = sandbox.write_session(account, tmp_path / f"{account}-{next(files)}", number)
             settings: dict[str, Any] = {"flood_sleep_threshold": 0, "request_retries": 1, "retry_delay": 0}
             client = TelegramClient(str(path), 1, "hash", **settings | options)
             stack.push_async_callback(client.disconnect)

@@ -1,0 +1,231 @@
+"""auth.*: signing in by code, by password, by another session (QR), and out again."""
+
+import secrets
+from typing import Any
+
+from telethon.tl import functions, types
+
+from sandbox.errors import RpcError
+from sandbox.mtproto.session import encoded
+from sandbox.rpc import render
+from sandbox.rpc.call import Call, handles
+from sandbox.state.logins import CODE_SECONDS, TOKEN_SECONDS, LoginToken, SentCode
+from sandbox.state.peers import Account
+
+MAX_WRONG_CODES = 5
+DEAD = {"banned": "PHONE_NUMBER_BANNED", "deactivated": "USER_DEACTIVATED"}
+
+
+def check_api_pair(call: Call, api_id: int, api_hash: str | None = None) -> None:
+    """Refuse pairs the world does not know, if it names any. Raises RpcError."""
+    pairs = call.centre.world.api_pairs
+    if api_id <= 0 or (pairs and (api_id not in pairs or api_hash not in (None, pairs[api_id]))):
+        raise RpcError("API_ID_INVALID")
+
+
+def _account_of(call: Call, phone: str) -> Account:
+    digits = "".join(character for character in phone if character.isdigit())
+    if not 5 <= len(digits) <= 20:
+        raise RpcError("PHONE_NUMBER_INVALID")
+    account = call.centre.directory.by_phone.get(digits)
+    if account is None:
+        raise RpcError("PHONE_NUMBER_UNOCCUPIED")
+    if account.state in DEAD:
+        raise RpcError(DEAD[account.state])
+    return account
+
+
+@handles(functions.auth.SendCodeRequest, open_to_all=True)
+def send_code(call: Call, request: Any) -> Any:
+    """Send a login code; the control channel tells it."""
+    check_api_pair(call, request.api_id, request.api_hash)
+    account = _account_of(call, request.phone_number)
+    call.must_live_here(account, "PHONE_MIGRATE")
+    call.centre.limits.sending_code(account.name)
+    return _sent(call, account)
+
+
+def _sent(call: Call, account: Account) -> Any:
+    code = SentCode(account, call.centre.world.login_code, call.centre.monotonic() + CODE_SECONDS)
+    code_hash = secrets.token_hex(9)
+    call.keys.codes[code_hash] = code
+    return types.auth.SentCode(
+        type=types.auth.SentCodeTypeApp(length=len(code.code)), phone_code_hash=code_hash, timeout=60
+    )
+
+
+def _code(call: Call, request: Any) -> SentCode:
+    account = _account_of(call, request.phone_number)
+    code = call.keys.codes.get(request.phone_code_hash)
+    if code is None or code.account is not account or call.centre.monotonic() > code.expires:
+        raise RpcError("PHONE_CODE_EXPIRED")
+    return code
+
+
+@handles(functions.auth.ResendCodeRequest, open_to_all=True)
+def resend_code(call: Call, request: Any) -> Any:
+    """A new code for the old one."""
+    code = _code(call, request)
+    del call.keys.codes[request.phone_code_hash]
+    return _sent(call, code.account)
+
+
+@handles(functions.auth.CancelCodeRequest, open_to_all=True)
+def cancel_code(call: Call, request: Any) -> bool:
+    """Forget a code."""
+    _code(call, request)
+    del call.keys.codes[request.phone_code_hash]
+    return True
+
+
+@handles(functions.auth.SignInRequest, open_to_all=True)
+def sign_in(call: Call, request: Any) -> Any:
+    """Sign in with a code; an account with a password needs that too."""
+    code = _code(call, request)
+    if not request.phone_code:
+        raise RpcError("PHONE_CODE_EMPTY")
+    if request.phone_code != code.code:
+        code.wrong += 1
+        if code.wrong >= MAX_WRONG_CODES:
+            del call.keys.codes[request.phone_code_hash]
+        raise RpcError("PHONE_CODE_INVALID")
+    del call.keys.codes[request.phone_code_hash]
+    return _admit(call, code.account)
+
+
+def _admit(call: Call, account: Account) -> Any:
+    if account.password:
+        call.session.login.waiting = account
+        raise RpcError("SESSION_PASSWORD_NEEDED")
+    return _welcome(call, account)
+
+
+def _welcome(call: Call, account: Account) -> Any:
+    call.keys.sign_in(call.session.login, account)
+    call.account = account
+    return types.auth.Authorization(user=render.user(call.centre, account, account))
+
+
+@handles(functions.auth.SignUpRequest, open_to_all=True)
+def sign_up(_call: Call, _request: Any) -> Any:
+    """Nobody new is born here."""
+    raise RpcError("PHONE_NUMBER_INVALID")
+
+
+@handles(functions.account.GetPasswordRequest, open_to_all=True)
+def get_password(call: Call, _request: Any) -> Any:
+    """Whether there is a password, and a challenge to prove that one knows it."""
+    account = call.account or call.session.login.waiting
+    if account is None:
+        raise RpcError("AUTH_KEY_UNREGISTERED")
+    values: dict[str, Any] = {}
+    verifier = account.verifier()
+    if verifier is not None:
+        challenge = call.session.login.challenge = verifier.challenge()
+        values = {
+            "has_password": True,
+            "current_algo": verifier.algorithm,
+            "srp_B": challenge.public,
+            "srp_id": challenge.id,
+            "hint": verifier.hint,
+        }
+    return types.account.Password(
+        new_algo=types.PasswordKdfAlgoUnknown(),
+        new_secure_algo=types.SecurePasswordKdfAlgoUnknown(),
+        secure_random=secrets.token_bytes(32),
+        **values,
+    )
+
+
+@handles(functions.auth.CheckPasswordRequest, open_to_all=True)
+def check_password(call: Call, request: Any) -> Any:
+    """The second step."""
+    login = call.session.login
+    if login.waiting is None:
+        raise RpcError("AUTH_KEY_UNREGISTERED")
+    challenge, proof = login.challenge, request.password
+    if challenge is None or not isinstance(proof, types.InputCheckPasswordSRP) or proof.srp_id != challenge.id:
+        raise RpcError("SRP_ID_INVALID")
+    login.challenge = None
+    if not challenge.accepts(proof.A, proof.M1):
+        raise RpcError("PASSWORD_HASH_INVALID")
+    return _welcome(call, login.waiting)
+
+
+@handles(functions.auth.LogOutRequest, open_to_all=True)
+def log_out(call: Call, _request: Any) -> Any:
+    """Sign this key out."""
+    call.keys.sign_out(call.session.login)
+    return types.auth.LoggedOut()
+
+
+@handles(functions.auth.ResetAuthorizationsRequest)
+def reset_authorizations(call: Call, _request: Any) -> bool:
+    """Sign out every other session of the account."""
+    for login in call.keys.of(call.me):
+        if login is not call.session.login:
+            login.state = "SESSION_REVOKED"
+    return True
+
+
+@handles(functions.auth.ExportLoginTokenRequest, open_to_all=True)
+def export_login_token(call: Call, request: Any) -> Any:
+    """A token to show as a QR code; once another session accepted it, the sign-in."""
+    check_api_pair(call, request.api_id, request.api_hash)
+    login = call.session.login
+    mine = next((token for token in call.keys.tokens.values() if token.session.login is login), None)
+    if mine is not None and mine.account is not None:
+        del call.keys.tokens[mine.token]
+        call.must_live_here(mine.account, "USER_MIGRATE")
+        return types.auth.LoginTokenSuccess(_admit(call, mine.account))
+    if mine is not None:
+        del call.keys.tokens[mine.token]
+    token = LoginToken(secrets.token_bytes(16), call.session, call.centre.monotonic() + TOKEN_SECONDS)
+    call.keys.tokens[token.token] = token
+    return types.auth.LoginToken(expires=int(call.centre.now() + TOKEN_SECONDS), token=token.token)
+
+
+@handles(functions.auth.ImportLoginTokenRequest, open_to_all=True)
+def import_login_token(call: Call, request: Any) -> Any:
+    """Take a token over on the data centre the account lives on."""
+    token = call.keys.tokens.pop(request.token, None)
+    if token is None or token.account is None:
+        raise RpcError("AUTH_TOKEN_INVALID")
+    return types.auth.LoginTokenSuccess(_admit(call, token.account))
+
+
+@handles(functions.auth.AcceptLoginTokenRequest)
+def accept_login_token(call: Call, request: Any) -> Any:
+    """Let the session that shows this token in."""
+    token = call.keys.tokens.get(request.token)
+    if token is None:
+        raise RpcError("AUTH_TOKEN_INVALID")
+    if call.centre.monotonic() > token.expires:
+        del call.keys.tokens[request.token]
+        raise RpcError("AUTH_TOKEN_EXPIRED")
+    if token.account is not None:
+        raise RpcError("AUTH_TOKEN_ALREADY_ACCEPTED")
+    token.account = call.me
+    news = types.UpdateShort(types.UpdateLoginToken(), int(call.centre.now()))
+    token.session.put(encoded(news), content=True, answer=False)
+    return call.keys.authorization(token.session.login)
+
+
+@handles(functions.auth.ExportAuthorizationRequest)
+def export_authorization(call: Call, request: Any) -> Any:
+    """Permission to sign in at another data centre."""
+    if request.dc_id not in call.centre.addresses or request.dc_id == call.dc_id:
+        raise RpcError("DC_ID_INVALID")
+    ticket = secrets.token_bytes(32)
+    call.keys.tickets[ticket] = call.me
+    return types.auth.ExportedAuthorization(id=call.me.id, bytes=ticket)
+
+
+@handles(functions.auth.ImportAuthorizationRequest, open_to_all=True)
+def import_authorization(call: Call, request: Any) -> Any:
+    """Sign in with a permission from another data centre."""
+    account = call.keys.tickets.pop(request.bytes, None)
+    if account is None or account.id != request.id:
+        raise RpcError("AUTH_BYTES_INVALID")
+    call.session.login.visiting = True
+    return _welcome(call, account)

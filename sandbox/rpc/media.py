@@ -1,0 +1,122 @@
+"""upload.* and what messages carry besides text."""
+
+from typing import Any
+
+from telethon.tl import functions, types
+
+from sandbox.errors import RpcError
+from sandbox.rpc.call import Call, handles
+from sandbox.state.files import StoredFile
+
+MAX_DOWNLOAD = 1024 * 1024
+DOWNLOAD_STEP = 1024
+POLL_ANSWERS = range(2, 13)
+POLL_QUESTION_LENGTH = 255
+
+
+@handles(functions.upload.SaveFilePartRequest, writes=True)
+def save_part(call: Call, request: Any) -> bool:
+    """Keep one part of a small file."""
+    call.centre.files.take_part(call.me.uploads, request.file_id, request.file_part, request.bytes)
+    return True
+
+
+@handles(functions.upload.SaveBigFilePartRequest, writes=True)
+def save_big_part(call: Call, request: Any) -> bool:
+    """Keep one part of a file above 10 MB."""
+    if request.file_part >= request.file_total_parts >= 0:
+        raise RpcError("FILE_PART_INVALID")
+    call.centre.files.take_part(call.me.uploads, request.file_id, request.file_part, request.bytes)
+    return True
+
+
+@handles(functions.upload.GetFileRequest)
+def get_file(call: Call, request: Any) -> Any:
+    """Part of a file. Telegram wants whole kilobytes, at most one megabyte of them."""
+    stored = _located(call, request.location)
+    if stored.dc_id != call.dc_id:
+        raise RpcError(f"FILE_MIGRATE_{stored.dc_id}")
+    if request.offset < 0 or request.offset % DOWNLOAD_STEP:
+        raise RpcError("OFFSET_INVALID")
+    if not 0 < request.limit <= MAX_DOWNLOAD or request.limit % DOWNLOAD_STEP:
+        raise RpcError("LIMIT_INVALID")
+    data = stored.data[request.offset : request.offset + request.limit]
+    kind = types.storage.FileJpeg() if isinstance(stored.tl, types.Photo) else types.storage.FileUnknown()
+    return types.upload.File(type=kind, mtime=int(call.centre.now()), bytes=data)
+
+
+def _located(call: Call, location: Any) -> StoredFile:
+    if isinstance(location, types.InputPhotoFileLocation):
+        return call.centre.files.find(location, types.Photo, "LOCATION_INVALID")
+    if isinstance(location, types.InputDocumentFileLocation):
+        return call.centre.files.find(location, types.Document, "LOCATION_INVALID")
+    raise RpcError("LOCATION_INVALID")
+
+
+@handles(functions.messages.UploadMediaRequest, writes=True)
+def upload_media(call: Call, request: Any) -> Any:
+    """Make media of an uploaded file without sending it, as albums need."""
+    call.centre.chat_from(call.me, request.peer)
+    return media_from(call, request.media)[1]
+
+
+def media_from(call: Call, wanted: Any) -> tuple[str, Any]:
+    """The kind and the MessageMedia an InputMedia means. Raises RpcError."""
+    files, now = call.centre.files, call.centre.now()
+    if isinstance(wanted, types.InputMediaUploadedPhoto):
+        data = files.put_together(call.me.uploads, wanted.file)
+        return "photo", types.MessageMediaPhoto(photo=files.photo(data, now, call.dc_id).tl, spoiler=wanted.spoiler)
+    if isinstance(wanted, types.InputMediaUploadedDocument):
+        data = files.put_together(call.me.uploads, wanted.file)
+        stored = files.document(data, wanted.mime_type, wanted.attributes, now, call.dc_id)
+        return _document(stored, spoiler=wanted.spoiler)
+    if isinstance(wanted, types.InputMediaPhoto):
+        stored = files.find(wanted.id, types.Photo, "PHOTO_INVALID")
+        return "photo", types.MessageMediaPhoto(photo=stored.tl, spoiler=wanted.spoiler)
+    if isinstance(wanted, types.InputMediaDocument):
+        stored = files.find(wanted.id, types.Document, "DOCUMENT_INVALID")
+        return _document(stored, spoiler=wanted.spoiler)
+    if isinstance(wanted, types.InputMediaPoll):
+        return "poll", _poll(call, wanted.poll)
+    if isinstance(wanted, types.InputMediaEmpty):
+        raise RpcError("MEDIA_EMPTY")
+    raise RpcError("MEDIA_INVALID")
+
+
+def _document(stored: StoredFile, *, spoiler: bool | None) -> tuple[str, Any]:
+    kind = document_kind(stored.tl)
+    media = types.MessageMediaDocument(
+        document=stored.tl,
+        spoiler=spoiler,
+        video=kind in {"video", "round"} or None,
+        round=kind == "round" or None,
+        voice=kind == "voice" or None,
+    )
+    return kind, media
+
+
+def document_kind(document: Any) -> str:
+    """What a document is to people: its attributes say."""
+    kind = "document"
+    for attribute in document.attributes:
+        if isinstance(attribute, types.DocumentAttributeAnimated):
+            return "gif"
+        if isinstance(attribute, types.DocumentAttributeSticker):
+            return "sticker"
+        if isinstance(attribute, types.DocumentAttributeAudio):
+            kind = "voice" if attribute.voice else "audio"
+        elif isinstance(attribute, types.DocumentAttributeVideo):
+            kind = "round" if attribute.round_message else "video"
+    return kind
+
+
+def _poll(call: Call, poll: Any) -> Any:
+    options = [answer.option for answer in poll.answers]
+    if len(options) not in POLL_ANSWERS:
+        raise RpcError("POLL_ANSWERS_INVALID")
+    if len(set(options)) != len(options):
+        raise RpcError("POLL_OPTION_DUPLICATE")
+    if not 1 <= len(poll.question.text) <= POLL_QUESTION_LENGTH:
+        raise RpcError("POLL_QUESTION_INVALID")
+    poll.id = call.centre.seq + 1
+    return types.MessageMediaPoll(poll=poll, results=types.PollResults(total_voters=0))

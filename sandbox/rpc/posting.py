@@ -1,0 +1,193 @@
+"""The one way a message gets into a chat, whatever it carries."""
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Any
+
+from telethon.tl import types
+
+from sandbox.errors import RpcError
+from sandbox.rpc import news, render
+from sandbox.rpc.call import Call
+from sandbox.rpc.rights import keep_slow_mode, may_write
+from sandbox.state.boxes import Event, Message
+from sandbox.state.peers import Chat, Scheduled
+
+CAPTION_LENGTH, MESSAGE_LENGTH = 1024, 4096
+PREMIUM_CAPTION_LENGTH = 4096
+MAX_ENTITIES = 100
+SCHEDULE_FROM = 10  # seconds ahead; nearer dates are sent at once
+GENERAL = 1
+
+
+@dataclass
+class Draft:
+    """What is to be sent, before anybody checked whether it may."""
+
+    text: str = ""
+    random_id: int = 0
+    entities: list[Any] | None = None
+    media: Any = None
+    kind: str = "text"
+    forwarded: Any = None
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+def utf16_length(text: str) -> int:
+    """Telegram counts in UTF-16 units."""
+    return len(text.encode("utf-16-le")) // 2
+
+
+def check_text(call: Call, draft: Draft) -> None:
+    """Lengths and entities. Raises RpcError."""
+    length = len(draft.text) if draft.text.isascii() else utf16_length(draft.text)
+    if draft.kind == "text":
+        if not draft.text.strip():
+            raise RpcError("MESSAGE_EMPTY")
+        if length > MESSAGE_LENGTH:
+            raise RpcError("MESSAGE_TOO_LONG")
+    elif length > (PREMIUM_CAPTION_LENGTH if call.me.premium else CAPTION_LENGTH):
+        raise RpcError("MEDIA_CAPTION_TOO_LONG")
+    if not draft.entities:
+        return
+    if len(draft.entities) > MAX_ENTITIES:
+        raise RpcError("ENTITIES_TOO_LONG")
+    for entity in draft.entities:
+        if entity.offset < 0 or entity.length <= 0 or entity.offset + entity.length > length:
+            raise RpcError("ENTITY_BOUNDS_INVALID")
+
+
+def reply(chat: Chat, request: Any, top: int | None = None) -> tuple[Any, int]:
+    """The reply header and the topic a request means. Raises RpcError."""
+    wanted = getattr(request, "reply_to", None)
+    target = getattr(wanted, "reply_to_msg_id", None) or top
+    if chat.kind != "forum":
+        if target is None:
+            return None, 0
+        return types.MessageReplyHeader(reply_to_msg_id=target), 0
+    topic_id = getattr(wanted, "top_msg_id", None) or top or target or GENERAL
+    if topic_id not in chat.topics:  # a reply to a message inside a topic
+        inside = chat.box.messages.get(topic_id)
+        if inside is None:
+            raise RpcError("TOPIC_DELETED" if topic_id < chat.box.next_id else "TOPIC_ID_INVALID")
+        topic_id = inside.topic or GENERAL
+    if topic_id == GENERAL and target in {None, GENERAL}:
+        return None, GENERAL
+    if target == topic_id:
+        return types.MessageReplyHeader(forum_topic=True, reply_to_msg_id=topic_id), topic_id
+    return types.MessageReplyHeader(forum_topic=True, reply_to_msg_id=target, reply_to_top_id=topic_id), topic_id
+
+
+def _check_reply(call: Call, chat: Chat, header: Any, topic_id: int, *, admin: bool) -> None:
+    topic = chat.topics.get(topic_id)
+    if topic is not None and topic.closed and not admin:
+        raise RpcError("TOPIC_CLOSED")
+    target = header.reply_to_msg_id if header is not None else None
+    if target is not None and target not in chat.topics and target not in chat.box_of(call.me).messages:
+        raise RpcError("REPLY_MESSAGE_ID_INVALID")
+
+
+def post(call: Call, chat: Chat, drafts: list[Draft], request: Any, top: int | None = None) -> render.Raw:
+    """Send drafts together (an album, or several forwards), once for each random_id. Raises RpcError."""
+    repeated = [repeated_one(call, draft.random_id) for draft in drafts]
+    if drafts and all(repeated):
+        return _again(call, chat, [entry for entry in repeated if entry is not None])
+    member = may_write(chat, call.me, drafts[0].kind)
+    for draft in drafts[1:]:
+        may_write(chat, call.me, draft.kind)
+    for draft in drafts:
+        check_text(call, draft)
+    header, topic = reply(chat, request, top)
+    if header is not None or topic:
+        _check_reply(call, chat, header, topic, admin=member.admin)
+    call.centre.limits.sending(call.me.name, chat.key, group=chat.kind in {"supergroup", "forum", "group"})
+    keep_slow_mode(call, chat, member)
+    now = call.centre.now()
+    entries = [
+        Message(
+            chat,
+            call.me,
+            now,
+            text=draft.text,
+            kind=draft.kind,
+            random_id=draft.random_id,
+            entities=draft.entities or None,
+            media=draft.media,
+            silent=bool(request.silent),
+            no_webpage=bool(getattr(request, "no_webpage", False)),
+            reply_to=header,
+            topic=topic,
+            forwarded=draft.forwarded,
+            **draft.extra,
+        )
+        for draft, known in zip(drafts, repeated, strict=True)
+        if known is None
+    ]
+    when = getattr(request, "schedule_date", None)
+    if when is not None and when.timestamp() > now + SCHEDULE_FROM:
+        return _schedule(call, chat, entries, when.timestamp())
+    return sent(call, chat, [news.deliver(call.centre, entry, call.session) for entry in entries])
+
+
+def sent(call: Call, chat: Chat, events: list[Event], *, repeated: bool = False) -> render.Raw:
+    """What a sender gets back: the id each random_id was given, and the messages."""
+    entries = [event.message for event in events if event.message is not None]
+    place = chat if chat.own_box else None
+    changes: list[Any] = [types.UpdateMessageID(entry.id_for(call.me), entry.random_id) for entry in entries]
+    changes += [render.news(call.me, event, place, repeated=repeated) for event in events]
+    return news.answer(call.centre, call.me, changes, entries, chat)
+
+
+def repeated_one(call: Call, random_id: int) -> Message | None:
+    """The message a random_id was used for before. Raises RpcError when the world answers repeats with an error."""
+    known = call.me.random_ids.get(random_id) if random_id else None
+    if known is None:
+        return None
+    entry, sent_at = known
+    forget_after = call.centre.world.forget_after
+    if forget_after is not None and call.centre.monotonic() - sent_at > forget_after:
+        del call.me.random_ids[random_id]
+        return None
+    message_id = entry.id_for(call.me)
+    call.centre.ledger.repeat(call.centre.now(), call.me.name, entry.chat.key, random_id, message_id)
+    if call.centre.world.repeats == "error":
+        raise RpcError("RANDOM_ID_DUPLICATE")
+    return entry
+
+
+def _again(call: Call, chat: Chat, entries: list[Message]) -> render.Raw:
+    """The real server was seen to answer a repeated random_id with the first message and no change of pts."""
+    if any(entry.chat is not chat or chat.box.messages.get(entry.id) is not entry for entry in entries):
+        raise RpcError("RANDOM_ID_DUPLICATE")
+    pts = chat.box_of(call.me).pts
+    return sent(call, chat, [Event(pts, "new", entry) for entry in entries], repeated=True)
+
+
+def _schedule(call: Call, chat: Chat, entries: list[Message], when: float) -> render.Raw:
+    changes: list[Any] = []
+    loop = asyncio.get_running_loop()
+    for entry in entries:
+        entry.id = chat.next_scheduled
+        chat.next_scheduled += 1
+        entry.date = when
+        waiting = chat.scheduled[entry.id] = Scheduled(entry)
+        waiting.handle = loop.call_later(when - call.centre.now(), send_scheduled, call, chat, entry.id)
+        changes += [
+            types.UpdateMessageID(entry.id, entry.random_id),
+            types.UpdateNewScheduledMessage(render.message(call.me, entry)),
+        ]
+        if entry.random_id:
+            call.me.random_ids[entry.random_id] = (entry, call.centre.monotonic())
+    return news.answer(call.centre, call.me, changes, entries, chat)
+
+
+def send_scheduled(call: Call, chat: Chat, number: int) -> Event | None:
+    """Deliver a scheduled message now; None if it is not waiting any more."""
+    waiting = chat.scheduled.pop(number, None)
+    if waiting is None:
+        return None
+    waiting.handle.cancel()
+    entry = waiting.message
+    entry.date = call.centre.now()
+    entry.from_schedule = True
+    return news.deliver(call.centre, entry)
