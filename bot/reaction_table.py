@@ -212,6 +212,7 @@ _TABLE: tuple[tuple[Rule, dict[str, str]], ...] = (
             "SLOWMODE_MULTI_MSGS_DISABLED": "The group is in slow mode and does not take several messages at once.",
             "PIN_RESTRICTED": "This account may not pin messages here.",
             "CHAT_TOO_BIG": "The group is too big for this.",
+            "SOURCE_UNAVAILABLE": "This account cannot see the message to forward.",
         },
     ),
     (
@@ -265,6 +266,7 @@ _TABLE: tuple[tuple[Rule, dict[str, str]], ...] = (
     (
         BAD_CONTENT,
         {
+            "INVALID_INPUT": "The post cannot be sent as it is written.",
             "MESSAGE_EMPTY": "The post has no text Telegram can show.",
             "MESSAGE_TOO_LONG": "The text is longer than Telegram takes (4,096 characters).",
             "MEDIA_CAPTION_TOO_LONG": "The caption is longer than Telegram takes (1,024 characters).",

@@ -13,6 +13,7 @@ from telethon import errors as telegram
 
 from bot.reaction_rules import Action, Rule, Scope
 from bot.reaction_table import BY_CODE, UNKNOWN, UNNAMED
+from core.errors import InvalidInput
 
 __all__ = ["SIGN_OF_A_LIMITED_ACCOUNT", "Action", "Reaction", "Scope", "code_of", "limited_account", "reaction_to"]
 
@@ -70,6 +71,8 @@ def reaction_to(error: BaseException, *, refusals_in_a_row: int = 0) -> Reaction
         raise error
     code = code_of(error)
     rule, explanation = BY_CODE.get(code) or _rule_for_nameless(error)
+    if isinstance(error, InvalidInput):
+        explanation = str(error)
     return _react(rule, code, explanation, _seconds_in(error), refusals_in_a_row)
 
 
@@ -84,6 +87,8 @@ def code_of(error: BaseException) -> str:
     named = _CODES_OF_CLASSES.get(type(error))
     if named is not None:
         return named
+    if isinstance(error, InvalidInput):
+        return error.code.upper()
     if isinstance(error, telegram.RPCError):
         message = _NUMBER.sub("", str(error.message).upper())
         return message if _CODE.fullmatch(message) else "UNKNOWN_TELEGRAM_ERROR"

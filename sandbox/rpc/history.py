@@ -76,7 +76,7 @@ def search(call: Call, request: Any) -> Any:
 def _by_ids(call: Call, numbers: list[int], find: Callable[[int], Message | None]) -> tuple[list[Any], list[Message]]:
     entries = {number: find(number) for number in numbers}
     shown = [
-        render.message(call.me, entry) if (entry := entries[number]) else types.MessageEmpty(number)
+        render.message(call.me, entry) if (entry := entries[number]) else types.MessageEmpty(id=number, peer_id=None)
         for number in numbers
     ]
     return shown, [entry for entry in entries.values() if entry]

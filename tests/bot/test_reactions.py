@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 from telethon import errors as telegram
 from telethon.tl.types import RpcError
 
+from bot.compose_send import SourceUnavailable
 from bot.reaction_rules import Action, Scope
 from bot.reaction_table import BY_CODE
 from bot.reactions import code_of, limited_account, reaction_to
+from core.errors import InvalidInput
 from tests.bot.errors_not_met import NOT_MET
 
 DAY = 86400.0
@@ -209,3 +211,14 @@ def test_a_cancellation_is_raised_on() -> None:
 
 def test_no_explanation_speaks_in_codes() -> None:
     assert not [text for _, text in BY_CODE.values() if "_" in text.replace("api_id", "").replace("api_hash", "")]
+
+
+def test_a_post_that_cannot_be_sent_as_written_fails_for_everyone_in_its_own_words() -> None:
+    reaction = reaction_to(InvalidInput("post_content.media[0].file", "there is no uploaded file 'cat.jpg'"))
+    assert (reaction.scope, reaction.action, reaction.code) == (Scope.CONTENT, Action.GIVE_UP, "INVALID_INPUT")
+    assert reaction.explanation == "post_content.media[0].file: there is no uploaded file 'cat.jpg'"
+
+
+def test_a_source_hidden_from_one_account_does_not_fail_the_post_for_the_others() -> None:
+    reaction = reaction_to(SourceUnavailable("post_content.message", "this account cannot see the message"))
+    assert (reaction.scope, reaction.action) == (Scope.GROUP, Action.HOLD)

@@ -1,0 +1,141 @@
+"""A user's files on their way to Telegram: checked, uploaded once an account, then sent by reference."""
+
+import asyncio
+import mimetypes
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from telethon import TelegramClient, utils
+from telethon.tl import functions
+from telethon.tl import types as tl
+
+from bot.compose_content import Post, kind_of
+from core.errors import InvalidInput
+from core.models import Media, MediaKind, PostType
+
+MAX_PHOTO_BYTES = 10 * 1024 * 1024
+MAX_FILE_BYTES = 4000 * 512 * 1024
+MAX_FILE_BYTES_PREMIUM = 2 * MAX_FILE_BYTES
+"""core.telegram.org/api/files: 4,000 parts of 512 KiB, for Premium accounts 8,000."""
+_KEPT = 64
+"""Files an account keeps at hand; more are uploaded anew."""
+
+
+def file_of(folder: Path, media: Media, kind: MediaKind, field: str, *, premium: bool = False) -> Path:
+    """Where the file lies, when it can be sent as this kind.
+
+    Raises:
+        InvalidInput: it is not there, empty, too big, or outside the user's folder.
+    """
+    path = folder / media.file
+    try:
+        inside = path.resolve().is_relative_to(folder.resolve())
+        size = path.stat().st_size if inside and path.is_file() else None
+    except OSError:
+        size = None
+    if size is None:
+        raise InvalidInput(field, f"there is no uploaded file '{media.file}'; upload it, or name another")
+    if size == 0:
+        raise InvalidInput(field, f"'{media.file}' is empty; upload it again")
+    most = MAX_FILE_BYTES_PREMIUM if premium else MAX_FILE_BYTES
+    if kind is MediaKind.PHOTO:
+        most = MAX_PHOTO_BYTES
+    if size > most:
+        raise InvalidInput(field, f"'{media.file}' has {size / 2**20:,.0f} MiB; a {kind} can have {most / 2**20:,.0f}")
+    return path
+
+
+def check_files(folder: Path, post: Post, field: str = "post_content.media", *, premium: bool = False) -> int:
+    """How many bytes the files of a post have together.
+
+    Raises:
+        InvalidInput: naming the file that cannot be sent, and why.
+    """
+    return sum(
+        file_of(folder, media, kind_of(post.type, media), f"{field}[{index}].file", premium=premium).stat().st_size
+        for index, media in enumerate(post.content.media)
+    )
+
+
+class MediaShelf:
+    """The files one account has brought to Telegram. A handle is good for that account alone, and grows old.
+
+    Used by one task at a time: an account sends one post after the other.
+    """
+
+    def __init__(self, client: TelegramClient, folder: Path, *, premium: bool = False) -> None:
+        self._client = client
+        self._folder = folder
+        self._premium = premium
+        self._handles: OrderedDict[tuple[object, ...], Any] = OrderedDict()
+
+    async def ready(self, post_type: PostType, media: Media, field: str) -> Any:
+        """Telethon's InputMedia for a file: from the shelf, or uploaded now. A changed file is another file.
+
+        Raises:
+            InvalidInput: the file cannot be sent.
+            RPCError, OSError: what uploading met.
+        """
+        kind = kind_of(post_type, media)
+        path = file_of(self._folder, media, kind, f"{field}.file", premium=self._premium)
+        facts = path.stat()
+        key = (media, kind, facts.st_size, facts.st_mtime_ns)
+        if key not in self._handles:
+            self._handles[key] = await self._upload(path, facts.st_size, media, kind, f"{field}.file")
+            if len(self._handles) > _KEPT:
+                self._handles.popitem(last=False)
+        self._handles.move_to_end(key)
+        return self._handles[key]
+
+    def forget(self) -> None:
+        """The handles grew old (`Action.REFETCH`): what is sent next is uploaded again."""
+        self._handles.clear()
+
+    async def _upload(self, path: Path, size: int, media: Media, kind: MediaKind, field: str) -> Any:
+        with await asyncio.to_thread(_opened, path, media, field) as stream:
+            uploaded = await self._client.upload_file(stream, file_size=size, file_name=path.name)
+        wanted = _as_uploaded(uploaded, media, kind)
+        answer = await self._client(functions.messages.UploadMediaRequest(tl.InputPeerSelf(), wanted))
+        if kind is MediaKind.PHOTO:
+            return tl.InputMediaPhoto(utils.get_input_photo(answer.photo), spoiler=media.spoiler or None)
+        return tl.InputMediaDocument(utils.get_input_document(answer.document), spoiler=media.spoiler or None)
+
+
+def _opened(path: Path, media: Media, field: str) -> BinaryIO:
+    """Opened here, so that a file that vanished is not taken for trouble of the network: both are OSErrors."""
+    try:
+        return path.open("rb")
+    except OSError:
+        raise InvalidInput(field, f"the file '{media.file}' cannot be read; upload it again") from None
+
+
+def _as_uploaded(uploaded: Any, media: Media, kind: MediaKind) -> Any:
+    if kind is MediaKind.PHOTO:
+        return tl.InputMediaUploadedPhoto(uploaded, spoiler=media.spoiler or None)
+    return tl.InputMediaUploadedDocument(
+        uploaded,
+        mime_type="audio/ogg" if kind is MediaKind.VOICE else _mime_type(media.file),
+        attributes=_attributes(media, kind),
+        force_file=kind is MediaKind.DOCUMENT or None,
+        spoiler=media.spoiler or None,
+    )
+
+
+def _mime_type(name: str) -> str:
+    return mimetypes.guess_type(name)[0] or "application/octet-stream"
+
+
+def _attributes(media: Media, kind: MediaKind) -> list[Any]:
+    name = tl.DocumentAttributeFilename(media.file)
+    duration = media.duration or 0
+    match kind:
+        case MediaKind.VIDEO:
+            # Telegram measures MP4 itself; these show until it has.
+            size = (media.width or 1, media.height or 1)
+            return [name, tl.DocumentAttributeVideo(duration, *size, supports_streaming=True)]
+        case MediaKind.AUDIO:
+            return [name, tl.DocumentAttributeAudio(duration, title=Path(media.file).stem)]
+        case MediaKind.VOICE:
+            return [tl.DocumentAttributeAudio(duration, voice=True)]
+    return [name]
