@@ -111,6 +111,10 @@ def document_kind(document: Any) -> str:
 
 
 def _poll(call: Call, poll: Any) -> Any:
+    poll.answers = [
+        answer if isinstance(answer, types.PollAnswer) else types.PollAnswer(answer.text, bytes([place]))
+        for place, answer in enumerate(poll.answers)
+    ]
     options = [answer.option for answer in poll.answers]
     if len(options) not in POLL_ANSWERS:
         raise RpcError("POLL_ANSWERS_INVALID")

@@ -180,6 +180,7 @@ def message(viewer: Account, entry: Message) -> Any:
         from_scheduled=entry.from_schedule,
         from_id=None if broadcast else types.PeerUser(entry.sender.id),
         views=1 if broadcast else None,
+        forwards=0 if broadcast else None,
         entities=entry.entities,
         media=entry.media,
         reply_to=entry.reply_to,
