@@ -104,7 +104,7 @@ class SyncState:
                 ],
                 config=config_view(user),
                 groups=[group_view(name, user.group_holds.get(name, {})) for name in user.groups],
-                stats=stats_view(self._store.stats(user_id)),
+                stats=stats_view(self._journal.stats(user_id)),
                 logs=[log_line(event) for event in self._journal.last_events(user_id, LOG_LINES)],
             )
         )

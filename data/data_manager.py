@@ -1,103 +1,305 @@
-"""The one module through which users.json and stats.json are read and written."""
+"""The one module through which users.json is read and written. (Counters are the journal's: see `data.journal`.)"""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import asyncio
+import contextlib
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Protocol, Self, TypeVar
+from types import MappingProxyType
+from typing import Self, TypeVar, cast
+
+import msgspec
 
 from core.clock import Clock
-from core.models import Session, Stats, User
+from core.errors import StateDamaged, StateError, StateNotWritten
+from core.models import Session, User
+from data.copies import keep_copy, newest_copy
+from data.document import Document, read_document
+from data.files import LOCK_TIMEOUT, Disk, NotSettled, locked, make_folder, open_to_read, read_whole, write_whole
+from data.group_commit import Answer, GroupCommit
+from data.migrations import USERS_VERSION
+from data.transaction import Draft, Snapshot, Transaction
+
+__all__ = ["DataManager", "Snapshot", "Transaction"]
 
 T = TypeVar("T")
+Change = Callable[[Transaction], object]
+_Stamp = tuple[int, int, int]
 
-
-@dataclass(frozen=True)
-class Snapshot:
-    """What users.json said after one commit. Never changes; read it without a lock."""
-
-    revision: int
-    users: Mapping[str, User]
-    sessions: Mapping[str, Session]
-
-
-class Transaction(Protocol):
-    """What a change sees: the newest state, read and written in memory, committed as one or not at all."""
-
-    @property
-    def users(self) -> Mapping[str, User]:
-        """Every user as this transaction sees them; do not change the mapping."""
-        ...
-
-    @property
-    def sessions(self) -> Mapping[str, Session]:
-        """Every session as this transaction sees them; do not change the mapping."""
-        ...
-
-    def user(self, user_id: str) -> User:
-        """The user. Raises UnknownUser."""
-        ...
-
-    def session(self, name: str) -> Session:
-        """The session. Raises UnknownSession."""
-        ...
-
-    def put_user(self, user_id: str, user: User) -> None:
-        """Add or replace a user."""
-        ...
-
-    def put_session(self, name: str, session: Session) -> None:
-        """Add or replace a session."""
-        ...
-
-    def remove_user(self, user_id: str) -> None:
-        """Forget a user. Raises UnknownUser."""
-        ...
-
-    def remove_session(self, name: str) -> None:
-        """Forget a session. Raises UnknownSession."""
-        ...
+USERS_FILE = "users.json"
+_LOCK_FILE = "state.lock"
+_COMMITS_A_COPY = 1000
 
 
 class DataManager:
-    """Locked, atomic, durable access to the truth."""
+    """Locked, atomic, durable access to the truth.
+
+    Many callers share one commit: while one is being written, in a thread of its own, new changes wait and ride in the
+    next. Each commit takes the thread lock, then the file lock, reads the file again if another process wrote it, runs
+    the changes one after another in memory, and replaces the file.
+    """
+
+    def __init__(self, state_dir: Path, clock: Clock, disk: Disk, lock_timeout: float) -> None:
+        self._path = state_dir / USERS_FILE
+        self._lock_path = state_dir / _LOCK_FILE
+        self._clock = clock
+        self._disk = disk
+        self._lock_timeout = lock_timeout
+        self._thread_lock = threading.Lock()
+        self._document = Document()
+        self._holders: dict[str, str] = {}
+        self._snapshot = _snapshot(self._document)
+        self._descriptor: int | None = None
+        self._stamp: _Stamp | None = None
+        self._since_copy = 0
+        self._callbacks: list[Callable[[Snapshot], None]] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._group = GroupCommit[Change]("postfleet-store", self._commit_from_thread)
 
     @classmethod
-    def open(cls, state_dir: Path, clock: Clock) -> Self:
+    def open(
+        cls, state_dir: Path, clock: Clock, *, disk: Disk | None = None, lock_timeout: float = LOCK_TIMEOUT
+    ) -> Self:
         """Read the state, making the folder (0700) and files when there are none.
 
         Raises:
             StateDamaged, StateTooNew, StateLocked, StateNotWritten.
         """
-        raise NotImplementedError
+        make_folder(state_dir)
+        store = cls(state_dir, clock, disk or Disk(), lock_timeout)
+        with store._locked():
+            store._read_first()
+        return store
 
     @property
     def snapshot(self) -> Snapshot:
         """The state after the newest commit this process knows of."""
-        raise NotImplementedError
+        return self._snapshot
 
     async def transact(self, change: Callable[[Transaction], T]) -> T:
         """Run `change` against the newest state and make it durable; the answer comes after it is.
 
-        `change` is plain code: quick, no await, no effect outside the transaction (it can run again). What it raises
-        reaches the caller and undoes this change alone. A change that alters nothing commits nothing.
+        `change` is plain code: quick, no await, no effect outside the transaction; it runs in another thread, one
+        change at a time. What it raises reaches the caller and undoes this change alone. A change that alters nothing
+        commits nothing. A caller that is cancelled while it waits does not know whether its change was made.
 
         Raises:
-            StateLocked, StateNotWritten, StateDamaged: the change was not made.
+            StateLocked, StateNotWritten, StateDamaged, StateTooNew: the change was not made.
+            Conflict: it would give a session to two users.
+            InvalidInput: it put a value that could not be read again.
         """
-        raise NotImplementedError
+        self._loop = asyncio.get_running_loop()
+        return cast(T, await self._group.submit(change))
 
     def transact_now(self, change: Callable[[Transaction], T]) -> T:
         """The same for code without an event loop (commands, start-up)."""
-        raise NotImplementedError
+        (answer,) = self._commit([change])
+        if answer.error is not None:
+            raise answer.error
+        return cast(T, answer.value)
 
-    def stats(self, user_id: str) -> Stats:
-        """The user's counters; zeros for a user who never posted."""
-        raise NotImplementedError
+    async def refresh(self) -> Snapshot:
+        """Notice what another process wrote; cheap when nobody did.
+
+        Raises:
+            StateLocked, StateDamaged, StateTooNew.
+        """
+        if self._stamp_on_disk() != self._stamp:
+            await self.transact(lambda _: None)
+        return self._snapshot
 
     def on_commit(self, callback: Callable[[Snapshot], None]) -> None:
-        """Call back after each durable commit, in the event loop's thread."""
-        raise NotImplementedError
+        """Call back after each durable commit and each change by another process, in the event loop's thread."""
+        self._callbacks.append(callback)
 
     async def close(self) -> None:
         """Finish what is in flight and let go of files."""
-        raise NotImplementedError
+        await self._group.close()
+        with self._thread_lock:
+            self._let_go()
+
+    # One commit.
+
+    def _commit_from_thread(self, changes: Sequence[Change]) -> Sequence[Answer]:
+        try:
+            return self._commit(changes)
+        except StateError as error:
+            return [Answer(error=error)] * len(changes)
+
+    def _commit(self, changes: Sequence[Change]) -> Sequence[Answer]:
+        with self._locked():
+            self._read_if_others_wrote()
+            draft = Draft(dict(self._document.users.values), dict(self._document.sessions.values), dict(self._holders))
+            answers = [_run(change, draft) for change in changes]
+            if self._settle(draft):
+                self._write(draft)
+        return answers
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        with self._thread_lock, locked(self._lock_path, self._lock_timeout):
+            yield
+
+    def _settle(self, draft: Draft) -> bool:
+        """Keep as touched what really changed, and stamp the users with the revision to come."""
+        old = self._document
+        draft.touched_sessions = {
+            name for name in draft.touched_sessions if draft.sessions.get(name) != old.sessions.values.get(name)
+        }
+        changed = set()
+        for user_id in draft.touched_users:
+            before, after = old.users.values.get(user_id), draft.users.get(user_id)
+            if before is None or after is None:
+                if before is not after:
+                    changed.add(user_id)
+            elif msgspec.structs.replace(after, revision=before.revision) != before:
+                changed.add(user_id)
+            else:
+                draft.users[user_id] = before
+        # An account's state shows in its user's dashboard.
+        holders = {self._holders.get(name) for name in draft.touched_sessions}
+        holders |= {draft.holders.get(name) for name in draft.touched_sessions}
+        draft.touched_users = changed | {user_id for user_id in holders if user_id is not None}
+        for user_id in draft.touched_users:
+            user = draft.users.get(user_id)
+            if user is not None:
+                draft.users[user_id] = msgspec.structs.replace(user, revision=old.revision + 1)
+        return bool(draft.touched_users or draft.touched_sessions)
+
+    def _write(self, draft: Draft) -> None:
+        document = self._document
+        self._set_lines(draft.users, draft.sessions, draft)
+        try:
+            descriptor = write_whole(self._disk, self._path, document.chunks(document.revision + 1))
+        except OSError as error:
+            self._set_lines(document.users.values, document.sessions.values, draft)
+            if isinstance(error, NotSettled):
+                self._take_back()
+            raise StateNotWritten(
+                f"{self._path} could not be written ({error.strerror}); the change was not made, the state is as it was"
+            ) from error
+        self._hold(descriptor)
+        document.revision += 1
+        document.users.values, document.sessions.values = draft.users, draft.sessions
+        self._holders = draft.holders
+        self._publish()
+        self._copy_now_and_then()
+
+    def _set_lines(self, users: dict[str, User], sessions: dict[str, Session], draft: Draft) -> None:
+        for user_id in draft.touched_users:
+            self._document.users.set_line(user_id, users.get(user_id))
+        for name in draft.touched_sessions:
+            self._document.sessions.set_line(name, sessions.get(name))
+
+    def _take_back(self) -> None:
+        """The new file was in place when its folder could not be made durable: put the old content there again."""
+        self._stamp = None  # whatever happens, read again before the next commit
+        with contextlib.suppress(OSError):
+            os.close(write_whole(self._disk, self._path, self._document.chunks(self._document.revision)))
+
+    def _copy_now_and_then(self) -> None:
+        self._since_copy += 1
+        if self._since_copy >= _COMMITS_A_COPY:
+            self._since_copy = 0
+            keep_copy(self._path, self._document.revision)
+
+    # Reading.
+
+    def _read_first(self) -> None:
+        try:
+            self._read()
+        except FileNotFoundError:
+            self._make_file()
+            return
+        keep_copy(self._path, self._document.revision, version=self._document.read_version)
+        if self._document.read_version != USERS_VERSION:
+            self._rewrite()
+
+    def _make_file(self) -> None:
+        copy = newest_copy(self._path)
+        if copy is not None:
+            raise StateDamaged(
+                f"{self._path} is missing, though there was one. "
+                f"The last good copy: python run.py restore. To begin anew, move {copy.parent} away"
+            )
+        self._rewrite()
+        self._publish()
+
+    def _rewrite(self) -> None:
+        try:
+            self._hold(write_whole(self._disk, self._path, self._document.chunks(self._document.revision)))
+        except OSError as error:
+            raise StateNotWritten(f"{self._path} could not be written ({error.strerror})") from error
+
+    def _read_if_others_wrote(self) -> None:
+        if self._stamp is not None and self._stamp_on_disk() == self._stamp:
+            return
+        try:
+            self._read(self._document)
+        except FileNotFoundError as error:
+            raise StateDamaged(
+                f"{self._path} has gone missing while in use. Put it back, or stop and run: python run.py restore"
+            ) from error
+
+    def _read(self, known: Document | None = None) -> None:
+        descriptor = open_to_read(self._path)
+        try:
+            stamp = _stamp(os.fstat(descriptor))  # before reading: what changes meanwhile is noticed the next time
+            document = read_document(read_whole(descriptor, self._path), self._path, known)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        self._let_go()
+        self._descriptor, self._stamp = descriptor, stamp
+        self._document = document
+        self._holders = {
+            name: user_id for user_id, user in document.users.values.items() for name in user.assigned_sessions
+        }
+        self._publish()
+
+    def _stamp_on_disk(self) -> _Stamp | None:
+        try:
+            return _stamp(self._path.stat())
+        except OSError:
+            return None
+
+    def _hold(self, descriptor: int) -> None:
+        """Keep the current file open: its inode is then never given to another one, and the stamp tells them apart."""
+        self._let_go()
+        self._descriptor = descriptor
+        self._stamp = _stamp(os.fstat(descriptor))
+
+    def _let_go(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+        self._descriptor = self._stamp = None
+
+    def _publish(self) -> None:
+        snapshot = self._snapshot = _snapshot(self._document)
+        if not self._callbacks:
+            return
+        loop = self._loop
+        if loop is None or loop.is_closed():
+            for callback in self._callbacks:
+                callback(snapshot)
+            return
+        for callback in self._callbacks:
+            loop.call_soon_threadsafe(callback, snapshot)
+
+
+def _run(change: Change, draft: Draft) -> Answer:
+    try:
+        return Answer(Transaction(draft).run(change))
+    except Exception as error:  # noqa: BLE001  whatever it is, it is this caller's answer and nobody else's
+        return Answer(error=error)
+
+
+def _snapshot(document: Document) -> Snapshot:
+    return Snapshot(
+        document.revision, MappingProxyType(document.users.values), MappingProxyType(document.sessions.values)
+    )
+
+
+def _stamp(status: os.stat_result) -> _Stamp:
+    return status.st_mtime_ns, status.st_size, status.st_ino

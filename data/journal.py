@@ -1,24 +1,88 @@
 """The ledger of every planned and made post, and the events a user's log shows (`journal.sqlite3`)."""
 
-from collections.abc import Sequence
+import asyncio
+import logging
+import sqlite3
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar, cast
 
-from core.models import Cycle, Delivery, Event, Stats
+from core.errors import InvalidInput, PostfleetError, StateError
+from core.models import Cycle, Delivery, Event, Level, Stats
+from data import journal_reads, journal_work
+from data.files import Disk, make_folder
+from data.group_commit import Answer, GroupCommit
+from data.journal_schema import JOURNAL_FILE, connect, open_journal, translated
+from data.journal_work import Effects, Work
+from data.recent_events import RecentEvents
+from data.stats_file import Counted, counted_from, read_stats, write_stats
+from data.strict_json import damaged
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+events_log = logging.getLogger("postfleet.events")
+
+_STATS_DELAY = 2.0
+"""Seconds from an outcome until stats.json shows it."""
+_LEVELS = {Level.INFO: logging.INFO, Level.WARNING: logging.WARNING, Level.ERROR: logging.ERROR}
 
 
 class Journal:
-    """Durable before it answers; many waiting writers share one commit."""
+    """Durable before it answers; many waiting writers share one commit.
+
+    One thread writes, another reads for callers that wait; both have a connection of their own. Deliveries are counted
+    in the same commit that records them, so counters never disagree with the ledger.
+    """
+
+    def __init__(self, state_dir: Path, connection: sqlite3.Connection, known: Counted, disk: Disk) -> None:
+        self._state_dir = state_dir
+        self._path = state_dir / JOURNAL_FILE
+        self._connection = connection
+        self._disk = disk
+        self._reading = connect(self._path)
+        self._reading_lock = threading.Lock()
+        self._reader = ThreadPoolExecutor(1, thread_name_prefix="postfleet-journal-reads")
+        self._group = GroupCommit[Work]("postfleet-journal", self._commit)
+        self._in_file = known
+        self._counted = counted_from(connection, known)
+        self._recent = RecentEvents(self._load_events)
+        self._stats_timer: asyncio.TimerHandle | None = None
+        self._stats_task: asyncio.Task[None] | None = None
+        self._closed = False
 
     @classmethod
-    def open(cls, state_dir: Path) -> Self:
-        """Open or make the journal. Raises StateDamaged, StateTooNew, StateNotWritten."""
-        raise NotImplementedError
+    def open(cls, state_dir: Path, *, disk: Disk | None = None) -> Self:
+        """Open or make the journal, and bring stats.json up to date with it.
+
+        Raises:
+            StateDamaged, StateTooNew, StateNotWritten.
+        """
+        make_folder(state_dir)
+        known = read_stats(state_dir)
+        path = state_dir / JOURNAL_FILE
+        if known.watermark and not path.exists():
+            raise damaged(path, "is missing, though stats.json counts what it held")
+        connection = open_journal(path)
+        try:
+            journal = cls(state_dir, connection, known, disk or Disk())
+        except sqlite3.Error as error:
+            connection.close()
+            raise translated(error, path) from error
+        if journal._counted != known or not known.watermark:
+            journal._write_stats()
+        return journal
 
     async def plan_cycle(self, cycle: Cycle, deliveries: Sequence[Delivery]) -> list[Delivery]:
-        """Write a cycle and its deliveries in one commit; answers them with their ids."""
-        raise NotImplementedError
+        """Write a cycle and its deliveries in one commit; answers them with their ids.
+
+        Raises:
+            Conflict: the user already has a cycle of that id.
+            InvalidInput: a delivery is of another user or cycle.
+        """
+        return await self._write(lambda connection, _: journal_work.insert_plan(connection, cycle, deliveries))
 
     async def update(
         self, *deliveries: Delivery, event: Event | None = None, messages: int = 0, floods: int = 0
@@ -26,46 +90,193 @@ class Journal:
         """Write the deliveries' new state (by id), an event, and what it adds to the user's counters, in one commit.
 
         A delivery that moves from an unfinished state to a final one is counted once in the stats (total_posts,
-        success or failure); `messages` is what Telegram confirmed, `floods` the flood waits met.
+        success or failure); a skipped one is no post, and one of unknown end is a success or a failure once it becomes
+        delivered or failed. `messages` is what Telegram confirmed, `floods` the flood waits met.
+
+        Raises:
+            NotFound: there is no such delivery.
+            Conflict: a delivery that is over cannot become open again.
+            InvalidInput: counters without a delivery or event to say whose.
         """
-        raise NotImplementedError
+        user = deliveries[0].user if deliveries else event.user if event is not None else None
+        if user is None and (messages or floods):
+            raise InvalidInput("event", "give a delivery or an event, so that it is known whose counters move")
+        at = event.at if event is not None else deliveries[0].finished_at if deliveries else None
+
+        def work(connection: sqlite3.Connection, effects: Effects) -> None:
+            for delivery in deliveries:
+                journal_work.move_delivery(connection, delivery, effects)
+            if event is not None:
+                journal_work.insert_event(connection, event, effects)
+            if user is not None and (messages or floods):
+                effects.count(user, Stats(total_messages_sent=messages, total_flood_waits=floods, last_activity=at))
+
+        await self._write(work)
+        self._write_stats_soon()
 
     async def finish_cycle(self, user: str, cycle: int, finished_at: datetime) -> None:
-        """The cycle is over."""
-        raise NotImplementedError
+        """The cycle is over. Raises NotFound."""
+        await self._write(lambda connection, _: journal_work.finish_cycle(connection, user, cycle, finished_at))
 
     async def unfinished_cycle(self, user: str) -> tuple[Cycle, list[Delivery]] | None:
         """The user's newest cycle that did not finish, with all its deliveries."""
-        raise NotImplementedError
+        return await self._read(lambda connection: journal_reads.unfinished_cycle(connection, user))
+
+    async def deliveries(
+        self,
+        user: str,
+        *,
+        group: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        before: int | None = None,
+        limit: int = 50,
+    ) -> list[Delivery]:
+        """The user's deliveries, newest first: of one group, planned in [since, until), with an id below `before`."""
+        return await self._read(
+            lambda connection: journal_reads.deliveries(connection, user, group, since, until, before, limit)
+        )
+
+    async def events(self, user: str, *, before: int | None = None, limit: int = 50) -> list[Event]:
+        """The user's events, newest first, with an id below `before`."""
+        return await self._read(lambda connection: journal_reads.events(connection, user, before, limit))
 
     async def add_event(self, event: Event) -> None:
         """Write a line of a user's log. The same line goes to the daemon's log."""
-        raise NotImplementedError
+        await self._write(lambda connection, effects: journal_work.insert_event(connection, event, effects))
 
     def last_events(self, user: str, limit: int = 50) -> list[Event]:
         """Newest first. Served from memory for the usual limit: the dashboard polls it."""
-        raise NotImplementedError
+        return self._recent.last(user, limit)
 
     def last_event_id(self, user: str) -> int:
         """Id of the user's newest event, 0 without one; never goes back."""
-        raise NotImplementedError
+        newest = self._recent.last(user, 1)
+        return newest[0].id if newest else 0
 
     def stats(self, user: str) -> Stats:
         """Counted from what the journal holds (plus what retention already trimmed)."""
-        raise NotImplementedError
+        return self._counted.users.get(user) or Stats()
 
     async def put_peer(self, session: str, target: str, peer: bytes) -> None:
         """Remember how an account addresses a group (an access hash is valid for that account alone)."""
-        raise NotImplementedError
+        await self._write(
+            lambda connection, _: connection.execute(
+                "INSERT OR REPLACE INTO peers VALUES (?, ?, ?)", (session, target, peer)
+            )
+        )
 
     async def peer(self, session: str, target: str) -> bytes | None:
         """What `put_peer` remembered."""
-        raise NotImplementedError
+        return await self._read(lambda connection: journal_reads.peer(connection, session, target))
 
     async def forget_peer(self, session: str, target: str) -> None:
         """Forget it: it turned out to be wrong."""
-        raise NotImplementedError
+        await self._write(
+            lambda connection, _: connection.execute(
+                "DELETE FROM peers WHERE session = ? AND target = ?", (session, target)
+            )
+        )
 
     async def close(self) -> None:
-        """Finish what is in flight."""
-        raise NotImplementedError
+        """Finish what is in flight and bring stats.json up to date."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._stats_timer is not None:
+            self._stats_timer.cancel()
+        if self._stats_task is not None:
+            await asyncio.wait([self._stats_task])
+        await self._group.close()
+        await asyncio.to_thread(self._write_stats)
+        self._reader.shutdown()
+        with self._reading_lock:
+            self._reading.close()
+        self._connection.close()
+
+    # One commit, in the writing thread.
+
+    async def _write(self, work: Callable[[sqlite3.Connection, Effects], T]) -> T:
+        return cast(T, await self._group.submit(work))
+
+    def _commit(self, batch: Sequence[Work]) -> Sequence[Answer]:
+        connection, effects = self._connection, Effects()
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            answers = [_run(connection, work, effects) for work in batch]
+            journal_work.write_tallies(connection, effects)
+            connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            return [Answer(error=translated(error, self._path))] * len(batch)
+        for user, more in effects.tallies.items():
+            self._counted.users[user] = journal_work.added(self._counted.users.get(user, Stats()), more)
+        self._recent.add(effects.events)
+        for event in effects.events:
+            _tell(event)
+        return answers
+
+    async def _read(self, read: Callable[[sqlite3.Connection], T]) -> T:
+        if self._closed:
+            raise StateError("the journal is closed")
+        return await asyncio.get_running_loop().run_in_executor(self._reader, self._read_now, read)
+
+    def _read_now(self, read: Callable[[sqlite3.Connection], T]) -> T:
+        try:
+            with self._reading_lock:
+                return read(self._reading)
+        except sqlite3.Error as error:
+            raise translated(error, self._path) from error
+
+    def _load_events(self, user: str, limit: int) -> list[Event]:
+        return self._read_now(lambda connection: journal_reads.events(connection, user, None, limit))
+
+    # stats.json.
+
+    def _write_stats_soon(self) -> None:
+        if self._stats_timer is None and not self._closed:
+            self._stats_timer = asyncio.get_running_loop().call_later(_STATS_DELAY, self._start_writing_stats)
+
+    def _start_writing_stats(self) -> None:
+        self._stats_timer = None
+        self._stats_task = asyncio.get_running_loop().create_task(self._write_stats_in_turn())
+
+    async def _write_stats_in_turn(self) -> None:
+        # In the writing thread, between two commits: nothing is being counted meanwhile.
+        await self._group.submit(lambda _, __: None)
+        await asyncio.get_running_loop().run_in_executor(self._reader, self._write_stats)
+
+    def _write_stats(self) -> None:
+        try:
+            with self._reading_lock:
+                counted = counted_from(self._reading, self._in_file)
+            write_stats(self._state_dir, counted, self._disk)
+        except (OSError, sqlite3.Error, PostfleetError) as error:
+            log.warning(
+                "stats.json could not be written and is behind: %s", error, extra={"action": "stats_not_written"}
+            )
+            return
+        self._in_file = counted
+
+
+def _run(connection: sqlite3.Connection, work: Work, effects: Effects) -> Answer:
+    """One piece of work, undone alone if it fails. What SQLite itself cannot do fails the whole batch."""
+    own = Effects()
+    connection.execute("SAVEPOINT work")
+    try:
+        value = work(connection, own)
+    except sqlite3.OperationalError:
+        raise
+    except Exception as error:  # noqa: BLE001  whatever it is, it is this caller's answer and nobody else's
+        connection.execute("ROLLBACK TO work")
+        connection.execute("RELEASE work")
+        return Answer(error=error)
+    connection.execute("RELEASE work")
+    effects.take(own)
+    return Answer(value)
+
+
+def _tell(event: Event) -> None:
+    extra = {"action": event.action, "user": event.user, "session": event.session, "group": event.group}
+    events_log.log(_LEVELS[event.level], "%s", event.text, extra=extra)

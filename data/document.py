@@ -1,0 +1,238 @@
+"""users.json as bytes: one line a user and a session, so that people can read it and a commit re-encodes little.
+
+    {"version":1,"revision":12,"users":{
+    "alice":{"assigned_sessions":["a1"],"groups":["@news"]},
+    "bob":{}
+    },"sessions":{
+    "a1":{"api_id":12345}
+    }}
+
+The encoded lines are kept beside the decoded values, joined in buckets: a commit encodes the lines it touched, joins
+their buckets and hands the list of buckets to the disk.
+"""
+
+import contextlib
+import gc
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from core.models import Model, Session, User
+from data.migrations import USERS_STEPS, USERS_VERSION, migrated
+from data.strict_json import damaged, parse_object
+
+M = TypeVar("M", bound=Model)
+
+_LINES_A_BUCKET = 32
+_HEAD = re.compile(rb'\{"version":(\d+),"revision":(\d+),"users":\{')
+_BETWEEN = b'},"sessions":{'
+_END = b"}}"
+_encoder = msgspec.json.Encoder()
+
+
+class _NotOurLayout(ValueError):
+    """The file does not look the way we write it; it may still be good."""
+
+
+class Table(Generic[M]):
+    """The values of one kind and their encoded lines."""
+
+    def __init__(self, kind: type[M]) -> None:
+        self.values: dict[str, M] = {}
+        self._decoder = msgspec.json.Decoder(kind)
+        self._buckets: list[dict[str, bytes]] = []
+        self._joined: list[bytes | None] = []
+        self._where: dict[str, int] = {}
+
+    def set_line(self, name: str, value: M | None) -> None:
+        """Encode the value into its line, or drop the line; `values` is the caller's to set."""
+        if value is None:
+            self._drop(name)
+        else:
+            self._place(name, line_of(name, value))
+
+    def _drop(self, name: str) -> None:
+        bucket = self._where.pop(name, None)
+        if bucket is not None:
+            del self._buckets[bucket][name]
+            self._joined[bucket] = None
+
+    def chunks(self) -> Iterator[bytes]:
+        """The lines, in order, each ended as JSON wants it."""
+        last: bytes | None = None
+        for number, bucket in enumerate(self._buckets):
+            joined = self._joined[number]
+            if joined is None:
+                joined = self._joined[number] = b"".join(line + b",\n" for line in bucket.values())
+            if joined:
+                if last is not None:
+                    yield last
+                last = joined
+        if last is not None:
+            yield last[:-2] + b"\n"
+
+    def load_lines(self, lines: Sequence[bytes], known: "Table[M] | None") -> None:
+        """Take the lines of a file of our own layout, decoding only those that `known` does not have.
+
+        Raises:
+            _NotOurLayout: a line is not exactly as we would have written it.
+        """
+        old_lines = known.lines() if known is not None else {}
+        final = len(lines) - 1
+        for number, ended in enumerate(lines):
+            if ended.endswith(b",") is (number == final):
+                raise _NotOurLayout
+            line = ended if number == final else ended[:-1]
+            name, body = _split(line)
+            if known is not None and old_lines.get(name) == line:
+                self.values[name] = known.values[name]
+            else:
+                self.values[name] = self._decode(body)
+                if line_of(name, self.values[name]) != line:
+                    raise _NotOurLayout
+            self._place(name, line)
+        if len(self.values) != len(lines):
+            raise _NotOurLayout
+
+    def lines(self) -> dict[str, bytes]:
+        """Every encoded line by name."""
+        return {name: line for bucket in self._buckets for name, line in bucket.items()}
+
+    def _decode(self, body: bytes) -> M:
+        try:
+            return self._decoder.decode(body)
+        except msgspec.MsgspecError as error:
+            raise _NotOurLayout from error
+
+    def _place(self, name: str, line: bytes) -> None:
+        bucket = self._where.get(name)
+        if bucket is None:
+            if not self._buckets or len(self._buckets[-1]) >= _LINES_A_BUCKET:
+                self._buckets.append({})
+                self._joined.append(None)
+            bucket = self._where[name] = len(self._buckets) - 1
+        self._buckets[bucket][name] = line
+        self._joined[bucket] = None
+
+
+@dataclass(slots=True)
+class Document:
+    """What users.json says, decoded and encoded."""
+
+    revision: int = 0
+    users: Table[User] = field(default_factory=lambda: Table(User))
+    sessions: Table[Session] = field(default_factory=lambda: Table(Session))
+    read_version: int = USERS_VERSION
+    """The version that the file was of when it was read."""
+
+    def chunks(self, revision: int) -> list[bytes]:
+        """The file's bytes under that revision."""
+        return [
+            b'{"version":%d,"revision":%d,"users":{\n' % (USERS_VERSION, revision),
+            *self.users.chunks(),
+            _BETWEEN + b"\n",
+            *self.sessions.chunks(),
+            _END + b"\n",
+        ]
+
+
+def read_document(raw: bytes, path: Path, known: Document | None = None) -> Document:
+    """The document in these bytes; values that `known` has under the same line are shared with it.
+
+    Raises:
+        StateDamaged, StateTooNew.
+    """
+    with _no_collection():
+        try:
+            document = _read_own_layout(raw, known)
+        except _NotOurLayout:
+            document = _read_any_layout(raw, path)
+    _check(document, path)
+    return document
+
+
+def _read_own_layout(raw: bytes, known: Document | None) -> Document:
+    lines = raw.split(b"\n")
+    head = _HEAD.fullmatch(lines[0])
+    if head is None or int(head[1]) != USERS_VERSION or lines[-2:] != [_END, b""]:
+        raise _NotOurLayout
+    try:
+        between = lines.index(_BETWEEN)
+    except ValueError as error:
+        raise _NotOurLayout from error
+    document = Document(revision=int(head[2]))
+    document.users.load_lines(lines[1:between], known.users if known is not None else None)
+    document.sessions.load_lines(lines[between + 1 : -2], known.sessions if known is not None else None)
+    return document
+
+
+def _read_any_layout(raw: bytes, path: Path) -> Document:
+    parsed, version = migrated(parse_object(raw, path), path, USERS_VERSION, USERS_STEPS)
+    strange = parsed.keys() - {"version", "revision", "users", "sessions"}
+    if strange:
+        raise damaged(path, f"has a part {min(strange)!r} that does not belong there")
+    revision = parsed.get("revision", 0)
+    if isinstance(revision, bool) or not isinstance(revision, int) or revision < 0:
+        raise damaged(path, f"says revision {revision!r}, which is none")
+    document = Document(revision=revision, read_version=version)
+    _fill(document.users, parsed.get("users", {}), User, "user", path)
+    _fill(document.sessions, parsed.get("sessions", {}), Session, "session", path)
+    return document
+
+
+def _fill(table: Table[M], values: object, kind: type[M], word: str, path: Path) -> None:
+    if not isinstance(values, Mapping):
+        raise damaged(path, f"has no object where its {word}s should stand")
+    for name, value in values.items():
+        table.values[name] = _converted(value, kind, f"{word} {name!r}", path)
+        table.set_line(name, table.values[name])
+
+
+def _converted(value: Any, kind: type[M], whose: str, path: Path) -> M:
+    try:
+        # By way of bytes: what a line may hold is decided in one place, the decoder of lines.
+        return msgspec.json.decode(_encoder.encode(value), type=kind)
+    except (msgspec.MsgspecError, ValueError, OverflowError) as error:
+        raise damaged(path, f"cannot be understood at {whose}: {error}") from error
+
+
+def _check(document: Document, path: Path) -> None:
+    holders: dict[str, str] = {}
+    for user_id, user in document.users.values.items():
+        for name in user.assigned_sessions:
+            holder = holders.setdefault(name, user_id)
+            if holder != user_id:
+                raise damaged(path, f"gives the session {name!r} to {holder!r} and to {user_id!r}")
+        if len(set(user.assigned_sessions)) != len(user.assigned_sessions):
+            raise damaged(path, f"gives a session twice to {user_id!r}")
+
+
+def _split(line: bytes) -> tuple[str, bytes]:
+    name, found, rest = line.partition(b'":{')
+    if not found:
+        raise _NotOurLayout
+    try:
+        return msgspec.json.decode(name + b'"', type=str), b"{" + rest
+    except msgspec.MsgspecError as error:
+        raise _NotOurLayout from error
+
+
+def line_of(name: str, value: Model) -> bytes:
+    """The line of one user or session, without what ends it."""
+    return _encoder.encode(name) + b":" + _encoder.encode(value)
+
+
+@contextlib.contextmanager
+def _no_collection() -> Iterator[None]:
+    # The collector would walk the growing heap again and again and find nothing: five times the cost of decoding.
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()

@@ -1,0 +1,197 @@
+"""Every touch of the disk that must not be torn: locks, whole-file writes, reads.
+
+A whole file is written beside the old one, made durable, renamed over it, and the folder made durable too, so that a
+crash at any instruction leaves the old file or the new one. `Disk` is the one place where the system calls of a commit
+are made; tests put their own in its stead to make any of them fail, or be the last.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO
+
+import portalocker
+
+from core.errors import StateDamaged, StateInUse, StateLocked, StateNotWritten
+
+LOCK_TIMEOUT = 10.0
+"""Seconds to wait for another process that holds the lock of the state."""
+_LOCK_POLL = 0.005  # the library's own 0.25 s would turn a 10 ms wait into 250
+_MOST_CHUNKS_A_CALL = 1024  # IOV_MAX of Linux
+_DAEMON_LOCK = "daemon.lock"
+
+
+class NotSettled(OSError):
+    """The new file is in place but whether it stays there after a power cut is not known."""
+
+
+class Disk:
+    """The system calls of a commit, one method each."""
+
+    def create(self, path: Path) -> int:
+        """Open a new, empty file for writing; only its owner may read it."""
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+
+    def write(self, descriptor: int, chunks: Sequence[bytes | memoryview]) -> int:
+        """Append the chunks; answers how many bytes were taken."""
+        return os.writev(descriptor, chunks)
+
+    def sync(self, descriptor: int) -> None:
+        """Make the file durable."""
+        os.fsync(descriptor)
+
+    def rename(self, source: Path, target: Path) -> None:
+        """Put one file in the place of another."""
+        source.replace(target)
+
+    def sync_folder(self, folder: Path) -> None:
+        """Make the folder's names durable."""
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def write_whole(disk: Disk, path: Path, chunks: Sequence[bytes]) -> int:
+    """Replace a file by these bytes, durably. Answers the new file's open descriptor, which the caller closes.
+
+    Raises:
+        NotSettled: the new file is there, but the last step failed.
+        OSError: the old file stands.
+    """
+    beside = path.with_name(path.name + ".tmp")
+    descriptor = disk.create(beside)
+    try:
+        _write_all(disk, descriptor, chunks)
+        disk.sync(descriptor)
+        disk.rename(beside, path)
+    except OSError:
+        os.close(descriptor)
+        with contextlib.suppress(OSError):
+            beside.unlink()  # a full disk needs the room
+        raise
+    try:
+        disk.sync_folder(path.parent)
+    except OSError as error:
+        os.close(descriptor)
+        raise NotSettled(error.errno, error.strerror) from error
+    return descriptor
+
+
+def _write_all(disk: Disk, descriptor: int, chunks: Sequence[bytes]) -> None:
+    for start in range(0, len(chunks), _MOST_CHUNKS_A_CALL):
+        rest: list[bytes | memoryview] = list(chunks[start : start + _MOST_CHUNKS_A_CALL])
+        while rest:
+            taken = disk.write(descriptor, rest)
+            while rest and taken >= len(rest[0]):
+                taken -= len(rest.pop(0))
+            if rest and taken:
+                rest[0] = memoryview(rest[0])[taken:]
+
+
+def open_to_read(path: Path) -> int:
+    """The file's descriptor.
+
+    Raises:
+        FileNotFoundError: there is none.
+        StateDamaged: it cannot be read.
+    """
+    try:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def read_whole(descriptor: int, path: Path) -> bytes:
+    """What stands in the open file, from its beginning; `path` is for the message.
+
+    Raises:
+        StateDamaged: it cannot be read.
+    """
+    try:
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return file.read()
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: OSError) -> StateDamaged:
+    return StateDamaged(
+        f"{path} cannot be read ({error.strerror}); make it a file that this account may read and write"
+    )
+
+
+def make_folder(path: Path) -> None:
+    """Make the folder, closed to everyone but its owner.
+
+    Raises:
+        StateNotWritten: it cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if path.stat().st_mode & 0o077:
+            path.chmod(0o700)
+    except OSError as error:
+        raise StateNotWritten(
+            f"the folder {path} cannot be made or closed to others ({error.strerror}); "
+            "set POSTFLEET_STATE_DIR to a folder that this account owns"
+        ) from error
+
+
+def _lock(path: Path, timeout: float) -> "portalocker.Lock[IO[bytes]]":
+    return portalocker.Lock(
+        path,
+        "ab",
+        timeout=timeout,
+        check_interval=_LOCK_POLL,
+        fail_when_locked=False,
+        buffering=0,
+        opener=lambda name, flags: os.open(name, flags | os.O_CLOEXEC, 0o600),
+    )
+
+
+@contextlib.contextmanager
+def locked(path: Path, timeout: float = LOCK_TIMEOUT) -> Iterator[None]:
+    """Hold the lock file; the kernel lets go of it when the process ends, however it ends.
+
+    The file itself is never replaced or removed: what is left of it after a crash is harmless.
+
+    Raises:
+        StateLocked: another process held it all the time.
+        StateNotWritten: the lock file cannot be made.
+    """
+    lock = _lock(path, timeout)
+    try:
+        lock.acquire()
+    except portalocker.exceptions.LockException as error:
+        raise StateLocked(
+            f"another process has held {path} for more than {timeout:g} s; see who with: fuser -v {path}"
+        ) from error
+    except OSError as error:
+        raise StateNotWritten(f"the lock file {path} cannot be opened ({error.strerror})") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextlib.contextmanager
+def exclusive_daemon_lock(state_dir: Path) -> Iterator[None]:
+    """Be the only daemon on this folder. Freed by the kernel when the process ends, kill -9 included.
+
+    Raises:
+        StateInUse: another daemon runs on it.
+        StateNotWritten: the folder or lock file cannot be made.
+    """
+    make_folder(state_dir)
+    try:
+        with locked(state_dir / _DAEMON_LOCK, timeout=0):
+            yield
+    except StateLocked as error:
+        raise StateInUse(
+            f"another Postfleet runs on {state_dir}; stop it, or set POSTFLEET_STATE_DIR to another folder"
+        ) from error

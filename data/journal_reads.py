@@ -1,0 +1,75 @@
+"""What is asked of the journal, as plain SQL on a reading connection."""
+
+import sqlite3
+from datetime import datetime
+
+from core.models import Cycle, Delivery, Event
+from data.journal_schema import (
+    CYCLE_COLUMNS,
+    DELIVERY_COLUMNS,
+    EVENT_COLUMNS,
+    cycle_of,
+    delivery_of,
+    event_of,
+    stamp,
+)
+
+_MOST = 2**62
+
+
+def unfinished_cycle(connection: sqlite3.Connection, user: str) -> tuple[Cycle, list[Delivery]] | None:
+    """The user's newest cycle that did not finish, with all its deliveries as they were planned."""
+    row = connection.execute(
+        f"SELECT {CYCLE_COLUMNS} FROM cycles WHERE user = ? AND finished_at IS NULL ORDER BY id DESC LIMIT 1",  # noqa: S608
+        (user,),
+    ).fetchone()
+    if row is None:
+        return None
+    cycle = cycle_of(row)
+    rows = connection.execute(
+        f"SELECT {DELIVERY_COLUMNS} FROM deliveries WHERE user = ? AND cycle = ? ORDER BY id",  # noqa: S608
+        (user, cycle.id),
+    )
+    return cycle, [delivery_of(row) for row in rows]
+
+
+def deliveries(
+    connection: sqlite3.Connection,
+    user: str,
+    group: str | None,
+    since: datetime | None,
+    until: datetime | None,
+    before: int | None,
+    limit: int,
+) -> list[Delivery]:
+    """The user's deliveries, newest first."""
+    wanted, values = ["user = ?", "id < ?"], [user, before or _MOST]
+    if group is not None:
+        wanted.append('"group" = ?')
+        values.append(group)
+    if since is not None:
+        wanted.append("planned_at >= ?")
+        values.append(stamp(since) or 0)
+    if until is not None:
+        wanted.append("planned_at < ?")
+        values.append(stamp(until) or 0)
+    rows = connection.execute(
+        f"SELECT {DELIVERY_COLUMNS} FROM deliveries WHERE {' AND '.join(wanted)} ORDER BY id DESC LIMIT ?",  # noqa: S608
+        (*values, limit),
+    )
+    return [delivery_of(row) for row in rows]
+
+
+def events(connection: sqlite3.Connection, user: str, before: int | None, limit: int) -> list[Event]:
+    """The user's events, newest first."""
+    rows = connection.execute(
+        f"SELECT {EVENT_COLUMNS} FROM events WHERE user = ? AND id < ? ORDER BY id DESC LIMIT ?",  # noqa: S608
+        (user, before or _MOST, limit),
+    )
+    return [event_of(row) for row in rows]
+
+
+def peer(connection: sqlite3.Connection, session: str, target: str) -> bytes | None:
+    """What was remembered of how the account addresses the group."""
+    row = connection.execute("SELECT peer FROM peers WHERE session = ? AND target = ?", (session, target)).fetchone()
+    return None if row is None else bytes(row[0])

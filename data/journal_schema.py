@@ -1,0 +1,239 @@
+"""The journal's tables, how they are opened, and how rows become values."""
+
+import contextlib
+import sqlite3
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import msgspec
+
+from core.errors import StateDamaged, StateError, StateLocked, StateNotWritten, StateTooNew
+from core.models import Cycle, Delivery, Event, PostContent
+from data.strict_json import damaged
+
+JOURNAL_FILE = "journal.sqlite3"
+JOURNAL_VERSION = 1
+JOURNAL_STEPS: dict[int, Callable[[sqlite3.Connection], None]] = {}
+"""Version → what leads on from it, inside one transaction."""
+_APPLICATION_ID = 0x50464A31  # "PFJ1": a file of another program is told from a damaged one of ours
+_BUSY_SECONDS = 10.0
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+# A tally is what one commit added to a user's counters. Old ones are folded into one row that keeps the newest id.
+_SCHEMA = """
+CREATE TABLE cycles (
+    user TEXT NOT NULL, id INTEGER NOT NULL, post_type TEXT NOT NULL, post_content BLOB NOT NULL,
+    started_at INTEGER NOT NULL, finished_at INTEGER,
+    PRIMARY KEY (user, id)
+) WITHOUT ROWID;
+CREATE INDEX unfinished_cycles ON cycles (user, id) WHERE finished_at IS NULL;
+CREATE TABLE deliveries (
+    id INTEGER PRIMARY KEY, user TEXT NOT NULL, cycle INTEGER NOT NULL, "group" TEXT NOT NULL, session TEXT NOT NULL,
+    random_id INTEGER NOT NULL, part INTEGER NOT NULL, state TEXT NOT NULL, error TEXT, reason TEXT,
+    message_id INTEGER, planned_at INTEGER NOT NULL, finished_at INTEGER
+);
+CREATE INDEX deliveries_of_cycle ON deliveries (user, cycle);
+CREATE INDEX deliveries_of_group ON deliveries (user, "group");
+CREATE TABLE events (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, user TEXT NOT NULL, action TEXT NOT NULL,
+    text TEXT NOT NULL, level TEXT NOT NULL, session TEXT, "group" TEXT
+);
+CREATE INDEX events_of_user ON events (user, id);
+CREATE TABLE tallies (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, user TEXT NOT NULL, at INTEGER, posts INTEGER NOT NULL,
+    success INTEGER NOT NULL, failures INTEGER NOT NULL, floods INTEGER NOT NULL, messages INTEGER NOT NULL,
+    folded INTEGER NOT NULL DEFAULT 0
+);
+CREATE INDEX folded_tallies ON tallies (id) WHERE folded;
+CREATE TABLE peers (
+    session TEXT NOT NULL, target TEXT NOT NULL, peer BLOB NOT NULL, PRIMARY KEY (session, target)
+) WITHOUT ROWID;
+"""
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """A connection that commits durably (WAL, synchronous FULL) and leaves transactions to us.
+
+    Raises:
+        StateDamaged, StateNotWritten.
+    """
+    try:
+        connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA journal_size_limit=8388608")
+    except sqlite3.Error as error:
+        raise translated(error, path) from error
+    return connection
+
+
+def open_journal(path: Path) -> sqlite3.Connection:
+    """Connect to the journal, making or migrating its tables.
+
+    Raises:
+        StateDamaged: it is not a journal, or not a whole one; it is left as it is.
+        StateTooNew: written by a newer Postfleet.
+        StateNotWritten.
+    """
+    if not path.exists():
+        _make(path)
+    _check_header(path)
+    connection = connect(path)
+    try:
+        _check_and_migrate(connection, path)
+    except sqlite3.Error as error:
+        connection.close()
+        raise translated(error, path) from error
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _make(path: Path) -> None:
+    # Beside and renamed: a journal that is empty or without its tables is then always a damaged one.
+    beside = path.with_name(path.name + ".new")
+    try:
+        beside.unlink(missing_ok=True)
+        beside.touch(mode=0o600)
+        with contextlib.closing(sqlite3.connect(beside, isolation_level=None)) as connection:
+            connection.executescript(
+                f"BEGIN;{_SCHEMA}PRAGMA application_id={_APPLICATION_ID};PRAGMA user_version={JOURNAL_VERSION};COMMIT;"
+            )
+        beside.replace(path)
+    except sqlite3.Error as error:
+        raise translated(error, path) from error
+    except OSError as error:
+        raise StateNotWritten(f"{path} could not be made ({error.strerror})") from error
+
+
+def _check_and_migrate(connection: sqlite3.Connection, path: Path) -> None:
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if connection.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION_ID or version < 1:
+        raise damaged(path, "is not a journal of Postfleet")
+    if version > JOURNAL_VERSION:
+        raise StateTooNew(
+            f"{path} is of version {version}, this Postfleet knows versions up to {JOURNAL_VERSION}: "
+            "run the newer Postfleet that wrote it. The file is left as it is"
+        )
+    found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if found != "ok":
+        raise damaged(path, f"is damaged ({found.splitlines()[0]})")
+    _migrate(connection, path, version)
+
+
+def _check_header(path: Path) -> None:
+    # Before SQLite touches it: it would take an empty file for a new database and reset the log of a short one.
+    try:
+        with path.open("rb") as file:
+            header = file.read(16)
+    except OSError as error:
+        raise StateDamaged(f"{path} cannot be read ({error.strerror})") from error
+    if header != b"SQLite format 3\0":
+        raise damaged(path, "is empty or cut short" if len(header) < 16 else "is not an SQLite file")
+
+
+def _migrate(connection: sqlite3.Connection, path: Path, version: int) -> None:
+    if version == JOURNAL_VERSION:
+        return
+    copy = path.with_name(f"{path.name}.version-{version}")
+    with sqlite3.connect(copy) as target:
+        connection.backup(target)
+    target.close()
+    copy.chmod(0o600)
+    connection.execute("BEGIN IMMEDIATE")
+    for step in range(version, JOURNAL_VERSION):
+        JOURNAL_STEPS[step](connection)
+    connection.execute(f"PRAGMA user_version={JOURNAL_VERSION}")
+    connection.execute("COMMIT")
+
+
+def translated(error: sqlite3.Error, path: Path) -> StateError:
+    """SQLite's error as ours."""
+    if type(error) is sqlite3.DatabaseError:
+        return damaged(path, f"cannot be read ({error})")
+    if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
+        return StateLocked(f"another process has held {path} for more than {_BUSY_SECONDS:g} s")
+    return StateNotWritten(f"{path} could not be written ({error}); the change was not made")
+
+
+# Rows and values.
+
+DELIVERY_COLUMNS = (
+    'id, user, cycle, "group", session, random_id, part, state, error, reason, message_id, planned_at, finished_at'
+)
+EVENT_COLUMNS = 'id, at, user, action, text, level, session, "group"'
+CYCLE_COLUMNS = "id, user, post_type, post_content, started_at, finished_at"
+_content = msgspec.json.Decoder(str | PostContent)
+
+Row = tuple[object, ...]
+
+
+def stamp(moment: datetime | None) -> int | None:
+    """Microseconds since 1970."""
+    return None if moment is None else (moment - _EPOCH) // _MICROSECOND
+
+
+def moment(stamp: int | None) -> datetime | None:
+    """The moment of a stamp."""
+    return None if stamp is None else _EPOCH + timedelta(microseconds=stamp)
+
+
+def delivery_row(delivery: Delivery) -> Row:
+    """The values of DELIVERY_COLUMNS but the id."""
+    return (
+        delivery.user,
+        delivery.cycle,
+        delivery.group,
+        delivery.session,
+        delivery.random_id,
+        delivery.part,
+        delivery.state.value,
+        delivery.error,
+        delivery.reason,
+        delivery.message_id,
+        stamp(delivery.planned_at),
+        stamp(delivery.finished_at),
+    )
+
+
+def delivery_of(row: Row) -> Delivery:
+    """The delivery of a row of DELIVERY_COLUMNS."""
+    values = dict(zip(Delivery.__struct_fields__, row, strict=True))
+    return msgspec.convert(values | {"planned_at": _moment(row[11]), "finished_at": _moment(row[12])}, Delivery)
+
+
+def event_row(event: Event) -> Row:
+    """The values of EVENT_COLUMNS but the id."""
+    return (stamp(event.at), event.user, event.action, event.text, event.level.value, event.session, event.group)
+
+
+def event_of(row: Row) -> Event:
+    """The event of a row of EVENT_COLUMNS."""
+    values = dict(zip(Event.__struct_fields__, row, strict=True))
+    return msgspec.convert(values | {"at": _moment(row[1])}, Event)
+
+
+def cycle_row(cycle: Cycle) -> Row:
+    """The values of CYCLE_COLUMNS."""
+    content = msgspec.json.encode(cycle.post_content)
+    return (cycle.id, cycle.user, cycle.post_type.value, content, stamp(cycle.started_at), stamp(cycle.finished_at))
+
+
+def cycle_of(row: Row) -> Cycle:
+    """The cycle of a row of CYCLE_COLUMNS."""
+    return msgspec.convert(
+        dict(zip(Cycle.__struct_fields__, row, strict=True))
+        | {
+            "post_content": _content.decode(row[3]),  # type: ignore[arg-type]  # the column holds bytes
+            "started_at": _moment(row[4]),
+            "finished_at": _moment(row[5]),
+        },
+        Cycle,
+    )
+
+
+def _moment(value: object) -> datetime | None:
+    return moment(value) if isinstance(value, int) else None

@@ -1,0 +1,148 @@
+"""What is done inside one commit of the journal: plain SQL a piece of work, and what is to be told after it."""
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import msgspec
+
+from core.errors import Conflict, InvalidInput, NotFound
+from core.models import UNFINISHED, Cycle, Delivery, DeliveryState, Event, Stats
+from data.journal_schema import CYCLE_COLUMNS, DELIVERY_COLUMNS, cycle_row, delivery_row, event_row, stamp
+
+_OPEN = tuple(state.value for state in UNFINISHED)
+_OPEN_MARKS = ", ".join("?" * len(_OPEN))
+_INSERT_DELIVERY = f"INSERT INTO deliveries ({DELIVERY_COLUMNS}) VALUES (NULL, {', '.join('?' * 12)})"  # noqa: S608
+_INSERT_CYCLE = f"INSERT INTO cycles ({CYCLE_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)"  # noqa: S608  our own column names
+_INSERT_EVENT = 'INSERT INTO events (at, user, action, text, level, session, "group") VALUES (?, ?, ?, ?, ?, ?, ?)'
+_MOVE = (
+    "UPDATE deliveries SET session = ?, state = ?, error = ?, reason = ?, message_id = ?, finished_at = ? WHERE id = ?"
+)
+_MOVE_OPEN = f"{_MOVE} AND state IN ({_OPEN_MARKS})"
+
+
+@dataclass(slots=True)
+class Effects:
+    """What work leaves to be counted and told once its commit is durable."""
+
+    events: list[Event] = field(default_factory=list)
+    tallies: dict[str, Stats] = field(default_factory=dict)
+
+    def count(self, user: str, more: Stats) -> None:
+        """Add to what a user's counters gain."""
+        self.tallies[user] = added(self.tallies.get(user, Stats()), more)
+
+    def take(self, other: "Effects") -> None:
+        """Take over what another piece of work left."""
+        self.events += other.events
+        for user, more in other.tallies.items():
+            self.count(user, more)
+
+
+Work = Callable[[sqlite3.Connection, Effects], object]
+
+
+def added(stats: Stats, more: Stats) -> Stats:
+    """Both together."""
+    moments = [at for at in (stats.last_activity, more.last_activity) if at is not None]
+    return Stats(
+        total_posts=stats.total_posts + more.total_posts,
+        total_success=stats.total_success + more.total_success,
+        total_failures=stats.total_failures + more.total_failures,
+        total_flood_waits=stats.total_flood_waits + more.total_flood_waits,
+        total_messages_sent=stats.total_messages_sent + more.total_messages_sent,
+        last_activity=max(moments, default=None),
+    )
+
+
+def insert_plan(connection: sqlite3.Connection, cycle: Cycle, deliveries: Sequence[Delivery]) -> list[Delivery]:
+    """Write a cycle and its deliveries; answers them with their ids."""
+    for delivery in deliveries:
+        if (delivery.user, delivery.cycle) != (cycle.user, cycle.id):
+            raise InvalidInput("deliveries", "each must be of the same user and cycle as the cycle it is planned in")
+    try:
+        connection.execute(_INSERT_CYCLE, cycle_row(cycle))
+    except sqlite3.IntegrityError as error:
+        raise Conflict(f"user {cycle.user!r} already has a cycle {cycle.id}") from error
+    return [
+        msgspec.structs.replace(
+            delivery, id=connection.execute(_INSERT_DELIVERY, delivery_row(delivery)).lastrowid or 0
+        )
+        for delivery in deliveries
+    ]
+
+
+def insert_event(connection: sqlite3.Connection, event: Event, effects: Effects) -> None:
+    """Write a line of a user's log."""
+    written = connection.execute(_INSERT_EVENT, event_row(event))
+    effects.events.append(msgspec.structs.replace(event, id=written.lastrowid or 0))
+
+
+def move_delivery(connection: sqlite3.Connection, delivery: Delivery, effects: Effects) -> None:
+    """Write the delivery's new state and count it when it comes to its end.
+
+    Raises:
+        NotFound: there is no delivery of that id.
+        Conflict: it is over already and cannot become open again.
+    """
+    values = (
+        delivery.session,
+        delivery.state.value,
+        delivery.error,
+        delivery.reason,
+        delivery.message_id,
+        stamp(delivery.finished_at),
+        delivery.id,
+    )
+    if connection.execute(_MOVE_OPEN, values + _OPEN).rowcount:
+        if delivery.state not in UNFINISHED:
+            effects.count(delivery.user, _tally(None, delivery))
+        return
+    found = connection.execute("SELECT state FROM deliveries WHERE id = ?", (delivery.id,)).fetchone()
+    if found is None:
+        raise NotFound(f"the journal has no delivery {delivery.id}")
+    if delivery.state in UNFINISHED:
+        raise Conflict(f"delivery {delivery.id} is {found[0]} and cannot be {delivery.state.value} again")
+    connection.execute(_MOVE, values)
+    effects.count(delivery.user, _tally(DeliveryState(found[0]), delivery))
+
+
+def _tally(before: DeliveryState | None, delivery: Delivery) -> Stats:
+    """What this step adds. A skipped delivery is no post; an unknown end is counted well or not once it is known."""
+    after, counted = delivery.state, before not in (None, DeliveryState.SKIPPED)
+    settles = before in (None, DeliveryState.SKIPPED, DeliveryState.UNKNOWN)
+    return Stats(
+        total_posts=int(after is not DeliveryState.SKIPPED and not counted),
+        total_success=int(after is DeliveryState.DELIVERED and settles),
+        total_failures=int(after is DeliveryState.FAILED and settles),
+        last_activity=delivery.finished_at,
+    )
+
+
+def write_tallies(connection: sqlite3.Connection, effects: Effects) -> None:
+    """Write down what the commit adds to the counters: one row a user."""
+    connection.executemany(
+        "INSERT INTO tallies (user, at, posts, success, failures, floods, messages) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        [
+            (
+                user,
+                stamp(more.last_activity),
+                more.total_posts,
+                more.total_success,
+                more.total_failures,
+                more.total_flood_waits,
+                more.total_messages_sent,
+            )
+            for user, more in effects.tallies.items()
+            if msgspec.structs.replace(more, last_activity=None) != Stats()
+        ],
+    )
+
+
+def finish_cycle(connection: sqlite3.Connection, user: str, cycle: int, finished_at: datetime) -> None:
+    """The cycle is over. Raises NotFound."""
+    if not connection.execute(
+        "UPDATE cycles SET finished_at = ? WHERE user = ? AND id = ?", (stamp(finished_at), user, cycle)
+    ).rowcount:
+        raise NotFound(f"the journal has no cycle {cycle} of user {user!r}")

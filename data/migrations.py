@@ -1,0 +1,38 @@
+"""From an older version of a file to this one, a step a version.
+
+A field that is new and has a default needs no step: an older file without it loads as it is. A step is for what moved
+or changed its meaning. It gets the parsed file and answers it as the next version would have it.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from core.errors import StateTooNew
+from data.strict_json import damaged
+
+Step = Callable[[dict[str, Any]], dict[str, Any]]
+
+USERS_VERSION = 1
+USERS_STEPS: dict[int, Step] = {}
+"""Version → the step that leads on from it."""
+
+
+def migrated(parsed: dict[str, Any], path: Path, newest: int, steps: Mapping[int, Step]) -> tuple[dict[str, Any], int]:
+    """The file as the newest version has it, and the version it came from. A file without a version is of the first.
+
+    Raises:
+        StateTooNew: it is of a version that this Postfleet does not know.
+        StateDamaged: its version is no version.
+    """
+    found = parsed.get("version", 1)
+    if isinstance(found, bool) or not isinstance(found, int) or found < 1:
+        raise damaged(path, f"says version {found!r}, which is none")
+    if found > newest:
+        raise StateTooNew(
+            f"{path} is of version {found}, this Postfleet knows versions up to {newest}: "
+            "run the newer Postfleet that wrote it. The file is left as it is"
+        )
+    for version in range(found, newest):
+        parsed = {**steps[version](parsed), "version": version + 1}
+    return parsed, found

@@ -1,0 +1,43 @@
+"""The newest events of the users somebody looks at, in memory, so that a polling dashboard never waits for the disk."""
+
+import threading
+from collections import OrderedDict, deque
+from collections.abc import Callable, Sequence
+from itertools import islice
+
+from core.models import Event
+
+EVENTS_A_USER = 100
+USERS = 2000
+
+
+class RecentEvents:
+    """Filled from the journal at a user's first look; the least recently looked at user is forgotten first."""
+
+    def __init__(self, load: Callable[[str, int], list[Event]]) -> None:
+        self._load = load
+        self._lock = threading.Lock()
+        self._users: OrderedDict[str, deque[Event]] = OrderedDict()
+
+    def last(self, user: str, limit: int) -> list[Event]:
+        """The user's newest events, newest first."""
+        if limit > EVENTS_A_USER:
+            return self._load(user, limit)
+        with self._lock:
+            kept = self._users.get(user)
+            if kept is None:
+                kept = self._users[user] = deque(self._load(user, EVENTS_A_USER), EVENTS_A_USER)
+                while len(self._users) > USERS:
+                    self._users.popitem(last=False)
+            else:
+                self._users.move_to_end(user)
+            return list(islice(kept, limit))
+
+    def add(self, events: Sequence[Event]) -> None:
+        """These were made durable, in this order."""
+        with self._lock:
+            for event in events:
+                kept = self._users.get(event.user)
+                # One that was committed just before its user was loaded is there already.
+                if kept is not None and (not kept or kept[0].id < event.id):
+                    kept.appendleft(event)

@@ -1,0 +1,99 @@
+"""stats.json: each user's counters, and how much of the journal they hold (`watermark`, the newest tally counted).
+
+The journal's tallies are the truth; this file is for people and other programs to read. It is brought up to date
+within seconds, at the daemon's end and at its start, so a crash in between costs nothing.
+"""
+
+import os
+import sqlite3
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from core.errors import StateDamaged
+from core.models import Stats
+from data.files import Disk, locked, open_to_read, read_whole, write_whole
+from data.journal_schema import moment
+from data.journal_work import added
+from data.migrations import migrated
+from data.strict_json import damaged, parse_object
+
+STATS_FILE = "stats.json"
+STATS_VERSION = 1
+_LOCK_FILE = "stats.lock"
+_SUMS = (
+    "SELECT user, SUM(posts), SUM(success), SUM(failures), SUM(floods), SUM(messages), MAX(at) FROM tallies"
+    " WHERE id > ? AND id <= ? GROUP BY user"
+)
+
+
+@dataclass(slots=True)
+class Counted:
+    """Counters of every user, and the newest tally in them."""
+
+    watermark: int = 0
+    users: dict[str, Stats] = field(default_factory=dict)
+
+
+def read_stats(state_dir: Path) -> Counted:
+    """What stats.json says; nothing when there is none.
+
+    Raises:
+        StateDamaged, StateTooNew.
+    """
+    path = state_dir / STATS_FILE
+    try:
+        descriptor = open_to_read(path)
+    except FileNotFoundError:
+        return Counted()
+    try:
+        raw = read_whole(descriptor, path)
+    finally:
+        os.close(descriptor)
+    try:
+        parsed, _ = migrated(parse_object(raw, path), path, STATS_VERSION, {})
+        watermark = msgspec.convert(parsed.get("watermark", 0), int)
+        return Counted(watermark, msgspec.convert(parsed.get("users", {}), dict[str, Stats]))
+    except msgspec.ValidationError as error:
+        raise damaged(path, f"cannot be understood: {error}") from error
+    except StateDamaged as error:
+        raise StateDamaged(f"{error} (it is counted again from the journal)") from error
+
+
+def counted_from(connection: sqlite3.Connection, known: Counted) -> Counted:
+    """The counters as the journal has them now, counting only what is newer than what is known where that is enough."""
+    newest = connection.execute("SELECT COALESCE(MAX(id), 0) FROM tallies").fetchone()[0]
+    folded = connection.execute("SELECT 1 FROM tallies WHERE folded AND id > ? LIMIT 1", (known.watermark,)).fetchone()
+    if folded is not None or known.watermark > newest:
+        known = Counted()  # it is of another journal, or what it lacks was folded together with what it has
+    users = dict(known.users)
+    for user, posts, success, failures, floods, messages, at in connection.execute(_SUMS, (known.watermark, newest)):
+        more = Stats(
+            total_posts=posts,
+            total_success=success,
+            total_failures=failures,
+            total_flood_waits=floods,
+            total_messages_sent=messages,
+            last_activity=moment(at),
+        )
+        users[user] = added(users.get(user, Stats()), more)
+    return Counted(newest, users)
+
+
+def write_stats(state_dir: Path, counted: Counted, disk: Disk) -> None:
+    """Replace stats.json.
+
+    Raises:
+        OSError: the old one stands.
+        StateLocked: another process is writing it.
+    """
+    with locked(state_dir / _LOCK_FILE):
+        os.close(write_whole(disk, state_dir / STATS_FILE, [encoded(counted)]))
+
+
+def encoded(counted: Counted) -> bytes:
+    """The bytes of stats.json: a line a user."""
+    lines = (msgspec.json.encode(user) + b":" + msgspec.json.encode(stats) for user, stats in counted.users.items())
+    head = b'{"version":%d,"watermark":%d,"users":{\n' % (STATS_VERSION, counted.watermark)
+    return head + b",\n".join(lines) + b"\n}}\n"
