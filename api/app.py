@@ -1,5 +1,8 @@
 """The API put together: FastAPI for the resources, the sync state beside it, the shell around both."""
 
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -8,13 +11,23 @@ from starlette.types import ASGIApp
 from api import problems
 from api.auth import Authenticator
 from api.documents import describe
+from api.issuer import Issuer
+from api.keys import Keys
 from api.ports import Bots, Parts
-from api.routes import bot, config, health, sync
+from api.rates import Rates
+from api.revocations import Revocations
+from api.routes import auth, bot, config, health, sync, tickets
+from api.security_log import SecurityLog
 from api.shell import Shell
+from api.state_documents import StateDocuments
+from api.streams import Streams
 from api.sync_state import SyncState
+from api.tickets import Tickets
+from api.tokens import Rules
 from core.clock import Clock
 from core.errors import PostfleetError
 from core.settings import Settings, check_jwt_secret
+from data.auth_store import AuthStore
 from data.data_manager import DataManager
 from data.journal import Journal
 
@@ -26,11 +39,20 @@ def create_app(settings: Settings, store: DataManager, journal: Journal, bots: B
     """Build the API over rooms that are already open; the caller closes them.
 
     Raises:
-        SettingsError: the JWT secret is missing or weak.
+        SettingsError: the JWT secret is missing or weak, or the JWKS file cannot be used.
+        StateError: what the API remembers of tokens cannot be opened.
     """
     secret = settings.jwt_secret.get_secret_value()
     check_jwt_secret(secret)
     parts = Parts(settings=settings, store=store, journal=journal, bots=bots, clock=clock)
+    rates = Rates(settings)
+    security = SecurityLog(clock)
+    rules = Rules(issuer=settings.jwt_issuer, audience=settings.jwt_audience)
+    memory = AuthStore.open(settings.state_dir)
+    revocations = Revocations(memory, clock)
+    keys = Keys(secret, settings.jwks_file)
+    authenticator = Authenticator(keys, rules, clock, rates, security, revocations)
+    documents = StateDocuments(parts)
     app = FastAPI(
         title="Postfleet",
         version="1",
@@ -38,14 +60,31 @@ def create_app(settings: Settings, store: DataManager, journal: Journal, bots: B
         openapi_url="/api/openapi.json",
         docs_url=None,
         redoc_url=None,
+        max_body_size=settings.max_body_bytes,
+        lifespan=_closing(memory),
     )
     app.state.parts = parts
-    app.state.authenticator = Authenticator(secret, clock)
-    for routes in (bot.routes, config.routes, sync.routes, health.routes):
+    app.state.rates = rates
+    app.state.security = security
+    app.state.authenticator = authenticator
+    app.state.memory = memory
+    app.state.issuer = Issuer(settings, rules, memory, revocations, rates, security, clock)
+    app.state.tickets = Tickets(clock)
+    app.state.streams = Streams(documents, clock)
+    for routes in (bot.routes, config.routes, sync.routes, auth.routes, tickets.routes, health.routes):
         app.include_router(routes)
     app.add_exception_handler(PostfleetError, problems.on_own_error)
     app.add_exception_handler(HTTPException, problems.on_http_error)
     app.add_exception_handler(RequestValidationError, problems.on_invalid_request)
     app.add_exception_handler(Exception, problems.on_defect)
     describe(app)
-    return Shell(app, SyncState(parts, app.state.authenticator))
+    return Shell(app, SyncState(documents, authenticator), settings, rates)
+
+
+def _closing(memory: AuthStore) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        await memory.close()
+
+    return lifespan

@@ -1,13 +1,18 @@
 """Who is asking: a verified JWT in the Authorization header and nothing else."""
 
-from collections.abc import Iterable
 from typing import Annotated
 
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPBearer
+from starlette.types import Scope as ASGIScope
 
-from api.tokens import Identity, read_token, refused
+from api.keys import Keys
+from api.rates import Rate, Rates
+from api.revocations import Revocations
+from api.security_log import SecurityLog
+from api.tokens import Identity, Rules, Scope, read_token, refused
 from core.clock import Clock
+from core.errors import AuthError, Forbidden, TooMany
 
 CACHED_TOKENS = 10_000
 _PREFIX = b"bearer "
@@ -18,15 +23,29 @@ bearer = HTTPBearer(
 
 
 class Authenticator:
-    """Turns request headers into an Identity.
+    """Turns a request into an Identity, counts it, and writes refusals to the security log.
 
-    Verified tokens are remembered (at most CACHED_TOKENS, oldest out first); their end is checked at every use.
+    Verified tokens are remembered (at most `known_limit`, oldest out first); their end is checked at every use.
     """
 
-    def __init__(self, secret: str, clock: Clock) -> None:
+    def __init__(
+        self,
+        keys: Keys,
+        rules: Rules,
+        clock: Clock,
+        rates: Rates,
+        security: SecurityLog,
+        revocations: Revocations,
+    ) -> None:
         self.known_limit = CACHED_TOKENS
-        self._secret = secret.encode()
+        self._keys = keys
+        self._generation = keys.generation
+        self._rules = rules
+        self._revocations = revocations
+        revocations.on_change(self.forget)
         self._clock = clock
+        self._rates = rates
+        self._security = security
         self._known: dict[bytes, Identity] = {}
 
     @property
@@ -34,39 +53,97 @@ class Authenticator:
         """How many verified tokens are in memory."""
         return len(self._known)
 
-    def identify(self, headers: Iterable[tuple[bytes, bytes]]) -> Identity:
-        """Who sent these (raw, lower-case) headers.
+    def forget(self) -> None:
+        """Verify every token anew: keys changed, or something was revoked."""
+        self._known.clear()
+
+    def identify(self, scope: ASGIScope) -> Identity:
+        """Who sent this request. Raises as `identify_value` does; two tokens are as bad as none."""
+        found = [value for name, value in scope["headers"] if name == b"authorization"]
+        return self.identify_value(found[0] if len(found) == 1 else None, scope)
+
+    def identify_value(self, value: bytes | None, scope: ASGIScope) -> Identity:
+        """Who sent this Authorization header (None: there was not exactly one).
 
         Raises:
-            AuthError: no token, more than one, or one that does not verify.
+            AuthError: it does not verify; never says why.
+            Forbidden: its scopes do not cover the request.
+            TooMany: the user asks too often, or the address sent too many that do not verify.
         """
-        found = [value for name, value in headers if name == b"authorization"]
-        if len(found) != 1:
-            raise refused()
-        return self.identify_value(found[0])
-
-    def identify_value(self, value: bytes) -> Identity:
-        """Who sent this value of an Authorization header. Raises AuthError."""
         now = self._clock.now().timestamp()
-        known = self._known.get(value)
-        if known is not None:
-            if known.expires_at > now:
-                return known
-            del self._known[value]
-            raise refused()
-        if value[:7].lower() != _PREFIX:
-            raise refused()
-        identity = read_token(value[7:].strip(), self._secret, now)
+        self._keys.look(now)
+        if self._keys.generation != self._generation:
+            self._generation = self._keys.generation
+            self.forget()
+        identity = self._known.get(value) if value is not None else None
+        if identity is None or identity.expires_at <= now:
+            identity = self._verify(value, now, scope)
+        self._rates.spend(Rate.USER, identity.user_id)
+        if identity.scopes is not None:
+            self._check_scopes(identity, scope)
+        return identity
+
+    def _check_scopes(self, identity: Identity, scope: ASGIScope) -> None:
+        needed = Scope.READ if scope["method"] in ("GET", "HEAD") else Scope.WRITE
+        if not identity.may(needed):
+            text = f"The token's scopes do not cover this; it needs '{needed}'"
+            self._security.refused("denied", text, user=identity.user_id, **request_facts(scope))
+            raise Forbidden(text)
+
+    def _verify(self, value: bytes | None, now: float, scope: ASGIScope) -> Identity:
+        about = request_facts(scope)
+        address = about["address"]
+        try:
+            self._rates.check(Rate.FAILED_AUTH, address)
+            if value is None or value[:7].lower() != _PREFIX:
+                raise refused()
+            identity = read_token(value[7:].strip(), self._keys, self._rules, now)
+            if self._revocations.covers(identity):
+                raise refused()
+        except AuthError:
+            if value is not None:
+                self._known.pop(value, None)
+                self._rates.hit(Rate.FAILED_AUTH, address)
+            self._security.refused("auth_failed", "A token was refused", **about)
+            raise
+        except TooMany:
+            self._security.refused("auth_limited", "Too many refused tokens from one address", **about)
+            raise
         if len(self._known) >= self.known_limit:
             del self._known[next(iter(self._known))]
         self._known[value] = identity
+        self._security.note("auth_ok", "A token was verified", user=identity.user_id, **about)
         return identity
+
+
+def request_facts(scope: ASGIScope) -> dict[str, str]:
+    """What the security log says of a request."""
+    agent = next((value for name, value in scope["headers"] if name == b"user-agent"), b"")
+    return {
+        "address": scope.get("client_address", "unknown"),
+        "agent": agent.decode("latin-1"),
+        "request_id": scope.get("request_id", "-"),
+    }
 
 
 async def _caller(request: Request, _: Annotated[object, Security(bearer)]) -> Identity:
     authenticator: Authenticator = request.app.state.authenticator
-    return authenticator.identify(request.scope["headers"])
+    return authenticator.identify(request.scope)
 
 
 Caller = Annotated[Identity, Depends(_caller)]
 """A route's parameter: the verified caller."""
+
+
+async def _operator(request: Request, caller: Caller) -> Identity:
+    if not caller.operator:
+        security: SecurityLog = request.app.state.security
+        security.refused(
+            "denied", "An operator's address was refused", user=caller.user_id, **request_facts(request.scope)
+        )
+        raise Forbidden("Only an operator may do this")
+    return caller
+
+
+Operator = Annotated[Identity, Depends(_operator)]
+"""A route's parameter: the verified caller, who is an operator."""

@@ -13,13 +13,12 @@ from pydantic import (
     WithJsonSchema,
 )
 
+from bot.compose_content import check_content
 from bot.targets import parse_target
 from core.errors import InvalidInput
 from core.models import PostContent, PostType, User
 
 MAX_GROUPS = 1000
-MAX_TEXT_UNITS = 4096
-"""Telegram counts a message's length in UTF-16 code units."""
 MAX_POST_DELAY = 3600.0
 MAX_CYCLE_DELAY = 30 * 86400.0
 
@@ -41,33 +40,20 @@ def _each_once(names: list[str]) -> tuple[str, ...]:
 
 
 def _post_content(value: object) -> str | PostContent:
-    if not isinstance(value, str | dict):
-        raise ValueError('write a text, or {"text": "…"}')  # noqa: TRY004  pydantic explains ValueErrors
+    """Only its shape; whether Telegram would take it depends on the type of post (see `applied_to`)."""
+    if isinstance(value, str):
+        return value
+    if not isinstance(value, dict):
+        raise ValueError('write a text, or an object such as {"text": "…"}')  # noqa: TRY004  pydantic explains these
     try:
-        content = value if isinstance(value, str) else msgspec.convert(value, PostContent)
+        return msgspec.convert(value, PostContent)
     except msgspec.ValidationError as error:
         raise ValueError(str(error)) from None
-    _check_text(content if isinstance(content, str) else content.text)
-    return content
-
-
-def _check_text(text: str) -> None:
-    try:
-        units = len(text.encode("utf-16-le")) // 2
-    except UnicodeEncodeError:
-        raise ValueError("the text holds half of a surrogate pair; send valid Unicode") from None
-    if units > MAX_TEXT_UNITS:
-        raise ValueError(f"the text is {units} UTF-16 units long; Telegram takes at most {MAX_TEXT_UNITS}")
 
 
 _GroupName = Annotated[str, BeforeValidator(_group_text), Field(max_length=200), AfterValidator(_group_name)]
 _Groups = Annotated[list[_GroupName], Field(max_length=MAX_GROUPS), AfterValidator(_each_once)]
-_CONTENT_SCHEMA = {
-    "anyOf": [
-        {"type": "string", "maxLength": MAX_TEXT_UNITS},
-        {"type": "object", "properties": {"text": {"type": "string"}}, "additionalProperties": False},
-    ],
-}
+_CONTENT_SCHEMA = {"anyOf": [{"type": "string"}, {"$ref": "#/components/schemas/PostContent"}]}
 
 
 def _no_defaults(schema: dict[str, Any]) -> None:
@@ -88,9 +74,16 @@ class ConfigPatch(BaseModel):
     delay_between_cycles: float = Field(default=3600.0, ge=0, le=MAX_CYCLE_DELAY, strict=True, allow_inf_nan=False)
 
     def applied_to(self, user: User) -> User:
-        """The user with these changes. A group that leaves the list takes its holds along."""
+        """The user with these changes. A group that leaves the list takes its holds along.
+
+        Raises:
+            InvalidInput: a post that Telegram would refuse, by the limits of its type.
+        """
         changes: dict[str, Any] = {name: getattr(self, name) for name in self.model_fields_set}
         if "groups" in changes:
             kept = set(changes["groups"])
             changes["group_holds"] = {name: holds for name, holds in user.group_holds.items() if name in kept}
-        return msgspec.structs.replace(user, **changes)
+        changed = msgspec.structs.replace(user, **changes)
+        if changes.keys() & {"post_type", "post_content"}:
+            check_content(changed.post_type, changed.post_content)
+        return changed

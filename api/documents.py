@@ -17,13 +17,23 @@ _SHOWN = (
     views.BotView,
     views.ConfigView,
     views.StateView,
+    views.TicketView,
+    views.GrantView,
     Problem,
 )
 _SAID = {
     400: "The request cannot be read.",
     401: "No valid token. The answer never says what is wrong with it.",
+    403: "The caller may not do this.",
+    404: "There is nothing of that name, or it is not the caller's.",
+    408: "The request was not over in time.",
     409: "Not as things stand; `code` says why.",
+    412: "It has changed since the version in `If-Match`.",
+    413: "The body is too large.",
     422: "A field cannot be used; `errors` names each.",
+    429: "Too often; `Retry-After` says when it goes on.",
+    431: "The headers are too long.",
+    500: "A defect here; the log tells more under the request's id.",
     503: "The state cannot be read or written just now; nothing was changed.",
 }
 NOT_READY_CODES = tuple(kind.code for kind in (NoGroups, NoContent, NoSpareSession, NoRoomOnApiPairs))
@@ -56,6 +66,7 @@ def describe(app: FastAPI) -> None:
             known = document.setdefault("components", {}).setdefault("schemas", {})
             for name, schema in schemas.items():
                 known.setdefault(name, schema)
+            _everywhere(document)
             # FastAPI's own error shape: nothing here answers with it.
             known.pop("HTTPValidationError", None)
             known.pop("ValidationError", None)
@@ -63,3 +74,11 @@ def describe(app: FastAPI) -> None:
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the document
+
+
+def _everywhere(document: dict[str, Any]) -> None:
+    """What any address may answer, whatever its route says."""
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            for status, said in problems(408, 429, 431, 500, *((413,) if "requestBody" in operation else ())).items():
+                operation["responses"].setdefault(str(status), said)

@@ -1,5 +1,6 @@
 """Every error as `application/problem+json` (RFC 9457): a stable `code`, words for people, the request's id."""
 
+import math
 from collections.abc import Sequence
 from http import HTTPStatus
 
@@ -12,11 +13,13 @@ from starlette.responses import Response
 from core.errors import (
     AuthError,
     Conflict,
+    Forbidden,
     InvalidInput,
     NotFound,
     NotReady,
     PostfleetError,
     StateError,
+    TooMany,
 )
 
 MEDIA_TYPE = "application/problem+json"
@@ -47,6 +50,7 @@ _CODES = {
     403: "forbidden",
     404: "not_found",
     405: "method_not_allowed",
+    408: "timed_out",
     413: "too_large",
     415: "unsupported_media_type",
     422: "invalid_input",
@@ -58,6 +62,8 @@ _CODES = {
 # The first class that fits decides. What a StateError says may name files: it goes to the log, not to the caller.
 _STATUSES: Sequence[tuple[type[PostfleetError], int]] = (
     (AuthError, 401),
+    (Forbidden, 403),
+    (TooMany, 429),
     (NotFound, 404),
     (InvalidInput, 422),
     (NotReady, 409),
@@ -96,6 +102,9 @@ def response_to(error: PostfleetError, request_id: str) -> Response:
         return problem_response(
             request_id, 401, detail=str(error), headers={"WWW-Authenticate": 'Bearer realm="postfleet"'}
         )
+    if isinstance(error, TooMany):
+        headers = {"Retry-After": str(math.ceil(error.retry_after))}
+        return problem_response(request_id, 429, code=error.code, detail=str(error), headers=headers)
     if status == 503:
         return problem_response(
             request_id,
@@ -136,6 +145,7 @@ async def on_defect(request: Request, error: Exception) -> Response:  # noqa: AR
 _DETAILS = {
     404: "There is nothing at this address.",
     405: "This address does not take that method.",
+    413: "The body is too large.",
 }
 
 

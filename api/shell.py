@@ -1,61 +1,116 @@
-"""The outermost layer: gives each request an id, sends it the right way, turns what escapes into a problem document.
+"""The outermost layer: what every request passes, whatever it asks for.
 
-Written as plain ASGI because every request passes through it, polls of the sync state above all.
+It gives the request an id, bounds it (headers, time, requests an address), sends it the right way, adds the headers
+every answer carries, and turns what escapes from below into a problem document. Plain ASGI, because polls of the sync
+state pass through it by the thousand.
 """
 
+import asyncio
 import itertools
 import logging
 import secrets
 
+from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.problems import internal_error, response_to
+from api.addresses import client_address
+from api.problems import internal_error, problem_response, response_to
+from api.rates import Rate, Rates
 from core.errors import PostfleetError, StateError
+from core.settings import Settings
 
 log = logging.getLogger(__name__)
 
 STATE_PATH = "/api/sync/state"
+STREAM_PATH = "/api/sync/stream"
+MAX_HEADER_BYTES = 16_384
 _ALIAS = "/api/v1/"
 _SECURITY_HEADERS = [
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"x-frame-options", b"DENY"),
 ]
+_HSTS = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
 
 
 class Shell:
     """Around the whole API; see the top of this file."""
 
-    def __init__(self, app: ASGIApp, sync_state: ASGIApp) -> None:
+    def __init__(self, app: FastAPI, sync_state: ASGIApp, settings: Settings, rates: Rates) -> None:
+        self.state = app.state
+        """Tickets, streams, rates …: what FastAPI's application holds."""
         self._app = app
         self._sync_state = sync_state
+        self._rates = rates
+        self._proxies = settings.trusted_proxies
+        self._max_body = settings.max_body_bytes
+        self._seconds = settings.request_timeout_seconds
+        self._headers = [*_SECURITY_HEADERS, _HSTS] if settings.behind_tls else _SECURITY_HEADERS
+        self._inner: ASGIApp = self._way
+        if settings.cors_origins:
+            self._inner = _with_cors(self._way, settings)
         # The ids of one process share a random start, so that those of two never meet in a log.
         self._prefix = secrets.token_hex(4)
         self._count = itertools.count(1)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection, request or lifespan event."""
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1000})
+            return
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = f"{self._prefix}-{next(self._count):x}"
+        request_id = f"{self._prefix}-{next(self._count):08x}"
         scope["request_id"] = request_id
+        address = scope["client_address"] = client_address(scope, self._proxies)
         path: str = scope["path"]
         if path.startswith(_ALIAS):
             path = scope["path"] = "/api/" + path[len(_ALIAS) :]
             scope["raw_path"] = path.encode()
-        sending = _Sending(send, request_id)
-        hot = path == STATE_PATH and scope["method"] in ("GET", "HEAD")
+        is_stream = path == STREAM_PATH
+        sending = _Sending(send, request_id, self._headers, self._seconds if is_stream else None)
         try:
-            await (self._sync_state if hot else self._app)(scope, receive, sending)
+            self._rates.spend(Rate.ADDRESS, address)
+            if too_big := self._too_big(scope):
+                await problem_response(request_id, too_big[0], detail=too_big[1])(scope, receive, sending)
+            elif is_stream:
+                await self._inner(scope, receive, sending)
+            else:
+                async with asyncio.timeout(self._seconds):
+                    await self._inner(scope, receive, sending)
         except PostfleetError as error:
             # The sync state raises its refusals; those of the routes were answered by FastAPI's handlers.
             if isinstance(error, StateError):
                 log.exception("Request %s met trouble with the state", request_id)
             await self._answer_instead(response_to(error, request_id), scope, receive, sending)
+        except TimeoutError:
+            log.warning("Request %s took too long", request_id, extra={"action": "request_timed_out", "path": path})
+            late = problem_response(
+                request_id,
+                408,
+                detail=f"The request was not over within {self._seconds:g} seconds.",
+                headers={"Connection": "close"},
+            )
+            await self._answer_instead(late, scope, receive, sending)
         except Exception:
             log.exception("Request %s failed", request_id, extra={"action": "request_failed", "path": path})
             await self._answer_instead(internal_error(request_id), scope, receive, sending)
+
+    def _too_big(self, scope: Scope) -> tuple[int, str] | None:
+        """Status and words for a request too big by what it declares. A body that grows is FastAPI's to stop."""
+        size = 0
+        for name, value in scope["headers"]:
+            size += len(name) + len(value)
+            if name == b"content-length" and value.isdigit() and int(value[:20]) > self._max_body:
+                return 413, f"The body is too large; at most {self._max_body} bytes are taken."
+        return (431, "The headers are too long.") if size > MAX_HEADER_BYTES else None
+
+    async def _way(self, scope: Scope, receive: Receive, send: Send) -> None:
+        hot = scope["path"] == STATE_PATH and scope["method"] in ("GET", "HEAD")
+        await (self._sync_state if hot else self._app)(scope, receive, send)
 
     @staticmethod
     async def _answer_instead(answer: ASGIApp, scope: Scope, receive: Receive, sending: "_Sending") -> None:
@@ -63,18 +118,39 @@ class Shell:
             await answer(scope, receive, sending)
 
 
+def _with_cors(app: ASGIApp, settings: Settings) -> ASGIApp:
+    return CORSMiddleware(
+        app,
+        allow_origins=settings.cors_origins,
+        allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
+        allow_headers=["Authorization", "Content-Type", "If-Match", "If-None-Match", "Idempotency-Key"],
+        expose_headers=["ETag", "X-Request-Id", "Retry-After", "Date", "Idempotent-Replay"],
+        max_age=600,
+    )
+
+
 class _Sending:
-    """The server's `send`, adding to every answer what every answer carries."""
+    """The server's `send`, adding to every answer what every answer carries.
 
-    __slots__ = ("_headers", "_send", "started")
+    `seconds` bounds each single send: a stream has no time limit, but nobody may hold it by not reading.
+    """
 
-    def __init__(self, send: Send, request_id: str) -> None:
+    __slots__ = ("_headers", "_request_id", "_seconds", "_send", "started")
+
+    def __init__(self, send: Send, request_id: str, headers: list[tuple[bytes, bytes]], seconds: float | None) -> None:
         self._send = send
-        self._headers: list[tuple[bytes, bytes]] = [(b"x-request-id", request_id.encode()), *_SECURITY_HEADERS]
+        self._request_id = request_id
+        self._headers = headers
+        self._seconds = seconds
         self.started = False
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.started = True
-            message["headers"] = [*message.get("headers", ()), *self._headers]
-        await self._send(message)
+            own = (b"x-request-id", self._request_id.encode())
+            message["headers"] = [*message.get("headers", ()), own, *self._headers]
+        if self._seconds is None:
+            await self._send(message)
+            return
+        async with asyncio.timeout(self._seconds):
+            await self._send(message)

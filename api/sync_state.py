@@ -1,139 +1,91 @@
 """`GET /api/sync/state`: the whole dashboard in one document, as a plain ASGI application beside FastAPI.
 
-Dashboards poll it, so it is the one hot path. A user's document is encoded once and its bytes are kept until something
-in it changes; a poll then costs a header scan, a look-up of the verified token and two sends.
-
-`revision` is the number of the newest commit plus the id of the user's newest event, taken when the document last
-changed. Both only grow, over restarts too. The ETag adds a digest of the bytes, because a cycle's progress moves
-without a commit.
+Dashboards poll it, so it is the one hot path: a poll costs a header scan, a look-up of the verified token and two
+sends of bytes that are kept (`api.state_documents`).
 """
 
-import hashlib
-from dataclasses import dataclass
+import gzip
+from urllib.parse import parse_qsl
 
-import msgspec
 from starlette.types import Receive, Scope, Send
 
 from api.auth import Authenticator
-from api.ports import Bots, CycleProgress, Parts
-from api.users import known_user
-from api.views import StateView, config_view, group_view, log_line, progress_view, session_view, stats_view
-from core.models import Session, User
-from data.data_manager import DataManager, Snapshot
-from data.journal import Journal
+from api.state_documents import Document, StateDocuments
+from core.errors import InvalidInput
 
-CACHED_DOCUMENTS = 10_000
-LOG_LINES = 50
-_JSON = (b"content-type", b"application/json")
-_REVALIDATE = (b"cache-control", b"private, no-cache")
-_VARY = (b"vary", b"authorization")
-
-
-@dataclass(slots=True)
-class _Document:
-    """A user's bytes and everything they were made from."""
-
-    snapshot: Snapshot
-    user: User
-    sessions: tuple[Session | None, ...]
-    event_id: int
-    progress: CycleProgress | None
-    body: bytes
-    etag: bytes
-    ok_headers: list[tuple[bytes, bytes]]
-    unchanged_headers: list[tuple[bytes, bytes]]
+_COMMON = [
+    (b"content-type", b"application/json"),
+    (b"cache-control", b"private, no-cache"),
+    (b"vary", b"authorization, accept-encoding"),
+]
+_GZIP_FROM_BYTES = 1024
 
 
 class SyncState:
     """Answers the path; the shell in front has seen to the request's id and catches what is raised."""
 
-    def __init__(self, parts: Parts, authenticator: Authenticator) -> None:
-        self._store: DataManager = parts.store
-        self._journal: Journal = parts.journal
-        self._bots: Bots = parts.bots
+    def __init__(self, documents: StateDocuments, authenticator: Authenticator) -> None:
+        self._documents = documents
         self._authenticator = authenticator
-        self._documents: dict[str, _Document] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  it takes no body
-        """Answer 200 with the document, or 304 when `If-None-Match` names it. Raises AuthError and StateError."""
-        headers: list[tuple[bytes, bytes]] = scope["headers"]
-        user_id = self._authenticator.identify(headers).user_id
-        document = await self.document(user_id)
-        known = next((value for name, value in headers if name == b"if-none-match"), None)
-        if known is not None and _names(known, document.etag):
-            await send({"type": "http.response.start", "status": 304, "headers": list(document.unchanged_headers)})
+        """Answer 200 with the document (or the parts changed `?since=`), or 304 when `If-None-Match` names it.
+
+        Raises:
+            AuthError, InvalidInput, StateError.
+        """
+        authorization, if_none_match, accept_encoding = _wanted(scope["headers"])
+        identity = self._authenticator.identify_value(authorization, scope)
+        since = _since(scope["query_string"]) if scope["query_string"] else None
+        document = await self._documents.of(identity.user_id)
+        headers = [*_COMMON, (b"etag", document.etag)]
+        if if_none_match is not None and _names(if_none_match, document.etag):
+            await send({"type": "http.response.start", "status": 304, "headers": headers[1:]})
             await send({"type": "http.response.body", "body": b""})
             return
-        await send({"type": "http.response.start", "status": 200, "headers": list(document.ok_headers)})
-        await send({"type": "http.response.body", "body": document.body if scope["method"] == "GET" else b""})
-
-    async def document(self, user_id: str) -> _Document:
-        """The user's document as it is now, from memory when nothing in it changed."""
-        snapshot = self._store.snapshot
-        event_id = self._journal.last_event_id(user_id)
-        progress = self._bots.progress(user_id)
-        kept = self._documents.get(user_id)
-        if kept is not None and kept.event_id == event_id and kept.progress == progress:
-            if kept.snapshot is snapshot:
-                return kept
-            user = snapshot.users.get(user_id)
-            if user is kept.user and _sessions(snapshot, user) == kept.sessions:
-                kept.snapshot = snapshot
-                return kept
-        await known_user(self._store, user_id)
-        return self._remember(user_id, self._make(user_id))
-
-    def _make(self, user_id: str) -> _Document:
-        snapshot = self._store.snapshot
-        user = snapshot.users[user_id]
-        event_id = self._journal.last_event_id(user_id)
-        progress = self._bots.progress(user_id)
-        body = msgspec.json.encode(
-            StateView(
-                revision=snapshot.revision + event_id,
-                user_id=user_id,
-                bot_status=user.bot_status,
-                status_reason=user.status_reason,
-                next_run_at=user.next_run_at,
-                progress=progress_view(progress),
-                assigned_sessions=user.assigned_sessions,
-                sessions=[
-                    session_view(name, snapshot.sessions[name])
-                    for name in user.assigned_sessions
-                    if name in snapshot.sessions
-                ],
-                config=config_view(user),
-                groups=[group_view(name, user.group_holds.get(name, {})) for name in user.groups],
-                stats=stats_view(self._journal.stats(user_id)),
-                logs=[log_line(event) for event in self._journal.last_events(user_id, LOG_LINES)],
-            )
-        )
-        digest = hashlib.blake2b(body, digest_size=6).hexdigest()
-        etag = f'"{snapshot.revision + event_id}-{digest}"'.encode()
-        about = [(b"etag", etag), _REVALIDATE, _VARY]
-        length = (b"content-length", str(len(body)).encode())
-        return _Document(
-            snapshot=snapshot,
-            user=user,
-            sessions=_sessions(snapshot, user),
-            event_id=event_id,
-            progress=progress,
-            body=body,
-            etag=etag,
-            ok_headers=[_JSON, length, *about],
-            unchanged_headers=about,
-        )
-
-    def _remember(self, user_id: str, document: _Document) -> _Document:
-        self._documents.pop(user_id, None)
-        if len(self._documents) >= CACHED_DOCUMENTS:
-            del self._documents[next(iter(self._documents))]
-        self._documents[user_id] = document
-        return document
+        body = document.body if since is None else document.since(since)
+        if accept_encoding is not None and len(body) >= _GZIP_FROM_BYTES and _takes_gzip(accept_encoding):
+            body = _gzipped(document, body)
+            headers.append((b"content-encoding", b"gzip"))
+        headers.append((b"content-length", b"%d" % len(body)))
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body if scope["method"] == "GET" else b""})
 
 
-def _sessions(snapshot: Snapshot, user: User | None) -> tuple[Session | None, ...]:
-    return tuple(snapshot.sessions.get(name) for name in user.assigned_sessions) if user else ()
+def _wanted(headers: list[tuple[bytes, bytes]]) -> tuple[bytes | None, bytes | None, bytes | None]:
+    """Authorization (None unless there is exactly one), If-None-Match and Accept-Encoding."""
+    authorization = if_none_match = accept_encoding = None
+    tokens = 0
+    for name, value in headers:
+        if name == b"authorization":
+            authorization = value
+            tokens += 1
+        elif name == b"if-none-match":
+            if_none_match = value
+        elif name == b"accept-encoding":
+            accept_encoding = value
+    return authorization if tokens == 1 else None, if_none_match, accept_encoding
+
+
+def _since(query: bytes) -> int | None:
+    asked = [value for name, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True) if name == "since"]
+    if not asked:
+        return None
+    if len(asked) > 1 or not asked[0].isascii() or not asked[0].isdigit() or len(asked[0]) > 18:
+        raise InvalidInput("since", "give the revision of an earlier answer, a whole number, once")
+    return int(asked[0])
+
+
+def _gzipped(document: Document, body: bytes) -> bytes:
+    return document.gzipped() if body is document.body else gzip.compress(body, compresslevel=6, mtime=0)
+
+
+def _takes_gzip(accept_encoding: bytes) -> bool:
+    for coding in accept_encoding.lower().split(b","):
+        name, _, parameter = coding.partition(b";")
+        if name.strip() == b"gzip":
+            return parameter.replace(b" ", b"") not in (b"q=0", b"q=0.0", b"q=0.00", b"q=0.000")
+    return False
 
 
 def _names(if_none_match: bytes, etag: bytes) -> bool:

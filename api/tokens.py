@@ -12,10 +12,12 @@ import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 from functools import lru_cache
 
 import jwt
 
+from api.keys import Keys
 from core.errors import AuthError, InvalidInput
 
 MAX_TOKEN_BYTES = 4096
@@ -29,6 +31,22 @@ _TYPES = frozenset({"jwt", "at+jwt", "application/at+jwt"})
 _JWS = jwt.PyJWS()
 
 
+class Scope(StrEnum):
+    """What a token may be used for, when it names its scopes (claim `scope`)."""
+
+    READ = "read"
+    WRITE = "write"
+    ADMIN = "admin"
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What a token must say besides its user and its end."""
+
+    issuer: str | None = None
+    audience: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Identity:
     """Who asks, as a verified token says."""
@@ -37,12 +55,22 @@ class Identity:
     expires_at: float
     """Seconds since 1970; from this moment on the token is worth nothing."""
     roles: frozenset[str] = frozenset()
+    scopes: frozenset[str] | None = None
+    """What it may be used for; None: everything its user may do."""
     token_id: str | None = None
+    family: str | None = None
+    """Of our own tokens: the login they come from."""
+    issued_at: float = 0.0
+    key_id: str | None = None
 
     @property
     def operator(self) -> bool:
-        """Whether the token carries the operator role."""
-        return OPERATOR in self.roles
+        """Whether the token carries the operator role, and may use it."""
+        return OPERATOR in self.roles and self.may(Scope.ADMIN)
+
+    def may(self, scope: Scope) -> bool:
+        """Whether the token may be used for that."""
+        return self.scopes is None or scope in self.scopes
 
 
 def check_user_id(user_id: str) -> str:
@@ -58,7 +86,16 @@ def check_user_id(user_id: str) -> str:
     return user_id
 
 
-def issue_token(secret: str, user_id: str, *, now: datetime, lifetime: timedelta, roles: Iterable[str] = ()) -> str:
+def issue_token(
+    secret: str,
+    user_id: str,
+    *,
+    now: datetime,
+    lifetime: timedelta,
+    roles: Iterable[str] = (),
+    rules: Rules = Rules(),
+    family: str | None = None,
+) -> str:
     """Make an HS256 token for a user.
 
     Raises:
@@ -69,33 +106,38 @@ def issue_token(secret: str, user_id: str, *, now: datetime, lifetime: timedelta
         raise InvalidInput("lifetime", "must be more than nothing")
     claims: dict[str, object] = {
         "sub": user_id,
-        "iat": int(now.timestamp()),
-        "exp": int((now + lifetime).timestamp()),
+        # To the millisecond: a login right after a logout everywhere is told apart from what was before.
+        "iat": round(now.timestamp(), 3),
+        "exp": math.ceil((now + lifetime).timestamp()),
         "jti": uuid.uuid4().hex,
     }
-    if names := sorted(set(roles)):
-        claims["roles"] = names
+    optional = {"iss": rules.issuer, "aud": rules.audience, "sid": family, "roles": sorted(set(roles))}
+    claims.update({name: value for name, value in optional.items() if value})
     return jwt.encode(claims, secret, algorithm="HS256")
 
 
-def read_token(token: bytes, secret: bytes, now: float) -> Identity:
-    """Verify a token against the secret and the moment (seconds since 1970).
+def read_token(token: bytes, keys: Keys, rules: Rules, now: float) -> Identity:
+    """Verify a token against the keys, the rules and the moment (seconds since 1970).
 
     Raises:
         AuthError: always the same, whatever was wrong.
     """
     try:
-        return _verified(token, secret, now)
+        return _verified(token, keys, rules, now)
     except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError):
         raise refused() from None
 
 
-def _verified(token: bytes, secret: bytes, now: float) -> Identity:
+def _verified(token: bytes, keys: Keys, rules: Rules, now: float) -> Identity:
     if len(token) > MAX_TOKEN_BYTES:
         raise ValueError("too long")
-    _check_header(token.partition(b".")[0])
-    payload = _JWS.decode(token, secret, algorithms=["HS256"])
-    return _identity(_object(payload), now)
+    key_id = _key_id(token.partition(b".")[0])
+    key = keys.key(key_id)
+    if key is None:
+        raise ValueError("no such key")
+    claims = _object(_JWS.decode(token, key.value, algorithms=[key.algorithm]))
+    _check_rules(claims, rules)
+    return _identity(claims, now, key_id)
 
 
 def refused() -> AuthError:
@@ -104,14 +146,18 @@ def refused() -> AuthError:
 
 
 @lru_cache(maxsize=256)
-def _check_header(segment: bytes) -> None:
-    """Refuse a header that asks for more than a plain signature. Issuers repeat theirs, so it is read once."""
+def _key_id(segment: bytes) -> str | None:
+    """The `kid` of a header that asks for no more than a plain signature. Issuers repeat theirs: each is read once."""
     header = _object(base64.urlsafe_b64decode(segment + b"=" * (-len(segment) % 4)))
     if _REFUSED_HEADERS & header.keys():
         raise ValueError("refused header")
     kind = header.get("typ", "JWT")
     if not isinstance(kind, str) or kind.lower() not in _TYPES:
         raise ValueError("not a JWT")
+    key_id = header.get("kid")
+    if "kid" in header and not isinstance(key_id, str):
+        raise ValueError("kid is a text")
+    return key_id if isinstance(key_id, str) else None
 
 
 def _object(raw: bytes) -> dict[str, object]:
@@ -132,14 +178,33 @@ def _no_constant(name: str) -> object:
     raise ValueError(f"{name} is not JSON")
 
 
-def _identity(claims: dict[str, object], now: float) -> Identity:
+def _check_rules(claims: dict[str, object], rules: Rules) -> None:
+    if rules.issuer is not None and claims.get("iss") != rules.issuer:
+        raise ValueError("another issuer")
+    if rules.audience is not None:
+        audience = claims.get("aud")
+        if rules.audience not in (audience if isinstance(audience, list) else [audience]):
+            raise ValueError("for somebody else")
+
+
+def _identity(claims: dict[str, object], now: float, key_id: str | None) -> Identity:
     expires_at = _moment(claims["exp"]) if "exp" in claims else 0.0
     if expires_at <= now:
         raise ValueError("expired, or without an end")
     for name in ("nbf", "iat"):
         if name in claims and _moment(claims[name]) > now + LEEWAY_SECONDS:
             raise ValueError("not yet valid")
-    return Identity(_user_id(claims), expires_at, _roles(claims.get("roles")), _token_id(claims.get("jti")))
+    scope = _text(claims, "scope")
+    return Identity(
+        user_id=_user_id(claims),
+        expires_at=expires_at,
+        roles=_roles(claims.get("roles")),
+        scopes=None if scope is None else frozenset(scope.split()),
+        token_id=_text(claims, "jti"),
+        family=_text(claims, "sid"),
+        issued_at=_moment(claims["iat"]) if "iat" in claims else 0.0,
+        key_id=key_id,
+    )
 
 
 def _moment(value: object) -> float:
@@ -165,7 +230,8 @@ def _roles(value: object) -> frozenset[str]:
     return frozenset(value)
 
 
-def _token_id(value: object) -> str | None:
-    if value is not None and not isinstance(value, str):
-        raise ValueError("jti is a text")
-    return value
+def _text(claims: dict[str, object], name: str) -> str | None:
+    value = claims.get(name)
+    if name in claims and not isinstance(value, str):
+        raise ValueError(f"{name} is a text")
+    return value if isinstance(value, str) else None

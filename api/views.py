@@ -113,6 +113,25 @@ class BotChangeView(View, frozen=True, kw_only=True):
     message: str
 
 
+class TicketView(View, frozen=True, kw_only=True):
+    """A one-time ticket."""
+
+    ticket: str
+    expires_in: float
+    """Seconds it can be used within, once."""
+
+
+class GrantView(View, frozen=True, kw_only=True):
+    """What a login gives."""
+
+    access_token: str
+    token_type: str
+    expires_in: float
+    """Seconds the access token is valid."""
+    refresh_token: str
+    """Good once, for the next pair of tokens."""
+
+
 class StateView(View, frozen=True, kw_only=True):
     """Everything a dashboard shows, in one document."""
 

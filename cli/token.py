@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from api.tokens import OPERATOR, issue_token
+from api.tokens import OPERATOR, Rules, issue_token
 from core.clock import SystemClock
 from core.errors import PostfleetError
 from core.settings import check_jwt_secret, load_settings
@@ -26,7 +26,8 @@ def issue(
 ) -> None:
     """Print a token signed with POSTFLEET_JWT_SECRET, and nothing else."""
     try:
-        secret = load_settings().jwt_secret.get_secret_value()
+        settings = load_settings()
+        secret = settings.jwt_secret.get_secret_value()
         check_jwt_secret(secret)
         token = issue_token(
             secret,
@@ -34,6 +35,7 @@ def issue(
             now=SystemClock().now(),
             lifetime=timedelta(hours=hours),
             roles=[OPERATOR] if operator else [],
+            rules=Rules(issuer=settings.jwt_issuer, audience=settings.jwt_audience),
         )
     except PostfleetError as error:
         typer.echo(f"postfleet: {error}", err=True)

@@ -19,7 +19,9 @@
     │   ├── NoSpareSession
     │   └── NoRoomOnApiPairs
     ├── Conflict                 true only of another moment or another version
-    └── AuthError                who is asking cannot be established, or may not
+    ├── AuthError                who is asking cannot be established
+    ├── Forbidden                who is asking is known and may not
+    └── TooMany                  too often, or too many at once; says when to come back
 
 Every error carries a `code`: stable, for machines (the API's problem documents use it). Its text is for people
 and says what to do. No error ever carries a key, a token, a code or a password.
@@ -146,6 +148,22 @@ class Conflict(PostfleetError):
 
 
 class AuthError(PostfleetError):
-    """The caller cannot be identified, or may not do this."""
+    """The caller cannot be identified."""
 
     code = "unauthorized"
+
+
+class Forbidden(PostfleetError):
+    """The caller is known and may not do this."""
+
+    code = "forbidden"
+
+
+class TooMany(PostfleetError):
+    """Too often, or too many at once; `retry_after` says in how many seconds it can go on."""
+
+    code = "too_many_requests"
+
+    def __init__(self, text: str, retry_after: float) -> None:
+        super().__init__(text)
+        self.retry_after = retry_after

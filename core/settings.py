@@ -1,6 +1,7 @@
 """Settings from the environment (prefix POSTFLEET_) and `.env`. Each is described in `.env.example`."""
 
 import re
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, NamedTuple, Self
 
@@ -43,7 +44,6 @@ class Settings(BaseSettings):
     api_pairs: Annotated[tuple[ApiPair, ...], NoDecode] = ()
     dc: Annotated[DataCentre | None, NoDecode] = None
     dc_public_key: Path | None = None
-    vault_key: SecretStr | None = None
 
     tick_seconds: float = Field(default=2.0, gt=0, le=60)
     max_sessions_per_user: int = Field(default=7, ge=1, le=100)
@@ -58,6 +58,50 @@ class Settings(BaseSettings):
     log_level: str = "INFO"
     log_max_bytes: int = Field(default=10_000_000, ge=10_000)
     log_backups: int = Field(default=5, ge=1)
+
+    jwks_file: Path | None = None
+    jwt_issuer: str | None = None
+    jwt_audience: str | None = None
+    access_token_minutes: float = Field(default=15.0, gt=0, le=1440)
+    refresh_token_days: float = Field(default=30.0, gt=0, le=366)
+    refuse_unknown_users: bool = False
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    trusted_proxies: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()
+    behind_tls: bool = False
+    max_body_bytes: int = Field(default=1_000_000, ge=1_000)
+    request_timeout_seconds: float = Field(default=30.0, gt=0)
+    rate_per_user: str = "1200/minute"
+    rate_per_address: str = "6000/minute"
+    rate_expensive: str = "30/minute"
+    rate_failed_auth: str = "60/minute"
+    rate_login: str = "10/hour"
+
+    @field_validator("rate_per_user", "rate_per_address", "rate_expensive", "rate_failed_auth", "rate_login")
+    @classmethod
+    def _is_rate(cls, value: str) -> str:
+        if not re.fullmatch(r"[1-9]\d{0,8}/(second|minute|hour|day)", value):
+            raise ValueError("write it as a number a second, minute, hour or day, for example 60/minute")
+        return value
+
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def _read_origins(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        origins = tuple(filter(None, (part.strip().rstrip("/") for part in value.split(","))))
+        if not all(re.fullmatch(r"https?://[A-Za-z0-9.\[\]:-]+", origin) for origin in origins):
+            raise ValueError("write each as scheme://host[:port], comma separated; * is not taken")
+        return origins
+
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def _read_proxies(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        try:
+            return tuple(ip_network(part.strip()) for part in value.split(",") if part.strip())
+        except ValueError:
+            raise ValueError("write addresses or networks, comma separated, for example 10.0.0.0/8") from None
 
     @field_validator("api_pairs", mode="before")
     @classmethod

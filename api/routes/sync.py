@@ -1,25 +1,75 @@
-"""`/api/sync`: documents the state's address. The shell answers it before routing (see `api.sync_state`)."""
+"""`/api/sync`: the state (documented here, answered by the shell through `api.sync_state`) and its stream."""
 
-from fastapi import APIRouter, Request
-from starlette.responses import Response
+from typing import Annotated
 
-from api.auth import Caller
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from api.auth import Caller, request_facts
 from api.documents import problems, shows
-from api.shell import STATE_PATH
+from api.security_log import SecurityLog
+from api.shell import STATE_PATH, STREAM_PATH
+from api.streams import Streams
+from api.tickets import Purpose, Tickets
+from api.tokens import Identity
 from api.views import StateView
+from core.errors import AuthError
 
 routes = APIRouter(tags=["sync"])
+_NO_BUFFERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
 @routes.get(
     STATE_PATH,
     response_class=Response,
     responses={
-        200: shows(StateView, "The state, with an ETag."),
+        200: shows(StateView, "The state, with an ETag; with `since`, only the fields that changed."),
         304: {"description": "Nothing moved since the ETag in `If-None-Match`."},
-        **problems(401, 503),
+        **problems(401, 422, 503),
     },
 )
-async def state(caller: Caller, request: Request) -> Response:  # noqa: ARG001  they are what is documented
+async def state(
+    caller: Caller,  # noqa: ARG001  the parameters are what is documented
+    since: Annotated[int | None, Query(ge=0, lt=10**18, description="The revision of an earlier answer.")] = None,  # noqa: ARG001
+) -> Response:
     """Everything a dashboard needs in one call."""
     raise AssertionError("the shell answers this address")
+
+
+@routes.get(
+    STREAM_PATH,
+    response_class=StreamingResponse,
+    responses={
+        200: {
+            "description": "Events `state` (the whole document), `change` (fields to merge over it) and `end`.",
+            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        },
+        **problems(401, 422, 503),
+    },
+)
+async def stream(
+    request: Request, ticket: Annotated[str, Query(max_length=200, description="From `POST /api/auth/tickets`.")]
+) -> Response:
+    """The state as server-sent events, opened with a one-time ticket."""
+    streams: Streams = request.app.state.streams
+    tickets: Tickets = request.app.state.tickets
+    try:
+        identity = tickets.take(ticket, Purpose.STREAM)
+    except AuthError:
+        security: SecurityLog = request.app.state.security
+        security.refused("ticket_refused", "A ticket was refused", **request_facts(request.scope))
+        raise
+    return _Stream(streams, identity)
+
+
+class _Stream(StreamingResponse):
+    """Holds its place exactly as long as it is being sent; a refusal comes before its first byte."""
+
+    def __init__(self, streams: Streams, identity: Identity) -> None:
+        super().__init__(streams.events(identity), media_type="text/event-stream", headers=_NO_BUFFERS)
+        self._place = streams.place(identity.user_id)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._place:
+            await super().__call__(scope, receive, send)

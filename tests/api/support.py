@@ -1,12 +1,17 @@
 """What the API's tests share."""
 
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
 import msgspec
+import uvicorn
 from starlette.types import ASGIApp
 
+from api.shell import Shell
 from core.errors import NoContent, NoGroups
 from core.models import BotStatus
 from data.data_manager import DataManager, Transaction
@@ -84,6 +89,12 @@ class Api:
     bots: StoredBots
     clock: MovableClock
 
+    @property
+    def app_state(self) -> Any:
+        """What FastAPI's application holds: tickets, streams, rates …"""
+        assert isinstance(self.app, Shell)
+        return self.app.state
+
 
 def problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
     """The problem document, after checking that it is one."""
@@ -96,3 +107,25 @@ def problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
     assert body["detail"]
     assert "Traceback" not in answer.text
     return body
+
+
+async def until(holds: Callable[[], bool], seconds: float = 10.0) -> None:
+    """Wait until it holds; fail when it does not in time."""
+    async with asyncio.timeout(seconds):
+        while not holds():  # noqa: ASYNC110  what it waits for sets no event
+            await asyncio.sleep(0.005)
+
+
+@asynccontextmanager
+async def served(app: ASGIApp) -> AsyncIterator[int]:
+    """The app behind a real server on a free port of loopback; gives the port."""
+    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, timeout_graceful_shutdown=1)
+    server = uvicorn.Server(config)
+    task = asyncio.create_task(server.serve())
+    try:
+        await until(lambda: server.started or task.done())
+        port: int = server.servers[0].sockets[0].getsockname()[1]
+        yield port
+    finally:
+        server.should_exit = True
+        await task

@@ -1,0 +1,38 @@
+"""From which address a request comes, when proxies that the operator named stand in front."""
+
+from collections.abc import Sequence
+from ipaddress import IPv4Network, IPv6Network, ip_address
+
+from starlette.types import Scope
+
+Network = IPv4Network | IPv6Network
+UNKNOWN = "unknown"
+
+
+def client_address(scope: Scope, trusted: Sequence[Network]) -> str:
+    """The nearest address that is not a trusted proxy. X-Forwarded-For from anybody else is not believed."""
+    client = scope.get("client")
+    nearest: str = client[0] if client else UNKNOWN
+    if not trusted or not _is_trusted(nearest, trusted):
+        return nearest
+    named = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
+    hops = b",".join(named).decode("latin-1").split(",") if named else []
+    for hop in reversed([hop.strip() for hop in hops]):
+        if not _is_address(hop):
+            break
+        nearest = hop
+        if not _is_trusted(hop, trusted):
+            break
+    return nearest
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_trusted(text: str, trusted: Sequence[Network]) -> bool:
+    return _is_address(text) and any(ip_address(text) in network for network in trusted)

@@ -1,0 +1,153 @@
+"""Our own issuer, for those who have none: password login, short access tokens, refresh tokens that rotate.
+
+A refresh token is `family.secret`; only the newest of its family is good. An older one coming back means that two have
+it, the user and a thief, and nobody can tell which is which: the family ends and both have to log in again.
+"""
+
+import asyncio
+import hashlib
+import secrets
+from dataclasses import dataclass
+from datetime import timedelta
+
+from api.passwords import Passwords
+from api.rates import Rate, Rates
+from api.revocations import Revocations
+from api.security_log import SecurityLog
+from api.tokens import Identity, Rules, check_user_id, issue_token
+from core.clock import Clock
+from core.errors import AuthError, InvalidInput
+from core.settings import Settings
+from data.auth_store import AuthStore, Family, Password, Refresh
+
+WRONG = "User or password is wrong"
+NOT_GOOD = "The refresh token is not valid; log in again"
+
+
+@dataclass(frozen=True)
+class Grant:
+    """What a login or a refresh gives."""
+
+    access_token: str
+    expires_in: float
+    refresh_token: str
+
+
+class Issuer:
+    """Logs in, refreshes, logs out."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        rules: Rules,
+        memory: AuthStore,
+        revocations: Revocations,
+        rates: Rates,
+        security: SecurityLog,
+        clock: Clock,
+    ) -> None:
+        self._secret = settings.jwt_secret.get_secret_value()
+        self._lifetime = timedelta(minutes=settings.access_token_minutes)
+        self._family_lifetime = timedelta(days=settings.refresh_token_days)
+        self._rules = rules
+        self._memory = memory
+        self._revocations = revocations
+        self._rates = rates
+        self._security = security
+        self._clock = clock
+        self._passwords = Passwords()
+
+    async def log_in(self, user_id: str, password: str, about: dict[str, str]) -> Grant:
+        """Check the password and begin a family.
+
+        Raises:
+            AuthError: one answer for an unknown user and for a wrong password.
+            TooMany: too many failures for this user or from this address.
+        """
+        for rate, key in ((Rate.LOGIN_USER, user_id), (Rate.LOGIN_ADDRESS, about["address"])):
+            self._rates.spend(rate, key)
+        kept = await self._memory.password(user_id)
+        if not await self._passwords.fits(kept.hash if kept else None, password) or kept is None:
+            self._security.refused("login_failed", "A login failed", user=user_id, **about)
+            raise AuthError(WRONG)
+        self._rates.clear(Rate.LOGIN_USER, user_id)
+        now = self._clock.now()
+        family = Family(secrets.token_urlsafe(12), user_id, kept.roles, (now + self._family_lifetime).timestamp())
+        secret = secrets.token_urlsafe(32)
+        await self._memory.begin_family(family, _digest(secret), now.timestamp())
+        self._security.note("login", "A user logged in", user=user_id, **about)
+        return self._grant(family, secret)
+
+    async def refresh(self, token: str, about: dict[str, str]) -> Grant:
+        """Exchange a refresh token for new ones; each is good once.
+
+        Raises:
+            AuthError: unknown, ended, or used before (which ends its family).
+        """
+        family_id, _, secret = token.partition(".")
+        following = secrets.token_urlsafe(32)
+        now = self._clock.now().timestamp()
+        outcome, family = await self._memory.rotate(family_id, _digest(secret), _digest(following), now)
+        if outcome is Refresh.ROTATED and family is not None:
+            return self._grant(family, following)
+        if outcome is Refresh.REUSED and family is not None:
+            text = "A refresh token came back after it was used: its family is ended"
+            self._security.refused("token_reused", text, user=family.user, **about)
+        else:
+            self._security.refused("refresh_failed", "A refresh token was refused", **about)
+        raise AuthError(NOT_GOOD)
+
+    async def log_out(self, caller: Identity, about: dict[str, str], *, everywhere: bool) -> None:
+        """End the caller's token and its family; or all of the caller's tokens."""
+        if everywhere:
+            await self._revocations.log_out_everywhere(caller.user_id)
+        else:
+            if caller.family is not None:
+                await self._memory.end_family(caller.family, caller.user_id)
+            if caller.token_id is None:
+                raise InvalidInput("token", "has no jti, so it cannot be ended alone; log out everywhere")
+            await self._revocations.revoke(caller.token_id, caller.expires_at)
+        text = "A user logged out everywhere" if everywhere else "A user logged out"
+        self._security.note("logout", text, user=caller.user_id, **about)
+
+    async def set_password(self, user_id: str, password: str, roles: frozenset[str]) -> None:
+        """Set a user's password and end what the old one opened.
+
+        Raises:
+            InvalidInput: the id or the password cannot be used.
+        """
+        check_user_id(user_id)
+        kept = Password(await self._passwords.hash(password, user_id=user_id), roles)
+        await self._memory.set_password(user_id, kept, self._clock.now().timestamp())
+        await self._revocations.log_out_everywhere(user_id)
+
+    async def change_password(self, user_id: str, old: str, new: str, about: dict[str, str]) -> None:
+        """Change one's own.
+
+        Raises:
+            AuthError: the old one is wrong. InvalidInput: the new one is weak. TooMany: as at login.
+        """
+        self._rates.spend(Rate.LOGIN_USER, user_id)
+        kept = await self._memory.password(user_id)
+        if not await self._passwords.fits(kept.hash if kept else None, old) or kept is None:
+            self._security.refused("login_failed", "A change of password failed", user=user_id, **about)
+            raise AuthError(WRONG)
+        await asyncio.shield(self.set_password(user_id, new, kept.roles))
+        self._security.note("password_changed", "A user changed their password", user=user_id, **about)
+
+    def _grant(self, family: Family, secret: str) -> Grant:
+        access = issue_token(
+            self._secret,
+            family.user,
+            now=self._clock.now(),
+            lifetime=self._lifetime,
+            roles=family.roles,
+            rules=self._rules,
+            family=family.id,
+        )
+        return Grant(access, self._lifetime.total_seconds(), f"{family.id}.{secret}")
+
+
+def _digest(secret: str) -> str:
+    # The secrets are 256 random bits: a fast digest is as good as a slow one.
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()

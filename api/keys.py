@@ -1,0 +1,138 @@
+"""The keys tokens are verified with, each with the one algorithm it is for.
+
+A token without `kid` is verified with POSTFLEET_JWT_SECRET (HS256); one with `kid` with that key of the JWKS file
+(POSTFLEET_JWKS_FILE). The file is looked at again every second: put a new key beside the old one, change the issuer,
+and take the old one out when its last token has ended.
+"""
+
+import json
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+
+from core.errors import SettingsError
+from core.settings import MIN_SECRET_BYTES
+
+log = logging.getLogger(__name__)
+
+LOOK_AGAIN_SECONDS = 1.0
+_SMALLEST_RSA_BITS = 2048
+_MAX_FILE_BYTES = 1_000_000
+
+
+@dataclass(frozen=True)
+class Key:
+    """Something to verify with, and the only algorithm it may be used with."""
+
+    algorithm: str
+    value: Any
+    """Bytes of a shared secret, or a public key of `cryptography`."""
+
+
+class Keys:
+    """The secret and what the JWKS file holds."""
+
+    def __init__(self, secret: str, jwks_file: Path | None = None) -> None:
+        """Read the file.
+
+        Raises:
+            SettingsError: it cannot be read, or holds a key that cannot be used; says which.
+        """
+        self._secret = Key("HS256", secret.encode())
+        self._file = jwks_file
+        self._seen: tuple[int, int] | None = None
+        self._by_id: dict[str, Key] = {}
+        self._look_again_at = 0.0
+        self.generation = 0
+        """Changes whenever the keys do: what was verified before has to be verified again."""
+        if jwks_file is not None:
+            self._seen = _mark(jwks_file)
+            self._by_id = read_jwks(jwks_file)
+
+    def key(self, key_id: str | None) -> Key | None:
+        """The key of that id; None: no such key."""
+        return self._secret if key_id is None else self._by_id.get(key_id)
+
+    def look(self, now: float) -> None:
+        """Read the file again when it changed. A file that cannot be used is told in the log; the keys stay."""
+        if self._file is None or self._look_again_at - now >= 0:
+            return
+        self._look_again_at = now + LOOK_AGAIN_SECONDS
+        try:
+            mark = _mark(self._file)
+            if mark == self._seen:
+                return
+            self._seen = mark
+            by_id = read_jwks(self._file)
+        except SettingsError as error:
+            log.error("The keys stay as they were: %s", error, extra={"action": "keys_not_read"})  # noqa: TRY400
+            return
+        self._by_id = by_id
+        self.generation += 1
+        log.info("Read %s keys", len(by_id), extra={"action": "keys_read", "key_ids": sorted(by_id)})
+
+
+def read_jwks(file: Path) -> dict[str, Key]:
+    """The keys of a JWKS file by their ids.
+
+    Raises:
+        SettingsError: naming the key and what is wrong with it.
+    """
+    try:
+        if file.stat().st_size > _MAX_FILE_BYTES:
+            raise SettingsError(f"POSTFLEET_JWKS_FILE: {file} is far too large for keys")
+        written = json.loads(file.read_bytes())
+        entries = written["keys"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise SettingsError(f'POSTFLEET_JWKS_FILE: {file} cannot be read as {{"keys": […]}}') from None
+    keys: dict[str, Key] = {}
+    for position, entry in enumerate(entries):
+        key_id = entry.get("kid") if isinstance(entry, dict) else None
+        if not isinstance(key_id, str) or not key_id or key_id in keys:
+            raise SettingsError(f"POSTFLEET_JWKS_FILE: key number {position + 1} needs a kid of its own")
+        if entry.get("use", "sig") != "sig":
+            continue
+        keys[key_id] = _usable(key_id, entry)
+    return keys
+
+
+def _usable(key_id: str, entry: dict[str, Any]) -> Key:
+    try:
+        value = jwt.PyJWK(entry).key
+    except (jwt.PyJWTError, ValueError, TypeError):
+        raise SettingsError(f"POSTFLEET_JWKS_FILE: key '{key_id}' cannot be read") from None
+    public = value.public_key() if hasattr(value, "public_key") else value
+    algorithm = _algorithm_of(public)
+    if algorithm is None or entry.get("alg", algorithm) != algorithm:
+        raise SettingsError(
+            f"POSTFLEET_JWKS_FILE: key '{key_id}' is none of: RSA of {_SMALLEST_RSA_BITS} bits or more for RS256, "
+            f"P-256 for ES256, Ed25519 for EdDSA, {MIN_SECRET_BYTES} bytes or more for HS256"
+        )
+    return Key(algorithm, public)
+
+
+def _algorithm_of(key: object) -> str | None:
+    match key:
+        case bytes() if len(key) >= MIN_SECRET_BYTES:
+            return "HS256"
+        case RSAPublicKey() if key.key_size >= _SMALLEST_RSA_BITS:
+            return "RS256"
+        case EllipticCurvePublicKey() if isinstance(key.curve, SECP256R1):
+            return "ES256"
+        case Ed25519PublicKey():
+            return "EdDSA"
+    return None
+
+
+def _mark(file: Path) -> tuple[int, int]:
+    try:
+        status = file.stat()
+    except OSError:
+        raise SettingsError(f"POSTFLEET_JWKS_FILE: {file} cannot be read") from None
+    return status.st_mtime_ns, status.st_ino

@@ -1,0 +1,69 @@
+"""Passwords: which are good enough, how they are kept, how one is checked."""
+
+import asyncio
+
+from argon2 import PasswordHasher
+from argon2.exceptions import Argon2Error, InvalidHashError
+from zxcvbn import zxcvbn
+
+from core.errors import InvalidInput
+
+MIN_LENGTH = 12
+MAX_LENGTH = 128
+"""More would cost us time and nobody is safer for it."""
+MIN_SCORE = 3
+"""zxcvbn: 3 is safely unguessable, 4 very unguessable."""
+AT_ONCE = 2
+"""Each hash takes 64 MiB and a core."""
+
+
+class Passwords:
+    """Hashes with argon2id in threads, a few at a time."""
+
+    def __init__(self) -> None:
+        self._hasher = PasswordHasher()
+        self._turn = asyncio.Semaphore(AT_ONCE)
+        self._nobodys: str | None = None
+
+    async def hash(self, password: str, *, user_id: str, field: str = "password") -> str:
+        """The hash to keep.
+
+        Raises:
+            InvalidInput: it is too short, too long or too easy to guess.
+        """
+        check_strength(password, user_id=user_id, field=field)
+        async with self._turn:
+            return await asyncio.to_thread(self._hasher.hash, password)
+
+    async def fits(self, kept: str | None, password: str) -> bool:
+        """Whether it is the password behind the hash; takes its time when there is none, too."""
+        if len(password) > MAX_LENGTH:
+            return False
+        async with self._turn:
+            return await asyncio.to_thread(self._verify, kept, password)
+
+    def _verify(self, kept: str | None, password: str) -> bool:
+        if kept is None:
+            # So that a user who does not exist takes as long to find out as a wrong password.
+            if self._nobodys is None:
+                self._nobodys = self._hasher.hash("nobody has this password")
+            self._verify(self._nobodys, password)
+            return False
+        try:
+            return self._hasher.verify(kept, password)
+        except (Argon2Error, InvalidHashError, UnicodeError):
+            return False
+
+
+def check_strength(password: str, *, user_id: str, field: str = "password") -> None:
+    """Refuse what could be guessed.
+
+    Raises:
+        InvalidInput: with zxcvbn's advice; never shows the password.
+    """
+    if not MIN_LENGTH <= len(password) <= MAX_LENGTH:
+        raise InvalidInput(field, f"use {MIN_LENGTH} to {MAX_LENGTH} characters")
+    found = zxcvbn(password, user_inputs=[user_id, "postfleet"], max_length=MAX_LENGTH)
+    if found["score"] < MIN_SCORE:
+        advice = " ".join(filter(None, [found["feedback"]["warning"], *found["feedback"]["suggestions"]]))
+        raise InvalidInput(field, f"too easy to guess. {advice}".strip())

@@ -1,0 +1,116 @@
+"""`/api/auth`: log in with a password, refresh, log out."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from starlette.responses import Response
+
+from api.auth import Caller, request_facts
+from api.documents import json_answer, problems, shows
+from api.issuer import Grant, Issuer
+from api.passwords import MAX_LENGTH
+from api.views import GrantView
+
+routes = APIRouter(prefix="/api/auth", tags=["auth"])
+_NO_STORE = {"Cache-Control": "no-store"}
+
+
+async def _issuer(request: Request) -> Issuer:
+    issuer: Issuer = request.app.state.issuer
+    return issuer
+
+
+_Issuer = Annotated[Issuer, Depends(_issuer)]
+_Password = Annotated[SecretStr, Field(max_length=MAX_LENGTH)]
+
+
+class Login(BaseModel):
+    """Who, and how they prove it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    user: str = Field(max_length=128)
+    password: _Password
+
+
+class RefreshRequest(BaseModel):
+    """The newest refresh token of a login."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    refresh_token: SecretStr = Field(max_length=200)
+
+
+class Logout(BaseModel):
+    """Whether to end every token of the caller."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    everywhere: bool = Field(default=False, strict=True)
+
+
+class PasswordChange(BaseModel):
+    """The old and the new."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    old: _Password
+    new: _Password
+
+
+@routes.post(
+    "/login",
+    response_class=Response,
+    responses={200: shows(GrantView, "An access token and a refresh token."), **problems(401, 422, 503)},
+)
+async def login(request: Request, issuer: _Issuer, body: Login) -> Response:
+    """Log in with a password that an operator set."""
+    about = request_facts(request.scope)
+    return _granted(await issuer.log_in(body.user, body.password.get_secret_value(), about))
+
+
+@routes.post(
+    "/refresh",
+    response_class=Response,
+    responses={200: shows(GrantView, "New tokens; the old refresh token is used up."), **problems(401, 422, 503)},
+)
+async def refresh(request: Request, issuer: _Issuer, body: RefreshRequest) -> Response:
+    """Exchange a refresh token. One that was used before ends its whole family: log in again."""
+    return _granted(await issuer.refresh(body.refresh_token.get_secret_value(), request_facts(request.scope)))
+
+
+@routes.post(
+    "/logout",
+    status_code=204,
+    response_class=Response,
+    responses={204: {"description": "The tokens are worth nothing from now on."}, **problems(401, 422, 503)},
+)
+async def logout(caller: Caller, request: Request, issuer: _Issuer, body: Logout | None = None) -> Response:
+    """End the caller's token and the login it comes from, or all of the caller's."""
+    everywhere = body is not None and body.everywhere
+    await issuer.log_out(caller, request_facts(request.scope), everywhere=everywhere)
+    return Response(status_code=204)
+
+
+@routes.post(
+    "/password",
+    status_code=204,
+    response_class=Response,
+    responses={204: {"description": "Changed; every token of the caller is ended."}, **problems(401, 422, 503)},
+)
+async def password(caller: Caller, request: Request, issuer: _Issuer, body: PasswordChange) -> Response:
+    """Change one's own password."""
+    old, new = body.old.get_secret_value(), body.new.get_secret_value()
+    await issuer.change_password(caller.user_id, old, new, request_facts(request.scope))
+    return Response(status_code=204)
+
+
+def _granted(grant: Grant) -> Response:
+    view = GrantView(
+        access_token=grant.access_token,
+        token_type="Bearer",  # noqa: S106  a kind of token, not a secret
+        expires_in=grant.expires_in,
+        refresh_token=grant.refresh_token,
+    )
+    return json_answer(view, headers=_NO_STORE)

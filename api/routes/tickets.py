@@ -1,0 +1,34 @@
+"""`/api/auth/tickets`: one-time tickets for addresses a browser opens without headers."""
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, ConfigDict
+from starlette.responses import Response
+
+from api.auth import Caller
+from api.documents import json_answer, problems, shows
+from api.tickets import LIFETIME_SECONDS, Purpose, Tickets
+from api.views import TicketView
+
+routes = APIRouter(prefix="/api/auth", tags=["auth"])
+
+
+class TicketRequest(BaseModel):
+    """What the ticket is to open."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    purpose: Purpose = Purpose.STREAM
+
+
+@routes.post(
+    "/tickets",
+    status_code=201,
+    response_class=Response,
+    responses={201: shows(TicketView, "A ticket, good once."), **problems(401, 422)},
+)
+async def give(caller: Caller, request: Request, wish: TicketRequest | None = None) -> Response:
+    """Get a ticket for the caller, good once within 30 seconds: `GET /api/sync/stream?ticket=…`."""
+    tickets: Tickets = request.app.state.tickets
+    ticket = tickets.give(caller, wish.purpose if wish else Purpose.STREAM)
+    view = TicketView(ticket=ticket, expires_in=LIFETIME_SECONDS)
+    return json_answer(view, 201, {"Cache-Control": "no-store"})

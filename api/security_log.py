@@ -1,0 +1,62 @@
+"""What somebody who guards the service wants to know, as events of its own logger: `postfleet.security`.
+
+Each is a sentence with facts beside it (`action`, `user`, `address`, `agent`, `request_id`), in the JSON log like every
+other line. A burst of refusals from one address adds an `alert`.
+"""
+
+import logging
+from collections import OrderedDict
+
+from core.clock import Clock
+
+log = logging.getLogger("postfleet.security")
+
+ALERT_AFTER = 20
+"""Refusals from one address …"""
+ALERT_WITHIN_SECONDS = 60.0
+"""… in this time make an alert; one a window."""
+_WATCHED = 10_000
+_AGENT_LENGTH = 200
+
+
+class SecurityLog:
+    """Writes the events and counts refusals."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._windows: OrderedDict[str, tuple[float, int]] = OrderedDict()
+
+    def note(
+        self, action: str, text: str, *, address: str, agent: str = "", user: str | None = None, **facts: object
+    ) -> None:
+        """Write one event at INFO."""
+        self._write(logging.INFO, action, text, address=address, agent=agent, user=user, **facts)
+
+    def refused(
+        self, action: str, text: str, *, address: str, agent: str = "", user: str | None = None, **facts: object
+    ) -> None:
+        """Write one refusal at WARNING; many from one address make an alert."""
+        self._write(logging.WARNING, action, text, address=address, agent=agent, user=user, **facts)
+        began, count = self._windows.pop(address, (self._clock.monotonic(), 0))
+        if self._clock.monotonic() - began > ALERT_WITHIN_SECONDS:
+            began, count = self._clock.monotonic(), 0
+        count += 1
+        self._windows[address] = (began, count)
+        if len(self._windows) > _WATCHED:
+            self._windows.popitem(last=False)
+        if count == ALERT_AFTER:
+            self._write(
+                logging.ERROR,
+                "alert",
+                f"{count} refusals from {address} within {ALERT_WITHIN_SECONDS:.0f} seconds",
+                address=address,
+                agent=agent,
+                user=user,
+            )
+
+    @staticmethod
+    def _write(
+        level: int, action: str, text: str, *, address: str, agent: str, user: str | None, **facts: object
+    ) -> None:
+        extra = {"action": action, "address": address, "agent": agent[:_AGENT_LENGTH], "user": user, **facts}
+        log.log(level, text, extra=extra)

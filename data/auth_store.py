@@ -1,0 +1,247 @@
+"""What the API must remember of tokens and passwords: `api.sqlite3`.
+
+Revoked tokens, logouts everywhere, password hashes, families of refresh tokens, answers to repeated requests. Secrets
+stand in it only as digests. Every method is one transaction, run one after the other in a thread of the store's own:
+of any number of racing calls exactly one is first.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Self, TypeVar
+
+from core.errors import StateDamaged, StateNotWritten, StateTooNew
+
+T = TypeVar("T")
+
+_VERSION = 1
+_SCHEMA = """
+CREATE TABLE revoked (token_id TEXT PRIMARY KEY, ends REAL NOT NULL) WITHOUT ROWID;
+CREATE TABLE cutoffs (user TEXT PRIMARY KEY, at REAL NOT NULL) WITHOUT ROWID;
+CREATE TABLE passwords (user TEXT PRIMARY KEY, hash TEXT NOT NULL, roles TEXT NOT NULL, at REAL NOT NULL) WITHOUT ROWID;
+CREATE TABLE families (
+    id TEXT PRIMARY KEY, user TEXT NOT NULL, roles TEXT NOT NULL, digest TEXT NOT NULL, ends REAL NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX families_by_user ON families (user);
+CREATE TABLE answers (
+    user TEXT NOT NULL, key TEXT NOT NULL, request TEXT NOT NULL, status INTEGER, headers TEXT, body BLOB,
+    ends REAL NOT NULL, PRIMARY KEY (user, key)
+) WITHOUT ROWID;
+"""
+
+
+@dataclass(frozen=True)
+class Password:
+    """What is known of a user's password: its hash, and what whoever knows it may do."""
+
+    hash: str
+    roles: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Family:
+    """The line of refresh tokens that began with one login."""
+
+    id: str
+    user: str
+    roles: frozenset[str]
+    ends: float
+
+
+class Refresh(StrEnum):
+    """What became of a refresh token."""
+
+    ROTATED = "rotated"
+    REFUSED = "refused"
+    REUSED = "reused"
+    """It was used before: somebody else has it. The family is ended."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer that was given to a request with this idempotency key."""
+
+    request: str
+    status: int | None
+    """None: the first request is still being worked on, or never came to its end."""
+    headers: str
+    body: bytes
+
+
+class AuthStore:
+    """Open it once a process."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._db = connection
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="auth-store")
+        self._closed = False
+
+    @classmethod
+    def open(cls, state_dir: Path) -> Self:
+        """Open or make the file (0600).
+
+        Raises:
+            StateDamaged, StateTooNew, StateNotWritten.
+        """
+        file = state_dir / "api.sqlite3"
+        try:
+            state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+            file.touch(mode=0o600)
+            connection = sqlite3.connect(file, check_same_thread=False, isolation_level=None)
+        except (OSError, sqlite3.Error):
+            raise StateNotWritten(f"{file} cannot be opened") from None
+        try:
+            _prepare(connection, file)
+        except sqlite3.DatabaseError:
+            connection.close()
+            raise StateDamaged(f"{file} is damaged: move it away; people then log in again") from None
+        except StateTooNew:
+            connection.close()
+            raise
+        return cls(connection)
+
+    async def close(self) -> None:
+        """Finish what is in flight."""
+        if not self._closed:
+            self._closed = True
+            await asyncio.to_thread(self._thread.shutdown)
+            self._db.close()
+
+    def revoked_now(self, now: float) -> tuple[dict[str, float], dict[str, float]]:
+        """Revoked tokens (id → end) and logouts everywhere (user → moment), for a cache at the start."""
+        with closing(self._db.cursor()) as db:
+            tokens = dict(db.execute("SELECT token_id, ends FROM revoked WHERE ends > ?", (now,)).fetchall())
+            return tokens, dict(db.execute("SELECT user, at FROM cutoffs").fetchall())
+
+    async def revoke(self, token_id: str, ends: float, now: float) -> None:
+        """From now on this token is refused."""
+
+        def work(db: sqlite3.Cursor) -> None:
+            db.execute("DELETE FROM revoked WHERE ends <= ?", (now,))
+            db.execute("INSERT OR REPLACE INTO revoked VALUES (?, ?)", (token_id, ends))
+
+        await self._run(work)
+
+    async def log_out_everywhere(self, user: str, at: float) -> None:
+        """Tokens of this user made until then are refused, and every family is ended."""
+
+        def work(db: sqlite3.Cursor) -> None:
+            db.execute("INSERT OR REPLACE INTO cutoffs VALUES (?, ?)", (user, at))
+            db.execute("DELETE FROM families WHERE user = ?", (user,))
+
+        await self._run(work)
+
+    async def password(self, user: str) -> Password | None:
+        """The user's password, if one was set."""
+
+        def work(db: sqlite3.Cursor) -> Password | None:
+            row = db.execute("SELECT hash, roles FROM passwords WHERE user = ?", (user,)).fetchone()
+            return Password(row[0], frozenset(row[1].split())) if row else None
+
+        return await self._run(work)
+
+    async def set_password(self, user: str, password: Password, at: float) -> None:
+        """Set or replace it."""
+        values = (user, password.hash, " ".join(sorted(password.roles)), at)
+        await self._run(lambda db: db.execute("INSERT OR REPLACE INTO passwords VALUES (?, ?, ?, ?)", values))
+
+    async def remove_password(self, user: str) -> bool:
+        """Whether there was one."""
+        return await self._run(lambda db: db.execute("DELETE FROM passwords WHERE user = ?", (user,)).rowcount > 0)
+
+    async def begin_family(self, family: Family, digest: str, now: float) -> None:
+        """A login's first refresh token."""
+
+        def work(db: sqlite3.Cursor) -> None:
+            db.execute("DELETE FROM families WHERE ends <= ?", (now,))
+            roles = " ".join(sorted(family.roles))
+            db.execute(
+                "INSERT INTO families VALUES (?, ?, ?, ?, ?)", (family.id, family.user, roles, digest, family.ends)
+            )
+
+        await self._run(work)
+
+    async def rotate(self, family_id: str, digest: str, next_digest: str, now: float) -> tuple[Refresh, Family | None]:
+        """Replace a refresh token by the next one. A token that was replaced before ends its family."""
+
+        def work(db: sqlite3.Cursor) -> tuple[Refresh, Family | None]:
+            row = db.execute("SELECT user, roles, digest, ends FROM families WHERE id = ?", (family_id,)).fetchone()
+            if row is None or row[3] <= now:
+                return Refresh.REFUSED, None
+            family = Family(family_id, row[0], frozenset(row[1].split()), row[3])
+            if row[2] != digest:
+                db.execute("DELETE FROM families WHERE id = ?", (family_id,))
+                return Refresh.REUSED, family
+            db.execute("UPDATE families SET digest = ? WHERE id = ?", (next_digest, family_id))
+            return Refresh.ROTATED, family
+
+        return await self._run(work)
+
+    async def end_family(self, family_id: str, user: str) -> None:
+        """End it, if it is this user's."""
+        await self._run(lambda db: db.execute("DELETE FROM families WHERE id = ? AND user = ?", (family_id, user)))
+
+    async def claim_answer(self, user: str, key: str, request: str, now: float, ends: float) -> Answer | None:
+        """What was answered to this idempotency key before; None: this request is the first and has it now."""
+
+        def work(db: sqlite3.Cursor) -> Answer | None:
+            db.execute("DELETE FROM answers WHERE ends <= ?", (now,))
+            row = db.execute(
+                "SELECT request, status, headers, body FROM answers WHERE user = ? AND key = ?", (user, key)
+            ).fetchone()
+            if row is not None:
+                return Answer(*row)
+            db.execute(
+                "INSERT INTO answers VALUES (?, ?, ?, NULL, '', x'', ?)",
+                (user, key, request, ends),
+            )
+            return None
+
+        return await self._run(work)
+
+    async def keep_answer(self, user: str, key: str, status: int, headers: str, body: bytes) -> None:
+        """Keep the answer for whoever repeats the request."""
+        values = (status, headers, body, user, key)
+        await self._run(
+            lambda db: db.execute(
+                "UPDATE answers SET status = ?, headers = ?, body = ? WHERE user = ? AND key = ?", values
+            )
+        )
+
+    async def forget_answer(self, user: str, key: str) -> None:
+        """The request came to nothing and may be sent again."""
+        await self._run(lambda db: db.execute("DELETE FROM answers WHERE user = ? AND key = ?", (user, key)))
+
+    async def _run(self, work: Callable[[sqlite3.Cursor], T]) -> T:
+        def transaction() -> T:
+            with closing(self._db.cursor()) as db:
+                db.execute("BEGIN IMMEDIATE")
+                try:
+                    result = work(db)
+                    db.execute("COMMIT")
+                except BaseException:
+                    if self._db.in_transaction:
+                        db.execute("ROLLBACK")
+                    raise
+            return result
+
+        try:
+            return await asyncio.wrap_future(self._thread.submit(transaction))
+        except sqlite3.Error as error:
+            raise StateNotWritten(f"api.sqlite3: {error}") from None
+
+
+def _prepare(connection: sqlite3.Connection, file: Path) -> None:
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA busy_timeout = 5000")
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > _VERSION:
+        raise StateTooNew(f"{file} was written by a newer Postfleet; start that one")
+    if version == 0:
+        connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT;")

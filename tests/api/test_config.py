@@ -1,0 +1,120 @@
+"""Changing what is posted, where and how often."""
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+import pytest
+
+from core.models import Hold, User
+from data.data_manager import Transaction
+from tests.api.support import Api, problem
+
+
+async def test_a_change_touches_only_the_fields_it_names(api: Api, alice: dict[str, str]) -> None:
+    await api.http.patch("/api/config", headers=alice, json={"post_content": "Hello", "delay_between_posts": 5})
+    answer = await api.http.patch("/api/config", headers=alice, json={"delay_between_cycles": 60})
+    assert answer.status_code == 200
+    assert answer.json() == {
+        "groups": [],
+        "post_type": "text",
+        "post_content": "Hello",
+        "delay_between_posts": 5.0,
+        "delay_between_cycles": 60.0,
+    }
+    assert (await api.http.get("/api/config", headers=alice)).json() == answer.json()
+
+
+async def test_groups_are_brought_to_one_spelling_and_each_stays_once(api: Api, alice: dict[str, str]) -> None:
+    written = ["@News", "t.me/news", "https://t.me/Forum/12", -1001234567890, "t.me/c/1234567890", "t.me/+AbCdEfGhIjKl"]
+    answer = await api.http.patch("/api/config", headers=alice, json={"groups": written})
+    assert answer.json()["groups"] == ["@news", "@forum/12", "-1001234567890", "t.me/+AbCdEfGhIjKl"]
+
+
+@pytest.mark.parametrize(
+    ("change", "field", "said"),
+    [
+        ({"groups": ["@news", "not a group"]}, "groups[1]", "write @name"),
+        ({"groups": ["https://example.com/news"]}, "groups[0]", "write @name"),
+        ({"groups": "@news"}, "groups", "list"),
+        ({"groups": None}, "groups", "list"),
+        ({"groups": [f"@group{n:04}" for n in range(1001)]}, "groups", "1000"),
+        ({"post_type": "hologram"}, "post_type", "text"),
+        ({"post_content": 5}, "post_content", "write a text"),
+        ({"post_type": "poll", "post_content": "x"}, "post_content.text", "remove it"),
+        (
+            {"post_type": "photo", "post_content": {"media": [{"file": "../x.jpg"}]}},
+            "post_content.media[0].file",
+            "without",
+        ),
+        ({"post_content": {"words": "x"}}, "post_content", "words"),
+        ({"post_content": "x" * 4097}, "post_content.text", "4,096"),
+        ({"post_content": {"text": "😀" * 2049}}, "post_content.text", "4,096"),
+        ({"delay_between_posts": -1}, "delay_between_posts", "greater than or equal to 0"),
+        ({"delay_between_posts": "5"}, "delay_between_posts", "number"),
+        ({"delay_between_cycles": 1e12}, "delay_between_cycles", "less than or equal to"),
+        ({"bot_status": "running"}, "bot_status", "no such field"),
+        ({"user_id": "bob", "delay_between_posts": 1}, "user_id", "no such field"),
+    ],
+)
+async def test_a_field_that_cannot_be_used_is_named_with_its_fix_and_nothing_changes(
+    api: Api, alice: dict[str, str], change: dict[str, Any], field: str, said: str
+) -> None:
+    before = (await api.http.get("/api/config", headers=alice)).json()
+    answer = await api.http.patch("/api/config", headers=alice, json={"delay_between_posts": 9, **change})
+    errors = problem(answer, 422, "invalid_input")["errors"]
+    assert [error["field"] for error in errors] == [field]
+    assert said in errors[0]["message"]
+    assert (await api.http.get("/api/config", headers=alice)).json() == before
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"nonsense", b'{"groups": NaN}', b"\xff\xfe{}", b'"\\ud800"'])
+async def test_a_body_that_is_no_object_is_refused(api: Api, alice: dict[str, str], body: bytes) -> None:
+    headers = {**alice, "content-type": "application/json"}
+    problem(await api.http.patch("/api/config", headers=headers, content=body), 422, "invalid_input")
+
+
+async def test_half_a_surrogate_pair_is_refused(api: Api, alice: dict[str, str]) -> None:
+    headers = {**alice, "content-type": "application/json"}
+    body = b'{"post_content": "\\ud83d"}'
+    problem(await api.http.patch("/api/config", headers=headers, content=body), 422, "invalid_input")
+
+
+async def test_a_group_that_leaves_the_list_takes_its_holds_along(api: Api, alice: dict[str, str]) -> None:
+    hold = Hold(until=api.clock.now() + timedelta(hours=1), code="SLOWMODE_WAIT", reason="The group is slow")
+
+    def prepare(tx: Transaction) -> None:
+        tx.put_user("alice", User(groups=("@news", "@old"), group_holds={"@news": {"s1": hold}, "@old": {"s1": hold}}))
+
+    await api.store.transact(prepare)
+    await api.http.patch("/api/config", headers=alice, json={"groups": ["@news"]})
+    assert set(api.store.snapshot.users["alice"].group_holds) == {"@news"}
+
+
+async def test_racing_changes_of_different_fields_all_arrive(api: Api, alice: dict[str, str]) -> None:
+    changes: list[dict[str, Any]] = [
+        {"groups": ["@news"]},
+        {"post_content": "Hello"},
+        {"delay_between_posts": 1},
+        {"delay_between_cycles": 2},
+    ]
+    answers = await asyncio.gather(
+        *(api.http.patch("/api/config", headers=alice, json=change) for change in changes * 5)
+    )
+    assert {answer.status_code for answer in answers} == {200}
+    user = api.store.snapshot.users["alice"]
+    assert (user.groups, user.post_content, user.delay_between_posts, user.delay_between_cycles) == (
+        ("@news",),
+        "Hello",
+        1,
+        2,
+    )
+
+
+async def test_one_users_change_leaves_the_other_alone(api: Api, alice: dict[str, str], bob: dict[str, str]) -> None:
+    await api.http.patch("/api/config", headers=bob, json={"post_content": "Bob's"})
+    bobs = api.store.snapshot.users["bob"]
+    await api.http.patch("/api/config", headers=alice, json={"post_content": "Alice's"})
+    assert msgspec.structs.replace(api.store.snapshot.users["bob"]) == bobs
+    assert (await api.http.get("/api/config", headers=bob)).json()["post_content"] == "Bob's"
