@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import PurePosixPath
 
+from msgspec import structs
+
 from bot.compose_html import draft_from_html
 from bot.compose_markdown import draft_from_markdown
 from bot.compose_text import (
@@ -17,10 +19,10 @@ from bot.compose_text import (
     Draft,
     Formatted,
     check_limits,
+    cleaned,
     fill_in,
     finish,
     utf16_units,
-    whole_characters,
 )
 from bot.targets import parse_message_link
 from core.errors import InvalidInput
@@ -131,7 +133,7 @@ def render(
     Raises:
         InvalidInput: the markup is broken, or the text is too long once it is filled in.
     """
-    text = whole_characters(post.content.text, field)
+    text = cleaned(post.content.text, field)
     match post.content.format:
         case TextFormat.HTML:
             draft = draft_from_html(text, field)
@@ -149,6 +151,27 @@ def render(
         limit=caption_limit if is_caption else MAX_TEXT_UNITS,
         required=post.type is PostType.TEXT,
     )
+
+
+def render_poll(poll: Poll, occasion: Occasion | None, field: str = "post_content.poll") -> Poll:
+    """A poll with its placeholders filled in and its words trimmed.
+
+    Raises:
+        InvalidInput: it is no poll Telegram takes, once it is filled in.
+    """
+
+    def worded(text: str) -> str:
+        draft = Draft(cleaned(text, field))
+        return (draft if occasion is None else fill_in(draft, occasion.values())).text.strip()
+
+    filled = structs.replace(
+        poll,
+        question=worded(poll.question),
+        answers=tuple(worded(answer) for answer in poll.answers),
+        explanation=worded(poll.explanation),
+    )
+    _check_poll(filled, field)
+    return filled
 
 
 def kind_of(post_type: PostType, media: Media) -> MediaKind:
@@ -250,6 +273,12 @@ def _check_poll(poll: Poll, field: str) -> None:
         _check_words(answer, f"{field}.answers[{index}]", POLL_ANSWER_UNITS)
         if answer.strip() in {other.strip() for other in poll.answers[:index]}:
             raise InvalidInput(f"{field}.answers[{index}]", "the same answer stands above; each can be there once")
+    _check_quiz(poll, field)
+    if poll.open_seconds is not None and poll.open_seconds not in POLL_OPEN_SECONDS:
+        raise InvalidInput(f"{field}.open_seconds", "has to be 5 to 600; leave it out for a poll that stays open")
+
+
+def _check_quiz(poll: Poll, field: str) -> None:
     if poll.correct is not None:
         if poll.correct not in range(len(poll.answers)):
             raise InvalidInput(f"{field}.correct", f"has to be 0 to {len(poll.answers) - 1}: which answer is right")
@@ -259,13 +288,11 @@ def _check_poll(poll: Poll, field: str) -> None:
         if poll.correct is None:
             raise InvalidInput(f"{field}.explanation", "only a quiz has one; say which answer is correct, or remove it")
         _check_words(poll.explanation, f"{field}.explanation", POLL_EXPLANATION_UNITS)
-    if poll.open_seconds is not None and poll.open_seconds not in POLL_OPEN_SECONDS:
-        raise InvalidInput(f"{field}.open_seconds", "has to be 5 to 600; leave it out for a poll that stays open")
 
 
 def _check_words(text: str, field: str, limit: int) -> None:
-    whole_characters(text, field)
-    if not text.strip():
+    words = cleaned(text, field).strip()
+    if not words:
         raise InvalidInput(field, "is empty; write some words")
-    if utf16_units(text.strip()) > limit:
+    if utf16_units(words) > limit:
         raise InvalidInput(field, f"is longer than {limit} characters")

@@ -22,6 +22,7 @@ _STYLES = {
     "pre": Style.PRE,
 }
 _LANGUAGE = "language-"
+_LONE_AMPERSAND = re.compile(r"&(?!(?:[A-Za-z][A-Za-z0-9]{1,31}|#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6});)")
 _CUT_OFF = re.compile(r"<[a-zA-Z/!?][^>]*\Z")
 
 
@@ -34,7 +35,8 @@ def draft_from_html(html: str, field: str) -> Draft:
     reader = _Reader(field)
     if cut_off := _CUT_OFF.search(html):
         reader.refuse(f"the tag '{cut_off.group()[:20]}' has no end; write &lt; for a < that is meant to be seen")
-    reader.feed(html)
+    # Browsers read "&copy" without its semicolon as ©, which would spoil an address such as ?a=1&copy=2.
+    reader.feed(_LONE_AMPERSAND.sub("&amp;", html))
     reader.close()
     reader.check_all_closed()
     return reader.draft

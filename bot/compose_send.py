@@ -5,7 +5,7 @@ Raw requests: Telethon's own `send_message` and `forward_messages` draw random i
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from telethon import TelegramClient, errors
@@ -40,6 +40,8 @@ class Source:
 
     peer: Any
     message_ids: tuple[int, ...]
+    messages: tuple[Any, ...] = field(default=(), compare=False, repr=False)
+    """The originals, as they were when they were looked up."""
 
 
 @dataclass(frozen=True)
@@ -65,12 +67,12 @@ async def send_post(
     text: Formatted = _NO_TEXT,
     shelf: MediaShelf | None = None,
     source: Source | None = None,
-    field: str = "post_content",
+    field_name: str = "post_content",
 ) -> Sent:
     """Send one post. `key(part)` is the random_id of its message number `part`, counted from 0.
 
     Sending again with the same keys is safe: Telegram delivers each once. `shelf` is needed for media, `source`
-    for a forward or a copy.
+    for a forward or a copy. Text and polls are sent as they are: `compose_content.render` and `render_poll` come first.
 
     Raises:
         InvalidInput: a file cannot be sent.
@@ -81,7 +83,7 @@ async def send_post(
         if shelf is None:
             raise ValueError("a post with media needs the account's shelf")
         for index, item in enumerate(post.content.media):
-            media.append(await shelf.ready(post.type, item, f"{field}.media[{index}]"))
+            media.append(await shelf.ready(post.type, item, f"{field_name}.media[{index}]"))
     request, random_ids = request_for(to, post, key, text=text, media=media, source=source)
     return Sent(_new_ids(await client(request), random_ids))
 
@@ -92,7 +94,7 @@ async def pin(client: TelegramClient, to: Destination, message_id: int) -> None:
 
 
 async def find_source(
-    client: TelegramClient, peer: Any, message_id: int | None, field: str = "post_content.message"
+    client: TelegramClient, peer: Any, message_id: int | None, field_name: str = "post_content.message"
 ) -> Source:
     """The message to forward, with the rest of its album. Without an id: the newest one of the chat.
 
@@ -113,14 +115,17 @@ async def find_source(
     except errors.RPCError as error:
         if reaction_to(error).scope is not Scope.GROUP:
             raise
-        raise SourceUnavailable(field, "this account cannot see the message; let it join that chat first") from error
+        raise SourceUnavailable(
+            field_name, "this account cannot see the message; let it join that chat first"
+        ) from error
     wanted = known.get(message_id)
     if not isinstance(wanted, tl.Message):
-        raise InvalidInput(field, "there is no such message (any more); name another one")
+        raise InvalidInput(field_name, "there is no such message (any more); name another one")
     if wanted.grouped_id is None:
-        return Source(peer, (wanted.id,))
-    together = (one.id for one in known.values() if getattr(one, "grouped_id", None) == wanted.grouped_id)
-    return Source(peer, tuple(sorted(together)))
+        return Source(peer, (wanted.id,), (wanted,))
+    together = [known[number] for number in sorted(known)]
+    album = [one for one in together if getattr(one, "grouped_id", None) == wanted.grouped_id]
+    return Source(peer, tuple(one.id for one in album), tuple(album))
 
 
 def request_for(

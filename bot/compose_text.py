@@ -24,6 +24,7 @@ MAX_ENTITIES = 100
 """Telegram leaves out formatting beyond this many pieces."""
 
 _PLACEHOLDER = re.compile(r"\{\{(?P<kept>group|date|time|n)\}\}|\{(?P<filled>group|date|time|n)\}")
+_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f]")
 _LINK_SCHEMES = frozenset({"http", "https", "tg", "ton", "mailto", "tel"})
 
 
@@ -103,8 +104,8 @@ def utf16_units(text: str) -> int:
     return len(text) + sum(character > "\uffff" for character in text)
 
 
-def whole_characters(text: str, field_name: str) -> str:
-    """The text itself.
+def cleaned(text: str, field_name: str) -> str:
+    """The text with line ends as \\n and no control characters: Telegram drops those, which would move the formatting.
 
     Raises:
         InvalidInput: it holds half of a surrogate pair, which cannot be sent.
@@ -115,7 +116,7 @@ def whole_characters(text: str, field_name: str) -> str:
         raise InvalidInput(
             field_name, f"character {error.start + 1} is half an emoji; send text as UTF-8 and do not cut emoji apart"
         ) from None
-    return text
+    return _CONTROL.sub(" ", text.replace("\r\n", "\n").replace("\r", "\n"))
 
 
 def checked_link(url: str, field_name: str) -> str:

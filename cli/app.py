@@ -3,7 +3,10 @@
 import typer
 
 from cli import token
+from cli.demo import demo
+from cli.logs import logs
 from cli.sandbox import sandbox
+from cli.serve import serve
 
 app = typer.Typer(
     name="postfleet",
@@ -19,5 +22,8 @@ def _postfleet() -> None:
     """Keeps many people's Telegram accounts posting on time."""
 
 
+app.command()(serve)
+app.command()(demo)
 app.command()(sandbox)
+app.command()(logs)
 app.add_typer(token.commands, name="token")

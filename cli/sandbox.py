@@ -5,7 +5,9 @@ import json
 import signal
 import sys
 import tempfile
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -30,10 +32,19 @@ def sandbox(
         with tempfile.TemporaryDirectory(prefix="postfleet-dc-") as temporary:
             if sessions_dir is not None:
                 sessions_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-            asyncio.run(_serve(built, folder or Path(temporary), dc_port, control_port, sessions_dir, as_json))
+            _run(_serve(built, folder or Path(temporary), dc_port, control_port, sessions_dir, as_json))
     except (WorldError, RuleError, ActionError, Unknown, OSError) as error:
         typer.echo(f"sandbox: {error}", err=True)
         raise typer.Exit(2) from error
+
+
+def _run(serving: Coroutine[Any, Any, None]) -> None:
+    try:
+        import uvloop
+    except ImportError:  # there is none for this platform
+        asyncio.run(serving)
+    else:
+        uvloop.run(serving)
 
 
 async def _serve(

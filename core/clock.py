@@ -36,3 +36,18 @@ class SystemClock:
     async def sleep(self, seconds: float) -> None:
         """Wait that long."""
         await asyncio.sleep(max(0.0, seconds))
+
+
+async def wait_for_event(clock: Clock, event: asyncio.Event, seconds: float) -> bool:
+    """Wait for the event, at most that long by this clock; whether it came."""
+    if event.is_set() or seconds <= 0:
+        await asyncio.sleep(0)
+        return event.is_set()
+    came = asyncio.ensure_future(event.wait())
+    passed = asyncio.ensure_future(clock.sleep(seconds))
+    try:
+        await asyncio.wait({came, passed}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        came.cancel()
+        passed.cancel()
+    return event.is_set()

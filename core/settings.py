@@ -44,6 +44,7 @@ class Settings(BaseSettings):
     api_pairs: Annotated[tuple[ApiPair, ...], NoDecode] = ()
     dc: Annotated[DataCentre | None, NoDecode] = None
     dc_public_key: Path | None = None
+    vault_key: SecretStr | None = None
 
     tick_seconds: float = Field(default=2.0, gt=0, le=60)
     max_sessions_per_user: int = Field(default=7, ge=1, le=100)

@@ -1,6 +1,9 @@
 """What can be done to a running world, by the control channel, the timeline or a test."""
 
 import asyncio
+import time
+from collections.abc import Callable
+from random import Random
 from typing import Any
 
 from sandbox.mtproto.layer import Mtproto
@@ -8,7 +11,9 @@ from sandbox.state.centre import Centre
 from sandbox.state.peers import Account
 
 STATES = {"ban": "banned", "deactivated": "deactivated", "frozen": "frozen"}
-DOINGS = (*STATES, "revoked", "restore", "kick", "fault", "clear_faults")
+ENDINGS = {"revoked": "SESSION_REVOKED", "duplicated": "AUTH_KEY_DUPLICATED"}
+DOINGS = (*STATES, *ENDINGS, "restore", "kick", "outage", "drop", "ban_wave", "fault", "clear_faults")
+NEED_ACCOUNT = frozenset({*STATES, *ENDINGS, "restore"})
 
 
 class ActionError(ValueError):
@@ -16,24 +21,25 @@ class ActionError(ValueError):
 
 
 class Actions:
-    """Changes to a running world."""
+    """Changes to a running world. `outage` closes the data centre for so many seconds."""
 
-    def __init__(self, centre: Centre, hubs: list[Mtproto]) -> None:
+    def __init__(self, centre: Centre, hubs: list[Mtproto], outage: Callable[[float], None]) -> None:
         self._centre = centre
         self._hubs = hubs
+        self._outage = outage
+        self._waves = 0
 
     def set_state(self, name: str, kind: str = "ban") -> Account:
-        """Ban, deactivate or freeze an account, or revoke its keys. Raises Unknown, ActionError."""
+        """Ban, deactivate or freeze an account, or end its keys. Raises Unknown, ActionError."""
         account = self._centre.account(name)
-        if kind == "revoked":
-            for login in self._centre.keys.logins.values():
-                if login.account is account:
-                    login.state = "SESSION_REVOKED"
+        if kind in ENDINGS:
+            for login in self._centre.keys.of(account):
+                login.state = ENDINGS[kind]
         elif kind in STATES:
             account.state = STATES[kind]
             account.rendered.clear()
         else:
-            raise ActionError(f"kind: {kind!r} is none of {', '.join((*STATES, 'revoked'))}")
+            raise ActionError(f"kind: {kind!r} is none of {', '.join((*STATES, *ENDINGS))}")
         return account
 
     def restore(self, name: str) -> Account:
@@ -41,10 +47,21 @@ class Actions:
         account = self._centre.account(name)
         account.state = "active"
         account.rendered.clear()
-        for login in self._centre.keys.logins.values():
-            if login.account is account:
-                login.state = "ok"
+        self._centre.limits.pardon(name)
+        for login in self._centre.keys.of(account):
+            login.state = "ok"
         return account
+
+    def ban_wave(self, count: int) -> list[str]:
+        """Ban so many active accounts at once, drawn from the seed; their names."""
+        if count < 1:
+            raise ActionError("count: must be at least 1")
+        self._waves += 1
+        active = [name for name, account in self._centre.directory.accounts.items() if account.state == "active"]
+        drawn = Random(f"{self._centre.world.seed}/wave/{self._waves}").sample(active, min(count, len(active)))
+        for name in drawn:
+            self.set_state(name)
+        return sorted(drawn)
 
     def kick(self, names: list[str] | None = None) -> int:
         """Close connections, of some accounts or of everybody; how many. Raises Unknown."""
@@ -57,32 +74,53 @@ class Actions:
             link.abort()
         return len(links)
 
+    def outage(self, seconds: float) -> None:
+        """Close every connection and take no new one for a while."""
+        self._outage(_positive(seconds))
+
+    def drop(self, seconds: float) -> None:
+        """For a while drop every new connection as soon as it is made."""
+        for hub in self._hubs:
+            hub.drops_until = time.monotonic() + _positive(seconds)
+
     def do(self, what: dict[str, Any]) -> None:
         """One entry of a timeline. Raises Unknown, ActionError, RuleError."""
         doing = what["do"]
         if doing == "restore":
             self.restore(what["account"])
         elif doing == "kick":
-            names = what.get("accounts") or ([what["account"]] if what.get("account") else None)
-            self.kick(names)
+            self.kick(what.get("accounts") or ([what["account"]] if what.get("account") else None))
         elif doing == "fault":
             self._centre.rules.add(what["rule"])
         elif doing == "clear_faults":
             self._centre.rules.remove()
+        elif doing == "ban_wave":
+            self.ban_wave(int(what["count"]))
+        elif doing in {"outage", "drop"}:
+            (self.outage if doing == "outage" else self.drop)(float(what["seconds"]))
         else:
             self.set_state(what["account"], doing)
 
     def state_of(self, account: Account) -> dict[str, Any]:
         """An account as the report tells it."""
-        states = {login.state for login in self._centre.keys.logins.values() if login.account is account}
-        revoked = account.state == "active" and states and "ok" not in states
+        states = {login.state for login in self._centre.keys.of(account)}
+        ended = {ending: kind for kind, ending in ENDINGS.items()}
+        state = account.state
+        if state == "active" and states and "ok" not in states:
+            state = ended.get(min(states), "revoked")
         return {
             "id": account.id,
-            "state": "revoked" if revoked else account.state,
+            "state": state,
             "connections": len({session.link for session in account.sessions if session.link}),
             "sends": self._centre.ledger.sends[account.name],
             "floods": self._centre.ledger.floods[account.name],
         }
+
+
+def _positive(seconds: float) -> float:
+    if not 0 < seconds <= 86_400:
+        raise ActionError("seconds: must be above 0 and at most a day")
+    return seconds
 
 
 class Timeline:
@@ -106,8 +144,11 @@ class Timeline:
         name = entry.get("account")
         if name is not None and not (name == "*" and "after_sends" in entry):
             self._centre.account(name)
-        if name is None and entry["do"] not in {"kick", "fault", "clear_faults"}:
+        if name is None and entry["do"] in NEED_ACCOUNT:
             raise ActionError(f"{where}: name the account")
+        for doing, needed in (("outage", "seconds"), ("drop", "seconds"), ("ban_wave", "count"), ("fault", "rule")):
+            if entry["do"] == doing and needed not in entry:
+                raise ActionError(f"{where}: say {needed}")
 
     def start(self) -> None:
         """Begin to count."""

@@ -78,7 +78,11 @@ class Control:
                 Route("/faults/{id:int}", self._remove_fault, methods=["DELETE"]),
                 Route("/accounts/{name}/ban", self._ban, methods=["POST"]),
                 Route("/accounts/{name}/restore", self._restore, methods=["POST"]),
+                Route("/accounts/{name}/code", self._code),
                 Route("/kick", self._kick, methods=["POST"]),
+                Route("/outage", self._outage, methods=["POST"]),
+                Route("/drop", self._drop, methods=["POST"]),
+                Route("/ban-wave", self._ban_wave, methods=["POST"]),
             ],
             exception_handlers={ActionError: _bad, RuleError: _bad, Unknown: _unknown},
         )
@@ -128,6 +132,22 @@ class Control:
             raise ActionError("accounts: a list of names, or left out for everybody")
         return JSONResponse({"kicked": self._actions.kick(names)})
 
+    async def _outage(self, request: Request) -> JSONResponse:
+        self._actions.outage(_figure(await _body(request), "seconds"))
+        return JSONResponse({"ok": True})
+
+    async def _drop(self, request: Request) -> JSONResponse:
+        self._actions.drop(_figure(await _body(request), "seconds"))
+        return JSONResponse({"ok": True})
+
+    async def _ban_wave(self, request: Request) -> JSONResponse:
+        return JSONResponse({"banned": self._actions.ban_wave(int(_figure(await _body(request), "count")))})
+
+    async def _code(self, request: Request) -> JSONResponse:
+        account = self._centre.account(request.path_params["name"])
+        codes = [code.code for code in self._centre.keys.codes.values() if code.account is account]
+        return JSONResponse({"code": codes[-1] if codes else None})
+
 
 async def _body(request: Request) -> dict[str, Any]:
     if not await request.body():
@@ -139,6 +159,13 @@ async def _body(request: Request) -> dict[str, Any]:
     if not isinstance(body, dict):
         raise ActionError("the body must be a JSON object")
     return body
+
+
+def _figure(body: dict[str, Any], name: str) -> float:
+    value = body.get(name)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ActionError(f"{name}: must be a number")
+    return value
 
 
 def _number(request: Request, name: str, default: float) -> float:

@@ -28,6 +28,7 @@ LIMITS = {
 BURST = 3  # messages a second in one chat that pass now and then: "short bursts that go over this limit"
 MAX_WAIT = 86_400.0
 REFUSALS = Limit(30, 3_600, 0, "users' reports: many refused or reported messages end in PEER_FLOOD")
+REPORTS = 5  # people whose reports limit an account; the real number is not published
 COUNTED_REFUSALS = (
     "CHAT_WRITE_FORBIDDEN",
     "CHAT_ADMIN_REQUIRED",
@@ -57,6 +58,7 @@ class Limits:
         self._now = monotonic
         self._windows: defaultdict[tuple[str, str, str], Window] = defaultdict(Window)
         self._refusals: defaultdict[str, deque[float]] = defaultdict(deque)
+        self._reports: defaultdict[str, set[str]] = defaultdict(set)
         self.peer_flood: set[str] = set()
 
     def sending(self, account: str, chat: str, *, group: bool) -> None:
@@ -88,6 +90,21 @@ class Limits:
             times.append(self._now())
             if len(times) > REFUSALS.calls:
                 self.peer_flood.add(account)
+
+    def reported(self, account: str, by: str) -> None:
+        """Somebody reported an account's messages; several people doing so limit it."""
+        if self.on:
+            self._reports[account].add(by)
+            if len(self._reports[account]) >= REPORTS:
+                self.peer_flood.add(account)
+
+    def pardon(self, account: str) -> None:
+        """Forget everything held against an account."""
+        self.peer_flood.discard(account)
+        self._refusals.pop(account, None)
+        self._reports.pop(account, None)
+        for key in [key for key in self._windows if key[1] == account]:
+            del self._windows[key]
 
     def _take(self, name: str, account: str, chat: str, burst: int = 1) -> None:
         limit, window, now = LIMITS[name], self._windows[name, account, chat], self._now()

@@ -49,10 +49,11 @@ class Sandbox:
             dc_id: Mtproto(Dispatcher(self.centre, dc_id), self._key, world.salt_seconds)
             for dc_id in DC_IDS[: world.dcs]
         }
-        self.actions = Actions(self.centre, list(self._hubs.values()))
+        self.actions = Actions(self.centre, list(self._hubs.values()), self._begin_outage)
         self._timeline = Timeline(world.timeline, self.centre, self.actions)
         self._control = Control(self.centre, self.actions)
         self._servers: list[asyncio.Server] = []
+        self._outage: asyncio.Task[None] | None = None
 
     @property
     def address(self) -> tuple[str, int]:
@@ -71,29 +72,48 @@ class Sandbox:
 
     async def start(self) -> None:
         """Listen for clients and on the control channel. Raises OSError when a port is taken."""
-        loop = asyncio.get_running_loop()
         try:
-            for dc_id, hub in self._hubs.items():
-                port = self._port if dc_id == self.dc_id else 0
-                server = await loop.create_server(partial(Link, hub), self._host, port, backlog=2048)
-                self._servers.append(server)
-                self.centre.addresses[dc_id] = (self._host, server.sockets[0].getsockname()[1])
+            await self._listen()
             await self._control.start(self._host, self._control_port)
         except OSError:
-            for server in self._servers:
-                server.close()
+            await self._close()
             raise
         self._timeline.start()
+
+    async def _listen(self) -> None:
+        loop = asyncio.get_running_loop()
+        for dc_id, hub in self._hubs.items():
+            _, port = self.centre.addresses.get(dc_id, ("", self._port if dc_id == self.dc_id else 0))
+            server = await loop.create_server(partial(Link, hub), self._host, port, backlog=2048)
+            self._servers.append(server)
+            self.centre.addresses[dc_id] = (self._host, server.sockets[0].getsockname()[1])
+
+    async def _close(self) -> None:
+        servers, self._servers = self._servers, []
+        for server in servers:
+            server.close()
+        self.actions.kick()
+        for server in servers:
+            await server.wait_closed()
+
+    def _begin_outage(self, seconds: float) -> None:
+        if self._outage is not None:
+            self._outage.cancel()
+        self._outage = asyncio.get_running_loop().create_task(self._out_for(seconds))
+
+    async def _out_for(self, seconds: float) -> None:
+        await self._close()
+        await asyncio.sleep(seconds)
+        await self._listen()
 
     async def stop(self) -> None:
         """Close every connection and both ports."""
         self._timeline.stop()
-        for server in self._servers:
-            server.close()
-        self.actions.kick()
+        if self._outage is not None:
+            self._outage.cancel()
+            await asyncio.gather(self._outage, return_exceptions=True)
+        await self._close()
         await self._control.stop()
-        for server in self._servers:
-            await server.wait_closed()
 
     def write_session(self, account: str, path: Path, number: int = 0) -> Path:
         """Write a Telethon session file that is signed in as this account. Raises Unknown."""

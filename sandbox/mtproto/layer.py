@@ -67,6 +67,7 @@ class Mtproto:
         self._salt_seconds = salt_seconds
         self.links: set[Link] = set()
         self.handshakes = 0
+        self.drops_until = 0.0  # until then every new connection is dropped as soon as it is there
         self._service = {
             types.MsgsAck: self._acked,
             functions.PingRequest: self._ping,
@@ -86,6 +87,8 @@ class Mtproto:
     def made(self, link: Link) -> None:
         """A client connected."""
         self.links.add(link)
+        if time.monotonic() < self.drops_until:
+            link.abort()
 
     def lost(self, link: Link) -> None:
         """A connection is gone; its sessions stay for a reconnect."""

@@ -31,6 +31,16 @@ def reset_authorization(call: Call, request: Any) -> bool:
     raise RpcError("HASH_INVALID")
 
 
+@handles(functions.messages.ReportSpamRequest, functions.account.ReportPeerRequest)
+def report_peer(call: Call, request: Any) -> bool:
+    """Complain about somebody."""
+    chat = call.centre.chat_from(call.me, request.peer)
+    for member in chat.members.values() if chat.kind == "private" else ():
+        if member.account is not call.me:
+            call.centre.limits.reported(member.account.name, call.me.name)
+    return True
+
+
 @handles(functions.account.UpdateStatusRequest, functions.account.UpdateDeviceLockedRequest)
 def nothing_to_do(_call: Call, _request: Any) -> bool:
     """Accepted and forgotten."""

@@ -112,21 +112,3 @@ class Full:
         frame = struct.pack("<ii", len(packet) + 12, self._sent) + packet
         self._sent += 1
         return frame + crc32(frame).to_bytes(4, "little")
-
-
-def detect(buffer: bytearray) -> Framing | None:
-    """Tell the framing by the first bytes, taking its tag off; None while there are too few. Raises BadFrame."""
-    if buffer[:1] == b"\xef":
-        del buffer[:1]
-        return Abridged()
-    if len(buffer) < 8:
-        return None
-    if buffer[:4] == b"\xee\xee\xee\xee":
-        del buffer[:4]
-        return Intermediate()
-    if buffer[:4] == b"\xdd\xdd\xdd\xdd":
-        del buffer[:4]
-        return Intermediate(padded=True)
-    if buffer[4:8] == b"\0\0\0\0":  # a full transport counts from zero
-        return Full()
-    raise BadFrame("no known transport begins like this")

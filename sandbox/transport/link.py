@@ -4,7 +4,8 @@ import asyncio
 import logging
 from typing import Any, Protocol, cast
 
-from sandbox.transport.framing import BadFrame, Framing, detect
+from sandbox.transport.detection import detect
+from sandbox.transport.framing import BadFrame, Framing
 
 log = logging.getLogger(__name__)
 MAX_WAITING_OUT = 16 * 1024 * 1024  # a client that does not read its answers is let go

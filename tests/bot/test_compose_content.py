@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.compose_content import Occasion, Post, check_content, kind_of, post_for_cycle, posts_of, render
+from bot.compose_content import Occasion, Post, check_content, kind_of, post_for_cycle, posts_of, render, render_poll
 from core.errors import InvalidInput
 from core.models import Media, MediaKind, Poll, PostContent, PostType, TextFormat
 
@@ -169,3 +169,14 @@ def test_files_of_an_album_are_what_their_names_say() -> None:
     names = {"a.jpg": MediaKind.PHOTO, "a.MP4": MediaKind.VIDEO, "a.mp3": MediaKind.AUDIO, "a.zip": MediaKind.DOCUMENT}
     assert {name: kind_of(ALBUM, Media(file=name)) for name in names} == names
     assert kind_of(PostType.DOCUMENT, Media(file="a.jpg")) is MediaKind.DOCUMENT
+
+
+def test_a_poll_is_worded_for_its_occasion() -> None:
+    poll = render_poll(Poll(question=" Chess on {date}?", answers=("yes ", "no, #{n}")), OCCASION)
+    assert (poll.question, poll.answers) == ("Chess on 2026-03-02?", ("yes", "no, #7"))
+
+
+def test_answers_that_become_the_same_when_filled_in_are_refused() -> None:
+    with pytest.raises(InvalidInput) as refused:
+        render_poll(Poll(question="q", answers=("{n}", "7")), OCCASION)
+    assert refused.value.field == "post_content.poll.answers[1]"

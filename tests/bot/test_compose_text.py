@@ -15,10 +15,10 @@ from bot.compose_text import (
     Span,
     Style,
     check_limits,
+    cleaned,
     fill_in,
     finish,
     utf16_units,
-    whole_characters,
 )
 from core.errors import InvalidInput
 
@@ -55,6 +55,7 @@ def pieces(formatted: Formatted) -> list[tuple[str, str]]:
         ("😀<b>😀b</b>", "😀😀b", [("Bold", "😀b")]),
         ("&#128512;<i>x</i>", "😀x", [("Italic", "x")]),
         ("Q&A", "Q&A", []),
+        ("https://x.y/?a=1&copy=2&amp;b &eacute;", "https://x.y/?a=1&copy=2&b é", []),
         ("a < b &lt;b&gt; & c", "a < b <b> & c", []),
         ("one<br>two<br/>three", "one\ntwo\nthree", []),
         ('<tg-spoiler>h</tg-spoiler><span class="tg-spoiler">i</span>', "hi", [("Spoiler", "h"), ("Spoiler", "i")]),
@@ -261,6 +262,15 @@ def test_telegrams_limits_are_told_before_sending() -> None:
         check_limits(html("<b>x</b> " * 101), "text", limit=4096, required=True)
 
 
+def test_an_address_keeps_its_ampersands() -> None:
+    (link,) = html('<a href="https://x.y/?a=1&copy=2&amp;lt=3">x</a>').entities
+    assert link.url == "https://x.y/?a=1&copy=2&lt=3"
+
+
+def test_line_ends_and_control_characters_do_not_shift_formatting() -> None:
+    assert cleaned("a\r\nb\rc\td\x00e\nf", "text") == "a\nb\nc d e\nf"
+
+
 def test_half_an_emoji_is_refused() -> None:
     with pytest.raises(InvalidInput, match="character 3 is half an emoji"):
-        whole_characters("ab\ud83d", "text")
+        cleaned("ab\ud83d", "text")

@@ -1,99 +1,19 @@
 """Each type of post lands in the sandbox's chats as it was written: entity by entity and byte by byte."""
 
-import struct
-import zlib
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from telethon import TelegramClient, errors
-from telethon.tl import functions
+from telethon import errors
 from telethon.tl import types as tl
 
-from bot.compose import random_id
-from bot.compose_content import Post, check_content, render
+from bot.compose_content import render
 from bot.compose_media import MediaShelf, check_files
 from bot.compose_send import Destination, Sent, Source, SourceUnavailable, find_source, pin, send_post
 from core.errors import InvalidInput
-from core.models import Media, Poll, PostContent, PostType, TextFormat
+from core.models import Media, Poll, PostType, TextFormat
 from sandbox.server import Sandbox
-from sandbox.world import AccountSpec, ChatSpec, World
-
-
-def post(kind: PostType, **fields: Any) -> Post:
-    made = Post(kind, PostContent(**fields))
-    check_content(made.type, made.content)
-    return made
-
-
-def png(width: int = 40, height: int = 30, shade: int = 120) -> bytes:
-    """A grey picture."""
-
-    def chunk(name: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-
-    rows = (b"\0" + bytes([shade]) * width) * height
-    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
-
-
-@pytest.fixture
-async def sandbox(tmp_path: Path) -> AsyncIterator[Sandbox]:
-    world = World(
-        accounts=[AccountSpec(name="ann"), AccountSpec(name="bob")],
-        chats=[
-            ChatSpec(username="plaza"),
-            ChatSpec(username="annex", members=["ann"]),
-            ChatSpec(username="forum", kind="forum", topics=["News", "Chess"]),
-            ChatSpec(username="vault", protected=True),
-        ],
-    )
-    centre = Sandbox(world, folder=tmp_path / "dc")
-    await centre.start()
-    yield centre
-    await centre.stop()
-
-
-@pytest.fixture
-async def ann(sandbox: Sandbox, tmp_path: Path) -> AsyncIterator[Any]:
-    path = sandbox.write_session("ann", tmp_path / "ann")
-    client = TelegramClient(str(path), 1, "hash", flood_sleep_threshold=0, request_retries=1, retry_delay=0)
-    await client.connect()
-    yield client
-    await client.disconnect()
-
-
-@pytest.fixture
-async def bob(sandbox: Sandbox, tmp_path: Path) -> AsyncIterator[Any]:
-    path = sandbox.write_session("bob", tmp_path / "bob")
-    client = TelegramClient(str(path), 1, "hash", flood_sleep_threshold=0, request_retries=1, retry_delay=0)
-    await client.connect()
-    yield client
-    await client.disconnect()
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """The user's media folder."""
-    made = tmp_path / "media"
-    made.mkdir()
-    (made / "cat.png").write_bytes(png())
-    (made / "dog.png").write_bytes(png(shade=10))
-    (made / "film.mp4").write_bytes(b"film" * 1000)
-    (made / "talk.ogg").write_bytes(b"OggS" * 100)
-    (made / "song.mp3").write_bytes(b"ID3" * 100)
-    (made / "paper.pdf").write_bytes(b"%PDF" + bytes(700_000))
-    return made
-
-
-def standing(sandbox: Sandbox, chat: str = "plaza") -> list[dict[str, Any]]:
-    messages: list[dict[str, Any]] = sandbox.report()["chats"][chat]["messages"]
-    return messages
-
-
-def delivery_key(part: int) -> int:
-    return random_id("alice", 1772442000000, "@plaza", part)
+from tests.bot.sending.support import a_message, delivery_key, png, post, standing, topic_named
 
 
 async def test_a_formatted_text_stands_in_the_chat_entity_by_entity(sandbox: Sandbox, ann: Any, bob: Any) -> None:
@@ -178,9 +98,7 @@ async def test_a_file_arrives_byte_by_byte_as_what_it_is(
 ) -> None:
     made = post(kind, text="<i>see</i>", format=TextFormat.HTML, media=(Media(file=name, duration=3),))
     to = Destination(await ann.get_input_entity("plaza"))
-    sent = await send_post(
-        ann, to, made, delivery_key, text=render(made, None), shelf=MediaShelf(ann, folder), field="post_content"
-    )
+    sent = await send_post(ann, to, made, delivery_key, text=render(made, None), shelf=MediaShelf(ann, folder))
     (entry,) = standing(sandbox)
     assert (entry["kind"], entry["text"], entry["random_id"]) == (lands_as, "see", delivery_key(0))
     seen = await bob.get_messages("plaza", ids=sent.message_ids[0])
@@ -292,10 +210,10 @@ async def test_a_poll_stands_with_its_question_and_answers(sandbox: Sandbox, ann
 
 async def test_posts_land_in_the_topic_they_were_meant_for(sandbox: Sandbox, ann: Any, folder: Path) -> None:
     peer = await ann.get_input_entity("forum")
-    chess = await _topic_named(ann, peer, "Chess")
+    chess = await topic_named(ann, peer, "Chess")
     text = post(PostType.TEXT, text="in chess")
     album = post(PostType.ALBUM, media=(Media(file="cat.png"), Media(file="dog.png")))
-    source = await find_source(ann, *await _a_message(ann, "annex"))
+    source = await find_source(ann, *await a_message(ann, "annex"))
     copy = post(PostType.COPY, message="@annex/1")
     to = Destination(peer, chess)
     await send_post(ann, to, text, lambda part: 10 + part, text=render(text, None))
@@ -315,7 +233,7 @@ async def test_posts_land_in_the_topic_they_were_meant_for(sandbox: Sandbox, ann
 async def test_a_message_is_forwarded_with_its_author_and_copied_without(
     sandbox: Sandbox, ann: Any, bob: Any, kind: PostType, shows_author: bool
 ) -> None:
-    source = await find_source(ann, *await _a_message(ann, "annex", "**the** original"))
+    source = await find_source(ann, *await a_message(ann, "annex", "**the** original"))
     made = post(kind, message="@annex/1")
     sent = await send_post(ann, Destination(await ann.get_input_entity("plaza")), made, delivery_key, source=source)
     seen = await bob.get_messages("plaza", ids=sent.message_ids[0])
@@ -355,7 +273,7 @@ async def test_the_newest_saved_message_can_be_posted(sandbox: Sandbox, ann: Any
 
 
 async def test_a_message_of_a_protected_chat_is_refused_by_telegram(sandbox: Sandbox, ann: Any) -> None:
-    source = await find_source(ann, *await _a_message(ann, "vault"))
+    source = await find_source(ann, *await a_message(ann, "vault"))
     made = post(PostType.FORWARD, message="@vault/1")
     with pytest.raises(errors.ChatForwardsRestrictedError):
         await send_post(ann, Destination(await ann.get_input_entity("plaza")), made, delivery_key, source=source)
@@ -369,15 +287,3 @@ async def test_a_pin_that_is_refused_leaves_the_post_where_it_is(sandbox: Sandbo
     with pytest.raises(errors.ChatAdminRequiredError):
         await pin(ann, to, sent.message_ids[0])
     assert [entry["text"] for entry in standing(sandbox)] == ["read me"]
-
-
-async def _a_message(client: Any, chat: str, text: str = "original") -> tuple[Any, int]:
-    sent = await client.send_message(chat, text)
-    return await client.get_input_entity(chat), sent.id
-
-
-async def _topic_named(client: Any, peer: Any, title: str) -> int:
-    found = await client(
-        functions.messages.GetForumTopicsRequest(peer, offset_date=None, offset_id=0, offset_topic=0, limit=100)
-    )
-    return next(int(topic.id) for topic in found.topics if topic.title == title)

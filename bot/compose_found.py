@@ -1,0 +1,144 @@
+"""Did a post arrive? Looked up in the chat's history, by the account that sent it or by another one.
+
+Telegram does not show random ids. A post is recognised by its sender, its time, its topic and what is in it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from telethon import TelegramClient
+from telethon.tl import functions
+from telethon.tl import types as tl
+
+from bot.compose_content import Post, kind_of
+from bot.compose_send import Destination, Sent
+from bot.compose_text import Formatted
+from core.models import MediaKind, PostType
+
+PAGE = 100
+MOST_MESSAGES = 500
+"""How far back a busy chat is searched."""
+_CLOCKS_DIFFER = timedelta(seconds=30)
+_GENERAL = 1
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What to look for."""
+
+    post: Post
+    sender_id: int
+    """The Telegram id of the account that sent it."""
+    since: datetime
+    """When it was sent for the first time: what is older is another post."""
+    text: Formatted | None = None
+    """What was sent as text or caption; None for forwards and copies."""
+    source: Sequence[Any] = ()
+    """For forwards and copies: the original messages (`Source.messages`)."""
+    topic: int | None = None
+    taken: frozenset[int] = frozenset()
+    """Messages known to be other deliveries."""
+
+
+async def find_delivered(client: TelegramClient, to: Destination, wanted: Wanted) -> Sent | None:
+    """The messages of a post as they stand in the chat, or None: it is not there (or too far back, or deleted).
+
+    Raises:
+        RPCError, OSError: the history cannot be read.
+    """
+    mine: list[Any] = []
+    offset, seen = 0, 0
+    while seen < MOST_MESSAGES:
+        page = (await client(_history(to.peer, offset))).messages
+        seen += len(page)
+        young = [message for message in page if not _is_older(message, wanted.since)]
+        mine += [message for message in young if _is_candidate(message, wanted)]
+        if len(young) < len(page) or len(page) < PAGE:
+            break
+        offset = page[-1].id
+    mine.sort(key=lambda message: message.id)
+    return _first_match(mine, wanted)
+
+
+def _history(peer: Any, offset: int) -> Any:
+    return functions.messages.GetHistoryRequest(
+        peer, offset_id=offset, offset_date=None, add_offset=0, limit=PAGE, max_id=0, min_id=0, hash=0
+    )
+
+
+def _is_older(message: Any, since: datetime) -> bool:
+    date = getattr(message, "date", None)
+    return date is not None and date < since - _CLOCKS_DIFFER
+
+
+def _is_candidate(message: Any, wanted: Wanted) -> bool:
+    if not isinstance(message, tl.Message) or message.id in wanted.taken:
+        return False
+    return _is_from(message, wanted.sender_id) and _topic_of(message) == (wanted.topic or _GENERAL)
+
+
+def _is_from(message: Any, sender_id: int) -> bool:
+    """Channels and anonymous administrators show no sender; then only the account itself knows (`out`)."""
+    if isinstance(message.from_id, tl.PeerUser):
+        return bool(message.from_id.user_id == sender_id)
+    return bool(message.out or message.post)
+
+
+def _topic_of(message: Any) -> int:
+    header = message.reply_to
+    if not getattr(header, "forum_topic", False):
+        return _GENERAL
+    return int(header.reply_to_top_id or header.reply_to_msg_id)
+
+
+def _first_match(mine: Sequence[Any], wanted: Wanted) -> Sent | None:
+    """The oldest run of messages that is this post: an album is as long as it has parts."""
+    parts = max(1, len(wanted.source) or len(wanted.post.content.media))
+    for start in range(len(mine) - parts + 1):
+        run = mine[start : start + parts]
+        if parts > 1 and len({message.grouped_id for message in run}) > 1:
+            continue
+        if all(_is_part(message, index, wanted) for index, message in enumerate(run)):
+            return Sent(tuple(message.id for message in run))
+    return None
+
+
+def _is_part(message: Any, index: int, wanted: Wanted) -> bool:
+    post = wanted.post
+    if post.type in {PostType.FORWARD, PostType.COPY}:
+        return _is_made_from(message, wanted.source[index], with_author=post.type is PostType.FORWARD)
+    if message.fwd_from is not None:
+        return False
+    if post.type is PostType.POLL:
+        asked = post.content.poll.question.strip() if post.content.poll is not None else None
+        return isinstance(message.media, tl.MessageMediaPoll) and message.media.poll.question.text == asked
+    said = wanted.text.text if wanted.text is not None and index == 0 else ""
+    if message.message != said:
+        return False
+    if post.type is PostType.TEXT:
+        return _kind(message) is None
+    return _kind(message) is kind_of(post.type, post.content.media[index])
+
+
+def _is_made_from(message: Any, original: Any, *, with_author: bool) -> bool:
+    return bool(
+        message.message == original.message
+        and type(message.media) is type(original.media)
+        and (message.fwd_from is not None) == with_author
+    )
+
+
+def _kind(message: Any) -> MediaKind | None:
+    """As what a message's file is shown; a link's preview is none."""
+    if isinstance(message.media, tl.MessageMediaPhoto):
+        return MediaKind.PHOTO
+    if not isinstance(message.media, tl.MessageMediaDocument):
+        return None
+    for attribute in getattr(message.media.document, "attributes", ()):
+        if isinstance(attribute, tl.DocumentAttributeVideo):
+            return MediaKind.VIDEO
+        if isinstance(attribute, tl.DocumentAttributeAudio):
+            return MediaKind.VOICE if attribute.voice else MediaKind.AUDIO
+    return MediaKind.DOCUMENT

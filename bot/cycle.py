@@ -1,0 +1,189 @@
+"""One cycle: plan, write the plan down, let every session post its share, hand over what a lost account leaves.
+
+A cycle that a crash or a shutdown cut off is continued where it was: same deliveries, same random_ids, same content.
+"""
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Callable
+
+from msgspec.structs import replace
+
+from bot.compose import random_id
+from bot.plan import plan_cycle
+from bot.run import BotParts, CycleControl, CycleRun, End
+from bot.worker import execute_session_cycle
+from core.errors import NoContent, NoGroups, NoSpareSession
+from core.models import UNFINISHED, Cycle, Delivery, DeliveryState, Level, User
+
+log = logging.getLogger(__name__)
+
+
+class CycleRunner:
+    """Runs cycles. One at a time a user; the scheduler sees to that."""
+
+    def __init__(self, parts: BotParts) -> None:
+        self._parts = parts
+        self._all_slots = asyncio.Semaphore(parts.settings.max_concurrent_sessions)
+
+    async def run(
+        self, user_id: str, control: CycleControl, started: Callable[[CycleRun], None] = lambda _: None
+    ) -> None:
+        """Run the user's next cycle, or the one that was cut off.
+
+        Raises:
+            NoGroups, NoContent, NoSpareSession: there is nothing to run.
+        """
+        found = await self._parts.journal.unfinished_cycle(user_id)
+        if found is not None:
+            cycle, deliveries = found
+            run = CycleRun(self._parts, cycle, deliveries, control)
+            text = f"Going on with the cycle that was cut off: {len(run.pending)} of {len(deliveries)} posts are left"
+            await run.record(event=run.event("cycle_resumed", text))
+        else:
+            run = await self._plan(user_id, control)
+        started(run)
+        await self._post_everything(run)
+        await self._finish(run)
+
+    async def _plan(self, user_id: str, control: CycleControl) -> CycleRun:
+        snapshot = self._parts.store.snapshot
+        user = snapshot.users[user_id]
+        check_ready(user)
+        if not user.assigned_sessions:
+            raise NoSpareSession(
+                "no account is left: every one was banned or released; start the bot to get spare ones"
+            )
+        now = self._parts.clock.now()
+        cycle = Cycle(
+            id=int(now.timestamp() * 1000),
+            user=user_id,
+            post_type=user.post_type,
+            post_content=user.post_content,
+            started_at=now,
+        )
+        plan = plan_cycle(user, snapshot.sessions, now)
+
+        def delivery(group: str, session: str, reason: str | None) -> Delivery:
+            return Delivery(
+                user=user_id,
+                cycle=cycle.id,
+                group=group,
+                session=session,
+                random_id=random_id(user_id, cycle.id, group, 0),
+                state=DeliveryState.PLANNED if reason is None else DeliveryState.SKIPPED,
+                reason=reason,
+                planned_at=now,
+                finished_at=None if reason is None else now,
+            )
+
+        deliveries = [delivery(group, session, None) for group, session in plan.sessions.items()]
+        deliveries += [delivery(group, "", reason) for group, reason in plan.skipped.items()]
+        run = CycleRun(self._parts, cycle, await self._parts.journal.plan_cycle(cycle, deliveries), control)
+        for group, reason in plan.skipped.items():
+            await run.record(event=run.event("post_skipped", f"Left out {group}: {reason}", Level.WARNING, group=group))
+        return run
+
+    async def _post_everything(self, run: CycleRun) -> None:
+        """Round after round, until nothing is left that somebody could post."""
+        slots = asyncio.Semaphore(self._parts.settings.max_sessions_per_user)
+        batches = await self._by_session(run, run.pending)
+        while batches and not run.over:
+            handed_over: list[Delivery] = []
+            async with asyncio.TaskGroup() as group:
+                rounds = [
+                    group.create_task(self._one_session(run, slots, session, batch), name=f"{run.user}/{session}")
+                    for session, batch in batches.items()
+                ]
+            for task in rounds:
+                handed_over += task.result()
+            batches = await self._by_session(run, handed_over)
+
+    async def _one_session(
+        self, run: CycleRun, slots: asyncio.Semaphore, session: str, batch: list[Delivery]
+    ) -> list[Delivery]:
+        """One session's share. Whatever goes wrong in it never stops the others."""
+        async with slots, self._all_slots:
+            try:
+                return await execute_session_cycle(self._parts, run, session, batch)
+            except Exception:
+                log.exception("The share of %s broke off", session, extra={"user": run.user, "session": session})
+                text = f"The posts of {session} broke off by a fault of Postfleet; its log tells more"
+                await run.record(event=run.event("session_cycle_failed", text, Level.ERROR, session))
+                return []
+
+    async def _by_session(self, run: CycleRun, deliveries: list[Delivery]) -> dict[str, list[Delivery]]:
+        """Who posts what: deliveries keep their account while it is the user's, others are planned anew."""
+        snapshot = self._parts.store.snapshot
+        user = snapshot.users[run.user]
+        batches: dict[str, list[Delivery]] = defaultdict(list)
+        homeless: dict[str, Delivery] = {}
+        for delivery in deliveries:
+            fit = (
+                plan_cycle(
+                    replace(user, assigned_sessions=(delivery.session,)),
+                    snapshot.sessions,
+                    self._parts.clock.now(),
+                    [delivery.group],
+                )
+                if delivery.session in user.assigned_sessions
+                else None
+            )
+            if fit is not None and fit.sessions:
+                batches[delivery.session].append(delivery)
+            elif delivery.state is DeliveryState.SENDING:
+                reason = f"{delivery.session or 'its account'} cannot be asked any more"
+                await run.close(delivery, DeliveryState.UNKNOWN, reason)
+            else:
+                homeless[delivery.group] = delivery
+        plan = plan_cycle(user, snapshot.sessions, self._parts.clock.now(), homeless)
+        for group, session in plan.sessions.items():
+            moved = replace(homeless[group], session=session, state=DeliveryState.PLANNED)
+            await run.record(moved)
+            batches[session].append(moved)
+        for group, reason in plan.skipped.items():
+            await run.close(homeless[group], DeliveryState.SKIPPED, reason)
+        return batches
+
+    async def _finish(self, run: CycleRun) -> None:
+        """Close what was not posted, unless a shutdown cut the cycle off: then it goes on after the restart."""
+        if run.control.why is End.SHUTDOWN and run.pending:
+            text = f"The daemon stops; {len(run.pending)} posts are left for when the bot starts again"
+            await run.record(event=run.event("cycle_cut_off", text))
+            return
+        for delivery in run.pending:
+            if run.content_refused is not None:
+                state, reason = DeliveryState.FAILED, run.content_refused
+            elif run.over:
+                state, reason = DeliveryState.SKIPPED, "the bot was stopped"
+            else:
+                state, reason = DeliveryState.FAILED, "a fault of Postfleet; its log tells more"
+            if delivery.state is DeliveryState.SENDING:
+                state = DeliveryState.UNKNOWN
+            await run.close(delivery, state, reason, tell=run.content_refused is None)
+        if run.content_refused is not None:
+            text = f"Telegram refused the post itself: {run.content_refused}"
+            await run.record(event=run.event("content_refused", text, Level.ERROR))
+        progress = run.progress()
+        await self._parts.journal.finish_cycle(run.user, run.cycle.id, self._parts.clock.now())
+        text = f"Cycle finished: {progress.delivered} of {progress.total} posts delivered"
+        level = Level.INFO if progress.delivered == progress.total else Level.WARNING
+        await run.record(event=run.event("cycle_finished", text, level))
+
+
+def check_ready(user: User) -> None:
+    """Whether there is something to post and somewhere to post it.
+
+    Raises:
+        NoGroups, NoContent: saying what to set.
+    """
+    from bot.compose import text_of
+
+    if not user.groups:
+        raise NoGroups("there is no group to post to: set groups with PATCH /api/config")
+    if not text_of(user.post_content).strip():
+        raise NoContent("there is nothing to post: set post_content with PATCH /api/config")
+
+
+__all__ = ["UNFINISHED", "CycleRunner", "check_ready"]

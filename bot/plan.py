@@ -1,0 +1,94 @@
+"""Who posts where: every group to exactly one of the user's sessions. Pure and deterministic.
+
+Sticky without a memory: each group ranks the sessions by a hash of both names and takes the first that has room, so a
+group keeps its account from cycle to cycle, and a session that comes or goes moves few groups. Balanced: no session
+gets more than its even share.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from core.models import Hold, Session, SessionState, User
+
+NOT_A_MEMBER = frozenset(
+    {"CHANNEL_PRIVATE", "CHANNEL_INVALID", "USER_NOT_PARTICIPANT", "CHAT_ID_INVALID", "PEER_ID_INVALID", "NOT_A_MEMBER"}
+)
+"""Refusals that say this account is not in that group: another account of the user may be. Any other refusal is
+about the account or the group, and posting through another account would get round it."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which session posts to which group, and why some groups are left out this time."""
+
+    sessions: dict[str, str] = field(default_factory=dict)
+    """group → session"""
+    skipped: dict[str, str] = field(default_factory=dict)
+    """group → reason, in words for its user"""
+
+
+def plan_cycle(user: User, sessions: Mapping[str, Session], now: datetime, groups: Iterable[str] | None = None) -> Plan:
+    """Give each group (all of the user's, or those named) to one session."""
+    usable = {name: sessions[name] for name in user.assigned_sessions if sessions[name].state in _MAY_STAND}
+    wanted = sorted(user.groups if groups is None else groups)
+    share = -(-len(wanted) // max(1, len(usable)))
+    load: Counter[str] = Counter()
+    plan = Plan()
+    for group in wanted:
+        holds = user.group_holds.get(group, {})
+        members = [name for name in usable if not _is_elsewhere(holds.get(name), now)]
+        if not members:
+            plan.skipped[group] = _nobody(user, sessions, holds, now)
+            continue
+        with_room = [name for name in members if load[name] < share] or members
+        name = max(with_room, key=lambda name: _rank(group, name))
+        load[name] += 1
+        reason = _rests(name, usable[name], holds.get(name), now)
+        if reason is None:
+            plan.sessions[group] = name
+        else:  # its posts are never moved to another account: that would get round the limit
+            plan.skipped[group] = reason
+    return plan
+
+
+_MAY_STAND = frozenset({SessionState.READY, SessionState.FROZEN})
+
+
+def _rank(group: str, session: str) -> bytes:
+    return hashlib.blake2b(f"{session}\0{group}".encode(), digest_size=8).digest()
+
+
+def _is_elsewhere(hold: Hold | None, now: datetime) -> bool:
+    return hold is not None and hold.until > now and hold.code in NOT_A_MEMBER
+
+
+def _rests(name: str, session: Session, hold: Hold | None, now: datetime) -> str | None:
+    """Why this account does not post to the group now, None when it may."""
+    if session.state is SessionState.FROZEN:
+        return f"{name} is frozen by Telegram; its owner has to appeal"
+    if session.hold is not None and session.hold.until > now:
+        return f"{name} rests until {clock_time(session.hold.until)}: {session.hold.reason}"
+    if hold is not None and hold.until > now:
+        return f"{name} leaves this group alone until {clock_time(hold.until)}: {hold.reason}"
+    return None
+
+
+def _nobody(user: User, sessions: Mapping[str, Session], holds: Mapping[str, Hold], now: datetime) -> str:
+    if not user.assigned_sessions:
+        return "no account is assigned"
+    reasons = []
+    for name in user.assigned_sessions:
+        hold = holds.get(name)
+        if sessions[name].state is SessionState.NEEDS_LOGIN:
+            reasons.append(f"{name} needs a new login")
+        elif hold is not None and hold.until > now:
+            reasons.append(f"{name}: {hold.reason}")
+    return "no account can post here; " + "; ".join(reasons)
+
+
+def clock_time(moment: datetime) -> str:
+    """A moment as the user's log shows it."""
+    return moment.strftime("%Y-%m-%d %H:%M:%S UTC")

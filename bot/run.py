@@ -1,0 +1,144 @@
+"""What the sessions of one cycle share while it runs: its deliveries, its progress and when to end early."""
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from msgspec.structs import replace
+
+from bot.peers import Peers
+from core.clock import Clock
+from core.models import UNFINISHED, Cycle, Delivery, DeliveryState, Event, Level
+from core.settings import Settings
+from data.data_manager import DataManager
+from data.journal import Journal
+from sessions.client import Clients
+from sessions.session_manager import SessionManager
+
+
+@dataclass(frozen=True)
+class BotParts:
+    """The rooms below, as a cycle needs them."""
+
+    settings: Settings
+    store: DataManager
+    journal: Journal
+    sessions: SessionManager
+    clients: Clients
+    peers: Peers
+    clock: Clock
+
+
+class End(StrEnum):
+    """Why a cycle ends before its last post."""
+
+    STOPPED = "stopped"
+    """Its user wants no further post."""
+    SHUTDOWN = "shutdown"
+    """The daemon leaves; the rest is posted when the bot starts again."""
+
+
+@dataclass
+class CycleControl:
+    """How others end a cycle: the post in flight is finished, nothing more is sent."""
+
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
+    why: End | None = None
+
+    def end(self, why: End) -> None:
+        """Ask for the end; a shutdown outranks a stop, so that nothing is thrown away."""
+        if self.why is not End.SHUTDOWN:
+            self.why = why
+        self.asked.set()
+
+
+@dataclass(frozen=True)
+class CycleProgress:
+    """How far the cycle that runs has come."""
+
+    cycle: int
+    total: int
+    done: int
+    delivered: int
+
+
+class CycleRun:
+    """One cycle while it runs. Every change of a delivery goes through `record`, into the journal first."""
+
+    def __init__(self, parts: BotParts, cycle: Cycle, deliveries: Iterable[Delivery], control: CycleControl) -> None:
+        self._parts = parts
+        self._deliveries = {delivery.id: delivery for delivery in deliveries}
+        self.cycle = cycle
+        self.control = control
+        self.content_refused: str | None = None
+        """Telegram refused the post itself: no group gets it."""
+
+    @property
+    def user(self) -> str:
+        """Whose cycle it is."""
+        return self.cycle.user
+
+    @property
+    def over(self) -> bool:
+        """Nothing more is sent."""
+        return self.control.asked.is_set() or self.content_refused is not None
+
+    @property
+    def pending(self) -> list[Delivery]:
+        """What has not come to an end yet."""
+        return [delivery for delivery in self._deliveries.values() if delivery.state in UNFINISHED]
+
+    def count(self, *states: DeliveryState) -> int:
+        """How many deliveries are in one of these states."""
+        return sum(delivery.state in states for delivery in self._deliveries.values())
+
+    def progress(self) -> CycleProgress:
+        """For the dashboard."""
+        total = len(self._deliveries)
+        return CycleProgress(
+            cycle=self.cycle.id,
+            total=total,
+            done=total - len(self.pending),
+            delivered=self.count(DeliveryState.DELIVERED),
+        )
+
+    async def record(
+        self, *deliveries: Delivery, event: Event | None = None, messages: int = 0, floods: int = 0
+    ) -> None:
+        """Write it down; durable when this returns."""
+        await self._parts.journal.update(*deliveries, event=event, messages=messages, floods=floods)
+        self._deliveries.update((delivery.id, delivery) for delivery in deliveries)
+
+    async def close(
+        self, delivery: Delivery, state: DeliveryState, reason: str, *, error: str | None = None, tell: bool = True
+    ) -> None:
+        """Bring a delivery to an end that is not a success, and say why."""
+        ended = replace(delivery, state=state, reason=reason, error=error, finished_at=self._parts.clock.now())
+        event = None
+        if tell:
+            level = Level.ERROR if state is DeliveryState.UNKNOWN else Level.WARNING
+            text = f"{_ENDS[state]} {delivery.group}: {reason}"
+            event = self.event(f"post_{state.value}", text, level, delivery.session, delivery.group)
+        await self.record(ended, event=event)
+
+    def event(
+        self, action: str, text: str, level: Level = Level.INFO, session: str | None = None, group: str | None = None
+    ) -> Event:
+        """A line for the user's log."""
+        return Event(
+            at=self._parts.clock.now(),
+            user=self.user,
+            action=action,
+            text=text,
+            level=level,
+            session=session or None,
+            group=group,
+        )
+
+
+_ENDS = {
+    DeliveryState.FAILED: "Not posted to",
+    DeliveryState.SKIPPED: "Left out",
+    DeliveryState.UNKNOWN: "Could not find out whether the post reached",
+}

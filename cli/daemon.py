@@ -1,0 +1,160 @@
+"""The daemon put together from its rooms, started and stopped in order."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import uvicorn
+
+from api.app import create_app
+from bot.cycle import CycleRunner
+from bot.peers import Peers
+from bot.run import BotParts
+from core.clock import Clock, SystemClock
+from core.errors import SettingsError
+from core.settings import Settings
+from data.data_manager import DataManager
+from data.files import exclusive_daemon_lock
+from data.journal import Journal
+from scheduler.bots import Bots
+from scheduler.scheduler import Scheduler
+from sessions.client import Clients
+from sessions.pool import Pool
+from sessions.session_manager import SessionManager
+from sessions.vault import Vault
+
+log = logging.getLogger(__name__)
+
+ADDRESS_FILE = "api.address"
+"""In STATE_DIR while the daemon runs: where its API answers (`--port 0` takes any free port)."""
+_POSTS_IN_FLIGHT_SECONDS = 7.0
+_API_SECONDS = 2
+
+
+async def run_daemon(settings: Settings, clock: Clock | None = None) -> None:
+    """Run until SIGTERM or Ctrl-C, then leave in order: no new cycle, posts in flight end, state and journal flushed.
+
+    Raises:
+        StateInUse, StateDamaged, StateTooNew, StateNotWritten: the state folder cannot be used; nothing was changed.
+        SettingsError: a setting is missing or wrong, or the API's address is taken.
+    """
+    settings.check_secrets()
+    clock = clock or SystemClock()
+    with exclusive_daemon_lock(settings.state_dir):
+        listener = _listen(settings)
+        with contextlib.closing(listener):
+            async with _rooms(settings, clock) as (store, journal, bots, scheduler):
+                app = create_app(settings, store, journal, bots, clock)
+                await _serve(settings, app, listener, scheduler)
+
+
+@contextlib.asynccontextmanager
+async def _rooms(settings: Settings, clock: Clock) -> AsyncIterator[tuple[DataManager, Journal, Bots, Scheduler]]:
+    store = DataManager.open(settings.state_dir, clock)
+    try:
+        journal = Journal.open(settings.state_dir)
+        try:
+            pool = Pool(settings.state_dir, Vault.open(settings.state_dir, settings.vault_key), store, clock)
+            pool.take_in()
+            pool.follow(store.snapshot)
+            parts = BotParts(
+                settings=settings,
+                store=store,
+                journal=journal,
+                sessions=SessionManager(settings, store, pool, clock),
+                clients=Clients(settings, pool),
+                peers=Peers(journal, settings.send_timeout_seconds),
+                clock=clock,
+            )
+            scheduler = Scheduler(parts, CycleRunner(parts))
+            await scheduler.take_over()
+            yield store, journal, Bots(parts, scheduler), scheduler
+        finally:
+            await journal.close()
+    finally:
+        await store.close()
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals to the daemon: the API goes on answering while posts in flight are finished."""
+        yield
+
+
+async def _serve(settings: Settings, app: object, listener: socket.socket, scheduler: Scheduler) -> None:
+    server = _Server(
+        uvicorn.Config(
+            app,  # type: ignore[arg-type]  # an ASGI application
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=_API_SECONDS,
+            lifespan="off",
+        )
+    )
+    leave = asyncio.Event()
+    _listen_to_signals(leave)
+    ticking = asyncio.create_task(scheduler.run(), name="tick")
+    answering = asyncio.create_task(server.serve(sockets=[listener]), name="api")
+    leaving = asyncio.create_task(leave.wait(), name="signals")
+    address = settings.state_dir / ADDRESS_FILE
+    host, port = listener.getsockname()[:2]
+    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    address.write_text(url + "\n")
+    log.info("Postfleet runs; its API answers at %s", url, extra={"action": "daemon_started"})
+    try:
+        done, _ = await asyncio.wait({ticking, answering, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        for task in done - {leaving}:
+            log.critical("The %s ended unexpectedly; the daemon stops", task.get_name(), exc_info=task.exception())
+    finally:
+        log.info("Stopping: posts in flight are finished, nothing new is started", extra={"action": "daemon_stopping"})
+        await scheduler.leave(_POSTS_IN_FLIGHT_SECONDS)
+        server.should_exit = True
+        leaving.cancel()
+        await asyncio.gather(ticking, answering, leaving, return_exceptions=True)
+        address.unlink(missing_ok=True)
+        log.info("Stopped", extra={"action": "daemon_stopped"})
+
+
+def _listen_to_signals(leave: asyncio.Event) -> None:
+    """The first signal asks the daemon to leave in order; a second one ends it at once."""
+    loop = asyncio.get_running_loop()
+
+    def on_signal(number: int) -> None:
+        if leave.is_set():
+            # The journal holds every post in flight, so leaving at once loses none.
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        leave.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, on_signal, number)
+
+
+def _listen(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.host, settings.port))
+        listener.listen(1024)
+    except OSError as error:
+        listener.close()
+        raise SettingsError(
+            f"POSTFLEET_HOST/POSTFLEET_PORT: {settings.host}:{settings.port} cannot be listened on "
+            f"({error.strerror}); choose another port, or 0 for any free one"
+        ) from None
+    return listener
+
+
+def address_of(state_dir: Path) -> str | None:
+    """Where the daemon of this folder answers, None when none has said so."""
+    try:
+        return (state_dir / ADDRESS_FILE).read_text().strip() or None
+    except FileNotFoundError:
+        return None

@@ -1,0 +1,125 @@
+"""What the demo shows: a live table on a terminal, plain lines elsewhere, nothing but the result with `--json`."""
+
+import contextlib
+import json
+import sys
+from collections import Counter, deque
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from cli.demo_processes import GROUPS
+from cli.demo_result import Result
+
+_LATEST = 12
+
+
+class DemoView:
+    """Plain lines."""
+
+    def __init__(self) -> None:
+        self._console = Console(soft_wrap=True, highlight=False)
+
+    def opened(self, api: str, token: str) -> None:
+        """The API's address and a token to try."""
+        self._console.print(f"Postfleet runs. Its API: {api}\nTry it as alice:")
+        self._console.print(f"  curl -H 'Authorization: Bearer {token}' {api}/api/sync/state")
+        self._console.print("Ctrl-C ends it.\n")
+
+    def landed(self, message: dict[str, Any]) -> None:
+        """One message, as the data centre has it."""
+        self._console.print(f"{_time(message)}  {_owner(message):<6} @{message['chat']}  by {message['sender']}")
+
+    def told(self, user: str, line: dict[str, Any]) -> None:
+        """A line of a user's log that asks for attention."""
+        self._console.print(f"          {user:<6} [yellow]{escape(line['text'])}[/yellow]")
+
+    def closing(self) -> None:
+        """The cycles in flight are being finished."""
+        self._console.print("Stopping: the cycles in flight are finished …")
+
+    def conclude(self, result: Result) -> None:
+        """The result, as a table."""
+        table = Table("user", "groups", "cycles", "planned", "delivered", "twice", "missing", "replaced")
+        for name, user in result.users.items():
+            numbers = (user.groups, user.cycles, user.planned, user.delivered, user.duplicates, user.missing)
+            table.add_row(name, *map(str, numbers), str(user.replaced_sessions))
+        self._console.print(table)
+        self._console.print("Every post stands in its group exactly once." if result.ok else "Not as it should be.")
+
+
+class LiveView(DemoView):
+    """A table that moves."""
+
+    def __init__(self, live: Live) -> None:
+        super().__init__()
+        self._console = live.console
+        self._live = live
+        self._latest: deque[dict[str, Any]] = deque(maxlen=_LATEST)
+        self._total: Counter[str] = Counter()
+        self._groups: dict[str, set[str]] = {user: set() for user in GROUPS}
+
+    def landed(self, message: dict[str, Any]) -> None:
+        """Count it and show the newest."""
+        self._latest.append(message)
+        owner = _owner(message)
+        self._total[owner] += 1
+        self._groups.setdefault(owner, set()).add(message["chat"])
+        self._live.update(self._picture())
+
+    def _picture(self) -> Group:
+        users = Table("user", "groups reached", "messages")
+        for user, numbers in GROUPS.items():
+            users.add_row(user, f"{len(self._groups[user])} of {len(numbers)}", str(self._total[user]))
+        latest = Table("time", "user", "group", "account", "text")
+        for message in self._latest:
+            cells = (_time(message), _owner(message), f"@{message['chat']}", message["sender"], message["text"])
+            latest.add_row(*map(str, cells))
+        return Group(users, latest, Text("Ctrl-C ends it.", style="dim"))
+
+
+class JsonView(DemoView):
+    """Nothing until the end."""
+
+    def opened(self, api: str, token: str) -> None:
+        """Say nothing."""
+
+    def landed(self, message: dict[str, Any]) -> None:
+        """Say nothing."""
+
+    def told(self, user: str, line: dict[str, Any]) -> None:
+        """Say nothing."""
+
+    def closing(self) -> None:
+        """Say nothing."""
+
+    def conclude(self, result: Result) -> None:
+        """One line."""
+        sys.stdout.write(json.dumps(result.as_json()) + "\n")
+
+
+@contextlib.contextmanager
+def view_for(as_json: bool) -> Iterator[DemoView]:
+    """The view that fits where the demo was started."""
+    if as_json:
+        yield JsonView()
+    elif sys.stdout.isatty():
+        with Live(refresh_per_second=8) as live:
+            yield LiveView(live)
+    else:
+        yield DemoView()
+
+
+def _owner(message: dict[str, Any]) -> str:
+    number = int(str(message["chat"]).removeprefix("plaza"))
+    return next((user for user, numbers in GROUPS.items() if number in numbers), "?")
+
+
+def _time(message: dict[str, Any]) -> str:
+    return datetime.fromtimestamp(message["date"]).astimezone().strftime("%H:%M:%S")

@@ -1,0 +1,34 @@
+"""`serve`: the daemon and its API."""
+
+import sys
+
+import typer
+import uvloop
+
+from cli.daemon import run_daemon
+from core.errors import PostfleetError
+from core.logs import never_log, set_up_logs
+from core.settings import load_settings
+from data.files import make_folder
+
+
+def serve() -> None:
+    """Run the daemon against whatever Telegram the settings name (see .env.example)."""
+    try:
+        settings = load_settings()
+        settings.check_secrets()
+        never_log(settings.jwt_secret.get_secret_value())
+        make_folder(settings.state_dir)
+        set_up_logs(
+            settings.state_dir / "logs",
+            level=settings.log_level,
+            max_bytes=settings.log_max_bytes,
+            backups=settings.log_backups,
+        )
+        uvloop.run(run_daemon(settings))
+    except PostfleetError as error:
+        typer.echo(f"postfleet: {error}", err=True)
+        sys.exit(2)
+    except OSError as error:
+        typer.echo(f"postfleet: {error.filename or ''}: {error.strerror}", err=True)
+        sys.exit(2)

@@ -1,0 +1,107 @@
+"""Start, stop and look at bots. Each change is durable before it is answered, and asking twice changes nothing."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from msgspec.structs import replace
+
+from bot.cycle import check_ready
+from bot.run import BotParts, CycleProgress, End
+from core.models import BotStatus, Event
+from data.data_manager import Transaction
+from scheduler.scheduler import Scheduler
+
+
+@dataclass(frozen=True)
+class BotChange:
+    """What a start or a stop did."""
+
+    status: BotStatus
+    changed: bool
+    """False when it already was so."""
+    text: str
+    """The same in words, for the bot's user."""
+
+
+class Bots:
+    """What people do with their bots."""
+
+    def __init__(self, parts: BotParts, scheduler: Scheduler) -> None:
+        self._parts = parts
+        self._scheduler = scheduler
+
+    async def start(self, user_id: str) -> BotChange:
+        """Start the bot: the first cycle begins at once. A user without sessions is given some in the same transaction.
+
+        Raises:
+            UnknownUser: there is no such user.
+            NoGroups, NoContent: something has to be set first.
+            NoSpareSession, NoRoomOnApiPairs: the user has no session and none can be given.
+        """
+        now = self._parts.clock.now()
+
+        def change(tx: Transaction) -> tuple[bool, tuple[str, ...]]:
+            user = tx.user(user_id)
+            if user.bot_status is BotStatus.RUNNING:
+                return False, ()
+            check_ready(user)
+            given = self._parts.sessions.assign_at_start(tx, user_id)
+            running = replace(tx.user(user_id), bot_status=BotStatus.RUNNING, status_reason=None, next_run_at=now)
+            tx.put_user(user_id, running)
+            return True, given
+
+        changed, given = await self._parts.store.transact(change)
+        if not changed:
+            return BotChange(BotStatus.RUNNING, changed=False, text="The bot is running already")
+        self._parts.sessions.follow(*given)
+        text = "The bot was started"
+        if given:
+            text += f" with {len(given)} account{'s' if len(given) > 1 else ''}: {', '.join(given)}"
+        await self._tell(user_id, "bot_started", text)
+        self._scheduler.wake(user_id, now)
+        return BotChange(BotStatus.RUNNING, changed=True, text=text)
+
+    async def stop(self, user_id: str, *, now: bool = False) -> BotChange:
+        """Stop the bot when its current cycle is finished, or (`now`, or asked a second time) after the post in flight.
+
+        Raises:
+            UnknownUser: there is no such user.
+        """
+
+        def change(tx: Transaction) -> tuple[BotStatus, BotStatus]:
+            user = tx.user(user_id)
+            before = user.bot_status
+            if before in {BotStatus.STOPPED, BotStatus.STOPPING}:
+                return before, before
+            # The cycle's own first step is a transaction too, so it either sees this or is seen here.
+            after = BotStatus.STOPPING if user_id in self._scheduler.active else BotStatus.STOPPED
+            tx.put_user(user_id, replace(user, bot_status=after, status_reason=None, next_run_at=None))
+            return before, after
+
+        before, after = await self._parts.store.transact(change)
+        if before is BotStatus.STOPPED:
+            return BotChange(after, changed=False, text="The bot is stopped already")
+        self._scheduler.forget(user_id)
+        active = self._scheduler.active.get(user_id)
+        if active is not None and (now or before is BotStatus.STOPPING):
+            active.control.end(End.STOPPED)
+        if after is BotStatus.STOPPED:
+            await self._tell(user_id, "bot_stopped", "The bot is stopped")
+            return BotChange(after, changed=True, text="The bot is stopped")
+        if active is None:
+            await self._scheduler.settle(user_id)
+            return BotChange(BotStatus.STOPPED, changed=True, text="The bot is stopped")
+        what = "the post in flight" if active.control.asked.is_set() else "the current cycle"
+        text = f"The bot stops as soon as {what} is finished"
+        if before is not BotStatus.STOPPING:
+            await self._tell(user_id, "bot_stopping", text)
+        return BotChange(after, changed=before is not after or active.control.asked.is_set(), text=text)
+
+    def progress(self, user_id: str) -> CycleProgress | None:
+        """The cycle that runs, None when none does."""
+        active = self._scheduler.active.get(user_id)
+        return active.progress() if active is not None else None
+
+    async def _tell(self, user_id: str, action: str, text: str) -> None:
+        moment: datetime = self._parts.clock.now()
+        await self._parts.journal.add_event(Event(at=moment, user=user_id, action=action, text=text))

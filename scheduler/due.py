@@ -1,0 +1,48 @@
+"""Who is due: a heap of next_run_at. Asking costs next to nothing when nobody is; nobody else is ever looked at."""
+
+import heapq
+from datetime import datetime
+
+
+class DueHeap:
+    """At most one due time a user; the last one set counts."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, str]] = []
+        self._at: dict[str, float] = {}
+
+    def __len__(self) -> int:
+        return len(self._at)
+
+    def set(self, user_id: str, at: datetime) -> None:
+        """The user is due then, and at no other time."""
+        moment = at.timestamp()
+        if self._at.get(user_id) != moment:
+            self._at[user_id] = moment
+            heapq.heappush(self._heap, (moment, user_id))
+        if len(self._heap) > 64 + 4 * len(self._at):  # entries that no longer count are dropped now and then
+            self._heap = [(moment, user_id) for user_id, moment in self._at.items()]
+            heapq.heapify(self._heap)
+
+    def remove(self, user_id: str) -> None:
+        """The user is not due any more."""
+        self._at.pop(user_id, None)
+
+    def next_due(self) -> float | None:
+        """When the first user is due, in seconds since 1970; None when nobody ever is."""
+        self._drop_outdated()
+        return self._heap[0][0] if self._heap else None
+
+    def pop_due(self, now: datetime) -> list[str]:
+        """Everyone who is due by now, the longest due first; they are no longer in the heap."""
+        due: list[str] = []
+        limit = now.timestamp()
+        while (first := self.next_due()) is not None and first <= limit:
+            _, user_id = heapq.heappop(self._heap)
+            del self._at[user_id]
+            due.append(user_id)
+        return due
+
+    def _drop_outdated(self) -> None:
+        while self._heap and self._at.get(self._heap[0][1]) != self._heap[0][0]:
+            heapq.heappop(self._heap)

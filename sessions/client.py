@@ -1,0 +1,164 @@
+"""The only place a TelegramClient is built.
+
+Telethon is kept from deciding anything on its own: it does not sleep through floods, does not reconnect by itself
+(accept-then-drop would spin hundreds of times a second) and keeps no session file. A posting client needs no updates,
+so they are drained instead of followed. One key is connected at most once at a time: Telegram destroys a key used
+from two places.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from typing import Any
+
+from telethon import TelegramClient
+from telethon.crypto import AuthKey, rsa
+from telethon.sessions import MemorySession
+from telethon.tl.functions.users import GetUsersRequest
+from telethon.tl.types import InputUserSelf, User
+
+from core.errors import SettingsError
+from core.logs import never_log
+from core.settings import Settings
+from sessions.pool import Pool
+from sessions.vault import Credentials
+
+log = logging.getLogger(__name__)
+_CONNECT_SECONDS = 10
+
+
+class PostingClient(TelegramClient):  # type: ignore[misc]  # telethon has no types
+    """A Telethon client for posting: no updates, no waits of its own, errors told instead of swallowed."""
+
+    async def get_me(self, input_peer: bool = False) -> User:  # noqa: ARG002  telethon's signature
+        """Who the account is. Telethon's own answers None for banned and revoked accounts; this raises the error."""
+        return (await self(GetUsersRequest([InputUserSelf()])))[0]
+
+    async def _on_login(self, user: User) -> User:
+        # Telethon asks for the update state here; nobody follows updates.
+        self._mb_entity_cache.set_self_user(user.id, user.bot, user.access_hash)
+        self._authorized = True
+        return user
+
+    @property
+    def self_id(self) -> int:
+        """The account's Telegram id; known once it is connected."""
+        return int(self._mb_entity_cache.self_id)
+
+    async def _update_loop(self) -> None:
+        while True:
+            await self._updates_queue.get()
+
+    async def call(self, request: Any, within: float) -> Any:
+        """Send a request and wait for its answer at most `within` seconds.
+
+        After a time-out the request may still arrive: repeat it with the same random_id.
+
+        Raises:
+            TimeoutError: no answer came.
+            ConnectionError: the connection went away.
+            RPCError: Telegram's answer.
+        """
+        # Its memory of flood waits is per kind of request and would hold back every chat; ours is per account.
+        self._flood_waited_requests.clear()
+        answer = asyncio.ensure_future(self(request))
+        try:
+            done, _ = await asyncio.wait({answer}, timeout=within)
+        finally:
+            if not answer.done():
+                answer.cancel()
+        if not done:
+            raise TimeoutError(f"no answer within {within:g} seconds")
+        if answer.cancelled():  # a connection that closes quietly cancels what waits for it
+            raise ConnectionError("the connection closed before the answer came")
+        return answer.result()
+
+
+class Clients:
+    """Builds clients from sealed session files and keeps each key to one connection."""
+
+    def __init__(self, settings: Settings, pool: Pool) -> None:
+        self._pool = pool
+        self._dc = settings.dc
+        self._pairs = {pair.api_id: pair.api_hash for pair in settings.api_pairs}
+        self._leased: dict[str, asyncio.Lock] = {}
+        self.open = 0
+        """Connections open now."""
+        for pair in settings.api_pairs:
+            never_log(pair.api_hash.get_secret_value())
+        if settings.dc_public_key is not None:
+            trust_key(settings.dc_public_key.read_text())
+
+    @contextlib.asynccontextmanager
+    async def connected(self, name: str, api_id: int) -> AsyncIterator[PostingClient]:
+        """The session's client, connected and known to be alive; closed at the end.
+
+        Raises:
+            UnknownSession, StateDamaged: there is no usable session file.
+            SettingsError: its API pair is not in POSTFLEET_API_PAIRS any more.
+            ConnectionError, TimeoutError: Telegram cannot be reached.
+            RPCError, AuthKeyNotFound: Telegram does not know the account any more (banned, revoked …).
+        """
+        async with self._leased.setdefault(name, asyncio.Lock()):
+            client = self._build(self._pool.credentials(name), api_id)
+            try:
+                await _connect(client)
+                self.open += 1
+                try:
+                    yield client
+                finally:
+                    self.open -= 1
+            finally:
+                # Shielded: a connection left open by a cancelled cycle would meet the next one on the same key.
+                await asyncio.shield(asyncio.ensure_future(client.disconnect()))
+
+    def _build(self, credentials: Credentials, api_id: int) -> PostingClient:
+        api_hash = self._pairs.get(api_id)
+        if api_hash is None:
+            raise SettingsError(
+                f"POSTFLEET_API_PAIRS no longer names api_id {api_id}, which this session was logged in with"
+            )
+        session = MemorySession()
+        if self._dc is not None and self._dc.dc_id == credentials.dc_id:
+            session.set_dc(self._dc.dc_id, self._dc.host, self._dc.port)
+        else:
+            session.set_dc(credentials.dc_id, credentials.host, credentials.port)
+        session.auth_key = AuthKey(credentials.auth_key)
+        return PostingClient(
+            session,
+            api_id,
+            api_hash.get_secret_value(),
+            flood_sleep_threshold=0,
+            raise_last_call_error=True,
+            request_retries=1,
+            connection_retries=1,
+            retry_delay=0,
+            auto_reconnect=False,
+            timeout=_CONNECT_SECONDS,
+            device_model="Postfleet",
+            app_version="1.0",
+            base_logger="telethon",
+        )
+
+
+async def _connect(client: PostingClient) -> None:
+    connecting = asyncio.ensure_future(client.connect())
+    try:
+        done, _ = await asyncio.wait({connecting}, timeout=_CONNECT_SECONDS)
+    finally:
+        if not connecting.done():
+            connecting.cancel()
+    if not done:
+        raise TimeoutError(f"Telegram did not answer within {_CONNECT_SECONDS} seconds")
+    if connecting.cancelled():
+        raise ConnectionError("the connection closed while it was being opened")
+    connecting.result()
+
+
+def trust_key(pem: str) -> None:
+    """Accept another data centre's public key (PKCS1, PEM) in key exchanges."""
+    try:
+        rsa.add_key(pem, old=False)
+    except (ValueError, IndexError):
+        raise SettingsError("POSTFLEET_DC_PUBLIC_KEY: the file holds no RSA public key in PEM form") from None

@@ -1,0 +1,51 @@
+"""What the tests of sending share."""
+
+import struct
+import zlib
+from typing import Any
+
+from telethon.tl import functions
+
+from bot.compose import random_id
+from bot.compose_content import Post, check_content
+from core.models import PostContent, PostType
+from sandbox.server import Sandbox
+
+
+def post(kind: PostType, **fields: Any) -> Post:
+    made = Post(kind, PostContent(**fields))
+    check_content(made.type, made.content)
+    return made
+
+
+def png(width: int = 40, height: int = 30, shade: int = 120) -> bytes:
+    """A grey picture."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    rows = (b"\0" + bytes([shade]) * width) * height
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+def standing(sandbox: Sandbox, chat: str = "plaza") -> list[dict[str, Any]]:
+    messages: list[dict[str, Any]] = sandbox.report()["chats"][chat]["messages"]
+    return messages
+
+
+def delivery_key(part: int) -> int:
+    return random_id("alice", 1772442000000, "@plaza", part)
+
+
+async def a_message(client: Any, chat: str, text: str = "original") -> tuple[Any, int]:
+    """Somebody's message: the peer and the id to forward it by."""
+    sent = await client.send_message(chat, text)
+    return await client.get_input_entity(chat), sent.id
+
+
+async def topic_named(client: Any, peer: Any, title: str) -> int:
+    found = await client(
+        functions.messages.GetForumTopicsRequest(peer, offset_date=None, offset_id=0, offset_topic=0, limit=100)
+    )
+    return next(int(topic.id) for topic in found.topics if topic.title == title)

@@ -1,0 +1,241 @@
+"""One cycle against a data centre that misbehaves: what lands, what is written down, what the user reads."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from bot.run import CycleControl, End
+from core.errors import NoSpareSession
+from core.models import BotStatus, DeliveryState, SessionState
+from tests.support.house import House, house_on, open_house, until
+
+G1, G2, G3 = "@plaza01", "@plaza02", "@plaza03"
+SEND = "messages.sendMessage"
+
+
+async def test_every_group_gets_the_post_once_and_the_journal_knows_its_message_id(tmp_path: Path) -> None:
+    async with open_house(tmp_path) as house:
+        await house.add_user("alice", [G1, G2, G3])
+        await house.cycle("alice")
+        assert [house.texts(group) for group in (G1, G2, G3)] == [["Hello from alice"]] * 3
+        for group, delivery in (await house.deliveries("alice")).items():
+            assert delivery.state is DeliveryState.DELIVERED
+            assert [message["id"] for message in house.messages(group)] == [delivery.message_id]
+            assert [message["random_id"] for message in house.messages(group)] == [delivery.random_id]
+        assert house.journal.stats("alice").total_success == 3
+
+
+@pytest.mark.parametrize("fault", ["drop_after", "drop_before", "silent"])
+async def test_a_lost_answer_leads_to_one_post_not_two_and_not_none(tmp_path: Path, fault: str) -> None:
+    async with open_house(tmp_path, send_timeout_seconds=0.5) as house:
+        house.sandbox.add_fault({"do": fault, "method": SEND, "chat": "plaza01", "count": 2})
+        await house.add_user("alice", [G1, G2])
+        await house.cycle("alice")
+        assert (house.texts(G1), house.texts(G2)) == (["Hello from alice"], ["Hello from alice"])
+        assert {delivery.state for delivery in (await house.deliveries("alice")).values()} == {DeliveryState.DELIVERED}
+        assert house.journal.stats("alice").total_success == 2
+
+
+async def test_random_id_duplicate_counts_once_and_its_message_is_found(tmp_path: Path) -> None:
+    async with open_house(tmp_path) as house:
+        house.sandbox.add_fault({"do": "drop_after", "method": SEND, "count": 1})
+        house.sandbox.add_fault({"error": "RANDOM_ID_DUPLICATE", "method": SEND, "after": 1})
+        await house.add_user("alice", [G1])
+        await house.cycle("alice")
+        delivery = (await house.deliveries("alice"))[G1]
+        assert delivery.state is DeliveryState.DELIVERED
+        assert [message["id"] for message in house.messages(G1)] == [delivery.message_id]
+
+
+async def test_a_short_flood_wait_is_waited_out_and_counted(tmp_path: Path) -> None:
+    async with open_house(tmp_path) as house:
+        house.sandbox.add_fault({"error": "FLOOD_WAIT_1", "method": SEND, "count": 1})
+        await house.add_user("alice", [G1])
+        await house.cycle("alice")
+        assert house.texts(G1) == ["Hello from alice"]
+        assert house.journal.stats("alice").total_flood_waits == 1
+        assert "rests until" in house.said("alice")
+        refused, landed = house.sandbox.report()["refused"][0]["date"], house.messages(G1)[0]["date"]
+        assert landed - refused >= 1.0
+
+
+async def test_a_long_flood_wait_rests_the_account_and_no_other_account_posts_for_it(tmp_path: Path) -> None:
+    async with open_house(tmp_path, sessions_at_start=2) as house:
+        house.sandbox.add_fault({"error": "FLOOD_WAIT_600", "method": SEND, "account": "acc01"})
+        await house.add_user("alice", [G1, G2, G3])
+        await house.cycle("alice")
+        by_account = {group: {message["sender"] for message in house.messages(group)} for group in (G1, G2, G3)}
+        assert set().union(*by_account.values()) == {"acc02"}
+        left_out = [group for group, senders in by_account.items() if not senders]
+        assert left_out
+        deliveries = await house.deliveries("alice")
+        assert {deliveries[group].state for group in left_out} == {DeliveryState.SKIPPED}
+        floods = house.sandbox.report()["floods"]
+
+        await house.cycle("alice")
+        assert house.sandbox.report()["floods"] == floods, "it was not even asked again before its time"
+        assert {group for group in (G1, G2, G3) if not house.texts(group)} == set(left_out)
+
+
+async def test_a_group_that_refuses_is_paused_with_a_reason_and_never_taken_off_the_list(tmp_path: Path) -> None:
+    async with open_house(tmp_path) as house:
+        house.sandbox.add_fault({"error": "CHAT_WRITE_FORBIDDEN", "method": SEND, "chat": "plaza01"})
+        await house.add_user("alice", [G1, G2])
+        await house.cycle("alice")
+        assert house.user("alice").groups == (G1, G2)
+        failed = (await house.deliveries("alice"))[G1]
+        assert (failed.state, failed.error) == (DeliveryState.FAILED, "CHAT_WRITE_FORBIDDEN")
+        [hold] = house.user("alice").group_holds[G1].values()
+        assert hold.count == 1
+        assert house.texts(G2) == ["Hello from alice"]
+
+        refusals = len(house.sandbox.report()["refused"])
+        await house.cycle("alice")
+        assert len(house.sandbox.report()["refused"]) == refusals, "a paused group is not asked again"
+        assert (await house.deliveries("alice"))[G1].state is DeliveryState.SKIPPED
+
+
+async def test_a_banned_account_is_replaced_and_its_posts_go_to_the_spare(tmp_path: Path) -> None:
+    async with open_house(tmp_path, sessions_at_start=2) as house:
+        house.sandbox.ban("acc01")
+        await house.add_user("alice", [G1, G2, G3])
+        await house.cycle("alice")
+        assert [house.texts(group) for group in (G1, G2, G3)] == [["Hello from alice"]] * 3
+        user = house.user("alice")
+        assert user.assigned_sessions == ("acc02", "acc03")
+        assert [(ban.name, ban.replaced_by) for ban in user.banned_sessions] == [("acc01", "acc03")]
+        assert house.store.snapshot.sessions["acc01"].state is SessionState.BANNED
+        assert (house.settings.state_dir / "sessions" / "banned" / "acc01.session").exists()
+        assert "acc01 was replaced by acc03" in house.said("alice")
+
+
+async def test_without_a_spare_the_other_accounts_take_over_and_the_user_is_told(tmp_path: Path) -> None:
+    async with open_house(tmp_path, accounts=2, sessions_at_start=2) as house:
+        house.sandbox.ban("acc01")
+        await house.add_user("alice", [G1, G2, G3])
+        await house.cycle("alice")
+        assert [house.texts(group) for group in (G1, G2, G3)] == [["Hello from alice"]] * 3
+        assert "was not replaced" in house.said("alice")
+
+
+async def test_a_wave_of_bans_stops_the_bot_and_spends_one_spare_at_most(tmp_path: Path) -> None:
+    async with open_house(tmp_path, accounts=7, sessions_at_start=4) as house:
+        for account in ("acc01", "acc02", "acc03"):
+            house.sandbox.ban(account)
+        await house.add_user("alice", [f"@plaza0{n}" for n in range(1, 7)], bot_status=BotStatus.RUNNING)
+        await house.cycle("alice")
+        user = house.user("alice")
+        assert (user.bot_status, user.status_reason) == (BotStatus.STOPPING, "ban wave")
+        assert sum(ban.replaced_by is not None for ban in user.banned_sessions) <= 1
+        assert "banned within a short time" in house.said("alice")
+
+
+async def test_when_every_account_is_gone_the_cycle_says_so(tmp_path: Path) -> None:
+    async with open_house(tmp_path, accounts=1) as house:
+        house.sandbox.ban("acc01")
+        await house.add_user("alice", [G1])
+        await house.cycle("alice")
+        assert (await house.deliveries("alice"))[G1].state is DeliveryState.SKIPPED
+        with pytest.raises(NoSpareSession):
+            await house.cycles.run("alice", CycleControl())
+
+
+async def test_a_revoked_login_asks_for_a_new_one_and_is_not_replaced(tmp_path: Path) -> None:
+    async with open_house(tmp_path, sessions_at_start=2) as house:
+        house.sandbox.ban("acc01", "revoked")
+        await house.add_user("alice", [G1, G2, G3])
+        await house.cycle("alice")
+        assert house.store.snapshot.sessions["acc01"].state is SessionState.NEEDS_LOGIN
+        assert house.user("alice").assigned_sessions == ("acc01", "acc02")
+        assert [house.texts(group) for group in (G1, G2, G3)] == [["Hello from alice"]] * 3
+
+
+async def test_refused_content_fails_everywhere_with_one_explanation(tmp_path: Path) -> None:
+    async with open_house(tmp_path, sessions_at_start=1) as house:
+        house.sandbox.add_fault({"error": "MESSAGE_TOO_LONG", "method": SEND})
+        await house.add_user("alice", [G1, G2, G3])
+        await house.cycle("alice")
+        assert {delivery.state for delivery in (await house.deliveries("alice")).values()} == {DeliveryState.FAILED}
+        assert len(house.sandbox.report()["refused"]) == 1
+        assert house.said("alice").count("refused the post itself") == 1
+
+
+async def test_a_group_taken_off_the_list_during_a_cycle_gets_no_post(tmp_path: Path) -> None:
+    async with open_house(tmp_path, sessions_at_start=1) as house:
+        await house.add_user("alice", [G1, G2, G3], delay_between_posts=0.5)
+        cycle = asyncio.create_task(house.cycle("alice"))
+        await until(lambda: sum(bool(house.texts(group)) for group in (G1, G2, G3)) == 1, "the first post")
+        rest = [group for group in (G1, G2, G3) if not house.texts(group)]
+        await house.change_user("alice", groups=tuple(group for group in (G1, G2, G3) if group != rest[1]))
+        await cycle
+        assert house.texts(rest[0]) == ["Hello from alice"]
+        assert house.texts(rest[1]) == []
+        delivery = (await house.deliveries("alice"))[rest[1]]
+        assert (delivery.state, delivery.reason) == (DeliveryState.SKIPPED, "you took it off your list")
+
+
+async def test_a_stop_now_finishes_the_post_in_flight_and_closes_the_rest(tmp_path: Path) -> None:
+    async with open_house(tmp_path, sessions_at_start=1) as house:
+        await house.add_user("alice", [G1, G2, G3], delay_between_posts=30.0)
+        control = CycleControl()
+        cycle = asyncio.create_task(house.cycle("alice", control))
+        await until(lambda: any(house.texts(group) for group in (G1, G2, G3)), "the first post")
+        control.end(End.STOPPED)
+        await cycle
+        states = [delivery.state for delivery in (await house.deliveries("alice")).values()]
+        assert sorted(states) == [DeliveryState.DELIVERED, DeliveryState.SKIPPED, DeliveryState.SKIPPED]
+        assert await house.journal.unfinished_cycle("alice") is None
+
+
+async def test_a_cycle_cut_off_by_a_shutdown_goes_on_with_the_same_posts(tmp_path: Path) -> None:
+    async with open_house(tmp_path, sessions_at_start=1) as house:
+        await house.add_user("alice", [G1, G2, G3], delay_between_posts=30.0)
+        control = CycleControl()
+        cycle = asyncio.create_task(house.cycle("alice", control))
+        await until(lambda: any(house.texts(group) for group in (G1, G2, G3)), "the first post")
+        control.end(End.SHUTDOWN)
+        await cycle
+        planned = {group: delivery.random_id for group, delivery in (await house.deliveries("alice")).items()}
+        await house.change_user("alice", post_content="Something new", delay_between_posts=0.0)
+        await house.cycle("alice")
+        assert [house.texts(group) for group in (G1, G2, G3)] == [["Hello from alice"]] * 3
+        assert {group: delivery.random_id for group, delivery in (await house.deliveries("alice")).items()} == planned
+
+
+async def test_one_account_that_hangs_does_not_hold_up_the_others(tmp_path: Path) -> None:
+    async with open_house(tmp_path, sessions_at_start=2, send_timeout_seconds=1.0) as house:
+        house.sandbox.add_fault({"do": "ignore", "account": "acc01", "method": SEND, "count": 2})
+        await house.add_user("alice", [G1, G2, G3])
+        await house.cycle("alice")
+        assert [house.texts(group) for group in (G1, G2, G3)] == [["Hello from alice"]] * 3
+
+
+async def test_no_connection_or_task_is_left_after_a_cancelled_cycle(tmp_path: Path) -> None:
+    async with open_house(tmp_path, sessions_at_start=3) as house:
+        before = asyncio.all_tasks()
+        await house.add_user("alice", [G1, G2, G3], delay_between_posts=30.0)
+        cycle = asyncio.create_task(house.cycle("alice"))
+        await until(lambda: house.parts.clients.open == 3, "the connections")
+        cycle.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await cycle
+        assert house.parts.clients.open == 0
+        await until(lambda: not (asyncio.all_tasks() - before), "the tasks to end")
+
+
+async def test_usernames_are_looked_up_once_an_account_even_after_a_restart(tmp_path: Path) -> None:
+    def look_ups(house: House) -> int:
+        return sum(house.sandbox.report()["rpc"].get("contacts.resolveUsername", {}).values())
+
+    async with open_house(tmp_path) as house:
+        await house.add_user("alice", [G1, G2, G3])
+        await house.cycle("alice")
+        await house.cycle("alice")
+        assert look_ups(house) == 3
+        await house.journal.close()
+        await house.store.close()
+        async with house_on(tmp_path, house.sandbox) as again:
+            await again.cycle("alice")
+            assert look_ups(again) == 3
+            assert len(again.texts(G1)) == 3

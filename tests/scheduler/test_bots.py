@@ -1,0 +1,162 @@
+"""Starting and stopping bots while cycles run, against the real data centre."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.errors import NoContent, NoGroups, NoSpareSession, UnknownUser
+from core.models import BotStatus
+from tests.support.house import House, open_house, until
+
+G1, G2, G3 = "@plaza01", "@plaza02", "@plaza03"
+
+
+@contextlib.asynccontextmanager
+async def running_house(folder: Path, **options: Any) -> AsyncIterator[House]:
+    """A house whose scheduler ticks."""
+    async with open_house(folder, **options) as house:
+        await house.scheduler.take_over()
+        ticking = asyncio.create_task(house.scheduler.run())
+        try:
+            yield house
+        finally:
+            await house.scheduler.leave(5)
+            await ticking
+
+
+async def test_a_started_bot_posts_at_once_and_again_after_its_delay(tmp_path: Path) -> None:
+    async with running_house(tmp_path, tick_seconds=30) as house:
+        await house.add_user("alice", [G1], delay_between_cycles=0.05)
+        change = await house.bots.start("alice")
+        assert (change.status, change.changed) == (BotStatus.RUNNING, True)
+        await until(lambda: len(house.texts(G1)) >= 3, "three cycles, without waiting for a tick")
+
+
+async def test_starting_twice_changes_nothing(tmp_path: Path) -> None:
+    async with running_house(tmp_path) as house:
+        await house.add_user("alice", [G1])
+        await house.bots.start("alice")
+        revision = house.user("alice").revision
+        again = await house.bots.start("alice")
+        assert (again.changed, again.text) == (False, "The bot is running already")
+        assert house.user("alice").revision == revision
+
+
+async def test_what_is_missing_is_named_and_nothing_is_spent(tmp_path: Path) -> None:
+    async with running_house(tmp_path, accounts=1) as house:
+        with pytest.raises(UnknownUser):
+            await house.bots.start("nobody")
+        await house.add_user("alice", [])
+        with pytest.raises(NoGroups):
+            await house.bots.start("alice")
+        await house.change_user("alice", groups=(G1,), post_content="  ")
+        with pytest.raises(NoContent):
+            await house.bots.start("alice")
+        assert house.user("alice").assigned_sessions == ()
+        await house.change_user("alice", post_content="Hi")
+        await house.bots.start("alice")
+        await house.add_user("bob", [G1])
+        with pytest.raises(NoSpareSession):
+            await house.bots.start("bob")
+        assert house.user("bob").bot_status is BotStatus.STOPPED
+
+
+async def test_a_stop_during_a_cycle_lets_it_finish_and_begins_no_other(tmp_path: Path) -> None:
+    async with running_house(tmp_path, sessions_at_start=1) as house:
+        await house.add_user("alice", [G1, G2, G3], delay_between_posts=0.2, delay_between_cycles=0.0)
+        await house.bots.start("alice")
+        await until(lambda: any(house.texts(group) for group in (G1, G2, G3)), "the first post")
+        change = await house.bots.stop("alice")
+        assert (change.status, change.changed) == (BotStatus.STOPPING, True)
+        assert house.bots.progress("alice") is not None
+        await until(lambda: house.user("alice").bot_status is BotStatus.STOPPED, "the bot to stop")
+        assert [len(house.texts(group)) for group in (G1, G2, G3)] == [1, 1, 1]
+        assert house.user("alice").next_run_at is None
+
+
+async def test_a_second_stop_ends_the_cycle_after_the_post_in_flight(tmp_path: Path) -> None:
+    async with running_house(tmp_path, sessions_at_start=1) as house:
+        await house.add_user("alice", [G1, G2, G3], delay_between_posts=30.0)
+        await house.bots.start("alice")
+        await until(lambda: any(house.texts(group) for group in (G1, G2, G3)), "the first post")
+        await house.bots.stop("alice")
+        await house.bots.stop("alice")
+        await until(lambda: house.user("alice").bot_status is BotStatus.STOPPED, "the bot to stop")
+        assert sum(len(house.texts(group)) for group in (G1, G2, G3)) == 1
+
+
+async def test_a_start_while_it_is_stopping_goes_on_with_the_next_cycle(tmp_path: Path) -> None:
+    async with running_house(tmp_path, sessions_at_start=1) as house:
+        await house.add_user("alice", [G1, G2], delay_between_posts=0.2, delay_between_cycles=0.0)
+        await house.bots.start("alice")
+        await until(lambda: any(house.texts(group) for group in (G1, G2)), "the first post")
+        await house.bots.stop("alice")
+        assert (await house.bots.start("alice")).changed
+        await until(lambda: len(house.texts(G1)) >= 2, "the next cycle")
+        assert house.user("alice").bot_status is BotStatus.RUNNING
+
+
+async def test_a_stopped_bot_stays_stopped_when_asked_again(tmp_path: Path) -> None:
+    async with running_house(tmp_path) as house:
+        await house.add_user("alice", [G1])
+        change = await house.bots.stop("alice")
+        assert (change.status, change.changed) == (BotStatus.STOPPED, False)
+
+
+async def test_a_slow_user_never_holds_up_another(tmp_path: Path) -> None:
+    async with running_house(tmp_path, sessions_at_start=1, send_timeout_seconds=3) as house:
+        house.sandbox.add_fault({"do": "silent", "account": "acc01", "method": "messages.sendMessage"})
+        await house.add_user("alice", [G1])
+        await house.add_user("bob", [G2], delay_between_cycles=0.0)
+        await house.bots.start("alice")
+        await house.bots.start("bob")
+        await until(lambda: len(house.texts(G2)) >= 3, "three cycles of bob while alice hangs")
+        assert house.bots.progress("alice") is not None
+
+
+async def test_racing_starts_and_stops_end_in_the_last_wanted_state_without_overlapping_cycles(tmp_path: Path) -> None:
+    async with running_house(tmp_path, accounts=6, sessions_at_start=1) as house:
+        users = [f"user{number}" for number in range(6)]
+        for number, user in enumerate(users, 1):
+            await house.add_user(user, [f"@plaza0{number}"], delay_between_cycles=0.0)
+
+        async def fight(user: str) -> None:
+            for _ in range(8):
+                await asyncio.gather(house.bots.start(user), house.bots.stop(user), house.bots.start(user))
+            await house.bots.stop(user)
+
+        await asyncio.gather(*(fight(user) for user in users))
+        await until(lambda: all(house.user(user).bot_status is BotStatus.STOPPED for user in users), "all to stop")
+        for number, user in enumerate(users, 1):
+            ids = [message["random_id"] for message in house.messages(f"@plaza0{number}")]
+            assert len(ids) == len(set(ids))
+            assert await house.journal.unfinished_cycle(user) is None
+        assert not house.scheduler.active
+
+
+async def test_after_a_restart_bots_are_stopped_unless_the_setting_resumes_them(tmp_path: Path) -> None:
+    async with open_house(tmp_path) as house:
+        await house.add_user("alice", [G1], bot_status=BotStatus.RUNNING)
+        await house.add_user("bob", [G1], bot_status=BotStatus.STOPPING)
+        await house.scheduler.take_over()
+        assert {house.user(name).bot_status for name in ("alice", "bob")} == {BotStatus.STOPPED}
+        assert "restarted" in (house.user("alice").status_reason or "")
+    async with open_house(tmp_path / "other", resume_on_start=True) as house:
+        await house.add_user("alice", [G1], bot_status=BotStatus.RUNNING)
+        await house.add_user("bob", [G1], bot_status=BotStatus.STOPPING)
+        await house.scheduler.take_over()
+        assert house.user("alice").bot_status is BotStatus.RUNNING
+        assert house.user("bob").bot_status is BotStatus.STOPPED
+
+
+async def test_a_bot_without_any_account_left_stops_and_says_why(tmp_path: Path) -> None:
+    async with running_house(tmp_path, accounts=1) as house:
+        await house.add_user("alice", [G1], delay_between_cycles=0.0)
+        house.sandbox.ban("acc01")
+        await house.bots.start("alice")
+        await until(lambda: house.user("alice").bot_status is BotStatus.ERROR, "the bot to stop")
+        assert "no account is left" in (house.user("alice").status_reason or "")

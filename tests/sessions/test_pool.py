@@ -1,0 +1,55 @@
+"""Session files: taken in sealed, and in the folder that users.json says."""
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from sessions.vault import SEALED
+from tests.support.house import House, open_house
+
+
+def files(house: House) -> dict[str, str]:
+    """name → folder"""
+    root = house.settings.state_dir / "sessions"
+    return {path.name.removesuffix(".session"): path.parent.name for path in root.glob("*/*.session")}
+
+
+async def test_plain_files_are_replaced_by_sealed_ones_that_only_their_owner_may_read(tmp_path: Path) -> None:
+    async with open_house(tmp_path) as house:
+        for path in (house.settings.state_dir / "sessions" / "available").iterdir():
+            assert path.read_bytes().startswith(SEALED)
+            assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert set(house.store.snapshot.sessions) == {"acc01", "acc02", "acc03", "acc04"}
+
+
+async def test_files_follow_users_json_and_what_a_crash_left_behind_is_repaired(tmp_path: Path) -> None:
+    async with open_house(tmp_path, sessions_at_start=2) as house:
+        await house.add_user("alice", ["@plaza01", "@plaza02"])
+        await house.give_sessions("alice")
+        assert files(house) == {"acc01": "assigned", "acc02": "assigned", "acc03": "available", "acc04": "available"}
+        root = house.settings.state_dir / "sessions"
+        (root / "assigned" / "acc01.session").rename(root / "banned" / "acc01.session")
+        (root / "available" / "acc04.session").rename(root / "assigned" / "acc04.session")
+        house.pool.follow(house.store.snapshot)
+        assert files(house) == {"acc01": "assigned", "acc02": "assigned", "acc03": "available", "acc04": "available"}
+
+
+async def test_a_file_that_is_no_session_stays_where_it_is_and_the_log_says_why(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with open_house(tmp_path) as house:
+        junk = house.settings.state_dir / "sessions" / "available" / "junk.session"
+        junk.write_bytes(b"what is this")
+        assert house.pool.take_in() == []
+        assert junk.read_bytes() == b"what is this"
+        assert (
+            "junk.session was not taken in: junk.session: neither a sealed nor a Telethon session file" in caplog.text
+        )
+
+
+async def test_a_file_put_in_while_the_daemon_runs_is_taken_in_when_asked(tmp_path: Path) -> None:
+    async with open_house(tmp_path) as house:
+        house.sandbox.write_session("acc01", tmp_path / "x.session", 1)
+        (tmp_path / "x.session").rename(house.settings.state_dir / "sessions" / "available" / "late.session")
+        assert house.pool.take_in() == ["late"]

@@ -1,0 +1,170 @@
+"""A whole Postfleet inside one test, without its API: real store and journal, real Telethon, a real data centre."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from msgspec.structs import replace
+
+from bot.cycle import CycleRunner
+from bot.peers import Peers
+from bot.run import BotParts, CycleControl
+from core.clock import SystemClock
+from core.models import Delivery, Event, User
+from core.settings import Settings, load_settings
+from data.data_manager import DataManager
+from data.journal import Journal
+from sandbox.server import Sandbox
+from sandbox.world import World, demo_world
+from scheduler.bots import Bots
+from scheduler.scheduler import Scheduler
+from sessions.client import Clients
+from sessions.pool import Pool
+from sessions.session_manager import SessionManager
+from sessions.vault import Vault
+
+SECRET = "Zk3v9QpL7xW2mN8rT5yB1cD4fG6hJ0sA-uEiOq"
+API_PAIRS = "1001:0123456789abcdef0123456789abcdef,1002:fedcba9876543210fedcba9876543210"
+SOON = 20.0
+"""Seconds within which what is waited for has to happen; it takes a fraction of that."""
+
+
+@dataclass
+class House:
+    """Everything, and the questions tests ask."""
+
+    sandbox: Sandbox
+    settings: Settings
+    store: DataManager
+    journal: Journal
+    pool: Pool
+    parts: BotParts
+    cycles: CycleRunner
+    scheduler: Scheduler
+    bots: Bots
+
+    async def add_user(self, user_id: str, groups: list[str], **fields: Any) -> None:
+        """A user who posts `Hello from USER` without pauses, once an hour."""
+        user = User(
+            groups=tuple(groups),
+            post_content=f"Hello from {user_id}",
+            delay_between_posts=0.0,
+            delay_between_cycles=3600.0,
+        )
+        await self.store.transact(lambda tx: tx.put_user(user_id, replace(user, **fields)))
+
+    async def change_user(self, user_id: str, **fields: Any) -> None:
+        """Change some of a user's fields."""
+        await self.store.transact(lambda tx: tx.put_user(user_id, replace(tx.user(user_id), **fields)))
+
+    def user(self, user_id: str) -> User:
+        """The user as the store has it."""
+        return self.store.snapshot.users[user_id]
+
+    async def give_sessions(self, user_id: str) -> tuple[str, ...]:
+        """What the first start of a bot does."""
+        await self.store.transact(lambda tx: self.parts.sessions.assign_at_start(tx, user_id))
+        self.pool.follow(self.store.snapshot)
+        return self.user(user_id).assigned_sessions
+
+    async def cycle(self, user_id: str, control: CycleControl | None = None) -> None:
+        """Run one cycle to its end."""
+        if not self.user(user_id).assigned_sessions:
+            await self.give_sessions(user_id)
+        await asyncio.wait_for(self.cycles.run(user_id, control or CycleControl()), SOON)
+
+    def texts(self, group: str) -> list[str]:
+        """What stands in a chat, by the data centre's own books."""
+        return [message["text"] for message in self.messages(group)]
+
+    def messages(self, group: str) -> list[dict[str, Any]]:
+        """The chat's messages, by the data centre's own books."""
+        found: list[dict[str, Any]] = self.sandbox.report()["chats"][group.removeprefix("@")]["messages"]
+        return found
+
+    async def deliveries(self, user_id: str) -> dict[str, Delivery]:
+        """The newest delivery to each group."""
+        return {delivery.group: delivery for delivery in reversed(await self.journal.deliveries(user_id))}
+
+    def events(self, user_id: str) -> list[Event]:
+        """The user's log, oldest first."""
+        return list(reversed(self.journal.last_events(user_id)))
+
+    def said(self, user_id: str) -> str:
+        """Everything the user's log says."""
+        return "\n".join(event.text for event in self.events(user_id))
+
+
+@contextlib.asynccontextmanager
+async def open_house(
+    folder: Path, world: World | None = None, *, accounts: int = 4, groups: int = 6, **settings: Any
+) -> AsyncIterator[House]:
+    """Build it on an empty folder, or on one a house stood on before (then its data centre is new)."""
+    sandbox = Sandbox(world or demo_world(accounts=accounts, groups=groups), folder=folder / "dc")
+    await sandbox.start()
+    try:
+        async with house_on(folder, sandbox, **settings) as house:
+            yield house
+    finally:
+        await sandbox.stop()
+
+
+@contextlib.asynccontextmanager
+async def house_on(folder: Path, sandbox: Sandbox, **settings: Any) -> AsyncIterator[House]:
+    """The same on a data centre that runs already."""
+    state = folder / "state"
+    chosen: dict[str, Any] = {"send_timeout_seconds": 5.0, "wait_patience_seconds": 3.0, "tick_seconds": 0.5}
+    built = load_settings(
+        state_dir=state,
+        jwt_secret=SECRET,
+        api_pairs=API_PAIRS,
+        dc="{},{},{}".format(sandbox.dc_id, *sandbox.address),
+        dc_public_key=sandbox.public_key_path,
+        **(chosen | settings),
+    )
+    if not (state / "sessions").exists():
+        (state / "sessions" / "available").mkdir(parents=True)
+        for account in sandbox.world.accounts:
+            sandbox.write_session(account.name, state / "sessions" / "available" / f"{account.name}.session")
+    clock = SystemClock()
+    store = DataManager.open(state, clock)
+    journal = Journal.open(state)
+    try:
+        pool = Pool(state, Vault.open(state), store, clock)
+        pool.take_in()
+        parts = BotParts(
+            settings=built,
+            store=store,
+            journal=journal,
+            sessions=SessionManager(built, store, pool, clock),
+            clients=Clients(built, pool),
+            peers=Peers(journal, built.send_timeout_seconds),
+            clock=clock,
+        )
+        cycles = CycleRunner(parts)
+        scheduler = Scheduler(parts, cycles)
+        yield House(
+            sandbox=sandbox,
+            settings=built,
+            store=store,
+            journal=journal,
+            pool=pool,
+            parts=parts,
+            cycles=cycles,
+            scheduler=scheduler,
+            bots=Bots(parts, scheduler),
+        )
+    finally:
+        await journal.close()
+        await store.close()
+
+
+async def until(condition: Callable[[], object], what: str) -> None:
+    """Wait for something to become true, and say what when it does not."""
+    deadline = asyncio.get_running_loop().time() + SOON
+    while not condition():
+        assert asyncio.get_running_loop().time() < deadline, f"waited {SOON:g} s in vain for: {what}"
+        await asyncio.sleep(0.01)
