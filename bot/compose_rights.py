@@ -1,0 +1,117 @@
+"""May an account post this in that chat? Read from what Telegram says about the chat, without sending anything.
+
+Telegram tells each account its own rights in every chat it lists (core.telegram.org/api/rights). The codes are those
+Telegram would refuse with, so that a foreseen refusal and a real one read the same.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from telethon.tl import types as tl
+
+from bot.compose_content import Post, kind_of
+from bot.compose_text import Formatted
+from bot.reaction_table import BY_CODE
+from core.models import MediaKind, PostType
+
+_RIGHT_OF_KIND = {
+    MediaKind.PHOTO: ("send_photos", "CHAT_SEND_PHOTOS_FORBIDDEN"),
+    MediaKind.VIDEO: ("send_videos", "CHAT_SEND_VIDEOS_FORBIDDEN"),
+    MediaKind.AUDIO: ("send_audios", "CHAT_SEND_AUDIOS_FORBIDDEN"),
+    MediaKind.VOICE: ("send_voices", "CHAT_SEND_VOICES_FORBIDDEN"),
+    MediaKind.DOCUMENT: ("send_docs", "CHAT_SEND_DOCS_FORBIDDEN"),
+}
+_TEXT = ("send_plain", "CHAT_SEND_PLAIN_FORBIDDEN")
+_POLL = ("send_polls", "CHAT_SEND_POLL_FORBIDDEN")
+_ANY_MEDIA = ("send_media", "CHAT_SEND_MEDIA_FORBIDDEN")
+
+
+@dataclass(frozen=True)
+class Obstacle:
+    """Why an account cannot post something in a chat."""
+
+    code: str
+    """What Telegram would refuse with."""
+    reason: str
+    """For the bot's owner."""
+
+
+def obstacle(chat: Any, post: Post) -> Obstacle | None:
+    """What keeps the account that was given `chat` (Telethon's Channel or Chat) from posting; None: nothing known.
+
+    Of a forward or a copy only the right to write at all is looked at: what is in it is not known here. Slow mode is
+    no obstacle but a wait, see `bot.pacing`; whether a topic is closed only sending tells.
+    """
+    code = _not_there(chat) or _not_allowed(chat, post)
+    return None if code is None else Obstacle(code, BY_CODE[code][1])
+
+
+def is_exempt(chat: Any) -> bool:
+    """Administrators post whenever they like: neither slow mode nor the group's restrictions bind them."""
+    return bool(getattr(chat, "creator", False) or getattr(chat, "admin_rights", None))
+
+
+def may_pin(chat: Any) -> bool:
+    """Whether the account may pin its post."""
+    if getattr(chat, "creator", False):
+        return True
+    given = getattr(chat, "admin_rights", None)
+    if given is not None:
+        return bool(given.edit_messages if getattr(chat, "broadcast", False) else given.pin_messages)
+    return not getattr(chat, "broadcast", False) and not _is_taken(chat, "pin_messages")
+
+
+def uses_custom_emoji(text: Formatted) -> bool:
+    """Telegram shows custom emoji only from Premium accounts; others' arrive as the plain ones they stand for."""
+    return any(isinstance(entity, tl.MessageEntityCustomEmoji) for entity in text.entities)
+
+
+def _not_there(chat: Any) -> str | None:
+    if isinstance(chat, tl.ChannelForbidden):
+        return "CHANNEL_PRIVATE"
+    if isinstance(chat, tl.ChatForbidden):
+        return "CHAT_FORBIDDEN"
+    if isinstance(chat, tl.ChatEmpty) or getattr(chat, "deactivated", False) or getattr(chat, "migrated_to", None):
+        return "CHAT_ID_INVALID"
+    return "USER_NOT_PARTICIPANT" if getattr(chat, "left", False) else None
+
+
+def _not_allowed(chat: Any, post: Post) -> str | None:
+    if getattr(chat, "broadcast", False):
+        return _not_in_a_channel(chat, post)
+    if is_exempt(chat):
+        return None
+    if _has(getattr(chat, "banned_rights", None), "send_messages"):
+        return "USER_BANNED_IN_CHANNEL"
+    if _has(getattr(chat, "default_banned_rights", None), "send_messages"):
+        return "CHAT_WRITE_FORBIDDEN"
+    return next((code for right, code in _needed(post) if _is_taken(chat, right)), None)
+
+
+def _not_in_a_channel(chat: Any, post: Post) -> str | None:
+    if not getattr(chat, "creator", False) and not _has(getattr(chat, "admin_rights", None), "post_messages"):
+        return "CHAT_ADMIN_REQUIRED"
+    if post.content.poll is not None and not post.content.poll.anonymous:
+        return "BROADCAST_PUBLIC_VOTERS_FORBIDDEN"
+    return None
+
+
+def _needed(post: Post) -> Iterable[tuple[str, str]]:
+    """The rights a post needs, and the code of the refusal where one is missing."""
+    if post.type is PostType.TEXT:
+        yield _TEXT
+    elif post.type is PostType.POLL:
+        yield _POLL
+    for media in post.content.media:
+        yield _RIGHT_OF_KIND[kind_of(post.type, media)]
+    if post.content.media:
+        yield _ANY_MEDIA
+
+
+def _is_taken(chat: Any, right: str) -> bool:
+    return any(_has(getattr(chat, whose, None), right) for whose in ("banned_rights", "default_banned_rights"))
+
+
+def _has(rights: Any, right: str) -> bool:
+    return bool(getattr(rights, right, False))
