@@ -57,6 +57,8 @@ class Handshake:
         """The answer to one step. Raises BadHandshake."""
         if isinstance(request, functions.ReqPqMultiRequest | functions.ReqPqRequest):
             return self._pq(request)
+        if not isinstance(request, functions.ReqDHParamsRequest | functions.SetClientDHParamsRequest):
+            raise BadHandshake("no part of a key exchange")
         if request.nonce != self.nonce or request.server_nonce != self.server_nonce or not self.pq:
             raise BadHandshake("nonces of another exchange")
         if isinstance(request, functions.ReqDHParamsRequest):

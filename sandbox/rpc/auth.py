@@ -48,6 +48,7 @@ def send_code(call: Call, request: Any) -> Any:
 def _sent(call: Call, account: Account) -> Any:
     code = SentCode(account, call.centre.world.login_code, call.centre.monotonic() + CODE_SECONDS)
     code_hash = secrets.token_hex(9)
+    call.keys.codes = {old: sent for old, sent in call.keys.codes.items() if sent.account is not account}
     call.keys.codes[code_hash] = code
     return types.auth.SentCode(
         type=types.auth.SentCodeTypeApp(length=len(code.code)), phone_code_hash=code_hash, timeout=60
@@ -173,6 +174,8 @@ def export_login_token(call: Call, request: Any) -> Any:
     """A token to show as a QR code; once another session accepted it, the sign-in."""
     check_api_pair(call, request.api_id, request.api_hash)
     login = call.session.login
+    now = call.centre.monotonic()
+    call.keys.tokens = {old: shown for old, shown in call.keys.tokens.items() if now <= shown.expires}
     mine = next((token for token in call.keys.tokens.values() if token.session.login is login), None)
     if mine is not None and mine.account is not None:
         del call.keys.tokens[mine.token]
@@ -180,7 +183,7 @@ def export_login_token(call: Call, request: Any) -> Any:
         return types.auth.LoginTokenSuccess(_admit(call, mine.account))
     if mine is not None:
         del call.keys.tokens[mine.token]
-    token = LoginToken(secrets.token_bytes(16), call.session, call.centre.monotonic() + TOKEN_SECONDS)
+    token = LoginToken(secrets.token_bytes(16), call.session, now + TOKEN_SECONDS)
     call.keys.tokens[token.token] = token
     return types.auth.LoginToken(expires=int(call.centre.now() + TOKEN_SECONDS), token=token.token)
 
@@ -217,6 +220,7 @@ def export_authorization(call: Call, request: Any) -> Any:
     if request.dc_id not in call.centre.addresses or request.dc_id == call.dc_id:
         raise RpcError("DC_ID_INVALID")
     ticket = secrets.token_bytes(32)
+    call.keys.tickets = {old: owner for old, owner in call.keys.tickets.items() if owner is not call.me}
     call.keys.tickets[ticket] = call.me
     return types.auth.ExportedAuthorization(id=call.me.id, bytes=ticket)
 

@@ -1,5 +1,6 @@
 """Every auth key of a world, who is signed in with it, and the ways to sign in that are under way."""
 
+from collections import deque
 from collections.abc import Callable
 from hashlib import blake2b
 from typing import Any
@@ -11,6 +12,8 @@ from sandbox.mtproto.envelope import Key
 from sandbox.state.logins import Login, LoginToken, SentCode
 from sandbox.state.peers import Account
 
+MAX_STRANGERS = 10_000
+
 
 class Keyring:
     """Logins by key id, and codes, QR tokens and tickets that have not been used yet."""
@@ -19,6 +22,7 @@ class Keyring:
         self._seed = seed
         self._now = now
         self.logins: dict[int, Login] = {}
+        self._strangers: deque[int] = deque()  # keys in order of their making; unused ones do not stay for ever
         self.codes: dict[str, SentCode] = {}
         self.tokens: dict[bytes, LoginToken] = {}
         self.tickets: dict[bytes, Account] = {}
@@ -27,6 +31,11 @@ class Keyring:
         """A key from a key exchange: nobody is signed in with it yet."""
         key_id = auth_key_id(key)
         login = self.logins[key_id] = Login(Key(key, key_id), dc_id)
+        self._strangers.append(key_id)
+        if len(self._strangers) > MAX_STRANGERS:
+            oldest = self.logins.get(self._strangers.popleft())
+            if oldest is not None and oldest.account is None and not oldest.addresses():
+                del self.logins[oldest.key.id]
         return login
 
     def ready(self, account: Account, number: int = 0) -> Login:

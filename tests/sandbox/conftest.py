@@ -17,13 +17,19 @@ Starter = Callable[..., Awaitable[Sandbox]]
 Clients = Callable[..., Awaitable[Any]]
 
 
+@pytest.fixture(scope="session")
+def dc_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One RSA key for all data centres of a test run: making one takes longer than most tests."""
+    return tmp_path_factory.mktemp("dc")
+
+
 @pytest.fixture
-async def start(tmp_path: Path) -> AsyncIterator[Starter]:
+async def start(dc_folder: Path) -> AsyncIterator[Starter]:
     """Starts sandboxes and stops them at the end."""
     async with AsyncExitStack() as stack:
 
         async def starter(world: World | None = None, **options: Any) -> Sandbox:
-            sandbox = Sandbox(world or demo_world(accounts=4, groups=3), folder=tmp_path / "dc", **options)
+            sandbox = Sandbox(world or demo_world(accounts=4, groups=3), folder=dc_folder, **options)
             await sandbox.start()
             stack.push_async_callback(sandbox.stop)
             rsa.add_key(sandbox.public_key_path.read_text(), old=False)
@@ -46,7 +52,7 @@ async def clients(tmp_path: Path) -> AsyncIterator[Clients]:
 
         async def connect(sandbox: Sandbox, account: str, number: int = 0, **options: Any) -> Any:
             path = sandbox.write_session(account, tmp_path / f"{account}-{next(files)}", number)
-            settings: dict[str, Any] = {"flood_sleep_threshold": 0, "request_retries": 1, "retry_delay": 0}
+            settings: dict[str, Any] = {"flood_sleep_threshold": 0, "request_retries": 1, "retry_delay": 0.01}
             client = TelegramClient(str(path), 1, "hash", **settings | options)
             stack.push_async_callback(client.disconnect)
             await client.connect()
