@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from telethon import TelegramClient
 from telethon.tl import functions
 from telethon.tl import types as tl
 
 from bot.compose_content import Post, kind_of
+from bot.compose_media import Call
 from bot.compose_send import Destination, Sent
 from bot.compose_text import Formatted
 from core.models import MediaKind, PostType
@@ -42,7 +42,7 @@ class Wanted:
     """Messages known to be other deliveries."""
 
 
-async def find_delivered(client: TelegramClient, to: Destination, wanted: Wanted) -> Sent | None:
+async def find_delivered(call: Call, to: Destination, wanted: Wanted) -> Sent | None:
     """The messages of a post as they stand in the chat, or None: it is not there (or too far back, or deleted).
 
     Raises:
@@ -51,7 +51,7 @@ async def find_delivered(client: TelegramClient, to: Destination, wanted: Wanted
     mine: list[Any] = []
     offset, seen = 0, 0
     while seen < MOST_MESSAGES:
-        page = (await client(_history(to.peer, offset))).messages
+        page = (await call(_history(to.peer, offset))).messages
         seen += len(page)
         young = [message for message in page if not _is_older(message, wanted.since)]
         mine += [message for message in young if _is_candidate(message, wanted)]

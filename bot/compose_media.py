@@ -3,6 +3,7 @@
 import asyncio
 import mimetypes
 from collections import OrderedDict
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -18,6 +19,8 @@ MAX_PHOTO_BYTES = 10 * 1024 * 1024
 MAX_FILE_BYTES = 4000 * 512 * 1024
 MAX_FILE_BYTES_PREMIUM = 2 * MAX_FILE_BYTES
 """core.telegram.org/api/files: 4,000 parts of 512 KiB, for Premium accounts 8,000."""
+Call = Callable[[Any], Awaitable[Any]]
+"""Sends a request and answers what Telegram did: a client, or one bounded in time."""
 _KEPT = 64
 """Files an account keeps at hand; more are uploaded anew."""
 
@@ -61,45 +64,81 @@ def check_files(folder: Path, post: Post, field: str = "post_content.media", *, 
 class MediaShelf:
     """The files one account has brought to Telegram. A handle is good for that account alone, and grows old.
 
-    Used by one task at a time: an account sends one post after the other.
+    It outlives connections. Used by one task at a time: an account sends one post after the other.
     """
 
-    def __init__(self, client: TelegramClient, folder: Path, *, premium: bool = False) -> None:
-        self._client = client
+    def __init__(self, folder: Path, *, premium: bool = False, within: float = 30.0) -> None:
         self._folder = folder
         self._premium = premium
+        self._within = within
+        """Seconds without any progress after which an upload counts as hung."""
         self._handles: OrderedDict[tuple[object, ...], Any] = OrderedDict()
 
-    async def ready(self, post_type: PostType, media: Media, field: str) -> Any:
-        """Telethon's InputMedia for a file: from the shelf, or uploaded now. A changed file is another file.
+    async def ready(
+        self, client: TelegramClient, call: Call, post: Post, field: str = "post_content.media"
+    ) -> list[Any]:
+        """Telethon's InputMedia for the files of a post: from the shelf, or uploaded now. A changed file is a new one.
 
         Raises:
-            InvalidInput: the file cannot be sent.
-            RPCError, OSError: what uploading met.
+            InvalidInput: a file cannot be sent.
+            TimeoutError, ConnectionError, RPCError: what uploading met. Nothing was posted.
         """
-        kind = kind_of(post_type, media)
-        path = file_of(self._folder, media, kind, f"{field}.file", premium=self._premium)
-        facts = path.stat()
-        key = (media, kind, facts.st_size, facts.st_mtime_ns)
-        if key not in self._handles:
-            self._handles[key] = await self._upload(path, facts.st_size, media, kind, f"{field}.file")
-            if len(self._handles) > _KEPT:
-                self._handles.popitem(last=False)
-        self._handles.move_to_end(key)
-        return self._handles[key]
+        return [
+            await self._one(client, call, post.type, media, f"{field}[{index}].file")
+            for index, media in enumerate(post.content.media)
+        ]
 
     def forget(self) -> None:
         """The handles grew old (`Action.REFETCH`): what is sent next is uploaded again."""
         self._handles.clear()
 
-    async def _upload(self, path: Path, size: int, media: Media, kind: MediaKind, field: str) -> Any:
-        with await asyncio.to_thread(_opened, path, media, field) as stream:
-            uploaded = await self._client.upload_file(stream, file_size=size, file_name=path.name)
-        wanted = _as_uploaded(uploaded, media, kind)
-        answer = await self._client(functions.messages.UploadMediaRequest(tl.InputPeerSelf(), wanted))
-        if kind is MediaKind.PHOTO:
-            return tl.InputMediaPhoto(utils.get_input_photo(answer.photo), spoiler=media.spoiler or None)
-        return tl.InputMediaDocument(utils.get_input_document(answer.document), spoiler=media.spoiler or None)
+    async def _one(self, client: TelegramClient, call: Call, post_type: PostType, media: Media, field: str) -> Any:
+        kind = kind_of(post_type, media)
+        path = file_of(self._folder, media, kind, field, premium=self._premium)
+        facts = path.stat()
+        key = (media, kind, facts.st_size, facts.st_mtime_ns)
+        if key not in self._handles:
+            with await asyncio.to_thread(_opened, path, media, field) as stream:
+                uploaded = await _upload(client, stream, facts.st_size, path.name, self._within)
+            answer = await call(
+                functions.messages.UploadMediaRequest(tl.InputPeerSelf(), _as_uploaded(uploaded, media, kind))
+            )
+            self._handles[key] = _handle(answer, media, kind)
+            if len(self._handles) > _KEPT:
+                self._handles.popitem(last=False)
+        self._handles.move_to_end(key)
+        return self._handles[key]
+
+
+async def _upload(client: TelegramClient, stream: BinaryIO, size: int, name: str, within: float) -> Any:
+    """Telethon's upload, bounded by its progress; a connection that closes quietly is told as what it is."""
+    moved = asyncio.Event()
+    uploading = asyncio.ensure_future(
+        client.upload_file(stream, file_size=size, file_name=name, progress_callback=lambda *_: moved.set())
+    )
+    try:
+        while not uploading.done():
+            moved.clear()
+            progress = asyncio.ensure_future(moved.wait())
+            try:
+                done, _ = await asyncio.wait({uploading, progress}, timeout=within, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                progress.cancel()
+            if not done:
+                raise TimeoutError(f"the upload made no progress for {within:g} seconds")
+    finally:
+        if not uploading.done():
+            uploading.cancel()
+            await asyncio.wait({uploading})
+    if uploading.cancelled():  # Telethon cancels what waits when a connection closes
+        raise ConnectionError("the connection closed during the upload")
+    return uploading.result()
+
+
+def _handle(answer: Any, media: Media, kind: MediaKind) -> Any:
+    if kind is MediaKind.PHOTO:
+        return tl.InputMediaPhoto(utils.get_input_photo(answer.photo), spoiler=media.spoiler or None)
+    return tl.InputMediaDocument(utils.get_input_document(answer.document), spoiler=media.spoiler or None)
 
 
 def _opened(path: Path, media: Media, field: str) -> BinaryIO:

@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from telethon import TelegramClient, errors
+from telethon import errors
 from telethon.tl import functions
 from telethon.tl import types as tl
 
 from bot.compose_content import Post
-from bot.compose_media import MediaShelf
+from bot.compose_media import Call
 from bot.compose_text import Formatted
 from bot.reactions import Scope, reaction_to
 from core.errors import InvalidInput
@@ -59,42 +59,35 @@ class SourceUnavailable(InvalidInput):
 
 
 async def send_post(
-    client: TelegramClient,
+    call: Call,
     to: Destination,
     post: Post,
     key: Callable[[int], int],
     *,
     text: Formatted = _NO_TEXT,
-    shelf: MediaShelf | None = None,
+    media: Sequence[Any] = (),
     source: Source | None = None,
-    field_name: str = "post_content",
 ) -> Sent:
     """Send one post. `key(part)` is the random_id of its message number `part`, counted from 0.
 
-    Sending again with the same keys is safe: Telegram delivers each once. `shelf` is needed for media, `source`
-    for a forward or a copy. Text and polls are sent as they are: `compose_content.render` and `render_poll` come first.
+    Sending again with the same keys is safe: Telegram delivers each once. What is sent is prepared before:
+    `compose_content.render` (text and captions) and `render_poll`, `MediaShelf.ready` (media), `find_source`
+    (forwards and copies).
 
     Raises:
-        InvalidInput: a file cannot be sent.
         RPCError, OSError: see `bot.reactions`.
     """
-    media = []
-    if post.content.media:
-        if shelf is None:
-            raise ValueError("a post with media needs the account's shelf")
-        for index, item in enumerate(post.content.media):
-            media.append(await shelf.ready(post.type, item, f"{field_name}.media[{index}]"))
     request, random_ids = request_for(to, post, key, text=text, media=media, source=source)
-    return Sent(_new_ids(await client(request), random_ids))
+    return Sent(_new_ids(await call(request), random_ids))
 
 
-async def pin(client: TelegramClient, to: Destination, message_id: int) -> None:
+async def pin(call: Call, to: Destination, message_id: int) -> None:
     """Pin a message without telling everybody about it. Raises RPCError, OSError: the post stands all the same."""
-    await client(functions.messages.UpdatePinnedMessageRequest(to.peer, message_id, silent=True))
+    await call(functions.messages.UpdatePinnedMessageRequest(to.peer, message_id, silent=True))
 
 
 async def find_source(
-    client: TelegramClient, peer: Any, message_id: int | None, field_name: str = "post_content.message"
+    call: Call, peer: Any, message_id: int | None, field_name: str = "post_content.message"
 ) -> Source:
     """The message to forward, with the rest of its album. Without an id: the newest one of the chat.
 
@@ -105,12 +98,12 @@ async def find_source(
     """
     try:
         if message_id is None:
-            found = await client(_newest(peer))
+            found = await call(_newest(peer))
             known = {message.id: message for message in found.messages}
             message_id = next((one.id for one in found.messages if isinstance(one, tl.Message)), 0)
         else:
             around = range(max(1, message_id - _ALBUM_REACH), message_id + _ALBUM_REACH + 1)
-            found = await client(_by_id(peer, around))
+            found = await call(_by_id(peer, around))
             known = {message.id: message for message in found.messages}
     except errors.RPCError as error:
         if reaction_to(error).scope is not Scope.GROUP:

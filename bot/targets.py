@@ -76,7 +76,7 @@ class Target:
     @property
     def chat(self) -> str:
         """The one spelling of the chat, without a topic: for looking up its peer."""
-        prefix = {TargetKind.USERNAME: "@", TargetKind.INVITE: "t.me/+", TargetKind.ID: ""}[self.kind]
+        prefix = {TargetKind.USERNAME: "@", TargetKind.INVITE: "https://t.me/+", TargetKind.ID: ""}[self.kind]
         return f"{prefix}{self.value}"
 
     @property

@@ -2,12 +2,15 @@
 
 import struct
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 from telethon.tl import functions
 
 from bot.compose import random_id
-from bot.compose_content import Post, check_content
+from bot.compose_content import Post, check_content, render
+from bot.compose_media import MediaShelf
+from bot.compose_send import Destination, Sent, Source, send_post
 from core.models import PostContent, PostType
 from sandbox.server import Sandbox
 
@@ -49,3 +52,17 @@ async def topic_named(client: Any, peer: Any, title: str) -> int:
         functions.messages.GetForumTopicsRequest(peer, offset_date=None, offset_id=0, offset_topic=0, limit=100)
     )
     return next(int(topic.id) for topic in found.topics if topic.title == title)
+
+
+async def deliver(
+    client: Any,
+    to: Destination,
+    made: Post,
+    key: Callable[[int], int],
+    *,
+    shelf: MediaShelf | None = None,
+    source: Source | None = None,
+) -> Sent:
+    """Prepare and send a post, as a worker does."""
+    media = await shelf.ready(client, client, made) if shelf is not None else []
+    return await send_post(client, to, made, key, text=render(made, None), media=media, source=source)

@@ -9,10 +9,10 @@ import pytest
 from bot.compose_content import render
 from bot.compose_found import Wanted, find_delivered
 from bot.compose_media import MediaShelf
-from bot.compose_send import Destination, Sent, find_source, send_post
+from bot.compose_send import Destination, Sent, find_source
 from core.models import Media, Poll, PostType
 from sandbox.server import Sandbox
-from tests.bot.sending.support import a_message, post, topic_named
+from tests.bot.sending.support import a_message, deliver, post, topic_named
 
 POSTS = {
     "text": post(PostType.TEXT, text="tea at {n}? 😀"),
@@ -39,14 +39,14 @@ async def test_each_type_of_post_is_found_among_all_the_others_by_both_accounts(
     sandbox: Sandbox, ann: Any, bob: Any, folder: Path, name: str
 ) -> None:
     peer = await ann.get_input_entity("plaza")
-    shelf = MediaShelf(ann, folder)
+    shelf = MediaShelf(folder)
     sent: dict[str, Sent] = {}
     for number, (one, made) in enumerate(POSTS.items()):
 
         def key(part: int, number: int = number) -> int:
             return 100 * (number + 1) + part
 
-        sent[one] = await send_post(ann, Destination(peer), made, key, text=render(made, None), shelf=shelf)
+        sent[one] = await deliver(ann, Destination(peer), made, key, shelf=shelf)
     made = POSTS[name]
     wanted = Wanted(made, await my_id(ann), since(), render(made, None))
     for client in (ann, bob):
@@ -65,12 +65,12 @@ async def test_what_never_arrived_is_not_found(sandbox: Sandbox, ann: Any, bob: 
 async def test_the_post_of_an_earlier_cycle_is_not_taken_for_this_one(sandbox: Sandbox, ann: Any) -> None:
     made = POSTS["text"]
     to = Destination(await ann.get_input_entity("plaza"))
-    first = await send_post(ann, to, made, lambda _: 1, text=render(made, None))
+    first = await deliver(ann, to, made, lambda _: 1)
     me, text = await my_id(ann), render(made, None)
     assert await find_delivered(ann, to, Wanted(made, me, since(-120), text)) is None
     known = frozenset(first.message_ids)
     assert await find_delivered(ann, to, Wanted(made, me, since(), text, taken=known)) is None
-    second = await send_post(ann, to, made, lambda _: 2, text=text)
+    second = await deliver(ann, to, made, lambda _: 2)
     assert await find_delivered(ann, to, Wanted(made, me, since(), text, taken=known)) == second
 
 
@@ -79,7 +79,7 @@ async def test_a_post_in_another_topic_is_not_taken_for_this_one(sandbox: Sandbo
     peer = await ann.get_input_entity("forum")
     chess, news = await topic_named(ann, peer, "Chess"), await topic_named(ann, peer, "News")
     to, text, me = Destination(peer, chess), render(made, None), await my_id(ann)
-    sent = await send_post(ann, to, made, lambda _: 1, text=text)
+    sent = await deliver(ann, to, made, lambda _: 1)
     assert await find_delivered(ann, to, Wanted(made, me, since(), text, topic=chess)) == sent
     assert await find_delivered(ann, to, Wanted(made, me, since(), text, topic=news)) is None
     assert await find_delivered(ann, to, Wanted(made, me, since(), text)) is None
@@ -92,7 +92,7 @@ async def test_forwards_and_copies_are_found_by_their_original(
     source = await find_source(ann, *await a_message(ann, "annex", "the original"))
     made, not_made = post(kind, message="@annex/1"), post(other, message="@annex/1")
     to, me = Destination(await ann.get_input_entity("plaza")), await my_id(ann)
-    sent = await send_post(ann, to, made, lambda _: 1, source=source)
+    sent = await deliver(ann, to, made, lambda _: 1, source=source)
     assert await find_delivered(ann, to, Wanted(made, me, since(), source=source.messages)) == sent
     assert await find_delivered(ann, to, Wanted(not_made, me, since(), source=source.messages)) is None
 
@@ -100,7 +100,7 @@ async def test_forwards_and_copies_are_found_by_their_original(
 async def test_a_post_is_found_behind_pages_of_talk(sandbox: Sandbox, ann: Any, bob: Any) -> None:
     made = POSTS["text"]
     to, text, me = Destination(await ann.get_input_entity("plaza")), render(POSTS["text"], None), await my_id(ann)
-    sent = await send_post(ann, to, made, lambda _: 1, text=text)
+    sent = await deliver(ann, to, made, lambda _: 1)
     for number in range(120):
         await bob.send_message("plaza", f"talk {number}")
     assert await find_delivered(ann, to, Wanted(made, me, since(), text)) == sent

@@ -10,12 +10,12 @@ from telethon.tl import types as tl
 from bot.compose_content import Post, render
 from bot.compose_media import MediaShelf
 from bot.compose_rights import Obstacle, is_exempt, may_pin, obstacle, uses_custom_emoji
-from bot.compose_send import Destination, send_post
+from bot.compose_send import Destination
 from bot.reactions import code_of, reaction_to
 from core.models import Media, Poll, PostType, TextFormat
 from sandbox.server import Sandbox
 from sandbox.world import AccountSpec, ChatSpec, World
-from tests.bot.sending.support import post
+from tests.bot.sending.support import deliver, post
 
 TEXT = post(PostType.TEXT, text="hi")
 POSTS = {
@@ -50,7 +50,7 @@ async def test_every_refusal_is_foreseen_and_nothing_allowed_is_held_back(tmp_pa
     client = TelegramClient(str(centre.write_session("ann", tmp_path / "ann")), 1, "hash", flood_sleep_threshold=0)
     try:
         await client.connect()
-        shelf = MediaShelf(client, folder)
+        shelf = MediaShelf(folder)
         number = 0
         for chat in CHATS:
             entity = await client.get_entity(chat.username)
@@ -67,7 +67,7 @@ async def test_every_refusal_is_foreseen_and_nothing_allowed_is_held_back(tmp_pa
 async def refusal(client: Any, entity: Any, made: Post, shelf: MediaShelf, number: int) -> str | None:
     to = Destination(await client.get_input_entity(entity))
     try:
-        await send_post(client, to, made, lambda part: number * 100 + part, text=render(made, None), shelf=shelf)
+        await deliver(client, to, made, lambda part: number * 100 + part, shelf=shelf)
     except errors.RPCError as error:
         return code_of(error)
     return None

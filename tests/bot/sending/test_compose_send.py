@@ -1,19 +1,21 @@
 """Each type of post lands in the sandbox's chats as it was written: entity by entity and byte by byte."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
 import pytest
-from telethon import errors
+from telethon import TelegramClient, errors
 from telethon.tl import types as tl
 
 from bot.compose_content import render
 from bot.compose_media import MediaShelf, check_files
-from bot.compose_send import Destination, Sent, Source, SourceUnavailable, find_source, pin, send_post
+from bot.compose_send import Destination, Sent, Source, SourceUnavailable, find_source, pin
+from bot.reactions import Action, reaction_to
 from core.errors import InvalidInput
 from core.models import Media, Poll, PostType, TextFormat
 from sandbox.server import Sandbox
-from tests.bot.sending.support import a_message, delivery_key, png, post, standing, topic_named
+from tests.bot.sending.support import a_message, deliver, delivery_key, png, post, standing, topic_named
 
 
 async def test_a_formatted_text_stands_in_the_chat_entity_by_entity(sandbox: Sandbox, ann: Any, bob: Any) -> None:
@@ -26,7 +28,7 @@ async def test_a_formatted_text_stands_in_the_chat_entity_by_entity(sandbox: San
     )
     formatted = render(made, None)
     peer = await ann.get_input_entity("plaza")
-    sent = await send_post(ann, Destination(peer), made, delivery_key, text=formatted)
+    sent = await deliver(ann, Destination(peer), made, delivery_key)
     seen = await bob.get_messages("plaza", ids=sent.message_ids[0])
     assert seen.raw_text == formatted.text
     assert seen.entities == list(formatted.entities)
@@ -35,8 +37,8 @@ async def test_a_formatted_text_stands_in_the_chat_entity_by_entity(sandbox: San
 async def test_a_post_sent_twice_with_its_key_stands_once_and_is_named_both_times(sandbox: Sandbox, ann: Any) -> None:
     to = Destination(await ann.get_input_entity("plaza"))
     made = post(PostType.TEXT, text="once")
-    first = await send_post(ann, to, made, delivery_key, text=render(made, None))
-    again = await send_post(ann, to, made, delivery_key, text=render(made, None))
+    first = await deliver(ann, to, made, delivery_key)
+    again = await deliver(ann, to, made, delivery_key)
     assert first == again == Sent((1,))
     assert [(message["text"], message["random_id"]) for message in standing(sandbox)] == [("once", delivery_key(0))]
 
@@ -45,9 +47,7 @@ async def test_what_telegram_refuses_reaches_the_caller_as_it_is(sandbox: Sandbo
     sandbox.add_fault({"error": "SLOWMODE_WAIT_30", "method": "messages.sendMessage"})
     made = post(PostType.TEXT, text="hi")
     with pytest.raises(errors.SlowModeWaitError) as refused:
-        await send_post(
-            ann, Destination(await ann.get_input_entity("plaza")), made, delivery_key, text=render(made, None)
-        )
+        await deliver(ann, Destination(await ann.get_input_entity("plaza")), made, delivery_key)
     assert refused.value.seconds == 30
 
 
@@ -98,7 +98,7 @@ async def test_a_file_arrives_byte_by_byte_as_what_it_is(
 ) -> None:
     made = post(kind, text="<i>see</i>", format=TextFormat.HTML, media=(Media(file=name, duration=3),))
     to = Destination(await ann.get_input_entity("plaza"))
-    sent = await send_post(ann, to, made, delivery_key, text=render(made, None), shelf=MediaShelf(ann, folder))
+    sent = await deliver(ann, to, made, delivery_key, shelf=MediaShelf(folder))
     (entry,) = standing(sandbox)
     assert (entry["kind"], entry["text"], entry["random_id"]) == (lands_as, "see", delivery_key(0))
     seen = await bob.get_messages("plaza", ids=sent.message_ids[0])
@@ -121,8 +121,8 @@ async def test_an_album_lands_as_one_with_its_caption(
 ) -> None:
     made = post(PostType.ALBUM, text="all of it", silent=True, media=tuple(Media(file=name) for name in names))
     to = Destination(await ann.get_input_entity("plaza"))
-    shelf = MediaShelf(ann, folder)
-    sent = await send_post(ann, to, made, delivery_key, text=render(made, None), shelf=shelf)
+    shelf = MediaShelf(folder)
+    sent = await deliver(ann, to, made, delivery_key, shelf=shelf)
     entries = standing(sandbox)
     assert [entry["kind"] for entry in entries] == kinds
     assert [entry["text"] for entry in entries] == ["all of it", *[""] * (len(names) - 1)]
@@ -130,7 +130,7 @@ async def test_an_album_lands_as_one_with_its_caption(
     assert len({entry["grouped_id"] for entry in entries}) == 1
     assert all(entry["silent"] for entry in entries)
     assert list(sent.message_ids) == [entry["id"] for entry in entries]
-    again = await send_post(ann, to, made, delivery_key, text=render(made, None), shelf=shelf)
+    again = await deliver(ann, to, made, delivery_key, shelf=shelf)
     assert again == sent
     assert len(standing(sandbox)) == len(names)
 
@@ -138,28 +138,66 @@ async def test_an_album_lands_as_one_with_its_caption(
 async def test_a_file_is_uploaded_once_an_account_and_again_when_it_changed(
     sandbox: Sandbox, ann: Any, folder: Path
 ) -> None:
-    shelf = MediaShelf(ann, folder)
+    shelf = MediaShelf(folder)
     made = post(PostType.PHOTO, media=(Media(file="cat.png"),))
     to = Destination(await ann.get_input_entity("plaza"))
 
     def uploads() -> int:
         return int(sandbox.report()["rpc"]["upload.saveFilePart"]["ann"])
 
-    await send_post(ann, to, made, lambda _: 1, shelf=shelf)
-    await send_post(ann, to, made, lambda _: 2, shelf=shelf)
+    await deliver(ann, to, made, lambda _: 1, shelf=shelf)
+    await deliver(ann, to, made, lambda _: 2, shelf=shelf)
     assert uploads() == 1
     (folder / "cat.png").write_bytes(png(width=50))
-    await send_post(ann, to, made, lambda _: 3, shelf=shelf)
+    await deliver(ann, to, made, lambda _: 3, shelf=shelf)
     assert uploads() == 2
     shelf.forget()
-    await send_post(ann, to, made, lambda _: 4, shelf=shelf)
+    await deliver(ann, to, made, lambda _: 4, shelf=shelf)
     assert uploads() == 3
+
+
+async def test_an_upload_that_hangs_is_given_up_in_bounded_time(sandbox: Sandbox, ann: Any, folder: Path) -> None:
+    sandbox.add_fault({"do": "silent", "method": "upload.saveFilePart", "after": 2})
+    before = asyncio.all_tasks()
+    with pytest.raises(TimeoutError, match=r"no progress for 0\.5 seconds"):
+        await MediaShelf(folder, within=0.5).ready(ann, ann, post(PostType.DOCUMENT, media=(Media(file="paper.pdf"),)))
+    assert asyncio.all_tasks() == before
+
+
+async def test_a_cancelled_upload_leaves_nothing_behind(sandbox: Sandbox, ann: Any, folder: Path) -> None:
+    sandbox.add_fault({"do": "silent", "method": "upload.saveFilePart"})
+    before = asyncio.all_tasks()
+    made = post(PostType.DOCUMENT, media=(Media(file="paper.pdf"),))
+    uploading = asyncio.ensure_future(MediaShelf(folder).ready(ann, ann, made))
+    async with asyncio.timeout(10):
+        while not sandbox.report()["rpc"].get("upload.saveFilePart"):
+            await asyncio.wait({uploading}, timeout=0.01)
+    uploading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await uploading
+    await asyncio.sleep(0)
+    assert asyncio.all_tasks() == before
+
+
+async def test_a_connection_that_closes_during_an_upload_is_trouble_of_the_network(
+    sandbox: Sandbox, tmp_path: Path, folder: Path
+) -> None:
+    path = sandbox.write_session("bob", tmp_path / "once")
+    client = TelegramClient(str(path), 1, "hash", auto_reconnect=False, request_retries=1, retry_delay=0)
+    await client.connect()
+    sandbox.add_fault({"do": "drop_before", "method": "upload.saveFilePart", "after": 1})
+    try:
+        with pytest.raises(OSError) as broken:  # noqa: PT011  which of them is Telethon's choice
+            await MediaShelf(folder).ready(client, client, post(PostType.DOCUMENT, media=(Media(file="paper.pdf"),)))
+        assert reaction_to(broken.value).action is Action.RETRY
+    finally:
+        await client.disconnect()
 
 
 async def test_a_picture_can_hide_behind_a_spoiler(sandbox: Sandbox, ann: Any, bob: Any, folder: Path) -> None:
     made = post(PostType.PHOTO, media=(Media(file="cat.png", spoiler=True),))
     to = Destination(await ann.get_input_entity("plaza"))
-    sent = await send_post(ann, to, made, delivery_key, shelf=MediaShelf(ann, folder))
+    sent = await deliver(ann, to, made, delivery_key, shelf=MediaShelf(folder))
     assert (await bob.get_messages("plaza", ids=sent.message_ids[0])).media.spoiler
 
 
@@ -185,7 +223,7 @@ async def test_a_file_that_cannot_be_sent_is_told_before_anything_is_uploaded(
     with pytest.raises(InvalidInput) as foreseen:
         check_files(folder, made)
     with pytest.raises(InvalidInput) as refused:
-        await send_post(ann, to, made, delivery_key, shelf=MediaShelf(ann, folder))
+        await deliver(ann, to, made, delivery_key, shelf=MediaShelf(folder))
     assert (foreseen.value.field, foreseen.value.fix) == (refused.value.field, refused.value.fix)
     assert refused.value.field == "post_content.media[0].file"
     assert fix in refused.value.fix
@@ -202,7 +240,7 @@ def test_the_size_of_a_post_is_known_beforehand(folder: Path) -> None:
 
 async def test_a_poll_stands_with_its_question_and_answers(sandbox: Sandbox, ann: Any, bob: Any) -> None:
     made = post(PostType.POLL, poll=Poll(question="Tea?", answers=("yes", "no 😀"), anonymous=False))
-    sent = await send_post(ann, Destination(await ann.get_input_entity("plaza")), made, delivery_key)
+    sent = await deliver(ann, Destination(await ann.get_input_entity("plaza")), made, delivery_key)
     poll = (await bob.get_messages("plaza", ids=sent.message_ids[0])).poll.poll
     assert (poll.question.text, [answer.text.text for answer in poll.answers]) == ("Tea?", ["yes", "no 😀"])
     assert poll.public_voters
@@ -216,10 +254,10 @@ async def test_posts_land_in_the_topic_they_were_meant_for(sandbox: Sandbox, ann
     source = await find_source(ann, *await a_message(ann, "annex"))
     copy = post(PostType.COPY, message="@annex/1")
     to = Destination(peer, chess)
-    await send_post(ann, to, text, lambda part: 10 + part, text=render(text, None))
-    await send_post(ann, to, album, lambda part: 20 + part, shelf=MediaShelf(ann, folder))
-    await send_post(ann, to, copy, lambda part: 30 + part, source=source)
-    await send_post(ann, Destination(peer), text, lambda part: 40 + part, text=render(text, None))
+    await deliver(ann, to, text, lambda part: 10 + part)
+    await deliver(ann, to, album, lambda part: 20 + part, shelf=MediaShelf(folder))
+    await deliver(ann, to, copy, lambda part: 30 + part, source=source)
+    await deliver(ann, Destination(peer), text, lambda part: 40 + part)
     assert {entry["random_id"]: entry["topic"] for entry in standing(sandbox, "forum")} == {
         10: chess,
         20: chess,
@@ -235,7 +273,7 @@ async def test_a_message_is_forwarded_with_its_author_and_copied_without(
 ) -> None:
     source = await find_source(ann, *await a_message(ann, "annex", "**the** original"))
     made = post(kind, message="@annex/1")
-    sent = await send_post(ann, Destination(await ann.get_input_entity("plaza")), made, delivery_key, source=source)
+    sent = await deliver(ann, Destination(await ann.get_input_entity("plaza")), made, delivery_key, source=source)
     seen = await bob.get_messages("plaza", ids=sent.message_ids[0])
     assert (seen.raw_text, seen.entities) == ("the original", [tl.MessageEntityBold(0, 3)])
     assert (seen.fwd_from is not None) == shows_author
@@ -248,16 +286,14 @@ async def test_an_album_is_forwarded_whole_from_a_link_to_one_of_its_pictures(
     album = post(PostType.ALBUM, text="three", media=tuple(Media(file=n) for n in ("cat.png", "dog.png", "film.mp4")))
     annex = await ann.get_input_entity("annex")
     await ann.send_message(annex, "before")
-    first = await send_post(
-        ann, Destination(annex), album, lambda part: 1 + part, text=render(album, None), shelf=MediaShelf(ann, folder)
-    )
+    first = await deliver(ann, Destination(annex), album, lambda part: 1 + part, shelf=MediaShelf(folder))
     await ann.send_message(annex, "after")
     source = await find_source(ann, annex, first.message_ids[1])
     assert source.message_ids == first.message_ids
     made = post(PostType.FORWARD, message=f"@annex/{first.message_ids[1]}")
     to = Destination(await ann.get_input_entity("plaza"))
-    sent = await send_post(ann, to, made, delivery_key, source=source)
-    assert await send_post(ann, to, made, delivery_key, source=source) == sent
+    sent = await deliver(ann, to, made, delivery_key, source=source)
+    assert await deliver(ann, to, made, delivery_key, source=source) == sent
     entries = standing(sandbox)
     assert [entry["kind"] for entry in entries] == ["photo", "photo", "video"]
     assert [entry["random_id"] for entry in entries] == [delivery_key(part) for part in range(3)]
@@ -268,7 +304,7 @@ async def test_the_newest_saved_message_can_be_posted(sandbox: Sandbox, ann: Any
     await ann.send_message("me", "new")
     source = await find_source(ann, tl.InputPeerSelf(), None)
     made = post(PostType.COPY, message="saved")
-    await send_post(ann, Destination(await ann.get_input_entity("plaza")), made, delivery_key, source=source)
+    await deliver(ann, Destination(await ann.get_input_entity("plaza")), made, delivery_key, source=source)
     assert [entry["text"] for entry in standing(sandbox)] == ["new"]
 
 
@@ -276,14 +312,14 @@ async def test_a_message_of_a_protected_chat_is_refused_by_telegram(sandbox: San
     source = await find_source(ann, *await a_message(ann, "vault"))
     made = post(PostType.FORWARD, message="@vault/1")
     with pytest.raises(errors.ChatForwardsRestrictedError):
-        await send_post(ann, Destination(await ann.get_input_entity("plaza")), made, delivery_key, source=source)
+        await deliver(ann, Destination(await ann.get_input_entity("plaza")), made, delivery_key, source=source)
 
 
 async def test_a_pin_that_is_refused_leaves_the_post_where_it_is(sandbox: Sandbox, ann: Any) -> None:
     sandbox.add_fault({"error": "CHAT_ADMIN_REQUIRED", "method": "messages.updatePinnedMessage"})
     made = post(PostType.TEXT, text="read me", pin=True)
     to = Destination(await ann.get_input_entity("plaza"))
-    sent = await send_post(ann, to, made, delivery_key, text=render(made, None))
+    sent = await deliver(ann, to, made, delivery_key)
     with pytest.raises(errors.ChatAdminRequiredError):
         await pin(ann, to, sent.message_ids[0])
     assert [entry["text"] for entry in standing(sandbox)] == ["read me"]
