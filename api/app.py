@@ -1,19 +1,15 @@
 """The API put together: FastAPI for the resources, the sync state beside it, the shell around both."""
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp
 
 from api import problems
 from api.auth import Authenticator
 from api.documents import describe
 from api.issuer import Issuer
 from api.keys import Keys
-from api.ports import Bots, Parts
+from api.parts import Parts
 from api.rates import Rates
 from api.revocations import Revocations
 from api.routes import auth, bot, config, health, sync, tickets
@@ -30,13 +26,14 @@ from core.settings import Settings, check_jwt_secret
 from data.auth_store import AuthStore
 from data.data_manager import DataManager
 from data.journal import Journal
+from scheduler.bots import Bots
 
 _DESCRIPTION = """Controls the caller's own bot. Who the caller is comes from the JWT and from nowhere else.
 Every path under `/api/` also answers under `/api/v1/`. Every error is an `application/problem+json` document."""
 
 
-def create_app(settings: Settings, store: DataManager, journal: Journal, bots: Bots, clock: Clock) -> ASGIApp:
-    """Build the API over rooms that are already open; the caller closes them.
+def create_app(settings: Settings, store: DataManager, journal: Journal, bots: Bots, clock: Clock) -> Shell:
+    """Build the API over rooms that are already open; the caller closes them, and then the API (`Shell.close`).
 
     Raises:
         SettingsError: the JWT secret is missing or weak, or the JWKS file cannot be used.
@@ -61,7 +58,6 @@ def create_app(settings: Settings, store: DataManager, journal: Journal, bots: B
         docs_url=None,
         redoc_url=None,
         max_body_size=settings.max_body_bytes,
-        lifespan=_closing(memory),
     )
     app.state.parts = parts
     app.state.rates = rates
@@ -79,12 +75,3 @@ def create_app(settings: Settings, store: DataManager, journal: Journal, bots: B
     app.add_exception_handler(Exception, problems.on_defect)
     describe(app)
     return Shell(app, SyncState(documents, authenticator), settings, rates)
-
-
-def _closing(memory: AuthStore) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
-    @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        yield
-        await memory.close()
-
-    return lifespan

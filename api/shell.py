@@ -17,8 +17,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.addresses import client_address
 from api.problems import internal_error, problem_response, response_to
 from api.rates import Rate, Rates
+from api.streams import Streams
 from core.errors import PostfleetError, StateError
 from core.settings import Settings
+from data.auth_store import AuthStore
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +56,16 @@ class Shell:
         # The ids of one process share a random start, so that those of two never meet in a log.
         self._prefix = secrets.token_hex(4)
         self._count = itertools.count(1)
+
+    def end_streams(self) -> None:
+        """The daemon is stopping: streams end within a second, and no new one begins."""
+        streams: Streams = self.state.streams
+        streams.close()
+
+    async def close(self) -> None:
+        """Let go of files, when nothing is served any more."""
+        memory: AuthStore = self.state.memory
+        await memory.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection, request or lifespan event."""

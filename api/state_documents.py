@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from api.ports import Bots, Parts
+from api.parts import Parts
 from api.users import known_user
 from api.views import (
     ProgressView,
@@ -27,6 +27,7 @@ from api.views import (
 from core.models import Session, Stats, User
 from data.data_manager import DataManager, Snapshot
 from data.journal import Journal
+from scheduler.bots import Bots
 
 CACHED_DOCUMENTS = 10_000
 LOG_LINES = 50
@@ -73,6 +74,7 @@ class StateDocuments:
     """Makes and keeps the documents."""
 
     def __init__(self, parts: Parts) -> None:
+        self._parts = parts
         self._store: DataManager = parts.store
         self._journal: Journal = parts.journal
         self._bots: Bots = parts.bots
@@ -83,7 +85,7 @@ class StateDocuments:
         kept = self._kept.get(user_id)
         if kept is not None and self._still_true(user_id, kept):
             return kept
-        await known_user(self._store, user_id)
+        await known_user(self._parts, user_id)
         return self._remember(user_id, self._make(user_id, kept))
 
     def _still_true(self, user_id: str, kept: Document) -> bool:

@@ -5,7 +5,7 @@ from datetime import datetime
 
 import msgspec
 
-from api.ports import CycleProgress
+from bot.run import CycleProgress
 from core.models import (
     BotStatus,
     Event,

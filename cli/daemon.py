@@ -11,6 +11,7 @@ from pathlib import Path
 import uvicorn
 
 from api.app import create_app
+from api.shell import Shell
 from bot.cycle import CycleRunner
 from bot.peers import Peers
 from bot.run import BotParts
@@ -49,7 +50,10 @@ async def run_daemon(settings: Settings, clock: Clock | None = None) -> None:
         with contextlib.closing(listener):
             async with _rooms(settings, clock) as (store, journal, bots, scheduler):
                 app = create_app(settings, store, journal, bots, clock)
-                await _serve(settings, app, listener, scheduler)
+                try:
+                    await _serve(settings, app, listener, scheduler)
+                finally:
+                    await app.close()
 
 
 @contextlib.asynccontextmanager
@@ -86,10 +90,10 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def _serve(settings: Settings, app: object, listener: socket.socket, scheduler: Scheduler) -> None:
+async def _serve(settings: Settings, app: Shell, listener: socket.socket, scheduler: Scheduler) -> None:
     server = _Server(
         uvicorn.Config(
-            app,  # type: ignore[arg-type]  # an ASGI application
+            app,
             log_config=None,
             access_log=False,
             server_header=False,
@@ -113,6 +117,7 @@ async def _serve(settings: Settings, app: object, listener: socket.socket, sched
             log.critical("The %s ended unexpectedly; the daemon stops", task.get_name(), exc_info=task.exception())
     finally:
         log.info("Stopping: posts in flight are finished, nothing new is started", extra={"action": "daemon_stopping"})
+        app.end_streams()
         await scheduler.leave(_POSTS_IN_FLIGHT_SECONDS)
         server.should_exit = True
         leaving.cancel()

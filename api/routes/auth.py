@@ -62,7 +62,7 @@ class PasswordChange(BaseModel):
 @routes.post(
     "/login",
     response_class=Response,
-    responses={200: shows(GrantView, "An access token and a refresh token."), **problems(401, 422, 503)},
+    responses={200: shows(GrantView, "An access token and a refresh token."), **problems(401, 403, 422, 503)},
 )
 async def login(request: Request, issuer: _Issuer, body: Login) -> Response:
     """Log in with a password that an operator set."""
@@ -73,7 +73,7 @@ async def login(request: Request, issuer: _Issuer, body: Login) -> Response:
 @routes.post(
     "/refresh",
     response_class=Response,
-    responses={200: shows(GrantView, "New tokens; the old refresh token is used up."), **problems(401, 422, 503)},
+    responses={200: shows(GrantView, "New tokens; the old refresh token is used up."), **problems(401, 403, 422, 503)},
 )
 async def refresh(request: Request, issuer: _Issuer, body: RefreshRequest) -> Response:
     """Exchange a refresh token. One that was used before ends its whole family: log in again."""
@@ -84,7 +84,7 @@ async def refresh(request: Request, issuer: _Issuer, body: RefreshRequest) -> Re
     "/logout",
     status_code=204,
     response_class=Response,
-    responses={204: {"description": "The tokens are worth nothing from now on."}, **problems(401, 422, 503)},
+    responses={204: {"description": "The tokens are worth nothing from now on."}, **problems(401, 403, 422, 503)},
 )
 async def logout(caller: Caller, request: Request, issuer: _Issuer, body: Logout | None = None) -> Response:
     """End the caller's token and the login it comes from, or all of the caller's."""
@@ -97,7 +97,7 @@ async def logout(caller: Caller, request: Request, issuer: _Issuer, body: Logout
     "/password",
     status_code=204,
     response_class=Response,
-    responses={204: {"description": "Changed; every token of the caller is ended."}, **problems(401, 422, 503)},
+    responses={204: {"description": "Changed; every token of the caller is ended."}, **problems(401, 403, 422, 503)},
 )
 async def password(caller: Caller, request: Request, issuer: _Issuer, body: PasswordChange) -> Response:
     """Change one's own password."""

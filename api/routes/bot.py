@@ -8,10 +8,10 @@ from starlette.responses import Response
 
 from api.auth import Caller
 from api.documents import json_answer, problems, shows
-from api.ports import BotChange
 from api.routes.common import Rooms
 from api.users import known_user
 from api.views import BotChangeView, BotView, bot_view
+from scheduler.bots import BotChange
 
 routes = APIRouter(prefix="/api/bot", tags=["bot"])
 
@@ -38,12 +38,12 @@ class StopRequest(BaseModel):
     responses={
         202: shows(BotChangeView, "Started; durable before this answer."),
         200: shows(BotChangeView, "It already ran; nothing changed."),
-        **problems(401, 409, 503),
+        **problems(401, 403, 409, 503),
     },
 )
 async def start(caller: Caller, rooms: Rooms) -> Response:
     """Start the caller's bot. Accounts are assigned at the first start."""
-    await known_user(rooms.store, caller.user_id)
+    await known_user(rooms, caller.user_id)
     return _answer(await rooms.bots.start(caller.user_id))
 
 
@@ -54,22 +54,22 @@ async def start(caller: Caller, rooms: Rooms) -> Response:
     responses={
         202: shows(BotChangeView, "Stopping or stopped; durable before this answer."),
         200: shows(BotChangeView, "It did not run; nothing changed."),
-        **problems(401, 422, 503),
+        **problems(401, 403, 422, 503),
     },
 )
 async def stop(caller: Caller, rooms: Rooms, how: StopRequest | None = None) -> Response:
     """Stop the caller's bot: after the current cycle, or with `now` after the post in flight."""
-    await known_user(rooms.store, caller.user_id)
+    await known_user(rooms, caller.user_id)
     now = how is not None and how.mode is StopMode.NOW
     return _answer(await rooms.bots.stop(caller.user_id, now=now))
 
 
 @routes.get(
-    "/status", response_class=Response, responses={200: shows(BotView, "What the bot does."), **problems(401, 503)}
+    "/status", response_class=Response, responses={200: shows(BotView, "What the bot does."), **problems(401, 403, 503)}
 )
 async def status(caller: Caller, rooms: Rooms) -> Response:
     """What the caller's bot does now."""
-    user = await known_user(rooms.store, caller.user_id)
+    user = await known_user(rooms, caller.user_id)
     return json_answer(bot_view(user, rooms.bots.progress(caller.user_id)))
 
 

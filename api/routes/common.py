@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from api.ports import Parts
+from api.parts import Parts
 
 
 async def _parts(request: Request) -> Parts:

@@ -26,7 +26,7 @@ _NO_BUFFERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     responses={
         200: shows(StateView, "The state, with an ETag; with `since`, only the fields that changed."),
         304: {"description": "Nothing moved since the ETag in `If-None-Match`."},
-        **problems(401, 422, 503),
+        **problems(401, 403, 422, 503),
     },
 )
 async def state(
@@ -45,7 +45,7 @@ async def state(
             "description": "Events `state` (the whole document), `change` (fields to merge over it) and `end`.",
             "content": {"text/event-stream": {"schema": {"type": "string"}}},
         },
-        **problems(401, 422, 503),
+        **problems(401, 403, 422, 503),
     },
 )
 async def stream(

@@ -24,7 +24,7 @@ class TicketRequest(BaseModel):
     "/tickets",
     status_code=201,
     response_class=Response,
-    responses={201: shows(TicketView, "A ticket, good once."), **problems(401, 422)},
+    responses={201: shows(TicketView, "A ticket, good once."), **problems(401, 403, 422)},
 )
 async def give(caller: Caller, request: Request, wish: TicketRequest | None = None) -> Response:
     """Get a ticket for the caller, good once within 30 seconds: `GET /api/sync/stream?ticket=…`."""

@@ -8,12 +8,20 @@ import httpx
 import pytest
 
 from api.app import create_app
-from api.shell import Shell
 from api.tokens import issue_token
+from bot.cycle import CycleRunner
+from bot.peers import Peers
+from bot.run import BotParts
 from core.settings import Settings, load_settings
 from data.data_manager import DataManager
 from data.journal import Journal
-from tests.api.support import SECRET, Api, StoredBots
+from scheduler.bots import Bots
+from scheduler.scheduler import Scheduler
+from sessions.client import Clients
+from sessions.pool import Pool
+from sessions.session_manager import SessionManager
+from sessions.vault import Vault
+from tests.api.support import API_PAIRS, SECRET, Api
 from tests.support.clock import MovableClock
 
 
@@ -25,20 +33,19 @@ def clock() -> MovableClock:
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     monkeypatch.chdir(tmp_path)
-    return load_settings(jwt_secret=SECRET, state_dir=tmp_path / "state")
+    return load_settings(jwt_secret=SECRET, api_pairs=API_PAIRS, state_dir=tmp_path / "state")
 
 
 @pytest.fixture
 async def api(settings: Settings, clock: MovableClock) -> AsyncIterator[Api]:
     store = DataManager.open(settings.state_dir, clock)
     journal = Journal.open(settings.state_dir)
-    bots = StoredBots(store, clock)
+    bots = real_bots(settings, store, journal, clock)
     app = create_app(settings, store, journal, bots, clock)
-    assert isinstance(app, Shell)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://postfleet.test") as http:
         yield Api(app=app, http=http, store=store, journal=journal, bots=bots, clock=clock)
-    await app.state.memory.close()
+    await app.close()
     await journal.close()
     await store.close()
 
@@ -56,3 +63,18 @@ def bob(clock: MovableClock) -> dict[str, str]:
 def bearer(clock: MovableClock, user_id: str) -> dict[str, str]:
     token = issue_token(SECRET, user_id, now=clock.now(), lifetime=timedelta(hours=1))
     return {"Authorization": f"Bearer {token}"}
+
+
+def real_bots(settings: Settings, store: DataManager, journal: Journal, clock: MovableClock) -> Bots:
+    """Real bots whose scheduler does not tick: a started bot waits for its first cycle."""
+    pool = Pool(settings.state_dir, Vault.open(settings.state_dir), store, clock)
+    parts = BotParts(
+        settings=settings,
+        store=store,
+        journal=journal,
+        sessions=SessionManager(settings, store, pool, clock),
+        clients=Clients(settings, pool),
+        peers=Peers(journal, settings.send_timeout_seconds),
+        clock=clock,
+    )
+    return Bots(parts, Scheduler(parts, CycleRunner(parts)))

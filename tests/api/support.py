@@ -7,92 +7,36 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
-import msgspec
+import pytest
 import uvicorn
 from starlette.types import ASGIApp
 
 from api.shell import Shell
-from core.errors import NoContent, NoGroups
-from core.models import BotStatus
-from data.data_manager import DataManager, Transaction
+from bot.run import CycleProgress
+from core.models import Session
+from data.data_manager import DataManager
 from data.journal import Journal
+from scheduler.bots import Bots
 from tests.support.clock import MovableClock
 
+API_PAIRS = "1001:0123456789abcdef0123456789abcdef"
 SECRET = "Zk3v9QpL7xW2mN8rT5yB1cD4fG6hJ0sA-uEiOq"
-
-
-@dataclass(frozen=True)
-class Change:
-    status: BotStatus
-    changed: bool
-    text: str
-
-
-@dataclass(frozen=True)
-class Progress:
-    cycle: int
-    total: int
-    done: int
-    delivered: int
-
-
-class StoredBots:
-    """Starts and stops bots in the real store without a scheduler behind them."""
-
-    def __init__(self, store: DataManager, clock: MovableClock) -> None:
-        self._store = store
-        self._clock = clock
-        self.running: dict[str, Progress] = {}
-        self.stopped_now: list[bool] = []
-
-    async def start(self, user_id: str) -> Change:
-        def begin(tx: Transaction) -> Change:
-            user = tx.user(user_id)
-            if not user.groups:
-                raise NoGroups("Add a group first: PATCH /api/config with groups")
-            if not user.post_content:
-                raise NoContent("Write a post first: PATCH /api/config with post_content")
-            if user.bot_status is BotStatus.RUNNING:
-                return Change(user.bot_status, False, "It runs already")
-            tx.put_user(
-                user_id,
-                msgspec.structs.replace(user, bot_status=BotStatus.RUNNING, next_run_at=self._clock.now()),
-            )
-            return Change(BotStatus.RUNNING, True, "Started")
-
-        return await self._store.transact(begin)
-
-    async def stop(self, user_id: str, *, now: bool = False) -> Change:
-        self.stopped_now.append(now)
-
-        def end(tx: Transaction) -> Change:
-            user = tx.user(user_id)
-            if user.bot_status is BotStatus.STOPPED:
-                return Change(user.bot_status, False, "It is stopped")
-            tx.put_user(user_id, msgspec.structs.replace(user, bot_status=BotStatus.STOPPED, next_run_at=None))
-            return Change(BotStatus.STOPPED, True, "Stopped")
-
-        return await self._store.transact(end)
-
-    def progress(self, user_id: str) -> Progress | None:
-        return self.running.get(user_id)
 
 
 @dataclass(frozen=True)
 class Api:
     """One API with everything behind it."""
 
-    app: ASGIApp
+    app: Shell
     http: httpx.AsyncClient
     store: DataManager
     journal: Journal
-    bots: StoredBots
+    bots: Bots
     clock: MovableClock
 
     @property
     def app_state(self) -> Any:
         """What FastAPI's application holds: tickets, streams, rates …"""
-        assert isinstance(self.app, Shell)
         return self.app.state
 
 
@@ -129,3 +73,14 @@ async def served(app: ASGIApp) -> AsyncIterator[int]:
     finally:
         server.should_exit = True
         await task
+
+
+async def add_account(api: Api, name: str = "s1") -> None:
+    """A spare account in the pool."""
+    await api.store.transact(lambda tx: tx.put_session(name, Session(added_at=api.clock.now())))
+
+
+def show_progress(api: Api, monkeypatch: pytest.MonkeyPatch, **progress: int) -> None:
+    """As if the scheduler ran a cycle that far."""
+    shown = CycleProgress(**progress)
+    monkeypatch.setattr(api.bots, "progress", lambda _: shown)

@@ -9,9 +9,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 import jwt
 import pytest
 
+from api.app import create_app
 from api.auth import CACHED_TOKENS, Authenticator
 from api.keys import Keys
 from api.rates import Rates
@@ -19,7 +21,7 @@ from api.revocations import Revocations
 from api.security_log import SecurityLog
 from api.tokens import Rules, issue_token
 from core.errors import AuthError, InvalidInput
-from core.settings import Settings
+from core.settings import Settings, load_settings
 from data.auth_store import AuthStore
 from tests.api.support import SECRET, Api, problem
 from tests.support.clock import START, MovableClock
@@ -194,3 +196,29 @@ async def test_a_refusal_never_shows_the_token(authenticator: Authenticator) -> 
         authenticator.identify_value(b"Bearer " + token({**FINE, "exp": 1}).encode(), REQUEST)
     assert "eyJ" not in str(refused.value)
     assert refused.value.__cause__ is None
+
+
+@pytest.mark.parametrize(
+    ("scope", "reads", "changes"), [("read", 200, 403), ("write", 403, 200), ("read write", 200, 200), ("", 403, 403)]
+)
+async def test_a_token_with_scopes_is_good_for_those_alone(api: Api, scope: str, reads: int, changes: int) -> None:
+    headers = {"Authorization": f"Bearer {token({**FINE, 'scope': scope})}"}
+    for path in ("/api/sync/state", "/api/config"):
+        assert (await api.http.get(path, headers=headers)).status_code == reads
+    answer = await api.http.patch("/api/config", headers=headers, json={"delay_between_posts": 1})
+    assert answer.status_code == changes
+    if changes == 403:
+        assert problem(answer, 403, "forbidden")
+
+
+async def test_a_service_that_refuses_strangers_makes_no_user(api: Api, settings: Settings) -> None:
+    strict = load_settings(**{**settings.model_dump(), "refuse_unknown_users": True})
+    app = create_app(strict, api.store, api.journal, api.bots, api.clock)
+    headers = {"Authorization": f"Bearer {GOOD}"}
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://postfleet.test") as http:
+        problem(await http.get("/api/sync/state", headers=headers), 403, "forbidden")
+        problem(await http.patch("/api/config", headers=headers, json={}), 403, "forbidden")
+        assert api.store.snapshot.users == {}
+        await api.http.get("/api/sync/state", headers=headers)
+        assert (await http.get("/api/sync/state", headers=headers)).status_code == 200
+    await app.close()

@@ -7,7 +7,7 @@ import pytest
 
 from core.models import Event, Hold, Session, User
 from data.data_manager import Transaction
-from tests.api.support import Api, Progress, problem
+from tests.api.support import Api, problem, show_progress
 
 PATH = "/api/sync/state"
 
@@ -58,10 +58,12 @@ async def test_an_event_shows_in_the_log_and_moves_the_revision(api: Api, alice:
     assert [(line["action"], line["text"]) for line in after["logs"]] == [("post_delivered", "Delivered to @news")]
 
 
-async def test_the_progress_of_a_cycle_changes_the_etag_without_a_commit(api: Api, alice: dict[str, str]) -> None:
-    api.bots.running["alice"] = Progress(cycle=1, total=10, done=1, delivered=1)
+async def test_the_progress_of_a_cycle_changes_the_etag_without_a_commit(
+    api: Api, alice: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    show_progress(api, monkeypatch, cycle=1, total=10, done=1, delivered=1)
     first = await api.http.get(PATH, headers=alice)
-    api.bots.running["alice"] = Progress(cycle=1, total=10, done=2, delivered=2)
+    show_progress(api, monkeypatch, cycle=1, total=10, done=2, delivered=2)
     second = await api.http.get(PATH, headers={**alice, "If-None-Match": first.headers["etag"]})
     assert second.json()["progress"]["done"] == 2
 

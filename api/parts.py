@@ -1,0 +1,20 @@
+"""The bundle of rooms the API's routes work with."""
+
+from dataclasses import dataclass
+
+from core.clock import Clock
+from core.settings import Settings
+from data.data_manager import DataManager
+from data.journal import Journal
+from scheduler.bots import Bots
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The rooms below, as the API was given them."""
+
+    settings: Settings
+    store: DataManager
+    journal: Journal
+    bots: Bots
+    clock: Clock
