@@ -10,8 +10,8 @@ from enum import StrEnum
 import msgspec
 
 
-class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base of every stored value."""
+class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
+    """Base of every stored value. They form no cycles, so the collector need not walk them (`gc=False`)."""
 
 
 class BotStatus(StrEnum):

@@ -4,7 +4,8 @@ import asyncio
 import contextlib
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Self, TypeVar, cast
@@ -13,9 +14,9 @@ import msgspec
 
 from core.clock import Clock
 from core.errors import StateDamaged, StateError, StateNotWritten
-from core.models import Session, User
+from core.models import Model
 from data.copies import keep_copy, newest_copy
-from data.document import Document, read_document
+from data.document import Document, Table, line_of, read_document
 from data.files import LOCK_TIMEOUT, Disk, NotSettled, locked, make_folder, open_to_read, read_whole, write_whole
 from data.group_commit import Answer, GroupCommit
 from data.migrations import USERS_VERSION
@@ -24,12 +25,17 @@ from data.transaction import Draft, Snapshot, Transaction
 __all__ = ["DataManager", "Snapshot", "Transaction"]
 
 T = TypeVar("T")
+M = TypeVar("M", bound=Model)
 Change = Callable[[Transaction], object]
 _Stamp = tuple[int, int, int]
 
 USERS_FILE = "users.json"
 _LOCK_FILE = "state.lock"
 _COMMITS_A_COPY = 1000
+_WORK_A_BREATH, _BREATH = 0.001, 0.00005
+"""Seconds."""
+_LONG_COMMIT, _GAP = 0.015, 0.006
+"""Seconds. The gap is longer than the poll of the lock, so that every gap is found."""
 
 
 class DataManager:
@@ -53,6 +59,7 @@ class DataManager:
         self._descriptor: int | None = None
         self._stamp: _Stamp | None = None
         self._since_copy = 0
+        self._held_for = 0.0
         self._callbacks: list[Callable[[Snapshot], None]] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._group = GroupCommit[Change]("postfleet-store", self._commit_from_thread)
@@ -123,15 +130,30 @@ class DataManager:
 
     def _commit_from_thread(self, changes: Sequence[Change]) -> Sequence[Answer]:
         try:
-            return self._commit(changes)
+            self._leave_a_gap()
+            began = time.monotonic()
+            answers = self._commit(changes, breathe=True)
+            self._held_for = time.monotonic() - began
         except StateError as error:
             return [Answer(error=error)] * len(changes)
+        return answers
 
-    def _commit(self, changes: Sequence[Change]) -> Sequence[Answer]:
+    def _leave_a_gap(self) -> None:
+        """After a long commit, let another process that polls the lock have its turn."""
+        if self._held_for >= _LONG_COMMIT:
+            time.sleep(_GAP)
+
+    def _commit(self, changes: Sequence[Change], *, breathe: bool = False) -> Sequence[Answer]:
         with self._locked():
             self._read_if_others_wrote()
-            draft = Draft(dict(self._document.users.values), dict(self._document.sessions.values), dict(self._holders))
-            answers = [_run(change, draft) for change in changes]
+            old = self._document
+            draft = Draft(old.revision + 1, old.users.values, old.sessions.values)
+            breath = _Breath() if breathe else None
+            answers = []
+            for change in changes:
+                answers.append(_run(change, draft, self._holders))
+                if breath is not None:
+                    breath.take_if_due()
             if self._settle(draft):
                 self._write(draft)
         return answers
@@ -142,55 +164,53 @@ class DataManager:
             yield
 
     def _settle(self, draft: Draft) -> bool:
-        """Keep as touched what really changed, and stamp the users with the revision to come."""
-        old = self._document
-        draft.touched_sessions = {
-            name for name in draft.touched_sessions if draft.sessions.get(name) != old.sessions.values.get(name)
-        }
-        changed = set()
-        for user_id in draft.touched_users:
-            before, after = old.users.values.get(user_id), draft.users.get(user_id)
+        """Drop from the draft what did not really change; whether anything is left."""
+        old, users, sessions = self._document, draft.users, draft.sessions
+        for name in list(sessions.lines):
+            if sessions.lines[name] == old.sessions.line(name):
+                del sessions.lines[name]
+        for user_id in list(users.lines):
+            before, after = old.users.values.get(user_id), users.values.get(user_id)
             if before is None or after is None:
-                if before is not after:
-                    changed.add(user_id)
-            elif msgspec.structs.replace(after, revision=before.revision) != before:
-                changed.add(user_id)
+                unchanged = before is after
             else:
-                draft.users[user_id] = before
+                unchanged = msgspec.structs.replace(after, revision=before.revision) == before
+            if unchanged:
+                del users.lines[user_id]
+                users.set(user_id, before)
         # An account's state shows in its user's dashboard.
-        holders = {self._holders.get(name) for name in draft.touched_sessions}
-        holders |= {draft.holders.get(name) for name in draft.touched_sessions}
-        draft.touched_users = changed | {user_id for user_id in holders if user_id is not None}
-        for user_id in draft.touched_users:
-            user = draft.users.get(user_id)
-            if user is not None:
-                draft.users[user_id] = msgspec.structs.replace(user, revision=old.revision + 1)
-        return bool(draft.touched_users or draft.touched_sessions)
+        for name in sessions.lines:
+            for holder in (self._holders.get(name), draft.new_holders.get(name)):
+                user = users.values.get(holder) if holder is not None else None
+                if holder is not None and user is not None and holder not in users.lines:
+                    user = msgspec.structs.replace(user, revision=draft.revision)
+                    users.set(holder, user)
+                    users.lines[holder] = line_of(holder, user)
+        return bool(users.lines or sessions.lines)
 
     def _write(self, draft: Draft) -> None:
         document = self._document
-        self._set_lines(draft.users, draft.sessions, draft)
+        before = [_exchange(document.users, draft.users.lines), _exchange(document.sessions, draft.sessions.lines)]
         try:
-            descriptor = write_whole(self._disk, self._path, document.chunks(document.revision + 1))
+            descriptor = write_whole(self._disk, self._path, document.chunks(draft.revision))
         except OSError as error:
-            self._set_lines(document.users.values, document.sessions.values, draft)
+            _exchange(document.users, before[0])
+            _exchange(document.sessions, before[1])
             if isinstance(error, NotSettled):
                 self._take_back()
             raise StateNotWritten(
                 f"{self._path} could not be written ({error.strerror}); the change was not made, the state is as it was"
             ) from error
         self._hold(descriptor)
-        document.revision += 1
-        document.users.values, document.sessions.values = draft.users, draft.sessions
-        self._holders = draft.holders
+        document.revision = draft.revision
+        document.users.values, document.sessions.values = draft.users.values, draft.sessions.values
+        for name, holder in draft.new_holders.items():
+            if holder is None:
+                self._holders.pop(name, None)
+            else:
+                self._holders[name] = holder
         self._publish()
         self._copy_now_and_then()
-
-    def _set_lines(self, users: dict[str, User], sessions: dict[str, Session], draft: Draft) -> None:
-        for user_id in draft.touched_users:
-            self._document.users.set_line(user_id, users.get(user_id))
-        for name in draft.touched_sessions:
-            self._document.sessions.set_line(name, sessions.get(name))
 
     def _take_back(self) -> None:
         """The new file was in place when its folder could not be made durable: put the old content there again."""
@@ -288,11 +308,31 @@ class DataManager:
             loop.call_soon_threadsafe(callback, snapshot)
 
 
-def _run(change: Change, draft: Draft) -> Answer:
+def _run(change: Change, draft: Draft, holders: Mapping[str, str]) -> Answer:
     try:
-        return Answer(Transaction(draft).run(change))
+        return Answer(Transaction(draft, holders).run(change))
     except Exception as error:  # noqa: BLE001  whatever it is, it is this caller's answer and nobody else's
         return Answer(error=error)
+
+
+def _exchange(table: Table[M], lines: Mapping[str, bytes | None]) -> dict[str, bytes | None]:
+    """Set the lines; answers those that stood there."""
+    before = {name: table.line(name) for name in lines}
+    for name, line in lines.items():
+        table.set_line(name, line)
+    return before
+
+
+class _Breath:
+    """Lets the event loop run now and then while many changes are made: a thread keeps it waiting 5 ms else."""
+
+    def __init__(self) -> None:
+        self._last = time.perf_counter()
+
+    def take_if_due(self) -> None:
+        if time.perf_counter() - self._last > _WORK_A_BREATH:
+            time.sleep(_BREATH)
+            self._last = time.perf_counter()
 
 
 def _snapshot(document: Document) -> Snapshot:

@@ -27,7 +27,7 @@ from data.strict_json import damaged, parse_object
 
 M = TypeVar("M", bound=Model)
 
-_LINES_A_BUCKET = 32
+_BYTES_A_BUCKET = 16_384  # small enough to join often, large enough to hand few pieces to the disk
 _HEAD = re.compile(rb'\{"version":(\d+),"revision":(\d+),"users":\{')
 _BETWEEN = b'},"sessions":{'
 _END = b"}}"
@@ -46,14 +46,20 @@ class Table(Generic[M]):
         self._decoder = msgspec.json.Decoder(kind)
         self._buckets: list[dict[str, bytes]] = []
         self._joined: list[bytes | None] = []
+        self._last_size = 0
         self._where: dict[str, int] = {}
 
-    def set_line(self, name: str, value: M | None) -> None:
-        """Encode the value into its line, or drop the line; `values` is the caller's to set."""
-        if value is None:
+    def set_line(self, name: str, line: bytes | None) -> None:
+        """Keep the line (see `line_of`), or drop it; `values` is the caller's to set."""
+        if line is None:
             self._drop(name)
         else:
-            self._place(name, line_of(name, value))
+            self._place(name, line)
+
+    def line(self, name: str) -> bytes | None:
+        """The encoded line, if there is one."""
+        bucket = self._where.get(name)
+        return None if bucket is None else self._buckets[bucket][name]
 
     def _drop(self, name: str) -> None:
         bucket = self._where.pop(name, None)
@@ -111,9 +117,11 @@ class Table(Generic[M]):
     def _place(self, name: str, line: bytes) -> None:
         bucket = self._where.get(name)
         if bucket is None:
-            if not self._buckets or len(self._buckets[-1]) >= _LINES_A_BUCKET:
+            if not self._buckets or self._last_size >= _BYTES_A_BUCKET:
                 self._buckets.append({})
                 self._joined.append(None)
+                self._last_size = 0
+            self._last_size += len(line)
             bucket = self._where[name] = len(self._buckets) - 1
         self._buckets[bucket][name] = line
         self._joined[bucket] = None
@@ -189,7 +197,7 @@ def _fill(table: Table[M], values: object, kind: type[M], word: str, path: Path)
         raise damaged(path, f"has no object where its {word}s should stand")
     for name, value in values.items():
         table.values[name] = _converted(value, kind, f"{word} {name!r}", path)
-        table.set_line(name, table.values[name])
+        table.set_line(name, line_of(name, table.values[name]))
 
 
 def _converted(value: Any, kind: type[M], whose: str, path: Path) -> M:
@@ -223,7 +231,12 @@ def _split(line: bytes) -> tuple[str, bytes]:
 
 def line_of(name: str, value: Model) -> bytes:
     """The line of one user or session, without what ends it."""
-    return _encoder.encode(name) + b":" + _encoder.encode(value)
+    return line_around(name, _encoder.encode(value))
+
+
+def line_around(name: str, body: bytes) -> bytes:
+    """The same, of a value that is encoded already."""
+    return _encoder.encode(name) + b":" + body
 
 
 @contextlib.contextmanager

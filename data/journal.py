@@ -50,7 +50,7 @@ class Journal:
         self._counted = counted_from(connection, known)
         self._recent = RecentEvents(self._load_events)
         self._stats_timer: asyncio.TimerHandle | None = None
-        self._stats_task: asyncio.Task[None] | None = None
+        self._stats_task: asyncio.Future[None] | None = None
         self._closed = False
 
     @classmethod
@@ -240,12 +240,7 @@ class Journal:
 
     def _start_writing_stats(self) -> None:
         self._stats_timer = None
-        self._stats_task = asyncio.get_running_loop().create_task(self._write_stats_in_turn())
-
-    async def _write_stats_in_turn(self) -> None:
-        # In the writing thread, between two commits: nothing is being counted meanwhile.
-        await self._group.submit(lambda _, __: None)
-        await asyncio.get_running_loop().run_in_executor(self._reader, self._write_stats)
+        self._stats_task = asyncio.get_running_loop().run_in_executor(self._reader, self._write_stats)
 
     def _write_stats(self) -> None:
         try:

@@ -1,14 +1,14 @@
 """What a change sees and does, in memory, and how it is undone."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from types import MappingProxyType
+from collections.abc import Callable, ItemsView, Iterator, KeysView, Mapping, ValuesView
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import msgspec
 
 from core.errors import Conflict, InvalidInput, UnknownSession, UnknownUser
 from core.models import Model, Session, User
+from data.document import line_around
 
 M = TypeVar("M", bound=Model)
 
@@ -22,90 +22,140 @@ class Snapshot:
     sessions: Mapping[str, Session]
 
 
-@dataclass
-class Draft:
-    """The state of the commit being made: copies of the last one, changed by one transaction after another."""
-
-    users: dict[str, User]
-    sessions: dict[str, Session]
-    holders: dict[str, str]
-    """session → the user it is assigned to"""
-    touched_users: set[str] = field(default_factory=set)
-    touched_sessions: set[str] = field(default_factory=set)
-
-
-class _Changes(Generic[M]):
-    """One table of a draft, with what a transaction replaced in it."""
+class DraftTable(Generic[M]):
+    """One table of the commit being made: the last commit's values, copied when the first change is made to them."""
 
     def __init__(self, values: dict[str, M], kind: type[M], word: str) -> None:
         self.values = values
-        self.view: Mapping[str, M] = MappingProxyType(values)
-        self.before: dict[str, M | None] = {}
-        self._kind = kind
-        self._word = word
+        self.kind = kind
+        self.word = word
+        self.view: Mapping[str, M] = _View(self)
+        self.lines: dict[str, bytes | None] = {}
+        """name → its new line, None where it is to go: of every value that a change has touched."""
+        self._copied = False
 
     def set(self, name: str, value: M | None) -> None:
-        self.before.setdefault(name, self.values.get(name))
+        """Put the value there, or nothing."""
+        if not self._copied:
+            self.values = dict(self.values)
+            self._copied = True
         if value is None:
-            del self.values[name]
+            self.values.pop(name, None)
         else:
             self.values[name] = value
 
+
+class _View(Mapping[str, M]):
+    """Looks at a draft's table as it is at the moment."""
+
+    def __init__(self, table: DraftTable[M]) -> None:
+        self._table = table
+
+    def __getitem__(self, name: str) -> M:
+        return self._table.values[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._table.values)
+
+    def __len__(self) -> int:
+        return len(self._table.values)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._table.values
+
+    # What Mapping would do in Python, the dict does faster.
+    def keys(self) -> KeysView[str]:
+        return self._table.values.keys()
+
+    def values(self) -> ValuesView[M]:
+        return self._table.values.values()
+
+    def items(self) -> ItemsView[str, M]:
+        return self._table.values.items()
+
+
+class Draft:
+    """The commit being made, changed by one transaction after another."""
+
+    def __init__(self, revision: int, users: dict[str, User], sessions: dict[str, Session]) -> None:
+        self.revision = revision
+        """The one it will have."""
+        self.users = DraftTable(users, User, "user")
+        self.sessions = DraftTable(sessions, Session, "session")
+        self.new_holders: dict[str, str | None] = {}
+        """session → the user it is assigned to, where that changed in this draft"""
+
+
+class _Changes(Generic[M]):
+    """What one transaction replaced in a table."""
+
+    def __init__(self, table: DraftTable[M]) -> None:
+        self.table = table
+        self.before: dict[str, M | None] = {}
+        self._lines: dict[str, bytes | None] = {}
+
+    def set(self, name: str, value: M | None) -> None:
+        self.before.setdefault(name, self.table.values.get(name))
+        self.table.set(name, value)
+
     def undo(self) -> None:
         for name, value in self.before.items():
-            if value is None:
-                self.values.pop(name, None)
-            else:
-                self.values[name] = value
+            self.table.set(name, value)
 
-    def keep_own_copies(self) -> None:
+    def keep_own_copies(self, stamp: Callable[[M], M]) -> None:
         """Replace what was put by what a reader of the file would get: no alias of the caller's, no lie of a type."""
         for name in self.before:
-            value = self.values.get(name)
-            if value is not None:
-                self.values[name] = self._read_back(name, value)
+            value = self.table.values.get(name)
+            if value is None:
+                self._lines[name] = None
+            else:
+                own, self._lines[name] = self._read_back(name, stamp(value))
+                self.table.set(name, own)
 
-    def _read_back(self, name: str, value: M) -> M:
-        whose = f"{self._word} {name!r}"
+    def keep_lines(self) -> None:
+        self.table.lines.update(self._lines)
+
+    def _read_back(self, name: str, value: M) -> tuple[M, bytes]:
         if not name:
-            raise InvalidInput(self._word, "its name must not be empty")
+            raise InvalidInput(self.table.word, "its name must not be empty")
         try:
-            msgspec.json.encode(name)
-            return msgspec.json.decode(msgspec.json.encode(value), type=self._kind)
+            body = msgspec.json.encode(value)
+            return msgspec.json.decode(body, type=self.table.kind), line_around(name, body)
         except (msgspec.MsgspecError, ValueError, TypeError, OverflowError) as error:
-            raise InvalidInput(whose, f"cannot be stored as it is: {error}") from error
+            raise InvalidInput(f"{self.table.word} {name!r}", f"cannot be stored as it is: {error}") from error
 
 
 class Transaction:
     """What a change sees: the newest state, read and written in memory, committed as one or not at all."""
 
-    def __init__(self, draft: Draft) -> None:
+    def __init__(self, draft: Draft, holders: Mapping[str, str]) -> None:
         self._draft = draft
-        self._users = _Changes(draft.users, User, "user")
-        self._sessions = _Changes(draft.sessions, Session, "session")
+        self._holders = holders
+        self._users = _Changes(draft.users)
+        self._sessions = _Changes(draft.sessions)
         self._over = False
 
     @property
     def users(self) -> Mapping[str, User]:
         """Every user as this transaction sees them. Make a list of it before adding to it in a loop."""
-        return self._users.view
+        return self._users.table.view
 
     @property
     def sessions(self) -> Mapping[str, Session]:
         """Every session as this transaction sees them."""
-        return self._sessions.view
+        return self._sessions.table.view
 
     def user(self, user_id: str) -> User:
         """The user. Raises UnknownUser."""
         try:
-            return self._users.values[user_id]
+            return self._users.table.values[user_id]
         except KeyError:
             raise UnknownUser(f"there is no user {user_id!r}") from None
 
     def session(self, name: str) -> Session:
         """The session. Raises UnknownSession."""
         try:
-            return self._sessions.values[name]
+            return self._sessions.table.values[name]
         except KeyError:
             raise UnknownSession(f"there is no session {name!r}") from None
 
@@ -142,8 +192,8 @@ class Transaction:
             answer = change(self)
             if hasattr(answer, "__await__"):
                 raise TypeError("a change is plain code: it cannot wait for anything")  # noqa: TRY301
-            self._users.keep_own_copies()
-            self._sessions.keep_own_copies()
+            self._users.keep_own_copies(lambda user: msgspec.structs.replace(user, revision=self._draft.revision))
+            self._sessions.keep_own_copies(lambda session: session)
             self._check_holders()
         except BaseException:
             self._users.undo()
@@ -161,7 +211,7 @@ class Transaction:
     def _check_holders(self) -> None:
         claims: dict[str, str] = {}
         for user_id in self._users.before:
-            user = self._users.values.get(user_id)
+            user = self._users.table.values.get(user_id)
             if user is None:
                 continue
             if len(set(user.assigned_sessions)) != len(user.assigned_sessions):
@@ -174,17 +224,22 @@ class Transaction:
                     raise Conflict(f"the session {name!r} already belongs to {other!r}; a session serves one user only")
 
     def _holder_outside_this_change(self, name: str) -> str | None:
-        holder = self._draft.holders.get(name)
+        holder = self._holder(name)
         return None if holder in self._users.before else holder
 
+    def _holder(self, name: str) -> str | None:
+        if name in self._draft.new_holders:
+            return self._draft.new_holders[name]
+        return self._holders.get(name)
+
     def _note_what_was_touched(self) -> None:
-        draft = self._draft
         for user_id, before in self._users.before.items():
-            after = draft.users.get(user_id)
             for name in before.assigned_sessions if before is not None else ():
-                if draft.holders.get(name) == user_id:
-                    del draft.holders[name]
+                if self._holder(name) == user_id:
+                    self._draft.new_holders[name] = None
+        for user_id in self._users.before:
+            after = self._users.table.values.get(user_id)
             for name in after.assigned_sessions if after is not None else ():
-                draft.holders[name] = user_id
-        draft.touched_users.update(self._users.before)
-        draft.touched_sessions.update(self._sessions.before)
+                self._draft.new_holders[name] = user_id
+        self._users.keep_lines()
+        self._sessions.keep_lines()

@@ -1,0 +1,122 @@
+"""How many durable updates the store makes, beside other ways of doing it in the same run.
+
+    python -m bench store [--quick] [--seconds S]
+
+Every design holds the same users and makes the same update: one field of one user, chosen at random, durable before its
+caller goes on. Only ratios within one run travel from machine to machine.
+"""
+
+import argparse
+import asyncio
+import random
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.parts.store_designs import DESIGNS, Design, Ours, Raw, outcomes_per_second, seconds_to_start
+from bench.report import Report
+
+_STALL_TICK = 0.001
+
+
+@dataclass(frozen=True)
+class Pace:
+    """What one measurement found."""
+
+    per_second: float
+    p99_ms: float
+    stall_p99_ms: float
+
+
+def run(argv: list[str]) -> Report:
+    """Measure everything; about two minutes, half of that with --quick."""
+    parser = argparse.ArgumentParser(prog="python -m bench store")
+    parser.add_argument("--seconds", type=float, default=1.5, help="how long each measurement lasts")
+    parser.add_argument("--quick", action="store_true", help="only the sizes that have a target")
+    options = parser.parse_args(argv)
+    report = Report("store", ("users", "callers", "design", "updates/s", "p99 ms", "loop stall p99 ms"))
+    paces: dict[tuple[int, int, str], Pace] = {}
+    for users in (1000, 10_000) if options.quick else (100, 1000, 10_000):
+        for callers in (1, 64) if options.quick else (1, 64, 1000):
+            for design in DESIGNS:
+                pace = measure(design, users, callers, options.seconds)
+                paces[users, callers, design.name] = pace
+                report.row(users, callers, design.name, pace.per_second, pace.p99_ms, pace.stall_p99_ms)
+    _targets(report, paces, options.seconds)
+    return report
+
+
+def measure(design: type[Design], users: int, callers: int, seconds: float) -> Pace:
+    """One design, in a folder of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        made = design(Path(folder), users)
+        try:
+            return asyncio.run(_load(made.update, made.close, users, callers, seconds))
+        finally:
+            made.remove()
+
+
+async def _load(
+    update: Callable[[str], Awaitable[None]],
+    close: Callable[[], Awaitable[None]],
+    users: int,
+    callers: int,
+    seconds: float,
+) -> Pace:
+    taken: list[float] = []
+    stalls: list[float] = []
+    began = time.perf_counter()
+    end = began + seconds
+
+    async def caller(number: int) -> None:
+        choose = random.Random(number)
+        while (start := time.perf_counter()) < end:
+            await update(f"user{choose.randrange(users)}")
+            taken.append(time.perf_counter() - start)
+
+    async def watch() -> None:
+        while (start := time.perf_counter()) < end:
+            await asyncio.sleep(_STALL_TICK)
+            stalls.append(time.perf_counter() - start - _STALL_TICK)
+
+    working = [asyncio.create_task(caller(number)) for number in range(callers)]
+    await watch()
+    took, done = time.perf_counter() - began, list(taken)
+    await close()  # a slow design need not finish what still waits
+    await asyncio.gather(*working)
+    return Pace(len(done) / took, _p99(done) * 1000, _p99(stalls) * 1000)
+
+
+def _p99(values: list[float]) -> float:
+    return sorted(values)[int(len(values) * 0.99)] if values else 0.0
+
+
+def _targets(report: Report, paces: dict[tuple[int, int, str], Pace], seconds: float) -> None:
+    def ratio(callers: int, other: str) -> float:
+        return paces[1000, callers, "ours"].per_second / paces[1000, callers, other].per_second
+
+    report.target("vs_naive_1k_64", ratio(64, "naive"), ">=", 500)
+    report.target("vs_sqlite_1k_64", ratio(64, "grouped SQLite"), ">=", 0.3)
+    report.target("vs_naive_1k_1", ratio(1, "naive"), ">=", 8)
+    report.target("vs_raw_1k_1", _against_raw(seconds), ">=", 0.6)
+    stall = statistics.median([measure(Ours, 10_000, 64, seconds).stall_p99_ms for _ in range(3)])
+    report.target("stall_p99_ms_10k", stall, "<=", 5)
+    report.target("start_10k_s", seconds_to_start(10_000, 100_000), "<=", 1.5)
+    report.target("journal_per_s_64", outcomes_per_second(64, seconds), ">=", 10_000)
+
+
+def _against_raw(seconds: float) -> float:
+    """The median of short turns, one right after the other: the disk's mood changes within seconds."""
+    ratios = []
+    for _ in range(7):
+        ours = measure(Ours, 1000, 1, seconds / 3)
+        ratios.append(ours.per_second / measure(Raw, 1000, 1, seconds / 3).per_second)
+    return statistics.median(ratios)
+
+
+if __name__ == "__main__":
+    sys.exit(0 if run(sys.argv[1:]).ok else 1)
