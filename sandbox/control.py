@@ -90,8 +90,9 @@ class Control:
     async def _health(self, _request: Request) -> JSONResponse:
         return JSONResponse({"ok": True})
 
-    async def _report(self, _request: Request) -> JSONResponse:
-        return JSONResponse(report(self._centre, self._actions))
+    async def _report(self, request: Request) -> JSONResponse:
+        with_messages = request.query_params.get("messages", "1") != "0"
+        return JSONResponse(report(self._centre, self._actions, messages=with_messages))
 
     async def _world(self, _request: Request) -> JSONResponse:
         return JSONResponse(self._centre.world.as_dict())

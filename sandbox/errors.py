@@ -8,6 +8,7 @@ CODES = {
     "INPUT_METHOD_INVALID": 400,
     "TOPIC_CLOSED": 406,
     "INTERNAL": 500,
+    "Timeout": -503,
 }
 
 

@@ -5,6 +5,7 @@ from typing import Any
 from sandbox.actions import Actions
 from sandbox.state.boxes import Message
 from sandbox.state.centre import Centre
+from sandbox.state.peers import Chat
 
 
 def message(entry: Message) -> dict[str, Any]:
@@ -36,8 +37,13 @@ def message(entry: Message) -> dict[str, Any]:
     return told
 
 
-def report(centre: Centre, actions: Actions) -> dict[str, Any]:
-    """The whole report."""
+def _messages(chat: Chat) -> dict[str, Any]:
+    standing = [message(entry) for entry in chat.box.messages.values() if entry.action is None]
+    return {"messages": standing, "deleted": chat.deleted}
+
+
+def report(centre: Centre, actions: Actions, *, messages: bool = True) -> dict[str, Any]:
+    """The whole report; without messages only their number."""
     ledger = centre.ledger
     return {
         "seed": centre.world.seed,
@@ -48,8 +54,8 @@ def report(centre: Centre, actions: Actions) -> dict[str, Any]:
                 "kind": chat.kind,
                 "title": chat.title,
                 "members": len(chat.members),
-                "messages": [message(entry) for entry in chat.box.messages.values() if entry.action is None],
-                "deleted": chat.deleted,
+                "count": sum(entry.action is None for entry in chat.box.messages.values()),
+                **(_messages(chat) if messages else {}),
             }
             for chat in centre.directory.by_key.values()
             if chat.kind != "private" or chat.box.next_id > 1

@@ -178,8 +178,9 @@ def export_login_token(call: Call, request: Any) -> Any:
     call.keys.tokens = {old: shown for old, shown in call.keys.tokens.items() if now <= shown.expires}
     mine = next((token for token in call.keys.tokens.values() if token.session.login is login), None)
     if mine is not None and mine.account is not None:
+        if mine.account.dc_id != call.dc_id:
+            return types.auth.LoginTokenMigrateTo(dc_id=mine.account.dc_id, token=mine.token)
         del call.keys.tokens[mine.token]
-        call.must_live_here(mine.account, "USER_MIGRATE")
         return types.auth.LoginTokenSuccess(_admit(call, mine.account))
     if mine is not None:
         del call.keys.tokens[mine.token]
@@ -194,6 +195,7 @@ def import_login_token(call: Call, request: Any) -> Any:
     token = call.keys.tokens.pop(request.token, None)
     if token is None or token.account is None:
         raise RpcError("AUTH_TOKEN_INVALID")
+    call.must_live_here(token.account, "USER_MIGRATE")
     return types.auth.LoginTokenSuccess(_admit(call, token.account))
 
 

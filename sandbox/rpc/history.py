@@ -107,13 +107,23 @@ def _top(viewer: Account, chat: Chat) -> Message | None:
     return rows[0][1] if rows else None
 
 
+def unread(viewer: Account, chat: Chat) -> int:
+    """How many messages of others came after what a viewer has read."""
+    count, last = 0, chat.read.get(viewer.id, 0)
+    for number, entry in chat.messages_of(viewer):
+        if number <= last or entry.sender is viewer:  # whoever writes has read what stands above
+            break
+        count += 1
+    return count
+
+
 def _dialog(call: Call, chat: Chat, top: Message | None) -> Any:
     return types.Dialog(
         peer=render.peer(call.me, chat),
         top_message=top.id_for(call.me) if top else 0,
-        read_inbox_max_id=0,
+        read_inbox_max_id=chat.read.get(call.me.id, 0),
         read_outbox_max_id=0,
-        unread_count=0,
+        unread_count=unread(call.me, chat),
         unread_mentions_count=0,
         unread_reactions_count=0,
         unread_poll_votes_count=0,
@@ -181,16 +191,21 @@ def get_pinned_dialogs(call: Call, _request: Any) -> Any:
 
 @handles(functions.messages.ReadHistoryRequest)
 def read_history(call: Call, request: Any) -> Any:
-    """Mark a dialog as read; nobody counts what is unread."""
-    call.centre.chat_from(call.me, request.peer)
+    """Mark a dialog as read."""
+    _read(call, call.centre.chat_from(call.me, request.peer), request.max_id)
     return types.messages.AffectedMessages(pts=call.me.box.pts, pts_count=0)
 
 
 @handles(functions.channels.ReadHistoryRequest)
 def read_channel(call: Call, request: Any) -> bool:
     """Mark a channel as read."""
-    call.centre.channel_from(call.me, request.channel)
+    _read(call, call.centre.channel_from(call.me, request.channel), request.max_id)
     return True
+
+
+def _read(call: Call, chat: Chat, number: int) -> None:
+    newest = number or max((known for known, _ in chat.messages_of(call.me)), default=0)
+    chat.read[call.me.id] = max(chat.read.get(call.me.id, 0), newest)
 
 
 @handles(functions.messages.GetMessagesViewsRequest)

@@ -96,6 +96,7 @@ class Chat:
         self.requests: list[Account] = []
         self.topics: dict[int, Topic] = {}
         self.box = Box()  # for chats without a row of their own: only what the report tells
+        self.read: dict[int, int] = {}  # account id -> the newest message it has read, in its own numbering
         self.scheduled: dict[int, Scheduled] = {}
         self.next_scheduled = 1
         self.deleted: list[dict[str, Any]] = []

@@ -31,6 +31,7 @@ async def start(dc_folder: Path) -> AsyncIterator[Starter]:
         async def starter(world: World | None = None, **options: Any) -> Sandbox:
             sandbox = Sandbox(world or demo_world(accounts=4, groups=3), folder=dc_folder, **options)
             await sandbox.start()
+            TelegramClient._config = None  # Telethon keeps the first data centres it heard of for the whole process
             stack.push_async_callback(sandbox.stop)
             rsa.add_key(sandbox.public_key_path.read_text(), old=False)
             return sandbox

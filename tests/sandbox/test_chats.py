@@ -235,6 +235,21 @@ async def test_a_moderating_bot_takes_advertisements_away(sandbox: Sandbox, clie
     assert (await bob.get_messages("watched", ids=1)) is None
 
 
+async def test_what_is_unread_is_counted_until_it_is_read(sandbox: Sandbox, clients: Clients) -> None:
+    ann, bob = await clients(sandbox, "ann"), await clients(sandbox, "bob")
+    for text in ("one", "two"):
+        await ann.send_message("plaza", text)
+
+    async def unread() -> int:
+        return next(int(dialog.unread_count) for dialog in await bob.get_dialogs() if dialog.name == "plaza")
+
+    assert await unread() == 2
+    await bob.send_read_acknowledge("plaza")
+    assert await unread() == 0
+    await ann.send_message("plaza", "three")
+    assert await unread() == 1
+
+
 async def test_dialogs_come_in_pages(start: Starter, clients: Clients) -> None:
     chats = [ChatSpec(f"room{number:03d}") for number in range(130)]
     sandbox = await start(World(accounts=[AccountSpec("ann")], chats=chats))

@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
-from telethon import TelegramClient, errors, functions
+from telethon import TelegramClient, errors, functions, types
 from telethon.sessions import MemorySession
 
 from sandbox.server import Sandbox
@@ -167,7 +167,36 @@ async def test_an_account_of_another_data_centre_is_sent_there(start: Starter, s
     assert (await client.sign_in(PHONE, "12345")).first_name == "far"
 
 
-async def test_a_signed_in_account_moves_when_told(start: Starter, clients: Clients) -> None:
+async def test_a_qr_code_leads_to_the_data_centre_of_who_scans_it(
+    start: Starter, strangers: Any, clients: Clients
+) -> None:
+    world = World(accounts=[AccountSpec("far", dc=4)], chats=[ChatSpec("plaza")], dcs=2)
+    sandbox = await start(world)
+    stranger, signed_in = await strangers(sandbox), await clients(sandbox, "far")
+    shown = await stranger.qr_login()
+    waiting = asyncio.create_task(shown.wait(10))
+    await asyncio.sleep(0)
+    await signed_in(functions.auth.AcceptLoginTokenRequest(shown.token))
+    assert (await waiting).first_name == "far"
+    assert stranger.session.dc_id == 4
+
+
+async def test_a_file_is_fetched_from_the_data_centre_that_keeps_it(start: Starter, clients: Clients) -> None:
+    world = World(accounts=[AccountSpec("far", dc=4), AccountSpec("near")], chats=[ChatSpec("plaza")], dcs=2)
+    sandbox = await start(world)
+    far, near = await clients(sandbox, "far"), await clients(sandbox, "near")
+    sent = await far.send_file("plaza", b"kept far away", force_document=True)
+    assert sent.document.dc_id == 4
+    seen = await near.get_messages("plaza", ids=sent.id)
+    assert await near.download_media(seen, bytes) == b"kept far away"
+    document = seen.document
+    location = types.InputDocumentFileLocation(document.id, document.access_hash, document.file_reference, "")
+    with pytest.raises(errors.FileMigrateError) as moved:
+        await near(functions.upload.GetFileRequest(location, 0, 4096))
+    assert moved.value.new_dc == 4
+
+
+async def test_a_signed_in_account_lives_when_told(start: Starter, clients: Clients) -> None:
     world = World(accounts=[AccountSpec("far", dc=4), AccountSpec("near")], chats=[ChatSpec("plaza")], dcs=2)
     sandbox = await start(world)
     client = await clients(sandbox, "far")

@@ -1,0 +1,231 @@
+"""MTProto below the calls: what Telethon never does on its own is done here by hand."""
+
+import asyncio
+import gzip
+import logging
+import struct
+import time
+from typing import Any
+
+import pytest
+from telethon.crypto import AuthKey
+from telethon.errors import rpc_message_to_error
+from telethon.errors.rpcerrorlist import rpc_errors_dict
+from telethon.network.connection.tcpfull import FullPacketCodec
+from telethon.network.mtprotostate import MTProtoState
+from telethon.tl import functions, types
+from telethon.tl.core import GzipPacked, MessageContainer, RpcResult
+
+from sandbox.keys import derived_auth_key
+from sandbox.mtproto.reader import MAX_UNPACKED, BadBody, parse
+from sandbox.mtproto.session import tl_bytes
+from sandbox.server import Sandbox
+from tests.sandbox.conftest import Clients
+
+LOGGERS = {"telethon.network.mtprotostate": logging.getLogger("telethon.network.mtprotostate")}
+
+
+class HandClient:
+    """A client that sends what it is told to and reads what comes, one connection after the other in one session."""
+
+    def __init__(self, sandbox: Sandbox, account: str = "acc01") -> None:
+        self._address = sandbox.address
+        self.state = MTProtoState(AuthKey(derived_auth_key(sandbox.world.seed, account)), LOGGERS)
+        self._reader: Any = None
+        self._writer: Any = None
+        self._codec: Any = None
+
+    async def connect(self) -> None:
+        """A new connection for the same session."""
+        self._reader, self._writer = await asyncio.open_connection(*self._address)
+        self._codec = FullPacketCodec(None)
+
+    def close(self) -> None:
+        """Close the connection at once."""
+        self._writer.transport.abort()
+
+    def send(self, body: bytes, *, message_id: int | None = None, sequence: int = 1) -> int:
+        """One message."""
+        message_id = message_id or self.state._get_new_msg_id()
+        message = struct.pack("<qii", message_id, sequence, len(body)) + body
+        self._writer.write(self._codec.encode_packet(self.state.encrypt_message_data(message)))
+        return message_id
+
+    async def read(self) -> list[Any]:
+        """The objects of one packet."""
+        packet = await asyncio.wait_for(self._codec.read_packet(self._reader), 5)
+        message = self.state.decrypt_message_data(packet)
+        if isinstance(message.obj, MessageContainer):
+            return [inner.obj for inner in message.obj.messages]
+        return [message.obj]
+
+    async def wait_for(self, kind: type[Any]) -> Any:
+        """The next object of a kind."""
+        while True:
+            for found in await self.read():
+                if isinstance(found, kind):
+                    return found
+
+    async def settle(self) -> None:
+        """Get the right salt."""
+        self.send(bytes(functions.PingRequest(1)))
+        self.state.salt = (await self.wait_for(types.BadServerSalt)).new_server_salt
+
+
+@pytest.fixture
+async def hand(sandbox: Sandbox) -> Any:
+    client = HandClient(sandbox)
+    await client.connect()
+    await client.settle()
+    yield client
+    client.close()
+
+
+STATE = bytes(functions.updates.GetStateRequest())
+
+
+async def test_a_new_session_is_announced_and_a_ping_answered(hand: HandClient) -> None:
+    message_id = hand.send(bytes(functions.PingRequest(77)))
+    assert (await hand.wait_for(types.NewSessionCreated)).first_msg_id == message_id
+    hand.send(bytes(functions.PingDelayDisconnectRequest(78, 60)))
+    assert (await hand.wait_for(types.Pong)).ping_id in {77, 78}
+
+
+async def test_future_salts_are_told_and_the_present_one_is_among_them(hand: HandClient) -> None:
+    hand.send(bytes(functions.GetFutureSaltsRequest(3)))
+    salts = await hand.wait_for(types.FutureSalts)
+    assert len(salts.salts) == 3
+    assert salts.salts[0].salt == hand.state.salt
+
+
+@pytest.mark.parametrize(("shift", "code"), [(-400, 16), (60, 17)])
+async def test_a_message_from_another_time_is_refused_with_its_code(hand: HandClient, shift: int, code: int) -> None:
+    hand.send(STATE, message_id=int(time.time() + shift) << 32)
+    assert (await hand.wait_for(types.BadMsgNotification)).error_code == code
+
+
+async def test_a_message_number_that_is_no_clients_is_refused(hand: HandClient) -> None:
+    hand.send(STATE, message_id=hand.state._get_new_msg_id() + 1)
+    assert (await hand.wait_for(types.BadMsgNotification)).error_code == 18
+
+
+async def test_a_client_with_a_wrong_clock_is_set_right(sandbox: Sandbox, clients: Clients) -> None:
+    client = await clients(sandbox, "acc01")
+    client._sender._state.time_offset = -4_000
+    client._sender._state._last_msg_id = 0
+    assert (await client.get_me()).first_name == "acc01"
+
+
+async def test_an_unacknowledged_answer_comes_again_after_a_reconnect(hand: HandClient) -> None:
+    message_id = hand.send(STATE)
+    await hand.wait_for(RpcResult)
+    hand.close()
+    await hand.connect()
+    hand.state._recent_remote_ids.clear()
+    hand.state._highest_remote_id = 0
+    hand.send(bytes(functions.PingRequest(5)))
+    assert (await hand.wait_for(RpcResult)).req_msg_id == message_id
+
+
+async def test_a_repeated_message_is_not_done_twice_but_answered_again(hand: HandClient, sandbox: Sandbox) -> None:
+    message_id = hand.send(STATE)
+    first = await hand.wait_for(RpcResult)
+    hand.state._recent_remote_ids.clear()
+    hand.state._highest_remote_id = 0
+    hand.send(STATE, message_id=message_id)
+    again = await hand.wait_for(RpcResult)
+    assert again.req_msg_id == first.req_msg_id
+    assert parse(again.body).to_dict() == parse(first.body).to_dict()
+    assert sandbox.report()["rpc"]["updates.getState"] == {"acc01": 1}
+
+
+async def test_the_state_of_messages_is_told_and_they_are_sent_again(hand: HandClient) -> None:
+    message_id = hand.send(STATE)
+    await hand.wait_for(RpcResult)
+    hand.send(bytes(types.MsgsStateReq([message_id, 4])))
+    told = await hand.wait_for(types.MsgsStateInfo)
+    assert [ord(state) if isinstance(state, str) else state for state in told.info] == [4, 1]
+
+
+async def test_several_calls_in_a_container_are_answered_together(hand: HandClient) -> None:
+    numbers = [hand.state._get_new_msg_id() for _ in range(3)]
+    inner = b"".join(struct.pack("<qii", number, 1, len(STATE)) + STATE for number in numbers)
+    hand.send(struct.pack("<Ii", MessageContainer.CONSTRUCTOR_ID, 3) + inner)
+    answered: set[int] = set()
+    while len(answered) < 3:
+        answered |= {found.req_msg_id for found in await hand.read() if isinstance(found, RpcResult)}
+    assert answered == set(numbers)
+
+
+async def test_a_broken_container_is_refused(hand: HandClient) -> None:
+    hand.send(struct.pack("<Iiqii", MessageContainer.CONSTRUCTOR_ID, 2, 4, 1, 400) + STATE)
+    assert (await hand.wait_for(types.BadMsgNotification)).error_code == 64
+
+
+async def test_a_gzipped_call_is_understood_and_a_long_answer_gzipped(hand: HandClient, sandbox: Sandbox) -> None:
+    hand.send(struct.pack("<I", GzipPacked.CONSTRUCTOR_ID) + tl_bytes(gzip.compress(STATE)))
+    assert parse((await hand.wait_for(RpcResult)).body).pts == 1
+    everyone = [types.InputUserSelf()] * 100
+    hand.send(bytes(functions.users.GetUsersRequest(everyone)))
+    assert len(parse((await hand.wait_for(RpcResult)).body)) == 100
+
+
+def test_gzip_does_not_blow_up() -> None:
+    bomb = struct.pack("<I", GzipPacked.CONSTRUCTOR_ID) + tl_bytes(gzip.compress(bytes(MAX_UNPACKED + 4)))
+    with pytest.raises(BadBody, match="too much"):
+        parse(bomb)
+
+
+def test_nesting_has_an_end() -> None:
+    wrapped = b""
+    for _ in range(500):
+        wrapped += struct.pack("<Ii", functions.InvokeWithLayerRequest.CONSTRUCTOR_ID, 1)
+    with pytest.raises(BadBody, match="nested"):
+        parse(wrapped)
+
+
+@pytest.mark.parametrize(
+    ("body", "error"),
+    [
+        (struct.pack("<I", 0x12345678), "INPUT_METHOD_INVALID"),
+        (bytes(functions.messages.SendMessageRequest(types.InputPeerSelf(), "cut"))[:12], "INPUT_FETCH_ERROR"),
+        (bytes(functions.account.GetWallPapersRequest(0)), "INPUT_METHOD_INVALID"),
+    ],
+)
+async def test_what_nobody_understands_is_answered_with_an_error(hand: HandClient, body: bytes, error: str) -> None:
+    hand.send(body)
+    answer = await hand.wait_for(RpcResult)
+    assert answer.error.error_message == error
+
+
+async def test_an_answer_can_be_dropped(hand: HandClient) -> None:
+    message_id = hand.send(STATE)
+    await hand.wait_for(RpcResult)
+    hand.send(bytes(functions.RpcDropAnswerRequest(message_id)))
+    assert isinstance(parse((await hand.wait_for(RpcResult)).body), types.RpcAnswerDropped)
+
+
+async def test_every_error_telethon_knows_arrives_as_its_class(sandbox: Sandbox, clients: Clients) -> None:
+    client = await clients(sandbox, "acc01")
+    wrong = []
+    named = [name for name in rpc_errors_dict if name.isupper()]  # Telethon itself cannot find the others
+    for name in [
+        *named,
+        "FLOOD_WAIT_7",
+        "SLOWMODE_WAIT_9",
+        "FILE_MIGRATE_4",
+        "TOPIC_CLOSED",
+        "Timeout",
+        "NOBODY_KNOWS",
+    ]:
+        sandbox.clear_faults()
+        sandbox.add_fault({"error": name, "method": "updates.getState"})
+        try:
+            await client._sender.send(functions.updates.GetStateRequest())
+        except Exception as error:  # noqa: BLE001  # which class arrives is the question
+            code = getattr(error, "code", 0)
+            expected = type(rpc_message_to_error(types.RpcError(code, name), None))
+            if type(error) is not expected or (name in rpc_errors_dict and type(error) is not rpc_errors_dict[name]):
+                wrong.append((name, type(error).__name__))
+    assert wrong == []
+    assert len(sandbox.report()["refused"]) > 500
