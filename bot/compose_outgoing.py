@@ -1,0 +1,107 @@
+"""Everything between a post and its request, in the order a worker needs it: prepare, send, look whether it arrived.
+
+outgoing = await prepare(post, occasion, client=…, call=…, shelf=…, peer_of=…)    # nothing is posted yet
+sent = await outgoing.send(call, to, key)                                         # safe to repeat
+sent = await outgoing.find(call, to, sender_id=…, since=…)                        # did it arrive?
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from msgspec import structs
+from telethon import TelegramClient
+from telethon.tl import types as tl
+
+from bot.compose_content import SAVED, Occasion, Post, render, render_poll
+from bot.compose_found import Wanted, find_delivered
+from bot.compose_media import Call, MediaShelf
+from bot.compose_send import Destination, Sent, Source, find_source, send_post
+from bot.compose_text import Formatted
+from bot.targets import parse_message_link
+from core.models import PostType
+
+
+@dataclass(frozen=True)
+class Outgoing:
+    """A post that is ready to be sent by one account to one group."""
+
+    post: Post
+    """Its poll, if it has one, is worded for this occasion."""
+    text: Formatted
+    media: tuple[Any, ...] = field(default=(), repr=False)
+    source: Source | None = None
+
+    @property
+    def parts(self) -> int:
+        """How many messages it is."""
+        return max(1, len(self.media), len(self.source.message_ids) if self.source is not None else 0)
+
+    async def send(self, call: Call, to: Destination, key: Callable[[int], int]) -> Sent:
+        """Send it; `key(part)` is the random_id of each message. Repeating it with the same keys delivers once.
+
+        Raises:
+            RPCError, OSError: see `bot.reactions`.
+        """
+        return await send_post(call, to, self.post, key, text=self.text, media=self.media, source=self.source)
+
+    async def find(
+        self,
+        call: Call,
+        to: Destination,
+        *,
+        sender_id: int,
+        since: datetime,
+        taken: frozenset[int] = frozenset(),
+    ) -> Sent | None:
+        """Where it stands in the chat, if it does. Any account that reads the chat can look; see `compose_found`.
+
+        Raises:
+            RPCError, OSError: the history cannot be read.
+        """
+        wanted = Wanted(
+            self.post,
+            sender_id,
+            since,
+            text=self.text,
+            source=self.source.messages if self.source is not None else (),
+            topic=to.topic,
+            taken=taken,
+        )
+        return await find_delivered(call, to, wanted)
+
+
+async def prepare(
+    post: Post,
+    occasion: Occasion,
+    *,
+    client: TelegramClient,
+    call: Call,
+    shelf: MediaShelf,
+    peer_of: Callable[[str], Awaitable[Any]],
+    premium: bool = False,
+) -> Outgoing:
+    """Fill in the text, bring the files to Telegram, look up the message to forward. Nothing is posted.
+
+    `peer_of` gives the sending account's InputPeer of a chat in its one spelling (`Target.chat`).
+
+    Raises:
+        InvalidInput: the post cannot be sent as it is (too long once filled in, a file that is gone …).
+        SourceUnavailable: this account cannot see the message to forward.
+        RPCError, OSError: see `bot.reactions`.
+    """
+    text = render(post, occasion, premium=premium)
+    if post.content.poll is not None:
+        worded = structs.replace(post.content, poll=render_poll(post.content.poll, occasion))
+        return Outgoing(Post(post.type, worded), text)
+    if post.type in {PostType.FORWARD, PostType.COPY}:
+        return Outgoing(post, text, source=await _source(post.content.message or "", call, peer_of))
+    return Outgoing(post, text, tuple(await shelf.ready(client, call, post)))
+
+
+async def _source(message: str, call: Call, peer_of: Callable[[str], Awaitable[Any]]) -> Source:
+    if message.strip().lower() == SAVED:
+        return await find_source(call, tl.InputPeerSelf(), None)
+    link = parse_message_link(message, "post_content.message")
+    return await find_source(call, await peer_of(link.chat.chat), link.message_id)
