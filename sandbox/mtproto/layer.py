@@ -19,7 +19,7 @@ from sandbox.transport.link import Link
 log = logging.getLogger(__name__)
 NO_SUCH_KEY = struct.pack("<i", -404)
 TOO_OLD, TOO_NEW = 300, 30
-MAX_SESSIONS_A_KEY = 20
+MAX_SESSIONS_A_KEY = 5
 
 
 class Login(Protocol):
@@ -252,7 +252,7 @@ class Mtproto:
 
     def _acked(self, session: Session, _message_id: int, message: Any) -> None:
         for number in message.msg_ids:
-            session.unacked.pop(number, None)
+            session.acked(number)
 
     def _ping(self, session: Session, message_id: int, message: Any) -> None:
         self._send(session, types.Pong(message_id, message.ping_id))
@@ -273,7 +273,7 @@ class Mtproto:
 
     def _drop_answer(self, session: Session, message_id: int, message: Any) -> None:
         answer_id = session.seen.get(message.req_msg_id)
-        known = session.unacked.pop(answer_id, None) if answer_id else None
+        known = session.acked(answer_id) if answer_id else None
         result = types.RpcAnswerDropped(answer_id, known[0], len(known[1])) if known else types.RpcAnswerUnknown()
         session.answer(message_id, bytes(result))
 

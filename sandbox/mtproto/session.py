@@ -13,6 +13,7 @@ CONTAINER = 0x73F1F8DC
 RPC_RESULT = 0xF35C6D01
 GZIP_PACKED = 0x3072CFA1
 MAX_UNACKED = 200
+MAX_UNACKED_BYTES = 2 * 1024 * 1024
 MAX_SEEN = 100
 MAX_CONTAINER = 100
 GZIP_FROM = 2048
@@ -69,6 +70,7 @@ class Session:
         "_salt",
         "_schedule",
         "_scheduled",
+        "_unacked_bytes",
         "id",
         "key",
         "link",
@@ -94,6 +96,7 @@ class Session:
         self.seen: dict[int, int] = {}  # a client's message id -> the id of its answer, 0 if it has none yet
         self.unacked: dict[int, tuple[int, bytes]] = {}
         self._content = 0
+        self._unacked_bytes = 0
         self._out: list[tuple[int, int, bytes]] = []
         self._salt = salt
         self._schedule = schedule
@@ -115,14 +118,22 @@ class Session:
         if content:
             self._content += 1
             self.unacked[message_id] = (sequence, body)
-            if len(self.unacked) > MAX_UNACKED:
-                del self.unacked[next(iter(self.unacked))]
+            self._unacked_bytes += len(body)
+            while len(self.unacked) > MAX_UNACKED or self._unacked_bytes > MAX_UNACKED_BYTES:
+                self.acked(next(iter(self.unacked)))
         if self.link is not None:
             self._out.append((message_id, sequence, body))
             if not self._scheduled:
                 self._scheduled = True
                 self._schedule(self.flush)
         return message_id
+
+    def acked(self, message_id: int) -> tuple[int, bytes] | None:
+        """Keep a message no longer; what was kept of it."""
+        kept = self.unacked.pop(message_id, None)
+        if kept is not None:
+            self._unacked_bytes -= len(kept[1])
+        return kept
 
     def answer(self, request_id: int, result: bytes) -> None:
         """Queue the result of a call."""

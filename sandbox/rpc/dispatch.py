@@ -8,7 +8,7 @@ from telethon.tl import functions, types
 
 from sandbox.errors import RpcError
 from sandbox.mtproto.session import Session, encoded
-from sandbox.rpc import account, auth, channels, forums, help_, history, media, messages, updates, users  # noqa: F401  # they fill the table
+from sandbox.rpc import account, auth, channels, forums, help_, history, manage, media, messages, updates, users  # noqa: F401  # they fill the table
 from sandbox.rpc.call import METHODS, Call, Handler, Method, method_name
 from sandbox.rules import Rule
 from sandbox.state.centre import Centre

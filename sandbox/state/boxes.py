@@ -1,7 +1,7 @@
 """Messages and the numbered row they stand in: one row a channel, one an account for everything else."""
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -36,11 +36,11 @@ class Message:
     edited: float = 0.0
     action: Any = None
     from_schedule: bool = False
-    ids: dict[int, int] = field(default_factory=dict)
+    ids: dict[int, int] | None = None
 
     def id_for(self, viewer: "Account") -> int:
         """The number a viewer knows it by."""
-        return self.ids.get(viewer.id, self.id)
+        return self.id if self.ids is None else self.ids.get(viewer.id, self.id)
 
 
 class Event(NamedTuple):

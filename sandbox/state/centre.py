@@ -183,8 +183,8 @@ class Centre:
         message.seq = self.seq
         message.id = chat.box.add(message)
         if not chat.own_box:
-            for member in chat.members.values():
-                message.ids[member.account.id] = member.account.box.add(message)
+            members = [member.account for member in chat.members.values()]
+            message.ids = {account.id: account.box.add(message) for account in members}
         if message.random_id:
             sender.random_ids[message.random_id] = (message, self.monotonic())
         if message.kind == "service":

@@ -145,6 +145,15 @@ class Directory:
         if account.username:
             self.usernames[account.username.lower()] = account
 
+    def rename(self, peer: Account | Chat, username: str | None) -> None:
+        """Give a peer another username, or none."""
+        if peer.username:
+            self.usernames.pop(peer.username.lower(), None)
+        peer.username = username
+        if username:
+            self.usernames[username.lower()] = peer
+        peer.rendered.clear()
+
     def add_chat(self, chat: Chat) -> None:
         """Make a chat findable."""
         self.chats[chat.id] = chat

@@ -1,0 +1,222 @@
+"""Making and managing chats and one's own profile."""
+
+import re
+import secrets
+from typing import Any
+
+from telethon.tl import functions, types
+
+from sandbox.errors import RpcError
+from sandbox.rpc import news, render
+from sandbox.rpc.call import Call, handles
+from sandbox.rpc.rights import may_write, member_of, must_manage
+from sandbox.state.peers import Account, Chat, Member
+from sandbox.world import FIRST_CHANNEL_ID, FIRST_GROUP_ID, ChatSpec
+
+USERNAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{4,31}")
+TITLE_LENGTH = 128
+MAX_CHATS = 10_000
+
+
+def _new_chat(call: Call, kind: str, title: str, about: str, others: list[Account]) -> Chat:
+    if not 1 <= len(title) <= TITLE_LENGTH:
+        raise RpcError("CHAT_TITLE_EMPTY")
+    directory = call.centre.directory
+    if len(directory.chats) >= MAX_CHATS:
+        raise RpcError("CHANNELS_TOO_MUCH")
+    chat_id = max([*directory.chats, FIRST_GROUP_ID if kind == "group" else FIRST_CHANNEL_ID]) + 1
+    key = f"{kind}{chat_id}"
+    members = [Member(call.me, role="creator"), *(Member(account) for account in others)]
+    chat = Chat(ChatSpec(key=key, id=chat_id, title=title, about=about, kind=kind), members)
+    directory.add_chat(chat)
+    return chat
+
+
+@handles(functions.channels.CreateChannelRequest, writes=True)
+def create_channel(call: Call, request: Any) -> Any:
+    """Found a supergroup, forum or channel."""
+    kind = "forum" if request.forum else "supergroup" if request.megagroup else "channel"
+    chat = _new_chat(call, kind, request.title, request.about, [])
+    return news.answer(call.centre, call.me, [], [], chat)
+
+
+@handles(functions.messages.CreateChatRequest, writes=True)
+def create_group(call: Call, request: Any) -> Any:
+    """Found a basic group."""
+    others = [call.centre.user_from(call.me, user) for user in request.users]
+    chat = _new_chat(call, "group", request.title, "", [account for account in others if account is not call.me])
+    return types.messages.InvitedUsers(news.answer(call.centre, call.me, [], [], chat), missing_invitees=[])
+
+
+@handles(functions.channels.EditTitleRequest, writes=True)
+def edit_title(call: Call, request: Any) -> Any:
+    """Rename a channel."""
+    chat = call.centre.channel_from(call.me, request.channel)
+    must_manage(chat, call.me)
+    if not 1 <= len(request.title) <= TITLE_LENGTH:
+        raise RpcError("CHAT_TITLE_EMPTY")
+    if request.title == chat.title:
+        raise RpcError("CHAT_NOT_MODIFIED")
+    chat.title = request.title
+    chat.changed()
+    return news.answer(call.centre, call.me, [], [], chat)
+
+
+@handles(functions.messages.EditChatAboutRequest, writes=True)
+def edit_about(call: Call, request: Any) -> bool:
+    """Describe a chat."""
+    chat = call.centre.chat_from(call.me, request.peer)
+    must_manage(chat, call.me)
+    chat.about = request.about
+    return True
+
+
+@handles(functions.channels.EditAdminRequest, writes=True)
+def edit_admin(call: Call, request: Any) -> Any:
+    """Make a member an admin, or an admin a member."""
+    chat = call.centre.channel_from(call.me, request.channel)
+    must_manage(chat, call.me)
+    member = member_of(chat, call.centre.user_from(call.me, request.user_id))
+    if member.role == "creator":
+        raise RpcError("USER_CREATOR")
+    member.role = (
+        "admin" if any(request.admin_rights.to_dict().get(right) for right in render.ADMIN_RIGHTS) else "member"
+    )
+    chat.changed()
+    return news.answer(call.centre, call.me, [], [], chat)
+
+
+def _add(chat: Chat, account: Account) -> None:
+    if account.id in chat.kicked:
+        raise RpcError("USER_KICKED")
+    if account.id in chat.members:
+        raise RpcError("USER_ALREADY_PARTICIPANT")
+    chat.members[account.id] = Member(account)
+    chat.changed()
+
+
+def _may_invite(chat: Chat, account: Account) -> None:
+    member = member_of(chat, account)
+    if not member.admin and (chat.kind == "channel" or "invite_users" in chat.default_banned | member.banned):
+        raise RpcError("CHAT_ADMIN_REQUIRED")
+
+
+@handles(functions.channels.InviteToChannelRequest, writes=True)
+def invite(call: Call, request: Any) -> Any:
+    """Add people to a channel."""
+    chat = call.centre.channel_from(call.me, request.channel)
+    _may_invite(chat, call.me)
+    for user in request.users:
+        account = call.centre.user_from(call.me, user)
+        if account.id not in chat.members:
+            _add(chat, account)
+    return types.messages.InvitedUsers(news.answer(call.centre, call.me, [], [], chat), missing_invitees=[])
+
+
+@handles(functions.messages.AddChatUserRequest, writes=True)
+def add_to_group(call: Call, request: Any) -> Any:
+    """Add somebody to a basic group."""
+    chat = call.centre.group_from(call.me, request.chat_id)
+    _may_invite(chat, call.me)
+    _add(chat, call.centre.user_from(call.me, request.user_id))
+    return types.messages.InvitedUsers(news.answer(call.centre, call.me, [], [], chat), missing_invitees=[])
+
+
+@handles(functions.messages.DeleteChatUserRequest, writes=True)
+def remove_from_group(call: Call, request: Any) -> Any:
+    """Leave a basic group, or as an admin take somebody out."""
+    chat = call.centre.group_from(call.me, request.chat_id)
+    account = call.centre.user_from(call.me, request.user_id)
+    if account is not call.me:
+        must_manage(chat, call.me)
+    if chat.members.pop(account.id, None) is None:
+        raise RpcError("USER_NOT_PARTICIPANT")
+    chat.changed()
+    return news.answer(call.centre, call.me, [], [], chat)
+
+
+@handles(functions.messages.ExportChatInviteRequest, writes=True)
+def export_invite(call: Call, request: Any) -> Any:
+    """A link into a chat; the old one leads nowhere from now on."""
+    chat = call.centre.chat_from(call.me, request.peer)
+    must_manage(chat, call.me)
+    if chat.invite:
+        call.centre.directory.by_invite.pop(chat.invite, None)
+    chat.invite = secrets.token_urlsafe(12)
+    call.centre.directory.by_invite[chat.invite] = chat
+    chat.join_request = bool(request.request_needed)
+    return types.ChatInviteExported(
+        link=f"https://t.me/+{chat.invite}",
+        admin_id=call.me.id,
+        date=int(call.centre.now()),
+        permanent=True,
+        request_needed=chat.join_request,
+    )
+
+
+def _free(call: Call, username: str) -> bool:
+    if not USERNAME.fullmatch(username):
+        raise RpcError("USERNAME_INVALID")
+    return username.lower() not in call.centre.directory.usernames
+
+
+@handles(functions.channels.CheckUsernameRequest, functions.account.CheckUsernameRequest)
+def check_username(call: Call, request: Any) -> bool:
+    """Whether a username can be had."""
+    return _free(call, request.username)
+
+
+@handles(functions.channels.UpdateUsernameRequest, writes=True)
+def update_channel_username(call: Call, request: Any) -> bool:
+    """Make a channel public under a name, or private with an empty one."""
+    chat = call.centre.channel_from(call.me, request.channel)
+    must_manage(chat, call.me)
+    if request.username and not _free(call, request.username):
+        raise RpcError("USERNAME_OCCUPIED")
+    call.centre.directory.rename(chat, request.username or None)
+    return True
+
+
+@handles(functions.account.UpdateUsernameRequest, writes=True)
+def update_username(call: Call, request: Any) -> Any:
+    """Take another username, or none."""
+    if request.username and not _free(call, request.username):
+        raise RpcError("USERNAME_OCCUPIED")
+    call.centre.directory.rename(call.me, request.username or None)
+    return render.user(call.centre, call.me, call.me)
+
+
+@handles(functions.account.UpdateProfileRequest, writes=True)
+def update_profile(call: Call, request: Any) -> Any:
+    """Take another first name."""
+    if request.first_name is not None:
+        if not request.first_name:
+            raise RpcError("FIRSTNAME_INVALID")
+        call.me.first_name = request.first_name
+        call.me.rendered.clear()
+    return render.user(call.centre, call.me, call.me)
+
+
+@handles(functions.messages.UpdatePinnedMessageRequest, writes=True)
+def pin(call: Call, request: Any) -> Any:
+    """Pin a message. Nobody is shown it, but who may not is told so."""
+    chat = call.centre.chat_from(call.me, request.peer)
+    member = may_write(chat, call.me, "text")
+    if chat.kind != "private" and not member.admin:
+        raise RpcError("CHAT_ADMIN_REQUIRED")
+    if request.id not in chat.box_of(call.me).messages:
+        raise RpcError("MESSAGE_ID_INVALID")
+    return news.answer(call.centre, call.me, [], [], chat)
+
+
+@handles(functions.messages.SetTypingRequest, functions.messages.SaveDraftRequest)
+def nobody_looks(call: Call, request: Any) -> bool:
+    """Accepted and forgotten."""
+    call.centre.chat_from(call.me, request.peer)
+    return True
+
+
+@handles(functions.messages.GetWebPagePreviewRequest)
+def no_preview(_call: Call, _request: Any) -> Any:
+    """There is no web to preview."""
+    return types.messages.WebPagePreview(media=types.MessageMediaEmpty(), chats=[], users=[])

@@ -1,0 +1,92 @@
+"""People found groups, look after them and change their own profile."""
+
+from typing import Any
+
+import pytest
+from telethon import errors, functions, types
+
+from sandbox.server import Sandbox
+from sandbox.world import AccountSpec, ChatSpec, World
+from tests.sandbox.conftest import Clients, Starter, texts
+
+
+@pytest.fixture
+async def sandbox(start: Starter) -> Sandbox:
+    return await start(
+        World(
+            accounts=[AccountSpec("ann"), AccountSpec("bob", username="bob_here")],
+            chats=[ChatSpec("plaza", creator="ann")],
+        )
+    )
+
+
+@pytest.fixture
+async def ann(sandbox: Sandbox, clients: Clients) -> Any:
+    return await clients(sandbox, "ann")
+
+
+@pytest.fixture
+async def bob(sandbox: Sandbox, clients: Clients) -> Any:
+    return await clients(sandbox, "bob")
+
+
+async def test_a_supergroup_is_founded_named_and_joined(sandbox: Sandbox, ann: Any, bob: Any) -> None:
+    made = await ann(functions.channels.CreateChannelRequest("Garden", "Flowers", megagroup=True))
+    garden = made.chats[0]
+    await ann(functions.channels.UpdateUsernameRequest(garden, "garden_one"))
+    with pytest.raises(errors.UsernameOccupiedError):
+        await bob(functions.account.UpdateUsernameRequest("Garden_One"))
+    await bob(functions.channels.JoinChannelRequest("garden_one"))
+    await bob.send_message("garden_one", "tulips")
+    assert [chat["title"] for chat in sandbox.report()["chats"].values()] == ["plaza", "Garden"]
+    await ann(functions.channels.EditTitleRequest(garden, "Park"))
+    assert (await bob.get_entity("garden_one")).title == "Park"
+
+
+async def test_a_link_leads_in_until_another_is_made(sandbox: Sandbox, ann: Any, bob: Any) -> None:
+    made = await ann(functions.channels.CreateChannelRequest("Den", "", megagroup=True))
+    first = await ann(functions.messages.ExportChatInviteRequest(made.chats[0]))
+    second = await ann(functions.messages.ExportChatInviteRequest(made.chats[0]))
+    with pytest.raises(errors.InviteHashExpiredError):
+        await bob(functions.messages.ImportChatInviteRequest(first.link.rpartition("+")[2]))
+    await bob(functions.messages.ImportChatInviteRequest(second.link.rpartition("+")[2]))
+
+
+async def test_people_are_added_to_groups(sandbox: Sandbox, ann: Any, bob: Any) -> None:
+    made = await ann(functions.messages.CreateChatRequest(["bob_here"], "Trip"))
+    trip = made.updates.chats[0]
+    await ann.send_message(trip, "where to?")
+    assert [message.text for message in await bob.get_messages(-trip.id)] == ["where to?"]
+    await ann(functions.messages.DeleteChatUserRequest(trip.id, "bob_here"))
+    with pytest.raises(errors.ChatIdInvalidError):
+        await bob(functions.messages.SendMessageRequest(types.InputPeerChat(trip.id), "hello?"))
+    made = await ann(functions.channels.CreateChannelRequest("Club", "", megagroup=True))
+    await ann(functions.channels.InviteToChannelRequest(made.chats[0], ["bob_here"]))
+    assert any(dialog.name == "Club" for dialog in await bob.get_dialogs())
+
+
+async def test_an_admin_is_made_and_unmade(sandbox: Sandbox, ann: Any, bob: Any) -> None:
+    plaza = await bob.get_input_entity("plaza")
+    with pytest.raises(errors.ChatAdminRequiredError):
+        await bob(functions.channels.ToggleSlowModeRequest(plaza, 10))
+    await ann.edit_admin("plaza", "bob_here", is_admin=True)
+    await bob(functions.channels.ToggleSlowModeRequest(plaza, 10))
+    await ann.edit_admin("plaza", "bob_here", is_admin=False)
+    with pytest.raises(errors.ChatAdminRequiredError):
+        await bob(functions.channels.ToggleSlowModeRequest(plaza, 0))
+
+
+async def test_a_name_changes_for_everybody(ann: Any, bob: Any) -> None:
+    await bob(functions.account.UpdateProfileRequest(first_name="Robert"))
+    assert (await ann.get_entity("bob_here")).first_name == "Robert"
+    await bob(functions.account.UpdateUsernameRequest("robert_here"))
+    assert (await ann.get_entity("robert_here")).first_name == "Robert"
+
+
+async def test_typing_drafts_and_pins_are_taken(sandbox: Sandbox, ann: Any, bob: Any) -> None:
+    async with ann.action("plaza", "typing"):
+        sent = await ann.send_message("plaza", "typed")
+    await ann.pin_message("plaza", sent)
+    with pytest.raises(errors.ChatAdminRequiredError):
+        await bob.pin_message("plaza", sent.id)
+    assert texts(sandbox, "plaza") == ["typed"]
