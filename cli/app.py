@@ -3,6 +3,7 @@
 import typer
 
 from cli import token
+from cli.data import backup, restore
 from cli.demo import demo
 from cli.logs import logs
 from cli.sandbox import sandbox
@@ -26,4 +27,6 @@ app.command()(serve)
 app.command()(demo)
 app.command()(sandbox)
 app.command()(logs)
+app.command()(backup)
+app.command()(restore)
 app.add_typer(token.commands, name="token")

@@ -1,9 +1,12 @@
-"""Good copies of users.json in `copies/`, kept at each start, every so many commits and before each migration."""
+"""Good copies in `copies/`: users.json at each start, now and then and before a migration; the journal daily."""
 
+import contextlib
 import logging
 import os
 import re
 import shutil
+import sqlite3
+import time
 from pathlib import Path
 
 from core.errors import StateNotWritten
@@ -12,12 +15,14 @@ from data.migrations import USERS_VERSION
 
 COPIES = "copies"
 KEPT = 5
-_NAME = re.compile(r"users-(\d+)\.json")
+_JOURNALS_KEPT = 2
+_JOURNAL_COPY_SECONDS = 24 * 3600
+_LARGEST_JOURNAL = 512 * 1024 * 1024
 log = logging.getLogger(__name__)
 
 
 def keep_copy(path: Path, revision: int, *, version: int = USERS_VERSION) -> None:
-    """Copy the file, which the caller has read and found good. One of an older version is kept for good.
+    """Copy users.json, which the caller has read and found good. One of an older version is kept for good.
 
     Raises:
         StateNotWritten: the file is about to be migrated and cannot be copied. In any other case a copy that
@@ -30,12 +35,8 @@ def keep_copy(path: Path, revision: int, *, version: int = USERS_VERSION) -> Non
     try:
         make_folder(folder)
         shutil.copyfile(path, beside)
-        beside.chmod(0o600)
-        with beside.open("rb+") as copied:
-            os.fsync(copied.fileno())
-        beside.replace(target)
-        for superfluous in _copies(folder)[KEPT:]:
-            superfluous.unlink(missing_ok=True)
+        _settle(beside, target)
+        _forget_oldest(path, KEPT)
     except (OSError, StateNotWritten) as error:
         beside.unlink(missing_ok=True)
         if old:
@@ -43,11 +44,46 @@ def keep_copy(path: Path, revision: int, *, version: int = USERS_VERSION) -> Non
         log.warning("No copy of %s could be kept: %s", path.name, error, extra={"action": "copy_failed"})
 
 
+def keep_journal_copy(path: Path, connection: sqlite3.Connection) -> None:
+    """Copy the journal, which the caller has opened and found good, unless there is a copy of the last day."""
+    newest = newest_copy(path)
+    if newest is not None and time.time() - newest.stat().st_mtime < _JOURNAL_COPY_SECONDS:
+        return
+    beside = path.parent / COPIES / f"{path.stem}.tmp"
+    try:
+        if path.stat().st_size > _LARGEST_JOURNAL:
+            return  # a start should not wait for it: backups are for those
+        make_folder(beside.parent)
+        beside.unlink(missing_ok=True)
+        with contextlib.closing(sqlite3.connect(beside)) as copy:
+            connection.backup(copy)
+            copy.execute("PRAGMA journal_mode=DELETE")
+        _settle(beside, beside.with_name(f"{path.stem}-{int(time.time())}{path.suffix}"))
+        _forget_oldest(path, _JOURNALS_KEPT)
+    except (OSError, StateNotWritten, sqlite3.Error) as error:
+        beside.unlink(missing_ok=True)
+        log.warning("No copy of %s could be kept: %s", path.name, error, extra={"action": "copy_failed"})
+
+
 def newest_copy(path: Path) -> Path | None:
-    """The newest copy there is."""
-    return next(iter(_copies(path.parent / COPIES)), None)
+    """The newest copy there is of the file."""
+    return next(iter(_copies(path)), None)
 
 
-def _copies(folder: Path) -> list[Path]:
-    found = [(int(match[1]), file) for file in folder.glob("users-*.json") if (match := _NAME.fullmatch(file.name))]
+def _settle(beside: Path, target: Path) -> None:
+    beside.chmod(0o600)
+    with beside.open("rb+") as copied:
+        os.fsync(copied.fileno())
+    beside.replace(target)
+
+
+def _forget_oldest(path: Path, kept: int) -> None:
+    for superfluous in _copies(path)[kept:]:
+        superfluous.unlink(missing_ok=True)
+
+
+def _copies(path: Path) -> list[Path]:
+    name = re.compile(rf"{re.escape(path.stem)}-(\d+){re.escape(path.suffix)}")
+    folder = path.parent / COPIES
+    found = [(int(match[1]), file) for file in folder.glob("*") if (match := name.fullmatch(file.name))]
     return [file for _, file in sorted(found, reverse=True)]

@@ -17,7 +17,17 @@ from core.errors import StateDamaged, StateError, StateNotWritten
 from core.models import Model
 from data.copies import keep_copy, newest_copy
 from data.document import Document, Table, line_of, read_document
-from data.files import LOCK_TIMEOUT, Disk, NotSettled, locked, make_folder, open_to_read, read_whole, write_whole
+from data.files import (
+    LOCK_TIMEOUT,
+    Disk,
+    NotSettled,
+    locked,
+    make_folder,
+    open_to_read,
+    read_whole,
+    refuse_half_restored,
+    write_whole,
+)
 from data.group_commit import Answer, GroupCommit
 from data.migrations import USERS_VERSION
 from data.transaction import Draft, Snapshot, Transaction
@@ -30,7 +40,7 @@ Change = Callable[[Transaction], object]
 _Stamp = tuple[int, int, int]
 
 USERS_FILE = "users.json"
-_LOCK_FILE = "state.lock"
+STATE_LOCK = "state.lock"
 _COMMITS_A_COPY = 1000
 _WORK_A_BREATH, _BREATH = 0.001, 0.00005
 """Seconds."""
@@ -48,7 +58,7 @@ class DataManager:
 
     def __init__(self, state_dir: Path, clock: Clock, disk: Disk, lock_timeout: float) -> None:
         self._path = state_dir / USERS_FILE
-        self._lock_path = state_dir / _LOCK_FILE
+        self._lock_path = state_dir / STATE_LOCK
         self._clock = clock
         self._disk = disk
         self._lock_timeout = lock_timeout
@@ -74,6 +84,7 @@ class DataManager:
             StateDamaged, StateTooNew, StateLocked, StateNotWritten.
         """
         make_folder(state_dir)
+        refuse_half_restored(state_dir)
         store = cls(state_dir, clock, disk or Disk(), lock_timeout)
         with store._locked():
             store._read_first()

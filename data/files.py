@@ -20,6 +20,8 @@ LOCK_TIMEOUT = 10.0
 _LOCK_POLL = 0.005  # the library's own 0.25 s would turn a 10 ms wait into 250
 _MOST_CHUNKS_A_CALL = 1024  # IOV_MAX of Linux
 _DAEMON_LOCK = "daemon.lock"
+HALF_RESTORED = "restore.unfinished"
+"""In STATE_DIR from the moment a restore starts to move files until it is done."""
 
 
 class NotSettled(OSError):
@@ -140,6 +142,12 @@ def make_folder(path: Path) -> None:
             f"the folder {path} cannot be made or closed to others ({error.strerror}); "
             "set POSTFLEET_STATE_DIR to a folder that this account owns"
         ) from error
+
+
+def refuse_half_restored(state_dir: Path) -> None:
+    """Raises StateDamaged when a restore was cut off in the middle of moving files."""
+    if (state_dir / HALF_RESTORED).exists():
+        raise StateDamaged(f"a restore of {state_dir} was cut off; carry it to its end: python run.py restore")
 
 
 def _lock(path: Path, timeout: float) -> "portalocker.Lock[IO[bytes]]":

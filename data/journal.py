@@ -13,7 +13,8 @@ from typing import Self, TypeVar, cast
 from core.errors import InvalidInput, PostfleetError, StateError
 from core.models import Cycle, Delivery, Event, Level, Stats
 from data import journal_reads, journal_work
-from data.files import Disk, make_folder
+from data.copies import keep_journal_copy
+from data.files import Disk, make_folder, refuse_half_restored
 from data.group_commit import Answer, GroupCommit
 from data.journal_schema import JOURNAL_FILE, connect, open_journal, translated
 from data.journal_work import Effects, Work
@@ -61,11 +62,17 @@ class Journal:
             StateDamaged, StateTooNew, StateNotWritten.
         """
         make_folder(state_dir)
+        refuse_half_restored(state_dir)
         known = read_stats(state_dir)
         path = state_dir / JOURNAL_FILE
         if known.watermark and not path.exists():
-            raise damaged(path, "is missing, though stats.json counts what it held")
+            raise damaged(
+                path, "is missing, though stats.json counts what it held; without a copy, move stats.json away"
+            )
+        existed = path.exists()
         connection = open_journal(path)
+        if existed:
+            keep_journal_copy(path, connection)
         try:
             journal = cls(state_dir, connection, known, disk or Disk())
         except sqlite3.Error as error:

@@ -1,0 +1,177 @@
+"""One consistent archive of the truth, made while the daemon runs.
+
+users.json and a snapshot of the journal are taken under the lock of the state, so that they fit together; the journal
+is then copied from its snapshot while others go on writing. The key that opens the session files stays out of the
+archive unless it is asked for: an archive alone should not be enough to take over accounts.
+"""
+
+import contextlib
+import hashlib
+import io
+import os
+import sqlite3
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+
+from core.errors import InvalidInput, StateNotWritten
+from data.data_manager import STATE_LOCK, USERS_FILE
+from data.document import read_document
+from data.files import Disk, locked, open_to_read, read_whole
+from data.journal_schema import JOURNAL_FILE, connect, open_journal, translated
+from data.stats_file import STATS_FILE, Counted, counted_from, encoded
+
+MANIFEST = "manifest.json"
+FORMAT = 1
+SESSIONS = "sessions"
+KEY_FILE = "vault.key"
+
+
+class Member(msgspec.Struct, frozen=True):
+    """One file of an archive."""
+
+    size: int
+    sha256: str
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """What an archive holds; its first file."""
+
+    format: int
+    made_at: datetime
+    revision: int
+    """Of users.json."""
+    files: dict[str, Member]
+
+
+@dataclass(frozen=True)
+class _Taken:
+    """What was read under the lock: small files as bytes, the journal as a snapshot that is still open."""
+
+    revision: int
+    files: dict[str, bytes]
+    journal: sqlite3.Connection
+
+
+def make_backup(state_dir: Path, target: Path, now: datetime, *, with_key: bool = False) -> Manifest:
+    """Write the archive (tar, gzip, readable by its owner alone); the daemon may run meanwhile.
+
+    Raises:
+        InvalidInput: the target exists, or its folder does not.
+        StateDamaged, StateTooNew: the state is not good; no archive is made of it.
+        StateLocked, StateNotWritten.
+    """
+    if target.exists():
+        raise InvalidInput("FILE", f"{target} exists already; name a new file")
+    if not target.parent.is_dir():
+        raise InvalidInput("FILE", f"there is no folder {target.parent}; make it first")
+    try:
+        with tempfile.TemporaryDirectory(prefix=".postfleet-backup-", dir=target.parent) as folder:
+            files, revision = _collect(state_dir, Path(folder) / JOURNAL_FILE, with_key=with_key)
+            manifest = Manifest(
+                format=FORMAT,
+                made_at=now,
+                revision=revision,
+                files={name: member_of(content) for name, content in files.items()},
+            )
+            beside = Path(folder) / "archive"
+            _write_archive(beside, manifest, files)
+            beside.rename(target)
+            Disk().sync_folder(target.parent)
+    except OSError as error:
+        raise StateNotWritten(f"{target} could not be written ({error.strerror or error})") from error
+    return manifest
+
+
+def _collect(state_dir: Path, journal_copy: Path, *, with_key: bool) -> tuple[dict[str, bytes | Path], int]:
+    open_journal(state_dir / JOURNAL_FILE).close()  # refuses a damaged one
+    with _taken(state_dir, with_key=with_key) as taken:
+        _copy_journal(taken.journal, journal_copy, state_dir / JOURNAL_FILE)
+        stats = encoded(counted_from(taken.journal, Counted()))
+        return {**taken.files, STATS_FILE: stats, JOURNAL_FILE: journal_copy}, taken.revision
+
+
+@contextlib.contextmanager
+def _taken(state_dir: Path, *, with_key: bool) -> Iterator[_Taken]:
+    users_path = state_dir / USERS_FILE
+    with contextlib.closing(connect(state_dir / JOURNAL_FILE)) as journal:
+        with locked(state_dir / STATE_LOCK):
+            raw = _read(users_path)
+            revision = read_document(raw, users_path).revision
+            journal.execute("BEGIN")
+            journal.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()  # the snapshot begins with the first read
+            files = {USERS_FILE: raw, **_session_files(state_dir)}
+        if with_key and (state_dir / KEY_FILE).exists():
+            files[KEY_FILE] = _read(state_dir / KEY_FILE)
+        yield _Taken(revision, files, journal)
+
+
+def _session_files(state_dir: Path) -> dict[str, bytes]:
+    # A file may move between the folders at any moment; each name is wanted once, from wherever it is.
+    found: dict[str, bytes] = {}
+    names: set[str] = set()
+    for _ in range(3):
+        for path in sorted((state_dir / SESSIONS).rglob("*.session")):
+            with contextlib.suppress(FileNotFoundError):
+                content = path.read_bytes()
+                if path.name not in names:
+                    names.add(path.name)
+                    found[path.relative_to(state_dir).as_posix()] = content
+    return found
+
+
+def _copy_journal(journal: sqlite3.Connection, copy: Path, path: Path) -> None:
+    copy.touch(mode=0o600)
+    try:
+        with contextlib.closing(sqlite3.connect(copy)) as target:
+            journal.backup(target)
+            target.execute("PRAGMA journal_mode=DELETE")  # one file, no log beside it
+    except sqlite3.Error as error:
+        raise translated(error, path) from error
+
+
+def _read(path: Path) -> bytes:
+    try:
+        descriptor = open_to_read(path)
+    except FileNotFoundError as error:
+        raise InvalidInput("STATE_DIR", f"there is no {path}; set POSTFLEET_STATE_DIR to a state folder") from error
+    try:
+        return read_whole(descriptor, path)
+    finally:
+        os.close(descriptor)
+
+
+def member_of(content: bytes | Path) -> Member:
+    """What the manifest says of it."""
+    if isinstance(content, bytes):
+        return Member(len(content), hashlib.sha256(content).hexdigest())
+    with content.open("rb") as file:
+        return Member(content.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest())
+
+
+def _write_archive(path: Path, manifest: Manifest, files: dict[str, bytes | Path]) -> None:
+    descriptor = Disk().create(path)
+    with os.fdopen(descriptor, "wb") as raw:
+        with tarfile.open(fileobj=raw, mode="w:gz", compresslevel=6) as archive:
+            _add(archive, MANIFEST, msgspec.json.format(msgspec.json.encode(manifest)), manifest.made_at)
+            for name, content in files.items():
+                _add(archive, name, content, manifest.made_at)
+        raw.flush()
+        os.fsync(raw.fileno())
+
+
+def _add(archive: tarfile.TarFile, name: str, content: bytes | Path, made_at: datetime) -> None:
+    about = tarfile.TarInfo(name)
+    about.mode, about.mtime = 0o600, int(made_at.timestamp())
+    if isinstance(content, bytes):
+        about.size = len(content)
+        archive.addfile(about, io.BytesIO(content))
+        return
+    about.size = content.stat().st_size
+    with content.open("rb") as file:
+        archive.addfile(about, file)
