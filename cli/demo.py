@@ -12,8 +12,6 @@ from typing import Annotated
 
 import typer
 
-from cli.demo_processes import DemoError, Stage
-from cli.demo_view import view_for
 from core.errors import PostfleetError
 
 
@@ -25,6 +23,10 @@ def demo(
     dc_port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the data centre; 0 takes any.")] = 0,
 ) -> None:
     """Start a data centre, a daemon and three bots, and show what lands where until Ctrl-C."""
+    # Imported here: what the demo needs takes a second, which no other command should cost.
+    from cli.demo_processes import Stage
+    from cli.demo_view import view_for
+
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
@@ -33,7 +35,7 @@ def demo(
             with Stage(state_dir or Path(temporary), port, dc_port) as stage, view_for(as_json) as view:
                 stage.run(ended, seconds, view)
             result = stage.result()
-    except (DemoError, PostfleetError) as error:
+    except PostfleetError as error:
         typer.echo(f"postfleet: {error}", err=True)
         raise typer.Exit(1) from None
     view.conclude(result)

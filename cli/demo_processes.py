@@ -84,6 +84,7 @@ class Stage:
         self._report: dict[str, Any] = {}
         self._dc: DataCentre | None = None
         self.api = ""
+        self._http = httpx.Client(timeout=15)
         self._told = dict.fromkeys(GROUPS, 0)
         self.tokens: dict[str, str] = {}
 
@@ -104,8 +105,9 @@ class Stage:
     ) -> None:
         try:
             if self._dc is not None and kind is None:
-                self._report = httpx.get(f"{self._dc.control}/report", timeout=10).json()
+                self._report = self._http.get(f"{self._dc.control}/report", timeout=10).json()
         finally:
+            self._http.close()
             self._stop_processes()
 
     def run(self, ended: threading.Event, seconds: float | None, view: View) -> None:
@@ -176,7 +178,7 @@ class Stage:
             self._check_alive()
             api = address_of(self._state_dir)
             with contextlib.suppress(httpx.HTTPError):
-                if api is not None and httpx.get(f"{api}/healthz", timeout=2).is_success:
+                if api is not None and self._http.get(f"{api}/healthz", timeout=2).is_success:
                     return api
             time.sleep(0.05)
         raise DemoError(f"the daemon did not answer within {READY_WITHIN:g} s: {self._last_words(process)}")
@@ -212,7 +214,7 @@ class Stage:
 
     def _show_new(self, last: int, view: View, wait: float = 0.5) -> int:
         assert self._dc is not None  # noqa: S101  entered
-        answer = httpx.get(
+        answer = self._http.get(
             f"{self._dc.control}/messages", params={"after": last, "wait": wait, "limit": 1000}, timeout=wait + 10
         ).json()
         for message in answer["messages"]:
@@ -231,12 +233,11 @@ class Stage:
         return str(self._call(user, "GET", "/api/sync/state")["bot_status"])
 
     def _call(self, user: str, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        answer = httpx.request(
+        answer = self._http.request(
             method,
             self.api + path,
             json=body,
             headers={"Authorization": f"Bearer {self.tokens[user]}"},
-            timeout=15,
         )
         if not answer.is_success:
             raise DemoError(f"{method} {path} of {user}: {answer.status_code} {answer.text}")

@@ -3,9 +3,7 @@
 import sys
 
 import typer
-import uvloop
 
-from cli.daemon import run_daemon
 from core.errors import PostfleetError
 from core.logs import never_log, set_up_logs
 from core.settings import load_settings
@@ -14,6 +12,11 @@ from data.files import make_folder
 
 def serve() -> None:
     """Run the daemon against whatever Telegram the settings name (see .env.example)."""
+    # Imported here: the daemon's rooms take a second, which no other command should cost.
+    import uvloop
+
+    from cli.daemon import run_daemon
+
     try:
         settings = load_settings()
         settings.check_secrets()

@@ -20,6 +20,8 @@ from tests.support.house import API_PAIRS, SECRET
 
 ROOT = Path(__file__).parents[2]
 SOON = 30.0
+HTTP = httpx.Client(timeout=15)
+"""One for all: making a client costs more than a request."""
 
 
 def run_command(
@@ -69,7 +71,7 @@ class SandboxProcess:
 
     def report(self) -> dict[str, Any]:
         """What really happened."""
-        answer: dict[str, Any] = httpx.get(f"{self.control}/report", timeout=10).json()
+        answer: dict[str, Any] = HTTP.get(f"{self.control}/report").json()
         return answer
 
     def texts(self, chat: str) -> list[str]:
@@ -78,11 +80,11 @@ class SandboxProcess:
 
     def fault(self, **rule: Any) -> None:
         """Misbehave from now on."""
-        httpx.post(f"{self.control}/faults", json=rule, timeout=10).raise_for_status()
+        HTTP.post(f"{self.control}/faults", json=rule).raise_for_status()
 
     def clear_faults(self) -> None:
         """Behave again."""
-        httpx.delete(f"{self.control}/faults", timeout=10).raise_for_status()
+        HTTP.delete(f"{self.control}/faults").raise_for_status()
 
     def stop(self) -> None:
         """End it."""
@@ -128,7 +130,7 @@ class DaemonProcess:
             raise AssertionError(f"the daemon ended with {self.process.returncode}: {self.process.stderr.read()}")
         with contextlib.suppress(FileNotFoundError, httpx.HTTPError):
             self.url = (self.state_dir / "api.address").read_text().strip()
-            return bool(self.url) and httpx.get(f"{self.url}/healthz", timeout=2).is_success
+            return bool(self.url) and HTTP.get(f"{self.url}/healthz").is_success
         return False
 
     def token(self, user: str) -> str:
@@ -138,7 +140,7 @@ class DaemonProcess:
     def call(self, user: str, method: str, path: str, **options: Any) -> httpx.Response:
         """A request with that user's token."""
         headers = {"Authorization": f"Bearer {self.token(user)}"} | options.pop("headers", {})
-        return httpx.request(method, self.url + path, headers=headers, timeout=15, **options)
+        return HTTP.request(method, self.url + path, headers=headers, **options)
 
     def state(self, user: str) -> dict[str, Any]:
         """The user's sync state."""

@@ -1,0 +1,62 @@
+"""When the daemon refuses to start, it says one clear line that names the fix, and changes nothing."""
+
+from pathlib import Path
+
+import pytest
+
+from core.settings import EXAMPLE_SECRET
+from tests.support.daemon import plain_world, run_command, whole_house
+from tests.support.house import API_PAIRS, SECRET
+
+GOOD = {"POSTFLEET_JWT_SECRET": SECRET, "POSTFLEET_API_PAIRS": API_PAIRS, "POSTFLEET_PORT": "0"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"POSTFLEET_JWT_SECRET": ""}, "POSTFLEET_JWT_SECRET is not set"),
+        ({"POSTFLEET_JWT_SECRET": "tooshort"}, "shorter than 32 bytes"),
+        ({"POSTFLEET_JWT_SECRET": EXAMPLE_SECRET}, "is the example"),
+        ({"POSTFLEET_API_PAIRS": ""}, "POSTFLEET_API_PAIRS is empty"),
+        ({"POSTFLEET_API_PAIRS": "12"}, "id:hash"),
+        ({"POSTFLEET_DC": "2,127.0.0.1"}, "dc_id,host,port"),
+        ({"POSTFLEET_DC_PUBLIC_KEY": "nowhere.pem"}, "there is no file nowhere.pem"),
+        ({"POSTFLEET_TICK_SECONDS": "0"}, "POSTFLEET_TICK_SECONDS"),
+    ],
+)
+def test_a_setting_that_is_missing_weak_or_wrong_is_named(tmp_path: Path, settings: dict[str, str], said: str) -> None:
+    state = tmp_path / "state"
+    ended = run_command("serve", env=GOOD | {"POSTFLEET_STATE_DIR": str(state)} | settings, cwd=tmp_path)
+    assert ended.returncode == 2
+    assert said in ended.stderr
+    assert len(ended.stderr.strip().splitlines()) == 1
+    assert not state.exists()
+
+
+@pytest.mark.parametrize("content", [b"", b'{"version": 1, "users": {', b"[]", b'{"version": 999}'])
+def test_a_users_json_that_cannot_be_read_is_named_and_left_as_it_is(tmp_path: Path, content: bytes) -> None:
+    state = tmp_path / "state"
+    state.mkdir(mode=0o700)
+    (state / "users.json").write_bytes(content)
+    ended = run_command("serve", env=GOOD | {"POSTFLEET_STATE_DIR": str(state)}, cwd=tmp_path)
+    assert ended.returncode == 2
+    assert "users.json" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert (state / "users.json").read_bytes() == content
+
+
+def test_a_second_daemon_on_the_same_folder_is_refused_and_the_first_goes_on(tmp_path: Path) -> None:
+    with whole_house(tmp_path, plain_world(accounts=1, groups=1)) as (_, daemon):
+        second = run_command("serve", env=daemon.env, cwd=tmp_path)
+        assert second.returncode == 2
+        assert "another Postfleet runs on" in second.stderr
+        assert daemon.state("alice")["bot_status"] == "stopped"
+
+
+def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
+    with whole_house(tmp_path, plain_world(accounts=1, groups=1)) as (_, daemon):
+        port = daemon.url.rpartition(":")[2]
+        other = daemon.env | {"POSTFLEET_STATE_DIR": str(tmp_path / "other"), "POSTFLEET_PORT": port}
+        second = run_command("serve", env=other, cwd=tmp_path)
+        assert second.returncode == 2
+        assert f"127.0.0.1:{port} cannot be listened on" in second.stderr
