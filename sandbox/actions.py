@@ -7,6 +7,7 @@ from random import Random
 from typing import Any
 
 from sandbox.mtproto.layer import Mtproto
+from sandbox.rules import RuleError, Rules
 from sandbox.state.centre import Centre
 from sandbox.state.peers import Account
 
@@ -123,6 +124,13 @@ def _positive(seconds: float) -> float:
     return seconds
 
 
+def _checked_rule(where: str, raw: object) -> None:
+    try:
+        Rules(seed=0).add(raw)
+    except RuleError as error:
+        raise ActionError(f"{where}: rule: {error}") from error
+
+
 class Timeline:
     """Does things at their time: so many seconds after the start, or after an account's N-th delivered message."""
 
@@ -139,8 +147,9 @@ class Timeline:
         where = f"timeline[{position}]"
         if entry.get("do") not in DOINGS:
             raise ActionError(f"{where}: do must be one of {', '.join(DOINGS)}")
-        if ("at" in entry) == ("after_sends" in entry):
-            raise ActionError(f"{where}: say either at (seconds) or after_sends (messages)")
+        moments = [entry[name] for name in ("at", "after_sends") if name in entry]
+        if len(moments) != 1 or isinstance(moments[0], bool) or not isinstance(moments[0], int | float):
+            raise ActionError(f"{where}: say either at (seconds) or after_sends (messages), a number")
         name = entry.get("account")
         if name is not None and not (name == "*" and "after_sends" in entry):
             self._centre.account(name)
@@ -149,6 +158,8 @@ class Timeline:
         for doing, needed in (("outage", "seconds"), ("drop", "seconds"), ("ban_wave", "count"), ("fault", "rule")):
             if entry["do"] == doing and needed not in entry:
                 raise ActionError(f"{where}: say {needed}")
+        if entry["do"] == "fault":
+            _checked_rule(where, entry["rule"])
 
     def start(self) -> None:
         """Begin to count."""

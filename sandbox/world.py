@@ -1,12 +1,12 @@
 """What a world is made of before it runs: accounts, chats, faults, a timeline; from YAML, JSON or built here."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 FIRST_USER_ID = 5_000_000_001
 FIRST_CHANNEL_ID = 1_500_000_001
@@ -35,9 +35,14 @@ RIGHTS = frozenset(
         "manage_topics",
     }
 )
+STATES = ("active", "banned", "deactivated", "frozen")
 LIMITS = ("open", "realistic")
 REPEATS = ("first", "error")
 DC_IDS = (2, 4)
+
+
+# numbers may be written without quotes where text is meant, as phone numbers are
+_CONFIG = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
 
 
 class WorldError(ValueError):
@@ -47,6 +52,8 @@ class WorldError(ValueError):
 @dataclass
 class AccountSpec:
     """One Telegram user. `id` and `phone` are numbered by position when left out, `password` is the second step."""
+
+    __pydantic_config__ = _CONFIG
 
     name: str
     id: int = 0
@@ -67,6 +74,8 @@ class ChatSpec:
     `deletes_after`: a moderating bot takes each member's post away after so many seconds (only those that match the
     regular expression `deletes_matching`).
     """
+
+    __pydantic_config__ = _CONFIG
 
     username: str | None = None
     title: str = ""
@@ -99,6 +108,8 @@ class World:
     takes any.
     """
 
+    __pydantic_config__ = _CONFIG
+
     seed: int = 1
     limits: str = "open"
     dcs: int = 1
@@ -121,6 +132,7 @@ class World:
             account.id = account.id or FIRST_USER_ID + position
             account.phone = account.phone.lstrip("+") or f"99966{position + 1:05d}"
             account.first_name = account.first_name or account.name
+            _one_of(f"accounts: {account.name}: state", account.state, STATES)
             _one_of(f"accounts: {account.name}: dc", account.dc, DC_IDS[: self.dcs])
         names = {account.name for account in self.accounts}
         for what in ("name", "id", "phone"):
@@ -166,7 +178,7 @@ def _complete(chat: ChatSpec, position: int, names: set[str]) -> None:
 
 def _one_of(what: str, value: Any, known: Any) -> None:
     if value not in known:
-        raise WorldError(f"{what}: {value!r} is none of {', '.join(map(str, sorted(known)))}")
+        raise WorldError(f"{what}: {value!r} is none of: {', '.join(map(str, sorted(known)))}")
 
 
 def _unique(what: str, values: list[Any]) -> None:
@@ -177,35 +189,21 @@ def _unique(what: str, values: list[Any]) -> None:
         seen.add(value)
 
 
-def _build(kind: type[Any], where: str, value: object) -> Any:
-    if not isinstance(value, Mapping):
-        raise WorldError(f"{where} must be a mapping, not {type(value).__name__}")
-    known = {entry.name for entry in fields(kind)}
-    unknown = sorted(set(value) - known)
-    if unknown:
-        raise WorldError(f"{where}: unknown field {unknown[0]!r}; known are {', '.join(sorted(known))}")
-    try:
-        return kind(**value)
-    except (TypeError, AttributeError) as error:
-        raise WorldError(f"{where}: {error}") from error
+_WORLD = TypeAdapter(World)
 
 
 def world_from(raw: object) -> World:
     """Build a world from plain values. Raises WorldError naming what is wrong."""
-    if not isinstance(raw, Mapping):
-        raise WorldError("a world must be a mapping with accounts and chats")
-    raw = dict(raw)
-    for part, kind in (("accounts", AccountSpec), ("chats", ChatSpec)):
-        entries = raw.get(part, [])
-        if not isinstance(entries, list):
-            raise WorldError(f"{part} must be a list")
-        raw[part] = [_build(kind, f"{part}[{position}]", entry) for position, entry in enumerate(entries)]
-    pairs = raw.get("api_pairs", {})
-    if not isinstance(pairs, Mapping) or not all(str(key).isdigit() for key in pairs):
-        raise WorldError("api_pairs must map API ids to hashes")
-    raw["api_pairs"] = {int(key): str(value) for key, value in pairs.items()}
-    world: World = _build(World, "world", raw)
-    return world
+    try:
+        return _WORLD.validate_python(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ""
+        for step in first["loc"]:
+            place += f"[{step}]" if isinstance(step, int) else f": {step}" if place else str(step)
+        said = first["msg"].removeprefix("Value error, ")
+        own = first["type"] == "value_error"  # ours name the place themselves
+        raise WorldError(said if own and not place else f"{place or 'world'}: {said}") from error
 
 
 def load_world(path: Path) -> World:

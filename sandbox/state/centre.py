@@ -11,7 +11,7 @@ from telethon.tl import types
 from sandbox.errors import RpcError
 from sandbox.ledger import Ledger
 from sandbox.limits import Limits
-from sandbox.rules import Rules
+from sandbox.rules import RuleError, Rules
 from sandbox.state.boxes import Message
 from sandbox.state.files import Files
 from sandbox.state.keyring import Keyring
@@ -61,8 +61,11 @@ class Centre:
             self.directory.add_chat(self._chat(chat_spec))
         for account in self.directory.accounts.values():
             self.keys.ready(account)
-        for raw in world.faults:
-            self.rules.add(raw)
+        for position, raw in enumerate(world.faults):
+            try:
+                self.rules.add(raw)
+            except RuleError as error:
+                raise RuleError(f"faults[{position}]: {error}") from error
 
     def _chat(self, spec: ChatSpec) -> Chat:
         members = [

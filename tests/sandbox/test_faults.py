@@ -114,3 +114,52 @@ async def test_the_control_channel_tells_of_messages_as_they_arrive(sandbox: San
         answer = (await waiting).json()
     assert [(entry["chat"], entry["text"]) for entry in answer["messages"]] == [("plaza01", "first")]
     assert answer["last"] == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "error"),
+    [
+        ("deactivated", errors.UserDeactivatedError),
+        ("frozen", errors.FrozenMethodInvalidError),
+        ("revoked", errors.SessionRevokedError),
+        ("duplicated", errors.AuthKeyDuplicatedError),
+    ],
+)
+async def test_an_account_ends_in_each_way_and_is_restored(
+    sandbox: Sandbox, clients: Clients, kind: str, error: type[Exception]
+) -> None:
+    client = await clients(sandbox, "acc01")
+    channel = await client.get_input_entity("plaza01")
+    sandbox.ban("acc01", kind)
+    with pytest.raises(error):
+        await client.send_message(channel, "no")
+    assert sandbox.report()["accounts"]["acc01"]["state"] == kind
+    sandbox.actions.restore("acc01")
+    await client.send_message(channel, "yes")
+    assert texts(sandbox, "plaza01") == ["yes"]
+
+
+async def test_a_frozen_account_still_reads(sandbox: Sandbox, clients: Clients) -> None:
+    client = await clients(sandbox, "acc01")
+    await client.send_message("plaza01", "before")
+    sandbox.ban("acc01", "frozen")
+    assert [message.text for message in await client.get_messages("plaza01")] == ["before"]
+    assert (await client.get_me()).first_name == "acc01"
+
+
+async def test_the_control_channel_tells_codes_waves_and_outages(sandbox: Sandbox) -> None:
+    async with httpx.AsyncClient(base_url=sandbox.control_url) as control:
+        assert (await control.get("/accounts/acc01/code")).json() == {"code": None}
+        assert len((await control.post("/ban-wave", json={"count": 2})).json()["banned"]) == 2
+        assert (await control.post("/drop", json={"seconds": 0.01})).json() == {"ok": True}
+        assert (await control.post("/outage", json={"seconds": 0.01})).json() == {"ok": True}
+        for path, body in (
+            ("/outage", {"seconds": -1}),
+            ("/drop", {}),
+            ("/ban-wave", {"count": 0}),
+            ("/kick", {"accounts": 1}),
+        ):
+            assert (await control.post(path, json=body)).status_code == 400
+        assert (await control.post("/kick", content=b"{")).status_code == 400
+        assert (await control.get("/world")).json()["seed"] == 1
+        assert "messages" not in (await control.get("/report?messages=0")).json()["chats"]["plaza01"]

@@ -1,10 +1,15 @@
 """World files say what they mean or are refused by name."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
+from sandbox.actions import ActionError
+from sandbox.rules import RuleError
+from sandbox.server import Sandbox
+from sandbox.state.centre import Unknown
 from sandbox.world import WorldError, demo_world, load_world, world_from
 
 YAML = """
@@ -37,7 +42,14 @@ def test_the_demo_world_has_everyone_everywhere() -> None:
 @pytest.mark.parametrize(
     ("raw", "named"),
     [
-        ([], "mapping"),
+        ([], "dictionary"),
+        ({"accounts": [{"name": "a", "id": "many"}]}, "accounts[0]: id"),
+        ({"accounts": [{"name": "a", "state": "sleepy"}]}, "sleepy"),
+        ({"accounts": [{"name": "a", "dc": 4}]}, "dc"),
+        ({"accounts": [{"name": "a"}], "chats": [{"username": "c", "banned": {"a": ["fly"]}}]}, "fly"),
+        ({"chats": [{"key": "c", "kind": "group", "slow_mode": 10}]}, "slow mode"),
+        ({"chats": [{"key": "c", "topics": ["One"]}]}, "forum"),
+        ({"limits": "loose"}, "loose"),
         ({"accounts": {}}, "accounts"),
         ({"accounts": [{"name": "a"}, {"name": "a"}]}, "name"),
         ({"accounts": [{}]}, "accounts[0]"),
@@ -48,7 +60,7 @@ def test_the_demo_world_has_everyone_everywhere() -> None:
     ],
 )
 def test_a_world_that_cannot_be_is_refused_by_name(raw: object, named: str) -> None:
-    with pytest.raises(WorldError, match=named.replace("[", r"\[").replace("]", r"\]")):
+    with pytest.raises(WorldError, match=re.escape(named)):
         world_from(raw)
 
 
@@ -56,3 +68,24 @@ def test_a_file_that_is_no_yaml_is_refused(tmp_path: Path) -> None:
     (tmp_path / "broken.yaml").write_text("a: [")
     with pytest.raises(WorldError, match=r"broken\.yaml"):
         load_world(tmp_path / "broken.yaml")
+
+
+@pytest.mark.parametrize(
+    ("part", "entry", "named"),
+    [
+        ("timeline", {"do": "ban", "account": "acc01"}, "timeline[0]: say either"),
+        ("timeline", {"at": 1, "do": "dance"}, "timeline[0]: do"),
+        ("timeline", {"at": 1, "do": "ban"}, "timeline[0]: name the account"),
+        ("timeline", {"at": 1, "do": "ban", "account": "ghost"}, "ghost"),
+        ("timeline", {"at": 1, "do": "outage"}, "timeline[0]: say seconds"),
+        ("timeline", {"at": 1, "do": "fault", "rule": {"colour": 1}}, "timeline[0]: rule: unknown field 'colour'"),
+        ("faults", {"do": "explode"}, "faults[0]: do"),
+    ],
+)
+def test_what_should_go_wrong_is_checked_before_it_starts(
+    tmp_path: Path, part: str, entry: dict[str, object], named: str
+) -> None:
+    world = demo_world(accounts=1, groups=1)
+    setattr(world, part, [entry])
+    with pytest.raises((ActionError, RuleError, Unknown), match=re.escape(named)):
+        Sandbox(world, folder=tmp_path)
