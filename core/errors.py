@@ -19,6 +19,8 @@
     │   ├── NoSpareSession
     │   └── NoRoomOnApiPairs
     ├── Conflict                 true only of another moment or another version
+    │   ├── LoginRefused         an account cannot be logged in this way; `code` says why
+    │   └── SessionInUse         another process works with the session
     ├── AuthError                who is asking cannot be established
     ├── Forbidden                who is asking is known and may not
     └── TooMany                  too often, or too many at once; says when to come back
@@ -145,6 +147,22 @@ class Conflict(PostfleetError):
     """The change does not fit what is true now."""
 
     code = "conflict"
+
+
+class LoginRefused(Conflict):
+    """An account cannot be logged in, or not this way; each reason has a `code` of its own."""
+
+    code = "login_refused"
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+class SessionInUse(Conflict):
+    """Another process on the same STATE_DIR works with the session; its key must not be used twice."""
+
+    code = "session_in_use"
 
 
 class AuthError(PostfleetError):

@@ -173,6 +173,12 @@ class Session(Model, frozen=True, kw_only=True):
     dc_id: int | None = None
     owner: str | None = None
     """The only user who may have it; None: spare for everyone."""
+    label: str = ""
+    """What its people call it."""
+    phone: str | None = None
+    """Digits only. Shown whole to its owner alone."""
+    key_id: str | None = None
+    """Names the auth key without telling it: two files of one login have the same."""
     state: SessionState = SessionState.READY
     state_reason: str | None = None
     hold: Hold | None = None

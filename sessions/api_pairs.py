@@ -1,9 +1,28 @@
-"""Balancing sessions over API pairs: least used first, never more than the limit on one."""
+"""API pairs: those of POSTFLEET_API_PAIRS and those added later, which of them may be used, and balancing over them.
 
+What is not in the settings stands in `api_pairs.json` under STATE_DIR: the state of each pair, and the hash of added
+ones, sealed by the vault. The file is read again when another process changed it.
+"""
+
+import base64
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
 
-from core.models import Session, User
+import msgspec
+from msgspec.structs import replace
+from pydantic import SecretStr
+
+from core.errors import InvalidInput, NotFound, StateDamaged, StateNotWritten
+from core.logs import never_log
+from core.models import Model, Session, User
+from core.settings import Settings
+from data.files import locked, open_to_read, read_whole
+from sessions.vault import Vault, write_private
+
+FILE = "api_pairs.json"
 
 
 def sessions_on_pairs(users: Mapping[str, User], sessions: Mapping[str, Session]) -> Counter[int]:
@@ -20,3 +39,147 @@ def least_used(api_ids: Iterable[int], used: Mapping[int, int], limit: int) -> i
     """The pair with the fewest sessions (the first named of equals), None when all are full."""
     with_room = [api_id for api_id in api_ids if used.get(api_id, 0) < limit]
     return min(with_room, key=lambda api_id: used.get(api_id, 0), default=None)
+
+
+class PairState(StrEnum):
+    """Whether sessions may run on a pair."""
+
+    ENABLED = "enabled"
+    DISABLED = "disabled"
+    """An operator wants no further session on it; those that run on it go on."""
+    QUARANTINED = "quarantined"
+    """Telegram refuses it: the sessions on it need a new login on another pair."""
+
+
+class _Kept(Model, frozen=True, kw_only=True):
+    """What the file says of a pair."""
+
+    state: PairState = PairState.ENABLED
+    reason: str | None = None
+    since: datetime | None = None
+    api_hash: str | None = None
+    """Sealed, base64. None: the settings have it."""
+
+
+class _File(Model, frozen=True, kw_only=True):
+    version: int = 1
+    pairs: dict[int, _Kept] = msgspec.field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ApiPairView:
+    """A pair as an operator sees it; the hash stays inside."""
+
+    api_id: int
+    state: PairState
+    reason: str | None
+    since: datetime | None
+    in_settings: bool
+
+
+class ApiPairs:
+    """Every pair of this Postfleet."""
+
+    def __init__(self, settings: Settings, vault: Vault) -> None:
+        self._path = settings.state_dir / FILE
+        self._vault = vault
+        self._set = {pair.api_id: pair.api_hash for pair in settings.api_pairs}
+        self._stamp: tuple[int, int, int] | None = None
+        self._file = _File()
+        for api_hash in self._set.values():
+            never_log(api_hash.get_secret_value())
+
+    def every(self) -> list[ApiPairView]:
+        """All of them: those of the settings first, in their order. Raises StateDamaged."""
+        kept = self._read().pairs
+        ids = [*self._set, *(api_id for api_id, one in kept.items() if api_id not in self._set and one.api_hash)]
+        return [
+            ApiPairView(api_id, one.state, one.reason, one.since, api_id in self._set)
+            for api_id in ids
+            for one in [kept.get(api_id, _Kept())]
+        ]
+
+    def usable(self) -> tuple[int, ...]:
+        """The api_ids that further sessions may be put on. Raises StateDamaged."""
+        return tuple(pair.api_id for pair in self.every() if pair.state is PairState.ENABLED)
+
+    def hash_of(self, api_id: int) -> SecretStr | None:
+        """Its api_hash, None for a pair that is not ours (any more). Raises StateDamaged."""
+        if api_id in self._set:
+            return self._set[api_id]
+        sealed = self._read().pairs.get(api_id, _Kept()).api_hash
+        if sealed is None:
+            return None
+        try:
+            api_hash = self._vault.unseal_bytes(_label(api_id), base64.b64decode(sealed)).decode()
+        except ValueError:
+            raise StateDamaged(f"{self._path}: the hash of {api_id} cannot be opened with this vault key") from None
+        never_log(api_hash)
+        return SecretStr(api_hash)
+
+    def add(self, api_id: int, api_hash: SecretStr, now: datetime) -> None:
+        """Add a pair, or replace the hash of an added one.
+
+        Raises:
+            InvalidInput: it is no pair, or the settings name it already.
+        """
+        text = api_hash.get_secret_value().strip()
+        if api_id <= 0:
+            raise InvalidInput("api_id", "a positive number, from my.telegram.org")
+        if len(text) != 32 or set(text.lower()) - set("0123456789abcdef"):
+            raise InvalidInput("api_hash", "32 hexadecimal digits, from my.telegram.org")
+        if api_id in self._set:
+            raise InvalidInput("api_id", "POSTFLEET_API_PAIRS names it already; change it there")
+        never_log(text)
+        sealed = base64.b64encode(self._vault.seal_bytes(_label(api_id), text.encode())).decode()
+        self._change(api_id, lambda kept: replace(kept, api_hash=sealed, since=kept.since or now))
+
+    def set_state(self, api_id: int, state: PairState, reason: str | None, now: datetime) -> bool:
+        """Enable, disable or quarantine a pair; whether that changed anything. Raises NotFound."""
+        if self.hash_of(api_id) is None:
+            raise NotFound(f"there is no API pair {api_id}")
+        changed = self._read().pairs.get(api_id, _Kept()).state is not state
+        if changed:
+            self._change(api_id, lambda kept: replace(kept, state=state, reason=reason, since=now))
+        return changed
+
+    def reseal(self, vault: Vault) -> None:
+        """Seal the hashes of added pairs anew with this vault."""
+        hashes = {api_id: self.hash_of(api_id) for api_id, one in self._read().pairs.items() if one.api_hash}
+        self._vault = vault
+        for api_id, api_hash in hashes.items():
+            if api_hash is not None and api_id not in self._set:
+                text = api_hash.get_secret_value().encode()
+                sealed = base64.b64encode(vault.seal_bytes(_label(api_id), text)).decode()
+                self._change(api_id, lambda kept, sealed=sealed: replace(kept, api_hash=sealed))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
+
+    def _change(self, api_id: int, change: Callable[[_Kept], _Kept]) -> None:
+        with locked(self._path.with_suffix(".lock")):
+            self._stamp = None
+            file = self._read()
+            pairs = file.pairs | {api_id: change(file.pairs.get(api_id, _Kept()))}
+            try:
+                write_private(self._path, msgspec.json.encode(replace(file, pairs=pairs)))
+            except OSError as error:
+                raise StateNotWritten(f"{self._path} could not be written ({error.strerror})") from error
+            self._stamp = None
+
+    def _read(self) -> _File:
+        try:
+            status = self._path.stat()
+        except FileNotFoundError:
+            return _File()
+        stamp = status.st_mtime_ns, status.st_size, status.st_ino
+        if stamp != self._stamp:
+            with open(open_to_read(self._path), "rb") as file:  # noqa: PTH123  a descriptor
+                content = read_whole(file.fileno(), self._path)
+            try:
+                self._file = msgspec.json.decode(content, type=_File)
+            except msgspec.MsgspecError as error:
+                raise StateDamaged(f"{self._path} cannot be understood ({error}); mend it or bring it back") from error
+            self._stamp = stamp
+        return self._file
+
+
+def _label(api_id: int) -> str:
+    return f"api pair {api_id}"

@@ -67,7 +67,7 @@ def retire(tx: Transaction, user_id: str, name: str, reason: str, rules: Rules, 
     tx.put_session(name, replace(tx.session(name), state=SessionState.BANNED, state_reason=reason, hold=None))
     bans = (*user.banned_sessions, BannedSession(name=name, at=now, reason=reason))
     keep = tuple(other for other in user.assigned_sessions if other != name)
-    _put(tx, user_id, replace(user, assigned_sessions=keep, banned_sessions=bans))
+    put_user(tx, user_id, replace(user, assigned_sessions=keep, banned_sessions=bans))
     if _is_wave(bans, now):
         # Spending more accounts on whatever gets them banned helps nobody.
         stopping = replace(tx.user(user_id), status_reason=BAN_WAVE)
@@ -106,7 +106,7 @@ def _give_one(tx: Transaction, user_id: str, rules: Rules, now: datetime) -> str
         if api_id is not None:
             tx.put_session(name, replace(session, api_id=api_id))
             user = tx.user(user_id)
-            _put(tx, user_id, replace(user, assigned_sessions=(*user.assigned_sessions, name)))
+            put_user(tx, user_id, replace(user, assigned_sessions=(*user.assigned_sessions, name)))
             return name
     raise NoRoomOnApiPairs(
         f"spare accounts are there, but every API pair carries {rules.per_pair} sessions: "
@@ -128,6 +128,7 @@ def _spares(tx: Transaction, user_id: str, now: datetime) -> list[tuple[str, Ses
     return sorted(free, key=lambda item: (item[1].owner is None, item[0]))
 
 
-def _put(tx: Transaction, user_id: str, user: User) -> None:
+def put_user(tx: Transaction, user_id: str, user: User) -> None:
+    """Store a user whose sessions changed; the pairs they run on follow."""
     pairs = {api_id for name in user.assigned_sessions if (api_id := tx.session(name).api_id) is not None}
     tx.put_user(user_id, replace(user, api_pairs=tuple(sorted(pairs))))

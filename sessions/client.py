@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, TypeVar
 
 from telethon import TelegramClient
 from telethon.crypto import AuthKey, rsa
@@ -19,8 +19,9 @@ from telethon.tl.functions.users import GetUsersRequest
 from telethon.tl.types import InputUserSelf, User
 
 from core.errors import SettingsError
-from core.logs import never_log
 from core.settings import Settings
+from sessions.api_pairs import ApiPairs
+from sessions.lease import Leases
 from sessions.pool import Pool
 from sessions.vault import Credentials
 
@@ -75,18 +76,20 @@ class PostingClient(TelegramClient):  # type: ignore[misc]  # telethon has no ty
         return answer.result()
 
 
+_C = TypeVar("_C", bound=PostingClient)
+
+
 class Clients:
     """Builds clients from sealed session files and keeps each key to one connection."""
 
     def __init__(self, settings: Settings, pool: Pool) -> None:
         self._pool = pool
         self._dc = settings.dc
-        self._pairs = {pair.api_id: pair.api_hash for pair in settings.api_pairs}
+        self._pairs = ApiPairs(settings, pool.vault)
+        self._between_processes = Leases(settings.state_dir)
         self._leased: dict[str, asyncio.Lock] = {}
         self.open = 0
         """Connections open now."""
-        for pair in settings.api_pairs:
-            never_log(pair.api_hash.get_secret_value())
         if settings.dc_public_key is not None:
             trust_key(settings.dc_public_key.read_text())
 
@@ -96,36 +99,58 @@ class Clients:
 
         Raises:
             UnknownSession, StateDamaged: there is no usable session file.
+            SessionInUse: another process works with it; it was not touched.
             SettingsError: its API pair is not in POSTFLEET_API_PAIRS any more.
             ConnectionError, TimeoutError: Telegram cannot be reached.
             RPCError, AuthKeyNotFound: Telegram does not know the account any more (banned, revoked …).
         """
         async with self._leased.setdefault(name, asyncio.Lock()):
-            client = self._build(self._pool.credentials(name), api_id)
-            try:
-                await _connect(client)
-                self.open += 1
-                try:
+            with self._between_processes.held(name):
+                async with self._open(name, api_id) as client:
                     yield client
-                finally:
-                    self.open -= 1
+
+    def in_use(self, name: str) -> bool:
+        """Whether this process works with the session now."""
+        lease = self._leased.get(name)
+        return lease is not None and lease.locked()
+
+    def new_login(self, kind: type[_C], api_id: int) -> _C:
+        """A client without a key: it makes one when it connects. Raises SettingsError."""
+        session = MemorySession()
+        if self._dc is not None:
+            session.set_dc(self._dc.dc_id, self._dc.host, self._dc.port)
+        return self._client(kind, session, api_id)
+
+    @contextlib.asynccontextmanager
+    async def _open(self, name: str, api_id: int) -> AsyncIterator[PostingClient]:
+        client = self._build(self._pool.credentials(name), api_id)
+        try:
+            await connect(client)
+            self.open += 1
+            try:
+                yield client
             finally:
-                # Shielded: a connection left open by a cancelled cycle would meet the next one on the same key.
-                await asyncio.shield(asyncio.ensure_future(client.disconnect()))
+                self.open -= 1
+        finally:
+            # Shielded: a connection left open by a cancelled cycle would meet the next one on the same key.
+            await asyncio.shield(asyncio.ensure_future(client.disconnect()))
 
     def _build(self, credentials: Credentials, api_id: int) -> PostingClient:
-        api_hash = self._pairs.get(api_id)
-        if api_hash is None:
-            raise SettingsError(
-                f"POSTFLEET_API_PAIRS no longer names api_id {api_id}, which this session was logged in with"
-            )
         session = MemorySession()
         if self._dc is not None and self._dc.dc_id == credentials.dc_id:
             session.set_dc(self._dc.dc_id, self._dc.host, self._dc.port)
         else:
             session.set_dc(credentials.dc_id, credentials.host, credentials.port)
         session.auth_key = AuthKey(credentials.auth_key)
-        return PostingClient(
+        return self._client(PostingClient, session, api_id)
+
+    def _client(self, kind: type[_C], session: MemorySession, api_id: int) -> _C:
+        api_hash = self._pairs.hash_of(api_id)
+        if api_hash is None:
+            raise SettingsError(
+                f"POSTFLEET_API_PAIRS no longer names api_id {api_id}, which this session was logged in with"
+            )
+        return kind(
             session,
             api_id,
             api_hash.get_secret_value(),
@@ -142,7 +167,8 @@ class Clients:
         )
 
 
-async def _connect(client: PostingClient) -> None:
+async def connect(client: PostingClient) -> None:
+    """Open the connection. Raises ConnectionError, TimeoutError, RPCError, AuthKeyNotFound."""
     connecting = asyncio.ensure_future(client.connect())
     try:
         done, _ = await asyncio.wait({connecting}, timeout=_CONNECT_SECONDS)

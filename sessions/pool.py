@@ -1,39 +1,70 @@
 """The session files: `sessions/{available,assigned,banned}/NAME.session`, folders derived from users.json.
 
-users.json decides and folders follow: whatever a crash left in the wrong folder is moved by `follow`. Plain session
-files that an operator drops into `available/` are taken in and replaced by sealed ones.
+users.json decides and folders follow: whatever a crash left in the wrong folder is moved by `follow`. A new key waits
+in `incoming/` until users.json knows its session, so a crash leaves no account half taken in. Plain session files that
+an operator drops into `available/` are taken in and replaced by sealed ones.
 """
 
+import contextlib
 import logging
+import os
 import re
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from core.clock import Clock
-from core.errors import InvalidInput, StateDamaged, UnknownSession
+from core.errors import InvalidInput, StateDamaged, StateNotWritten, UnknownSession
 from core.models import Session, SessionState
 from data.data_manager import DataManager, Snapshot, Transaction
-from sessions.telethon_file import SQLITE, read_telethon_file
+from data.files import Disk, make_folder
+from sessions.formats import SQLITE, read_session_file
 from sessions.vault import SEALED, Credentials, Vault, write_private
 
 log = logging.getLogger(__name__)
 
-AVAILABLE, ASSIGNED, BANNED = "available", "assigned", "banned"
+INCOMING, AVAILABLE, ASSIGNED, BANNED = "incoming", "available", "assigned", "banned"
 FOLDERS = (AVAILABLE, ASSIGNED, BANNED)
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}")
 _SUFFIX = ".session"
+_FORGOTTEN_SECONDS = 3600
+"""A key that waited so long for users.json to know its session belongs to something that was cut off."""
+
+
+@dataclass(frozen=True)
+class Repair:
+    """What a repair of the folders found and did."""
+
+    taken_in: tuple[str, ...] = ()
+    """Files that were put into available/ and are sessions now."""
+    moved: tuple[str, ...] = ()
+    """Files that stood in a wrong folder."""
+    missing: tuple[str, ...] = ()
+    """Sessions without a file: log them in again."""
+    unknown: tuple[str, ...] = ()
+    """Files in assigned/ or banned/ that users.json does not know; left where they are."""
+
+
+def check_name(name: str, field: str = "name") -> str:
+    """The name, if a session may have it. Raises InvalidInput."""
+    if not NAME.fullmatch(name):
+        raise InvalidInput(
+            field, "a session's name is letters, digits and _.+-, at most 64, beginning with one of the first two"
+        )
+    return name
 
 
 class Pool:
     """Every session file of a state folder."""
 
     def __init__(self, state_dir: Path, vault: Vault, store: DataManager, clock: Clock) -> None:
+        self.vault = vault
         self._root = state_dir / "sessions"
-        self._vault = vault
         self._store = store
         self._clock = clock
-        for folder in FOLDERS:
-            (self._root / folder).mkdir(parents=True, exist_ok=True, mode=0o700)
+        for folder in (INCOMING, *FOLDERS):
+            make_folder(self._root / folder)
 
     def credentials(self, name: str) -> Credentials:
         """The account behind a session.
@@ -45,7 +76,35 @@ class Pool:
         path = self._find(name)
         if path is None:
             raise UnknownSession(f"there is no session file for {name} under {self._root}")
-        return self._vault.unseal(name, path.read_bytes())
+        return self.vault.unseal(name, path.read_bytes())
+
+    def stage(self, keys: Mapping[str, Credentials]) -> None:
+        """Write keys down, sealed and durable, before users.json is told of their sessions; `follow` moves them on.
+
+        Raises:
+            StateNotWritten: the disk refused; what was staged is removed again.
+        """
+        disk = Disk()
+        paths = {self._staged(name, one.key_id): self.vault.seal(name, one) for name, one in keys.items()}
+        try:
+            for path, sealed in paths.items():
+                descriptor = disk.create(path)
+                try:
+                    disk.write(descriptor, [sealed])
+                finally:
+                    os.close(descriptor)
+            _sync_all(paths)
+            disk.sync_folder(self._root / INCOMING)
+        except OSError as error:
+            self.unstage(keys)
+            raise StateNotWritten(
+                f"{self._root / INCOMING} could not be written ({error.strerror}); nothing was taken in"
+            ) from error
+
+    def unstage(self, keys: Mapping[str, Credentials]) -> None:
+        """Forget keys whose sessions users.json was not told of after all."""
+        for name, credentials in keys.items():
+            self._staged(name, credentials.key_id).unlink(missing_ok=True)
 
     def take_in(self) -> list[str]:
         """Register the files in `available/` that are not known yet, sealing plain ones; answers the new names.
@@ -56,53 +115,133 @@ class Pool:
         known = self._store.snapshot.sessions
         for path in sorted((self._root / AVAILABLE).glob(f"*{_SUFFIX}")):
             name = path.name.removesuffix(_SUFFIX)
+            if name in known and _is_sealed(path):
+                continue
             try:
-                dc_id = self._seal_if_plain(name, path)
+                credentials, telegram_id = self._seal_if_plain(name, path)
             except (InvalidInput, StateDamaged, OSError) as error:
                 log.warning("%s was not taken in: %s", path.name, error, extra={"action": "session_refused"})
                 continue
             if name not in known:
-                new[name] = Session(dc_id=dc_id, added_at=self._clock.now())
-        if new:
+                new[name] = Session(
+                    dc_id=credentials.dc_id,
+                    key_id=credentials.key_id,
+                    telegram_id=telegram_id,
+                    added_at=self._clock.now(),
+                )
+        return self._register(new) if new else []
 
-            def register(tx: Transaction) -> None:
-                for name, session in new.items():
-                    if name not in tx.sessions:
-                        tx.put_session(name, session)
+    def _register(self, new: Mapping[str, Session]) -> list[str]:
+        def register(tx: Transaction) -> list[str]:
+            there = {session.key_id for session in tx.sessions.values()}
+            taken: list[str] = []
+            for name, session in new.items():
+                if name in tx.sessions or session.key_id in there:
+                    continue
+                there.add(session.key_id)
+                taken.append(name)
+                tx.put_session(name, session)
+            return taken
 
-            self._store.transact_now(register)
-            log.info("Took in %d session(s): %s", len(new), ", ".join(new), extra={"action": "sessions_taken_in"})
-        return list(new)
+        taken = self._store.transact_now(register)
+        for name in new.keys() - taken - self._store.snapshot.sessions.keys():
+            log.warning(
+                "%s.session was not taken in: the same login is here under another name; remove the file",
+                name,
+                extra={"action": "session_refused"},
+            )
+        if taken:
+            log.info("Took in %d session(s): %s", len(taken), ", ".join(taken), extra={"action": "sessions_taken_in"})
+        return taken
 
-    def follow(self, snapshot: Snapshot, names: Iterable[str] | None = None) -> None:
+    def follow(self, snapshot: Snapshot, names: Iterable[str] | None = None) -> Repair:
         """Move files to where users.json says they belong; all of them, or those named."""
         taken = {name for user in snapshot.users.values() for name in user.assigned_sessions}
+        moved: list[str] = []
+        missing: list[str] = []
         for name in snapshot.sessions if names is None else names:
             session = snapshot.sessions[name]
             folder = BANNED if session.state is SessionState.BANNED else ASSIGNED if name in taken else AVAILABLE
             path = self._find(name)
             if path is None:
+                missing.append(name)
                 log.warning(
                     "%s has no session file under %s", name, self._root, extra={"action": "session_file_missing"}
                 )
             elif path.parent.name != folder:
-                path.rename(self._root / folder / path.name)
+                moved.append(name)
+                self._move(path, folder)
+        return Repair(moved=tuple(moved), missing=tuple(missing))
+
+    def repair(self) -> Repair:
+        """Take in what lies in available/, let every file follow users.json, and say what does not fit together."""
+        taken_in = self.take_in()
+        snapshot = self._store.snapshot
+        done = self.follow(snapshot)
+        for path in (self._root / INCOMING).glob(f"*{_SUFFIX}"):
+            if time.time() - path.stat().st_mtime > _FORGOTTEN_SECONDS:
+                path.unlink(missing_ok=True)
+        unknown = sorted(
+            f"{path.parent.name}/{path.name}"
+            for folder in (ASSIGNED, BANNED)
+            for path in (self._root / folder).glob(f"*{_SUFFIX}")
+            if path.name.removesuffix(_SUFFIX) not in snapshot.sessions
+        )
+        return Repair(taken_in=tuple(taken_in), moved=done.moved, missing=done.missing, unknown=tuple(unknown))
+
+    def sealed_files(self) -> list[tuple[str, Path]]:
+        """Every sealed file and the name it is bound to, for a rotation of the vault's key."""
+        paths = (path for folder in (INCOMING, *FOLDERS) for path in (self._root / folder).glob(f"*{_SUFFIX}"))
+        return [(path.name.removesuffix(_SUFFIX).partition("~")[0], path) for path in sorted(paths) if _is_sealed(path)]
+
+    def _move(self, path: Path, folder: str) -> None:
+        # Old copies go first: should this be cut off, the new key still waits in incoming/ and is found there.
+        file_name = path.name.partition("~")[0].removesuffix(_SUFFIX) + _SUFFIX
+        for other in FOLDERS:
+            stale = self._root / other / file_name
+            if stale != path:
+                stale.unlink(missing_ok=True)
+        path.rename(self._root / folder / file_name)
 
     def _find(self, name: str) -> Path | None:
+        session = self._store.snapshot.sessions.get(name)
+        if session is not None and session.key_id is not None:
+            staged = self._staged(name, session.key_id)
+            if staged.is_file():
+                return staged
         paths = (self._root / folder / f"{name}{_SUFFIX}" for folder in FOLDERS)
         return next((path for path in paths if path.is_file()), None)
 
-    def _seal_if_plain(self, name: str, path: Path) -> int:
-        """Replace a plain file by a sealed one; answers the account's data centre."""
-        if not NAME.fullmatch(name):
-            raise InvalidInput(path.name, "a session's name is letters, digits and _.+-, at most 64; rename the file")
-        start = path.read_bytes()[: len(SQLITE)]
-        if start.startswith(SEALED):
-            return self._vault.unseal(name, path.read_bytes()).dc_id
-        if start != SQLITE:
+    def _staged(self, name: str, key_id: str) -> Path:
+        # The key's own name is in it: what a crash or a refusal left behind is never taken for another login's key.
+        return self._root / INCOMING / f"{name}~{key_id}{_SUFFIX}"
+
+    def _seal_if_plain(self, name: str, path: Path) -> tuple[Credentials, int | None]:
+        """Replace a plain file by a sealed one; answers who it is."""
+        check_name(name, path.name)
+        content = path.read_bytes()
+        if content.startswith(SEALED):
+            return self.vault.unseal(name, content), None
+        if not content.startswith(SQLITE):
             raise InvalidInput(path.name, "neither a sealed nor a Telethon session file")
-        credentials = read_telethon_file(path)
-        write_private(path, self._vault.seal(name, credentials))
+        found = read_session_file(path)
+        write_private(path, self.vault.seal(name, found.credentials))
         for leftover in ("-journal", "-wal", "-shm"):
             path.with_name(path.name + leftover).unlink(missing_ok=True)
-        return credentials.dc_id
+        return found.credentials, found.telegram_id
+
+
+def _is_sealed(path: Path) -> bool:
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        return file.read(len(SEALED)) == SEALED
+    return False
+
+
+def _sync_all(paths: Iterable[Path]) -> None:
+    """Make files durable that were all written before: the disk has to be waited for less than one by one."""
+    for path in paths:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            Disk().sync(descriptor)
+        finally:
+            os.close(descriptor)

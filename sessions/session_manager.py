@@ -1,17 +1,24 @@
 """Which account may work for whom: assign on first start, retire and replace after a ban, hold, ask for a login."""
 
+from collections import Counter
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from msgspec.structs import replace
 
 from core.clock import Clock
+from core.errors import InvalidInput, NoRoomOnApiPairs, PostfleetError
 from core.models import Hold, Session, SessionState
 from core.settings import Settings
 from data.data_manager import DataManager, Transaction
-from sessions import assignment
+from sessions import assignment, changes
+from sessions.api_pairs import ApiPairs, PairState, least_used, sessions_on_pairs
 from sessions.assignment import Replacement, Rules
-from sessions.pool import Pool
+from sessions.changes import Admitted, Newcomer
+from sessions.pool import Pool, check_name
+
+LONGEST_LABEL = 80
+_COARSE = timedelta(minutes=10)
 
 
 class SessionManager:
@@ -21,12 +28,17 @@ class SessionManager:
         self._store = store
         self._pool = pool
         self._clock = clock
-        self._at_start = settings.sessions_at_start
-        self._rules = Rules(
-            api_ids=tuple(pair.api_id for pair in settings.api_pairs),
-            per_user=settings.max_sessions_per_user,
-            per_pair=settings.max_sessions_per_api_pair,
-            replacements_per_day=settings.max_replacements_per_day,
+        self._settings = settings
+        self.pairs = ApiPairs(settings, pool.vault)
+
+    @property
+    def _rules(self) -> Rules:
+        """What is allowed now; read inside the transaction that acts on it, so that it cannot be out of date."""
+        return Rules(
+            api_ids=self.pairs.usable(),
+            per_user=self._settings.max_sessions_per_user,
+            per_pair=self._settings.max_sessions_per_api_pair,
+            replacements_per_day=self._settings.max_replacements_per_day,
         )
 
     def assign_at_start(self, tx: Transaction, user_id: str) -> tuple[str, ...]:
@@ -38,7 +50,7 @@ class SessionManager:
         user = tx.user(user_id)
         if user.assigned_sessions:
             return ()
-        wanted = min(self._at_start, len(user.groups))
+        wanted = min(self._settings.sessions_at_start, len(user.groups))
         return assignment.assign(tx, user_id, wanted, self._rules, self._clock.now())
 
     def follow(self, *names: str) -> None:
@@ -67,10 +79,74 @@ class SessionManager:
         """The account needs its owner: a new login, or an appeal."""
         await self._change(name, lambda session: replace(session, state=state, state_reason=reason))
 
+    def name_for(self, newcomer: Newcomer) -> str:
+        """What the session of this account is, or will be, called. Raises InvalidInput."""
+        known = changes.known_as(self._store.snapshot.sessions, newcomer.telegram_id, newcomer.credentials.key_id)
+        return known or check_name(newcomer.name or f"tg{newcomer.telegram_id or newcomer.credentials.key_id}")
+
+    async def admit(self, newcomer: Newcomer) -> Admitted:
+        """Make an account a session of ours: its key first, then users.json, then the folder.
+
+        Raises:
+            Conflict: the name is taken, or the account is here already for somebody else.
+            InvalidInput: the name is none.
+            StateNotWritten and its kin: nothing was taken in.
+        """
+        await self._store.refresh()
+        name, now = self.name_for(newcomer), self._clock.now()
+        keys = {name: newcomer.credentials}
+        self._pool.stage(keys)
+        try:
+            done = await self._store.transact(lambda tx: changes.admit(tx, name, newcomer, self._rules, now))
+        except PostfleetError:
+            self._pool.unstage(keys)
+            raise
+        self.follow(name)
+        return done
+
+    async def release(self, name: str) -> str | None:
+        """Take it from its user; the user, None if it had none. Raises UnknownSession."""
+        holder = await self._store.transact(lambda tx: changes.release(tx, name))
+        self.follow(name)
+        return holder
+
+    async def move(self, name: str, user_id: str) -> str | None:
+        """Give it to that user; who had it before. Raises what `changes.move` does."""
+        before = await self._store.transact(lambda tx: changes.move(tx, name, user_id, self._rules))
+        self.follow(name)
+        return before
+
+    async def set_label(self, name: str, label: str) -> None:
+        """What its people call it. Raises UnknownSession, InvalidInput."""
+        if len(label) > LONGEST_LABEL or not label.isprintable():
+            raise InvalidInput("label", f"at most {LONGEST_LABEL} characters on one line")
+        await self._change(name, lambda session: replace(session, label=label))
+
+    async def quarantine_pair(self, api_id: int, reason: str) -> dict[str, str | None]:
+        """Telegram refuses the pair: no session runs on it. The sessions that now need a new login, and their users."""
+        if self.pairs.hash_of(api_id) is not None:
+            self.pairs.set_state(api_id, PairState.QUARANTINED, reason, self._clock.now())
+        why = f"its API pair {api_id} is refused by Telegram; log the account in again on another pair"
+        return await self._store.transact(lambda tx: changes.quarantine(tx, api_id, why))
+
+    def pair_for_login(self) -> int:
+        """The pair a new login is made with: one with room, and the fewest accounts. Raises NoRoomOnApiPairs."""
+        snapshot, usable = self._store.snapshot, self.pairs.usable()
+        assigned = sessions_on_pairs(snapshot.users, snapshot.sessions)
+        with_room = [one for one in usable if assigned[one] < self._settings.max_sessions_per_api_pair]
+        known = Counter(session.api_id for session in snapshot.sessions.values() if session.api_id is not None)
+        api_id = least_used(with_room or usable, known, len(snapshot.sessions) + 1)
+        if api_id is None:
+            raise NoRoomOnApiPairs("no API pair may be used: enable one, or add one to POSTFLEET_API_PAIRS")
+        return api_id
+
     async def used(self, name: str, telegram_id: int) -> None:
-        """The account was seen alive; remembers who it is."""
-        if self._store.snapshot.sessions[name].telegram_id != telegram_id:
-            await self._change(name, lambda session: replace(session, telegram_id=telegram_id))
+        """The account was seen alive; remembers who it is and (coarsely, for a commit costs) when."""
+        now = self._clock.now()
+        session = self._store.snapshot.sessions[name]
+        fresh = session.last_used_at is not None and now - session.last_used_at < _COARSE
+        if session.telegram_id != telegram_id or not fresh:
+            await self._change(name, lambda session: replace(session, telegram_id=telegram_id, last_used_at=now))
 
     async def _change(self, name: str, change: Callable[[Session], Session]) -> None:
         await self._store.transact(lambda tx: tx.put_session(name, change(tx.session(name))))

@@ -5,6 +5,8 @@ session's name is authenticated together with its content. The vault's own key c
 from `vault.key` (0600) in the state folder, made at the first start.
 """
 
+import contextlib
+import hashlib
 import os
 import secrets
 from dataclasses import dataclass
@@ -20,6 +22,9 @@ from data.files import Disk, write_whole
 
 SEALED = b"PFS1"
 """How a sealed session file begins."""
+KEY_FILE = "vault.key"
+NEXT_KEY_FILE = "vault.key.next"
+"""There while a rotation is under way: the key that files are being sealed with anew."""
 _NONCE_BYTES = 12
 _KEY_BYTES = 32
 
@@ -33,15 +38,20 @@ class Credentials:
     port: int
     auth_key: bytes
 
+    @property
+    def key_id(self) -> str:
+        """Names the auth key without telling it."""
+        return hashlib.blake2b(self.auth_key, digest_size=8, person=b"postfleet-key-id").hexdigest()
+
     def __repr__(self) -> str:  # so that no traceback or log ever shows the key
         return f"Credentials(dc_id={self.dc_id})"
 
 
 class Vault:
-    """Seals and unseals credentials."""
+    """Seals with its key; unseals what was sealed with it or, while a rotation is under way, with an older one."""
 
-    def __init__(self, key: bytes) -> None:
-        self._cipher = AESGCM(key)
+    def __init__(self, key: bytes, *older: bytes) -> None:
+        self._ciphers = [AESGCM(one) for one in (key, *older)]
 
     @classmethod
     def open(cls, state_dir: Path, key: SecretStr | None = None) -> "Vault":
@@ -52,26 +62,23 @@ class Vault:
             StateDamaged: `vault.key` is not a key.
         """
         if key is not None and key.get_secret_value():
-            try:
-                return cls(_from_hex(key.get_secret_value()))
-            except ValueError:
-                raise SettingsError(
-                    "POSTFLEET_VAULT_KEY is not 64 hexadecimal digits; "
-                    "make one with: python3 -c 'import secrets; print(secrets.token_hex(32))'"
-                ) from None
-        path = state_dir / "vault.key"
+            return cls(key_from_setting("POSTFLEET_VAULT_KEY", key))
+        path = state_dir / KEY_FILE
         if not path.exists():
-            write_private(path, secrets.token_hex(_KEY_BYTES).encode())
-        try:
-            return cls(_from_hex(path.read_text()))
-        except ValueError:
-            raise StateDamaged(f"{path} is not a vault key: bring it back from a backup") from None
+            write_private(path, new_key().hex().encode())
+        # The next key comes first: a rotation that was cut off has sealed some files with it.
+        files = [state_dir / NEXT_KEY_FILE, path]
+        return cls(*(read_key_file(file) for file in files if file.exists()))
 
     def seal(self, name: str, credentials: Credentials) -> bytes:
         """The bytes of the session's file."""
-        nonce = secrets.token_bytes(_NONCE_BYTES)
         content = msgspec.msgpack.encode([credentials.dc_id, credentials.host, credentials.port, credentials.auth_key])
-        return SEALED + nonce + self._cipher.encrypt(nonce, content, name.encode())
+        return self.seal_bytes(name, content)
+
+    def seal_bytes(self, name: str, content: bytes) -> bytes:
+        """Anything that must not lie open, bound to a name."""
+        nonce = secrets.token_bytes(_NONCE_BYTES)
+        return SEALED + nonce + self._ciphers[0].encrypt(nonce, content, name.encode())
 
     def unseal(self, name: str, sealed: bytes) -> Credentials:
         """What `seal` was given.
@@ -79,17 +86,48 @@ class Vault:
         Raises:
             StateDamaged: another key, another session's file, or not a session file.
         """
-        start = len(SEALED) + _NONCE_BYTES
         try:
-            nonce = sealed.removeprefix(SEALED)[:_NONCE_BYTES]
-            content = self._cipher.decrypt(nonce, sealed[start:], name.encode())
+            content = self.unseal_bytes(name, sealed)
             dc_id, host, port, auth_key = msgspec.msgpack.decode(content, type=tuple[int, str, int, bytes])
-        except (InvalidTag, ValueError):
+        except ValueError:
             raise StateDamaged(
                 f"the session file of {name} cannot be opened with this vault key: it is damaged, belongs to "
                 "another session, or POSTFLEET_VAULT_KEY (or vault.key) is not the one it was sealed with"
             ) from None
         return Credentials(dc_id, host, port, auth_key)
+
+    def unseal_bytes(self, name: str, sealed: bytes) -> bytes:
+        """What `seal_bytes` was given. Raises ValueError."""
+        start = len(SEALED) + _NONCE_BYTES
+        nonce = sealed.removeprefix(SEALED)[:_NONCE_BYTES]
+        for cipher in self._ciphers:
+            with contextlib.suppress(InvalidTag):
+                return cipher.decrypt(nonce, sealed[start:], name.encode())
+        raise ValueError("no key opens it")
+
+
+def new_key() -> bytes:
+    """A fresh vault key."""
+    return secrets.token_bytes(_KEY_BYTES)
+
+
+def read_key_file(path: Path) -> bytes:
+    """The key in a key file. Raises StateDamaged."""
+    try:
+        return _from_hex(path.read_text())
+    except ValueError:
+        raise StateDamaged(f"{path} is not a vault key: bring it back from a backup") from None
+
+
+def key_from_setting(setting: str, key: SecretStr) -> bytes:
+    """The key an operator set. Raises SettingsError naming the setting, never showing the key."""
+    try:
+        return _from_hex(key.get_secret_value())
+    except ValueError:
+        raise SettingsError(
+            f"{setting} is not 64 hexadecimal digits; "
+            "make one with: python3 -c 'import secrets; print(secrets.token_hex(32))'"
+        ) from None
 
 
 def _from_hex(text: str) -> bytes:

@@ -1,0 +1,150 @@
+"""What else happens to a session besides being given and banned. Plain functions on a transaction."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from msgspec.structs import replace
+
+from core.errors import Conflict, NoRoomOnApiPairs
+from core.models import Session, SessionState
+from data.data_manager import Transaction
+from sessions.api_pairs import least_used, sessions_on_pairs
+from sessions.assignment import Rules, put_user
+from sessions.vault import Credentials
+
+
+@dataclass(frozen=True)
+class Newcomer:
+    """An account that was logged in or brought. `name` None: the one it is known by, or `tg` and its Telegram id."""
+
+    credentials: Credentials
+    name: str | None = None
+    owner: str | None = None
+    telegram_id: int | None = None
+    api_id: int | None = None
+    phone: str | None = None
+    label: str = ""
+    by_operator: bool = False
+
+
+@dataclass(frozen=True)
+class Admitted:
+    """What became of a newcomer."""
+
+    name: str
+    renewed: bool
+    """The account was known: its session got a new key."""
+    assigned_to: str | None
+    """The user whose bot posts with it."""
+
+
+def known_as(sessions: Mapping[str, Session], telegram_id: int | None, key_id: str | None) -> str | None:
+    """The session of this account, None when there is none."""
+    for name, session in sessions.items():
+        same = telegram_id is not None and session.telegram_id == telegram_id
+        if same or (key_id is not None and session.key_id == key_id):
+            return name
+    return None
+
+
+def holder_of(tx: Transaction, name: str) -> str | None:
+    """The user the session is assigned to."""
+    return next((user_id for user_id, user in tx.users.items() if name in user.assigned_sessions), None)
+
+
+def admit(tx: Transaction, name: str, newcomer: Newcomer, rules: Rules, now: datetime) -> Admitted:
+    """Make the account a session, or renew the session it has; an owner's own account is theirs to post with at once.
+
+    Raises:
+        Conflict: the name is another account's, or the account is here already for somebody else.
+    """
+    key_id = newcomer.credentials.key_id
+    known = known_as(tx.sessions, newcomer.telegram_id, key_id)
+    if known != name and (known is not None or name in tx.sessions):
+        raise Conflict(f"the name {name} is taken by another account; choose another one")
+    before = tx.session(name) if known is not None else Session(owner=newcomer.owner, added_at=now)
+    if before.owner != newcomer.owner and not newcomer.by_operator:
+        raise Conflict("this account is here already, for somebody else; ask the operator")
+    session = replace(
+        before,
+        key_id=key_id,
+        dc_id=newcomer.credentials.dc_id,
+        telegram_id=newcomer.telegram_id or before.telegram_id,
+        api_id=newcomer.api_id or before.api_id,
+        phone=newcomer.phone or before.phone,
+        label=newcomer.label or before.label,
+        state=SessionState.READY,
+        state_reason=None,
+    )
+    tx.put_session(name, session)
+    holder = holder_of(tx, name)
+    if holder is not None:
+        put_user(tx, holder, tx.user(holder))
+    elif session.owner is not None and session.owner in tx.users:
+        holder = _give_to(tx, name, session.owner, rules)
+    return Admitted(name, known is not None, holder)
+
+
+def _give_to(tx: Transaction, name: str, user_id: str, rules: Rules) -> str | None:
+    """Assign it if the user and a pair have room; the user, or None."""
+    user, session = tx.user(user_id), tx.session(name)
+    if len(user.assigned_sessions) >= rules.per_user or session.state is not SessionState.READY:
+        return None
+    own = (session.api_id,) if session.api_id is not None else rules.api_ids
+    api_id = least_used(own, sessions_on_pairs(tx.users, tx.sessions), rules.per_pair)
+    if api_id is None:
+        return None
+    tx.put_session(name, replace(session, api_id=api_id))
+    put_user(tx, user_id, replace(user, assigned_sessions=(*user.assigned_sessions, name)))
+    return user_id
+
+
+def release(tx: Transaction, name: str) -> str | None:
+    """Take the session from its user; it stays what it is and can be given again. The user, None if it had none."""
+    tx.session(name)
+    holder = holder_of(tx, name)
+    if holder is not None:
+        user = tx.user(holder)
+        holds = {
+            group: {by: hold for by, hold in held.items() if by != name} for group, held in user.group_holds.items()
+        }
+        keep = tuple(other for other in user.assigned_sessions if other != name)
+        put_user(
+            tx,
+            holder,
+            replace(user, assigned_sessions=keep, group_holds={group: held for group, held in holds.items() if held}),
+        )
+    return holder
+
+
+def move(tx: Transaction, name: str, user_id: str, rules: Rules) -> str | None:
+    """Give the session to that user and nobody else; who had it before.
+
+    Raises:
+        UnknownUser, UnknownSession.
+        Conflict: it is somebody's own account, it cannot post, or the user has as many as allowed.
+        NoRoomOnApiPairs: its pair is full.
+    """
+    user, session = tx.user(user_id), tx.session(name)
+    if session.owner not in {None, user_id}:
+        raise Conflict(f"{name} is the own account of another user and is never given away")
+    if session.state is not SessionState.READY:
+        raise Conflict(f"{name} cannot post: {session.state_reason or session.state.value}")
+    if name in user.assigned_sessions:
+        return user_id
+    if len(user.assigned_sessions) >= rules.per_user:
+        raise Conflict(f"{user_id} has {rules.per_user} accounts already, as many as a user may; release one first")
+    before = release(tx, name)
+    if _give_to(tx, name, user_id, rules) is None:
+        raise NoRoomOnApiPairs(f"every API pair {name} may run on carries {rules.per_pair} sessions; add a pair")
+    return before
+
+
+def quarantine(tx: Transaction, api_id: int, reason: str) -> dict[str, str | None]:
+    """The sessions on a refused pair need a new login; each with the user it is assigned to, if any."""
+    hit = [name for name, session in tx.sessions.items() if session.api_id == api_id]
+    marked = [name for name in hit if tx.session(name).state is SessionState.READY]
+    for name in marked:
+        tx.put_session(name, replace(tx.session(name), state=SessionState.NEEDS_LOGIN, state_reason=reason))
+    return {name: holder_of(tx, name) for name in marked}

@@ -1,0 +1,376 @@
+"""Logins of accounts: by phone, code and two-step password, or by QR code.
+
+A login attempt lives in this process only, belongs to whoever began it, ends by itself after `LOGIN_SECONDS`, and is
+used up once: of two answers that race one is worked on and the other refused, and an account that was let in is a
+session before anybody is told. What was let in but cannot be kept is logged out again.
+"""
+
+import asyncio
+import contextlib
+import logging
+import secrets
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from telethon.tl.types import User
+
+from core.clock import Clock, wait_for_event
+from core.errors import InvalidInput, LoginRefused, NotFound, PostfleetError, TooMany
+from sessions.changes import Admitted, Newcomer
+from sessions.client import Clients
+from sessions.login_client import LoginClient, PasswordNeeded, qr_url
+from sessions.pool import check_name
+from sessions.session_manager import SessionManager
+
+log = logging.getLogger(__name__)
+
+LOGIN_SECONDS = 300.0
+"""How long a login may take from its begin to its end."""
+QR_SECONDS = 25.0
+"""A QR code is replaced after so long; Telegram's are good for about 30 seconds."""
+MOST_WRONG = 5
+"""So many wrong codes, or passwords, end the attempt."""
+MOST_A_USER = 3
+MOST_AT_ONCE = 50
+
+
+class Step(StrEnum):
+    """What a login waits for."""
+
+    CODE = "code"
+    QR = "qr"
+    PASSWORD = "password"  # noqa: S105  a step's name
+    DONE = "done"
+    OVER = "over"
+    """Ended without an account; `reason` says why."""
+
+
+OPEN = frozenset({Step.CODE, Step.QR, Step.PASSWORD})
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What shall become of the account. `owner` None: a spare one for everyone (operators only)."""
+
+    owner: str | None = None
+    name: str | None = None
+    label: str = ""
+    by_operator: bool = False
+
+
+@dataclass(frozen=True)
+class Login:
+    """How far a login has come."""
+
+    id: str
+    step: Step
+    expires_at: datetime
+    sent: str | None
+    """Where the code went, in words."""
+    qr_url: str | None
+    """What the QR code to scan says; it changes every `QR_SECONDS`."""
+    hint: str | None
+    """What the account's owner wrote to remember the two-step password by."""
+    session: str | None
+    """The session, once it is done."""
+    assigned_to: str | None
+    reason: str | None
+
+
+@dataclass
+class _Attempt:
+    id: str
+    by: str
+    wish: Wish
+    api_id: int
+    client: LoginClient
+    expires_at: datetime
+    phone: str = ""
+    code_hash: str = ""
+    step: Step = Step.CODE
+    sent: str | None = None
+    qr_url: str | None = None
+    hint: str | None = None
+    reason: str | None = None
+    admitted: Admitted | None = None
+    wrong: int = 0
+    keeping: bool = False
+    """Telegram has let it in; it is being made a session."""
+    answering: asyncio.Task[Login] | None = None
+    over: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def busy(self) -> bool:
+        return self.keeping or (self.answering is not None and not self.answering.done())
+
+    def view(self) -> Login:
+        return Login(
+            id=self.id,
+            step=self.step,
+            expires_at=self.expires_at,
+            sent=self.sent,
+            qr_url=self.qr_url if self.step is Step.QR else None,
+            hint=self.hint,
+            session=self.admitted.name if self.admitted else None,
+            assigned_to=self.admitted.assigned_to if self.admitted else None,
+            reason=self.reason,
+        )
+
+    def end(self, reason: str) -> None:
+        if self.step in OPEN:
+            self.step, self.reason = Step.OVER, reason
+        self.over.set()
+        self.client.scanned.set()
+
+
+class Logins:
+    """Every login that is under way in this process."""
+
+    def __init__(self, sessions: SessionManager, clients: Clients, clock: Clock) -> None:
+        self._sessions = sessions
+        self._clients = clients
+        self._clock = clock
+        self._attempts: dict[str, _Attempt] = {}
+        self._watchers: dict[str, asyncio.Task[None]] = {}
+
+    async def begin(self, by: str, wish: Wish, phone: str | None) -> Login:
+        """Begin a login for `by`: by phone (Telegram sends a code), or without one by QR code.
+
+        Raises:
+            InvalidInput: no phone number, or nobody has it; no name.
+            LoginRefused: Telegram refuses it; `code` says why.
+            TooMany: too many logins under way, or Telegram wants a rest.
+            NoRoomOnApiPairs: no API pair may be used.
+        """
+        if wish.name is not None:
+            check_name(wish.name)
+        digits = None if phone is None else _digits(phone)
+        self._check_room(by)
+        api_id = self._sessions.pair_for_login()
+        attempt = _Attempt(
+            id=secrets.token_urlsafe(16),
+            by=by,
+            wish=wish,
+            api_id=api_id,
+            client=self._clients.new_login(LoginClient, api_id),
+            expires_at=self._clock.now() + timedelta(seconds=LOGIN_SECONDS),
+        )
+        self._attempts[attempt.id] = attempt
+        try:
+            if digits is None:
+                attempt.step = Step.QR
+                await self._next_token(attempt)
+            else:
+                attempt.phone = digits
+                attempt.code_hash, attempt.sent = await attempt.client.send_code(digits)
+        except BaseException as error:
+            del self._attempts[attempt.id]
+            await _close(attempt.client)
+            await self._tell_of_pair(attempt, error)
+            raise
+        self._watchers[attempt.id] = asyncio.create_task(self._watch(attempt), name=f"login {attempt.id[:6]}")
+        return attempt.view()
+
+    async def code(self, by: str, login_id: str, code: str) -> Login:
+        """Answer with the code Telegram sent.
+
+        Raises:
+            NotFound: no such login (any more).
+            InvalidInput: wrong code; the login stays open.
+            LoginRefused: it cannot go on, or another request answers it just now; `code` says why.
+            TooMany: Telegram wants a rest.
+            Conflict: the account is here already for somebody else, or the name is taken; it was logged out again.
+        """
+        digits = "".join(character for character in code if character.isalnum())
+
+        async def answer(attempt: _Attempt) -> Login:
+            if not digits:
+                raise InvalidInput("code", "type the code Telegram sent")
+            return await self._let_in(attempt, attempt.client.sign_in(attempt.phone, attempt.code_hash, digits))
+
+        return await self._in_turn(by, login_id, Step.CODE, answer)
+
+    async def password(self, by: str, login_id: str, password: str) -> Login:
+        """Answer with the account's two-step password. Raises as `code` does."""
+
+        async def answer(attempt: _Attempt) -> Login:
+            if not password:
+                raise InvalidInput("password", "type the account's two-step password")
+            return await self._let_in(attempt, attempt.client.check_password(password))
+
+        return await self._in_turn(by, login_id, Step.PASSWORD, answer)
+
+    def status(self, by: str, login_id: str) -> Login:
+        """How far it is. Raises NotFound."""
+        return self._find(by, login_id).view()
+
+    async def cancel(self, by: str, login_id: str) -> Login:
+        """Give the login up. Raises NotFound, LoginRefused (it is done or over already)."""
+        attempt = self._find(by, login_id)
+        self._must_be(attempt, attempt.step)
+        attempt.end("it was cancelled")
+        return attempt.view()
+
+    async def close(self) -> None:
+        """End every login and its connection."""
+        for attempt in self._attempts.values():
+            attempt.end("the daemon stopped")
+        answering = [attempt.answering for attempt in self._attempts.values() if attempt.answering is not None]
+        await asyncio.gather(*answering, return_exceptions=True)
+        for watcher in self._watchers.values():
+            watcher.cancel()
+        await asyncio.gather(*self._watchers.values(), return_exceptions=True)
+        for attempt in self._attempts.values():
+            await _close(attempt.client)
+
+    # One attempt
+
+    def _check_room(self, by: str) -> None:
+        under_way = [attempt for attempt in self._attempts.values() if attempt.step in OPEN]
+        mine = [attempt for attempt in under_way if attempt.by == by]
+        if len(mine) >= MOST_A_USER or len(under_way) >= MOST_AT_ONCE:
+            first = min((attempt.expires_at for attempt in mine or under_way), default=self._clock.now())
+            wait = max(1.0, (first - self._clock.now()).total_seconds())
+            raise TooMany("too many logins are under way; finish or cancel one first", wait)
+
+    def _find(self, by: str, login_id: str) -> _Attempt:
+        attempt = self._attempts.get(login_id)
+        if attempt is None or attempt.by != by:
+            raise NotFound("there is no such login, or it ended a while ago; begin again")
+        return attempt
+
+    @staticmethod
+    def _must_be(attempt: _Attempt, step: Step) -> None:
+        if attempt.step is Step.DONE:
+            raise LoginRefused("login_used", "this login is done already")
+        if attempt.step is Step.OVER:
+            raise LoginRefused("login_over", f"this login is over: {attempt.reason}; begin again")
+        if attempt.busy:
+            raise LoginRefused("login_busy", "another answer to this login is being looked at just now")
+        if attempt.step is not step:
+            raise LoginRefused("login_step", f"this login waits for something else: {attempt.step.value}")
+
+    async def _in_turn(
+        self, by: str, login_id: str, step: Step, answer: Callable[[_Attempt], Coroutine[Any, Any, Login]]
+    ) -> Login:
+        """One answer at a time. It goes on to its end even when whoever asked has gone: Telegram may have let it in."""
+        attempt = self._find(by, login_id)
+        self._must_be(attempt, step)
+        attempt.answering = asyncio.create_task(answer(attempt), name=f"answer to login {login_id[:6]}")
+        attempt.answering.add_done_callback(_retrieve)
+        return await asyncio.shield(attempt.answering)
+
+    async def _let_in(self, attempt: _Attempt, step: Coroutine[Any, Any, User]) -> Login:
+        try:
+            user = await step
+        except PasswordNeeded as needed:
+            attempt.step, attempt.hint, attempt.wrong = Step.PASSWORD, needed.hint, 0
+            return attempt.view()
+        except InvalidInput:
+            attempt.wrong += 1
+            if attempt.wrong >= MOST_WRONG:
+                attempt.end(f"{MOST_WRONG} wrong answers")
+            raise
+        except LoginRefused as refused:
+            await self._tell_of_pair(attempt, refused)
+            if refused.code != "telegram_unreachable":
+                attempt.end(str(refused))
+            raise
+        return await self._keep(attempt, user)
+
+    async def _keep(self, attempt: _Attempt, user: User) -> Login:
+        """Telegram has let the account in: make it a session, or log it out again."""
+        wish = attempt.wish
+        newcomer = Newcomer(
+            credentials=attempt.client.credentials,
+            name=wish.name,
+            owner=wish.owner,
+            telegram_id=int(user.id),
+            api_id=attempt.api_id,
+            phone=str(user.phone) if user.phone else attempt.phone or None,
+            label=wish.label,
+            by_operator=wish.by_operator,
+        )
+        attempt.keeping = True
+        try:
+            if attempt.step not in OPEN:
+                raise LoginRefused("login_over", f"this login is over: {attempt.reason}; begin again")
+            await _close(attempt.client)  # the key is the session's from now on, and is connected once at a time
+            attempt.admitted = await self._sessions.admit(newcomer)
+        except PostfleetError as error:
+            with contextlib.suppress(PostfleetError):
+                await attempt.client.log_out()
+            attempt.end(str(error))
+            raise
+        finally:
+            attempt.keeping = False
+        attempt.step = Step.DONE
+        attempt.over.set()
+        log.info("Logged in %s", attempt.admitted.name, extra={"action": "session_logged_in", "user": wish.owner})
+        return attempt.view()
+
+    async def _watch(self, attempt: _Attempt) -> None:
+        """See a login to its end: the scan of its QR code, its time, its connection. Owned by `_watchers`."""
+        try:
+            while attempt.step is Step.QR and not attempt.over.is_set() and self._left(attempt) > 0:
+                await self._wait_for_scan(attempt)
+            await wait_for_event(self._clock, attempt.over, self._left(attempt))
+            if attempt.answering is not None:
+                await asyncio.wait({attempt.answering})
+            attempt.end("it was not finished in time")
+        except Exception:
+            log.exception("A login broke off", extra={"action": "login_failed"})
+            attempt.end("a fault of Postfleet; its log tells more")
+        finally:
+            await _close(attempt.client)
+        await self._clock.sleep(LOGIN_SECONDS)  # until then whoever asks is told how it ended
+        del self._attempts[attempt.id], self._watchers[attempt.id]
+
+    async def _wait_for_scan(self, attempt: _Attempt) -> None:
+        """Until somebody accepted the code, or it is time to show another one."""
+        await wait_for_event(self._clock, attempt.client.scanned, min(QR_SECONDS, self._left(attempt)))
+        if attempt.over.is_set() or self._left(attempt) <= 0:
+            return
+        attempt.client.scanned.clear()
+        try:
+            await self._next_token(attempt)
+        except PasswordNeeded as needed:
+            attempt.step, attempt.hint = Step.PASSWORD, needed.hint
+        except PostfleetError as error:
+            await self._tell_of_pair(attempt, error)
+            attempt.end(str(error))
+
+    async def _next_token(self, attempt: _Attempt) -> None:
+        answer = await attempt.client.login_token()
+        if isinstance(answer, bytes):
+            attempt.qr_url = qr_url(answer)
+        else:
+            await self._keep(attempt, answer)
+
+    def _left(self, attempt: _Attempt) -> float:
+        return (attempt.expires_at - self._clock.now()).total_seconds()
+
+    async def _tell_of_pair(self, attempt: _Attempt, error: BaseException) -> None:
+        if isinstance(error, LoginRefused) and error.code == "api_pair_refused":
+            await self._sessions.quarantine_pair(attempt.api_id, "Telegram refused it at a login")
+
+
+async def _close(client: LoginClient) -> None:
+    # Shielded: a key left connected by a cancelled task would meet the session's first cycle.
+    await asyncio.shield(asyncio.ensure_future(client.disconnect()))
+
+
+def _retrieve(task: "asyncio.Task[Login]") -> None:
+    """Whoever asked may have gone; the answer's error then has nobody else to be told."""
+    if not task.cancelled():
+        task.exception()
+
+
+def _digits(phone: str) -> str:
+    digits = "".join(character for character in phone if character.isdigit())
+    if not 5 <= len(digits) <= 20 or set(phone) - set("+0123456789 ()-./"):
+        raise InvalidInput("phone", "not a phone number; write it with + and the country's code")
+    return digits

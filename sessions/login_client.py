@@ -1,0 +1,220 @@
+"""The steps of a login as Telegram knows them, each bounded in time, each failure a clear answer of ours."""
+
+import asyncio
+import base64
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+from telethon import TelegramClient, errors
+from telethon.password import compute_check
+from telethon.tl import functions, types
+from telethon.tl.types import User
+
+from core.errors import InvalidInput, LoginRefused, PostfleetError, TooMany
+from sessions.client import PostingClient, connect
+from sessions.vault import Credentials
+
+_CALL_SECONDS = 20.0
+_DAY = 86_400.0
+
+
+class PasswordNeeded(Exception):
+    """The account has a second step. `hint` is what its owner wrote to remember the password by."""
+
+    def __init__(self, hint: str) -> None:
+        super().__init__("a password is needed")
+        self.hint = hint
+
+
+class LoginClient(PostingClient):
+    """A client nobody is signed in with yet. `scanned` is set when somebody accepted the QR code."""
+
+    _config = None
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.scanned = asyncio.Event()
+
+    async def _get_dc(self, new_dc: int, cdn: bool = False) -> Any:
+        LoginClient._config = None  # where the data centres are is asked anew: a kept answer may be another server's
+        return await super()._get_dc(new_dc, cdn)
+
+    async def get_me(self, input_peer: bool = False) -> User | None:
+        """Who is signed in; None while nobody is."""
+        return await TelegramClient.get_me(self, input_peer)
+
+    async def _update_loop(self) -> None:
+        while True:
+            update = await self._updates_queue.get()
+            inner = getattr(update, "update", update)
+            if isinstance(inner, types.UpdateLoginToken):
+                self.scanned.set()
+
+    @property
+    def credentials(self) -> Credentials:
+        """The key this client made, and where it is good."""
+        session = self.session
+        return Credentials(session.dc_id, session.server_address, session.port, session.auth_key.key)
+
+    async def send_code(self, phone: str) -> tuple[str, str]:
+        """Have Telegram send a code; answers its hash and where it went, in words.
+
+        Raises:
+            InvalidInput, LoginRefused, TooMany.
+        """
+        settings = types.CodeSettings()
+        sent = await self._ask(functions.auth.SendCodeRequest(phone, self.api_id, self.api_hash, settings))
+        if not isinstance(sent, types.auth.SentCode):
+            raise LoginRefused(
+                "login_not_possible", "Telegram asks for something only its own app can do; log in there first"
+            )
+        return sent.phone_code_hash, _WAYS.get(type(sent.type), "to that account")
+
+    async def sign_in(self, phone: str, code_hash: str, code: str) -> User:
+        """Answer with the code. Raises PasswordNeeded, InvalidInput, LoginRefused, TooMany."""
+        return await self._welcomed(functions.auth.SignInRequest(phone, code_hash, code))
+
+    async def check_password(self, password: str) -> User:
+        """The second step. Raises InvalidInput, LoginRefused, TooMany."""
+        challenge = await self._ask(functions.account.GetPasswordRequest())
+        # The key derivation takes a good part of a second: it must not hold up everybody else.
+        proof = await asyncio.to_thread(compute_check, challenge, password)
+        return await self._welcomed(functions.auth.CheckPasswordRequest(proof))
+
+    async def login_token(self) -> User | bytes:
+        """The token a QR code shows, or, once that was accepted, who was signed in.
+
+        Raises:
+            PasswordNeeded, LoginRefused, TooMany.
+        """
+        try:
+            answer = await self._ask(functions.auth.ExportLoginTokenRequest(self.api_id, self.api_hash, []))
+            if isinstance(answer, types.auth.LoginTokenMigrateTo):
+                with _told_clearly():
+                    await self._switch_dc(answer.dc_id)
+                answer = await self._ask(functions.auth.ImportLoginTokenRequest(answer.token))
+        except errors.SessionPasswordNeededError:
+            raise await self._password_needed() from None
+        if isinstance(answer, types.auth.LoginTokenSuccess):
+            return answer.authorization.user
+        return bytes(answer.token)
+
+    async def log_out(self) -> None:
+        """Leave no login behind that nobody keeps. Raises LoginRefused."""
+        await self._ask(functions.auth.LogOutRequest())
+
+    async def _welcomed(self, request: Any) -> User:
+        with _told_clearly():
+            try:
+                answer = await self._once(request)
+            except _BROKEN:  # the answer is lost, and whether Telegram let it in can be asked
+                await self.disconnect()
+                await connect(self)
+                if (me := await self.get_me()) is not None:
+                    return me
+                answer = await self._ask(request)
+            except errors.SessionPasswordNeededError:
+                answer = None
+        if answer is None:
+            raise await self._password_needed()
+        if isinstance(answer, types.auth.AuthorizationSignUpRequired):
+            raise _no_such_account()
+        return answer.user
+
+    async def _password_needed(self) -> PasswordNeeded:
+        challenge = await self._ask(functions.account.GetPasswordRequest())
+        return PasswordNeeded(challenge.hint or "")
+
+    async def _ask(self, request: Any) -> Any:
+        """Send it; once more over a new connection when the old one turns out to be gone."""
+        with _told_clearly():
+            try:
+                return await self._once(request)
+            except _BROKEN:
+                await self.disconnect()
+                return await self._once(request)
+
+    async def _once(self, request: Any) -> Any:
+        if not self.is_connected():
+            await connect(self)
+        return await self.call(request, _CALL_SECONDS)
+
+
+_BROKEN = (OSError, EOFError, errors.AuthKeyNotFound, errors.SecurityError)
+
+
+@contextlib.contextmanager
+def _told_clearly() -> Iterator[None]:
+    try:
+        yield
+    except errors.SessionPasswordNeededError:
+        raise
+    except (errors.RPCError, *_BROKEN) as error:
+        raise answer_to(error) from error
+
+
+def qr_url(token: bytes) -> str:
+    """What the QR code says."""
+    return "tg://login?token=" + base64.urlsafe_b64encode(token).decode().rstrip("=")
+
+
+_WAYS = {
+    types.auth.SentCodeTypeApp: "in a Telegram app that is logged in to that account",
+    types.auth.SentCodeTypeSms: "by SMS",
+    types.auth.SentCodeTypeCall: "by a phone call",
+    types.auth.SentCodeTypeFlashCall: "by a missed call: it is in the caller's number",
+    types.auth.SentCodeTypeMissedCall: "by a missed call: it is the end of the caller's number",
+    types.auth.SentCodeTypeEmailCode: "by e-mail",
+    types.auth.SentCodeTypeFragmentSms: "on fragment.com",
+}
+
+
+def _no_such_account() -> InvalidInput:
+    return InvalidInput("phone", "no Telegram account has this number; make one in a Telegram app first")
+
+
+def answer_to(error: BaseException) -> PostfleetError:
+    """What to tell the person who logs in."""
+    for kind, answer in _INPUT.items():
+        if isinstance(error, kind):
+            return InvalidInput(*answer)
+    if isinstance(error, errors.PhoneNumberUnoccupiedError):
+        return _no_such_account()
+    seconds = getattr(error, "seconds", None)
+    if isinstance(error, errors.FloodError) and isinstance(seconds, int):
+        return TooMany(f"Telegram wants {seconds} seconds of rest before the next try", float(seconds))
+    if isinstance(error, errors.PhoneNumberFloodError | errors.PhonePasswordFloodError):
+        return TooMany("too many logins of this number; Telegram wants a day of rest before the next try", _DAY)
+    for kind, refusal in _REFUSALS.items():
+        if isinstance(error, kind):
+            return LoginRefused(*refusal)
+    if isinstance(error, errors.RPCError):
+        return LoginRefused("login_refused", f"Telegram refused the login ({error.message}); begin again later")
+    return LoginRefused("telegram_unreachable", "Telegram could not be reached or did not answer; try again")
+
+
+_INPUT: dict[type[BaseException], tuple[str, str]] = {
+    errors.PhoneNumberInvalidError: ("phone", "not a phone number; write it with + and the country's code"),
+    errors.PhoneCodeEmptyError: ("code", "type the code Telegram sent"),
+    errors.PhoneCodeInvalidError: ("code", "that is not the code Telegram sent; look again"),
+    errors.PasswordHashInvalidError: ("password", "that is not the account's two-step password"),
+    errors.SrpIdInvalidError: ("password", "Telegram wants it once more; type the password again"),
+    errors.SrpPasswordChangedError: ("password", "it was changed meanwhile; type the new password"),
+}
+_API_PAIR = ("api_pair_refused", "Telegram does not accept this API pair any more; the operator has to look at it")
+_BANNED = ("account_banned", "Telegram has banned this number; its owner can write to recover@telegram.org")
+_REFUSALS: dict[type[BaseException], tuple[str, str]] = {
+    errors.PhoneCodeExpiredError: ("code_expired", "the code is not valid any more; begin again to get a new one"),
+    errors.PhoneNumberBannedError: _BANNED,
+    errors.UserDeactivatedBanError: _BANNED,
+    errors.UserDeactivatedError: ("account_deleted", "this Telegram account was deleted"),
+    errors.ApiIdInvalidError: _API_PAIR,
+    errors.ApiIdPublishedFloodError: _API_PAIR,
+    errors.AuthKeyUnregisteredError: ("login_lost", "Telegram knows nothing of this login any more; begin again"),
+    errors.AuthTokenExpiredError: ("login_lost", "the QR code is too old; begin again"),
+    errors.UpdateAppToLoginError: (
+        "login_not_possible",
+        "Telegram wants a newer app for this login; log in by QR code",
+    ),
+}
