@@ -69,6 +69,7 @@ def pieces(formatted: Formatted) -> list[tuple[str, str]]:
         ('<tg-emoji emoji-id="5368324170671202286">👍</tg-emoji>!', "👍!", [("CustomEmoji", "👍")]),
         ("  <b> lead</b> and trail </b>".replace("</b> and", " and"), "lead and trail", [("Bold", "lead and trail")]),
         ("<b></b>x", "x", []),
+        ("x<b> </b>", "x", []),
         ("<!-- not seen -->x", "x", []),
     ],
 )

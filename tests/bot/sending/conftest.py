@@ -58,4 +58,5 @@ def folder(tmp_path: Path) -> Path:
     (made / "talk.ogg").write_bytes(b"OggS" * 100)
     (made / "song.mp3").write_bytes(b"ID3" * 100)
     (made / "paper.pdf").write_bytes(b"%PDF" + bytes(700_000))
+    (made / "plain").write_bytes(b"anything")
     return made

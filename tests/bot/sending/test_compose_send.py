@@ -84,17 +84,18 @@ async def test_a_flood_wait_while_looking_for_the_source_stays_a_flood_wait(sand
 
 
 @pytest.mark.parametrize(
-    ("kind", "name", "lands_as"),
+    ("kind", "name", "lands_as", "mime_type"),
     [
-        (PostType.PHOTO, "cat.png", "photo"),
-        (PostType.VIDEO, "film.mp4", "video"),
-        (PostType.VOICE, "talk.ogg", "voice"),
-        (PostType.DOCUMENT, "paper.pdf", "document"),
-        (PostType.DOCUMENT, "cat.png", "document"),
+        (PostType.PHOTO, "cat.png", "photo", "image/jpeg"),
+        (PostType.VIDEO, "film.mp4", "video", "video/mp4"),
+        (PostType.VOICE, "talk.ogg", "voice", "audio/ogg"),
+        (PostType.DOCUMENT, "paper.pdf", "document", "application/pdf"),
+        (PostType.DOCUMENT, "cat.png", "document", "image/png"),
+        (PostType.DOCUMENT, "plain", "document", "application/octet-stream"),
     ],
 )
 async def test_a_file_arrives_byte_by_byte_as_what_it_is(
-    sandbox: Sandbox, ann: Any, bob: Any, folder: Path, kind: PostType, name: str, lands_as: str
+    sandbox: Sandbox, ann: Any, bob: Any, folder: Path, kind: PostType, name: str, lands_as: str, mime_type: str
 ) -> None:
     made = post(kind, text="<i>see</i>", format=TextFormat.HTML, media=(Media(file=name, duration=3),))
     to = Destination(await ann.get_input_entity("plaza"))
@@ -104,6 +105,7 @@ async def test_a_file_arrives_byte_by_byte_as_what_it_is(
     seen = await bob.get_messages("plaza", ids=sent.message_ids[0])
     assert seen.entities == [tl.MessageEntityItalic(0, 3)]
     assert await bob.download_media(seen, bytes) == (folder / name).read_bytes()
+    assert seen.file.mime_type == mime_type
     if kind is PostType.DOCUMENT:
         assert seen.file.name == name
 
