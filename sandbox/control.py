@@ -41,9 +41,11 @@ class Control:
 
     async def start(self, host: str, port: int) -> None:
         """Listen; `url` is set when it returns. Raises OSError."""
-        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
+        try:
+            listener = socket.create_server((host, port))
+        except OSError as error:
+            said = f"the control channel cannot listen on {host}:{port}: {error.strerror}"
+            raise OSError(error.errno, said) from error
         listener.setblocking(False)
         config = uvicorn.Config(
             self._application(), log_config=None, access_log=False, lifespan="off", ws="none", loop="none"

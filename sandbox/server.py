@@ -1,6 +1,7 @@
 """The data centre itself: listens, and ties transport, MTProto, methods and control channel together."""
 
 import asyncio
+import logging
 import time
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,8 @@ from sandbox.rpc.dispatch import Dispatcher
 from sandbox.state.centre import Centre, Clock
 from sandbox.transport.link import Link
 from sandbox.world import DC_IDS, World
+
+log = logging.getLogger(__name__)
 
 
 class Sandbox:
@@ -104,7 +107,10 @@ class Sandbox:
     async def _out_for(self, seconds: float) -> None:
         await self._close()
         await asyncio.sleep(seconds)
-        await self._listen()
+        try:
+            await self._listen()
+        except OSError:
+            log.exception("somebody took the port during the outage; this data centre stays closed")
 
     async def stop(self) -> None:
         """Close every connection and both ports."""

@@ -80,7 +80,7 @@ class Handshake:
         if (inner.nonce, inner.server_nonce) != (self.nonce, self.server_nonce) or p * q != self.pq or p >= q:
             raise BadHandshake("a wrong inner message")
         self.new_nonce = inner.new_nonce
-        self.secret = secrets.randbits(512) | 1  # short exponents do for loopback and cost a quarter
+        self.secret = secrets.randbits(256) | 1 << 255  # short exponents are as safe as the group and cost an eighth
         self.temporary = generate_key_data_from_nonce(self.server_nonce, self.new_nonce)
         data = bytes(
             types.ServerDHInnerData(

@@ -1,6 +1,6 @@
 """Every auth key of a world, who is signed in with it, and the ways to sign in that are under way."""
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable
 from hashlib import blake2b
 from typing import Any
@@ -22,6 +22,7 @@ class Keyring:
         self._seed = seed
         self._now = now
         self.logins: dict[int, Login] = {}
+        self._by_account: defaultdict[int, list[Login]] = defaultdict(list)
         self._strangers: deque[int] = deque()  # keys in order of their making; unused ones do not stay for ever
         self.codes: dict[str, SentCode] = {}
         self.tokens: dict[bytes, LoginToken] = {}
@@ -50,12 +51,13 @@ class Keyring:
 
     def of(self, account: Account) -> list[Login]:
         """Every login of an account, ended ones too."""
-        return [login for login in self.logins.values() if login.account is account]
+        return list(self._by_account[account.id])
 
     def sign_in(self, login: Login, account: Account) -> None:
         """Make an account the owner of a key."""
         self.sign_out(login)
         login.account = account
+        self._by_account[account.id].append(login)
         login.created = self._now()
         account.sessions.update(session for session in login.sessions.values() if session.link is not None)
 
@@ -63,6 +65,7 @@ class Keyring:
         """Make a key nobody's."""
         if login.account is not None:
             login.account.sessions.difference_update(login.sessions.values())
+            self._by_account[login.account.id].remove(login)
         login.account = login.waiting = login.challenge = None
 
     @staticmethod

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -43,3 +44,15 @@ def test_a_broken_world_file_ends_it_with_one_clear_line(tmp_path: Path) -> None
     assert ended.returncode == 2
     assert ended.stderr.startswith("sandbox: chats: c: members")
     assert len(ended.stderr.splitlines()) == 1
+
+
+def test_a_port_that_is_taken_ends_it_with_one_clear_line(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        for option in ("--dc-port", "--control-port"):
+            command = [sys.executable, "run.py", "sandbox", option, port, "--folder", str(tmp_path)]
+            ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
+            assert ended.returncode == 2
+            assert port in ended.stderr
+            assert "in use" in ended.stderr
+            assert len(ended.stderr.splitlines()) == 1

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from telethon import errors, events, functions, types
 
+from sandbox.rpc import posting
 from sandbox.server import Sandbox
 from sandbox.world import AccountSpec, ChatSpec, World
 from tests.sandbox.conftest import Clients, Starter, texts
@@ -274,6 +275,20 @@ async def test_a_scheduled_message_waits_and_is_sent_when_told(sandbox: Sandbox,
     await ann(functions.messages.SendScheduledMessagesRequest(peer, [waiting[1].id]))
     assert texts(sandbox, "plaza") == ["later"]
     assert await ann.get_messages("plaza", scheduled=True) == []
+
+
+async def test_a_scheduled_message_is_sent_at_its_time(
+    sandbox: Sandbox, ann: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(posting, "SCHEDULE_FROM", 0)  # so that the test need not wait ten seconds
+    await ann.send_message("plaza", "on time", schedule=datetime.now(UTC) + timedelta(seconds=2))
+    assert posts(sandbox, "plaza") == []
+    for _ in range(500):
+        if posts(sandbox, "plaza"):
+            break
+        await asyncio.sleep(0.01)
+    (post,) = posts(sandbox, "plaza")
+    assert (post["text"], post["from_schedule"]) == ("on time", True)
 
 
 async def test_a_repeat_answers_with_an_error_where_the_world_says_so(start: Starter, clients: Clients) -> None:
