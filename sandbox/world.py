@@ -1,6 +1,7 @@
 """What a world is made of before it runs: accounts, chats, faults, a timeline; from YAML, JSON or built here."""
 
 import json
+import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -173,6 +174,10 @@ def _complete(chat: ChatSpec, position: int, names: set[str]) -> None:
     for rights in (chat.default_banned, *chat.banned.values()):
         for right in rights:
             _one_of(f"{where}: right", right, RIGHTS)
+    try:
+        re.compile(chat.deletes_matching)
+    except re.error as error:
+        raise WorldError(f"{where}: deletes_matching: {error}") from error
     chat.members = list(dict.fromkeys([*chat.members, *chat.admins, *creator]))
 
 

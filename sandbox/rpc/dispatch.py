@@ -69,6 +69,8 @@ class Dispatcher:
     def call(self, session: Session, message_id: int, request: Any) -> None:
         """Answer one call, now, later or never."""
         request = self._unwrapped(session, request)
+        if session.updates and session.login.account is not None:
+            self._centre.listening.add(session.login.account)
         method = METHODS.get(type(request))
         call = Call(self._centre, session, method.name if method else method_name(type(request)))
         name = call.account.name if call.account else ANONYMOUS

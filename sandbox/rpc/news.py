@@ -14,11 +14,9 @@ from sandbox.state.peers import Account, Chat
 def deliver(centre: Centre, entry: Message, session: Session | None = None) -> Event:
     """Put a message into its chat and tell the members, all sessions but `session`; the sender's event."""
     centre.place(entry)
-    for member in entry.chat.members.values():
-        account = member.account
-        if account.sessions:
-            event = Event(entry.chat.box_of(account).pts, "new", entry)
-            _tell(centre, account, entry.chat, event, session)
+    for account in _listeners(centre, entry.chat):
+        event = Event(entry.chat.box_of(account).pts, "new", entry)
+        _tell(centre, account, entry.chat, event, session)
     _watch(centre, entry)
     return Event(entry.chat.box_of(entry.sender).pts, "new", entry)
 
@@ -51,8 +49,18 @@ def removed(centre: Centre, entries: list[Message], by: str, session: Session | 
         _tell(centre, member.account, chat, Event(box.pts, "delete", None, tuple(ids)), session)
 
 
+def _listeners(centre: Centre, chat: Chat) -> list[Account]:
+    """Members that may want news; large groups have many members and few that listen."""
+    if len(centre.listening) < len(chat.members):
+        return [account for account in centre.listening if account.id in chat.members]
+    return [member.account for member in chat.members.values() if member.account in centre.listening]
+
+
 def _tell(centre: Centre, account: Account, chat: Chat, event: Event, session: Session | None) -> None:
-    listeners = [other for other in account.sessions if other.updates and other is not session]
+    wanting = [other for other in account.sessions if other.updates]
+    if not wanting:
+        centre.listening.discard(account)
+    listeners = [other for other in wanting if other is not session]
     if not listeners or account.state not in {"active", "frozen"}:
         return
     change = render.news(account, event, chat if chat.own_box else None)

@@ -54,6 +54,7 @@ class Centre:
         self.seq = 0
         self.log: list[Message] = []  # every message ever delivered, in order of arrival
         self.arrived = asyncio.Event()
+        self.listening: set[Account] = set()  # who may have a session that wants news
         self.on_delivered: list[Callable[[Account], None]] = []
         for account_spec in world.accounts:
             self.directory.add_account(Account(account_spec))

@@ -6,6 +6,7 @@ import httpx
 import pytest
 from telethon import errors, functions
 
+from sandbox.rules import fits
 from sandbox.server import Sandbox
 from sandbox.world import demo_world
 from tests.sandbox.conftest import Clients, Starter, texts
@@ -163,3 +164,21 @@ async def test_the_control_channel_tells_codes_waves_and_outages(sandbox: Sandbo
         assert (await control.post("/kick", content=b"{")).status_code == 400
         assert (await control.get("/world")).json()["seed"] == 1
         assert "messages" not in (await control.get("/report?messages=0")).json()["chats"]["plaza01"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name", "meant"),
+    [
+        ("*", "acc01", True),
+        ("acc01", "acc01", True),
+        ("acc01", "acc010", False),
+        ("acc*", "acc010", True),
+        ("acc?1", "acc01", True),
+        ("acc0[12]", "acc02", True),
+        ("acc0[12]", "acc03", False),
+        ("messages.*", "messages.sendMessage", True),
+        ("Acc01", "acc01", False),
+    ],
+)
+def test_patterns_mean_names(pattern: str, name: str, meant: bool) -> None:
+    assert fits(pattern, name) is meant

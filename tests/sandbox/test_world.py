@@ -50,6 +50,7 @@ def test_the_demo_world_has_everyone_everywhere() -> None:
         ({"chats": [{"key": "c", "kind": "group", "slow_mode": 10}]}, "slow mode"),
         ({"chats": [{"key": "c", "topics": ["One"]}]}, "forum"),
         ({"limits": "loose"}, "loose"),
+        ({"chats": [{"username": "c", "deletes_matching": "("}]}, "deletes_matching"),
         ({"accounts": {}}, "accounts"),
         ({"accounts": [{"name": "a"}, {"name": "a"}]}, "name"),
         ({"accounts": [{}]}, "accounts[0]"),
