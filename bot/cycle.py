@@ -6,16 +6,19 @@ A cycle that a crash or a shutdown cut off is continued where it was: same deliv
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from datetime import datetime
 
 from msgspec.structs import replace
 
 from bot.compose import random_id
+from bot.compose_content import post_for_cycle, posts_of
 from bot.plan import plan_cycle
 from bot.run import BotParts, CycleControl, CycleRun, End
 from bot.worker import execute_session_cycle
 from core.errors import NoContent, NoGroups, NoSpareSession
-from core.models import UNFINISHED, Cycle, Delivery, DeliveryState, Level, User
+from core.models import Cycle, Delivery, DeliveryState, Level, PostType, Session, User
+from data.data_manager import Transaction
 
 log = logging.getLogger(__name__)
 
@@ -38,12 +41,14 @@ class CycleRunner:
         found = await self._parts.journal.unfinished_cycle(user_id)
         if found is not None:
             cycle, deliveries = found
-            run = CycleRun(self._parts, cycle, deliveries, control)
+            number = self._parts.store.snapshot.users[user_id].cycles
+            run = CycleRun(self._parts, cycle, number, deliveries, control)
             text = f"Going on with the cycle that was cut off: {len(run.pending)} of {len(deliveries)} posts are left"
             await run.record(event=run.event("cycle_resumed", text))
         else:
             run = await self._plan(user_id, control)
         started(run)
+        await self._parts.books.open(user_id)
         await self._post_everything(run)
         await self._finish(run)
 
@@ -56,11 +61,13 @@ class CycleRunner:
                 "no account is left: every one was banned or released; start the bot to get spare ones"
             )
         now = self._parts.clock.now()
+        number = await self._parts.store.transact(lambda tx: _count_cycle(tx, user_id))
+        post = post_for_cycle(user.post_type, user.post_content, number)
         cycle = Cycle(
             id=int(now.timestamp() * 1000),
             user=user_id,
-            post_type=user.post_type,
-            post_content=user.post_content,
+            post_type=post.type,
+            post_content=post.content,
             started_at=now,
         )
         plan = plan_cycle(user, snapshot.sessions, now)
@@ -80,7 +87,7 @@ class CycleRunner:
 
         deliveries = [delivery(group, session, None) for group, session in plan.sessions.items()]
         deliveries += [delivery(group, "", reason) for group, reason in plan.skipped.items()]
-        run = CycleRun(self._parts, cycle, await self._parts.journal.plan_cycle(cycle, deliveries), control)
+        run = CycleRun(self._parts, cycle, number, await self._parts.journal.plan_cycle(cycle, deliveries), control)
         for group, reason in plan.skipped.items():
             await run.record(event=run.event("post_skipped", f"Left out {group}: {reason}", Level.WARNING, group=group))
         return run
@@ -114,36 +121,27 @@ class CycleRunner:
                 return []
 
     async def _by_session(self, run: CycleRun, deliveries: list[Delivery]) -> dict[str, list[Delivery]]:
-        """Who posts what: deliveries keep their account while it is the user's, others are planned anew."""
+        """Who posts what. A delivery keeps its account while that can post; else one that was never sent is planned
+        anew, and of one that may have arrived another account only finds out (see `worker`)."""
         snapshot = self._parts.store.snapshot
-        user = snapshot.users[run.user]
+        user, now = snapshot.users[run.user], self._parts.clock.now()
         batches: dict[str, list[Delivery]] = defaultdict(list)
-        homeless: dict[str, Delivery] = {}
+        others: dict[str, Delivery] = {}
         for delivery in deliveries:
-            fit = (
-                plan_cycle(
-                    replace(user, assigned_sessions=(delivery.session,)),
-                    snapshot.sessions,
-                    self._parts.clock.now(),
-                    [delivery.group],
-                )
-                if delivery.session in user.assigned_sessions
-                else None
-            )
-            if fit is not None and fit.sessions:
+            if _can_go_on(user, snapshot.sessions, delivery, now):
                 batches[delivery.session].append(delivery)
-            elif delivery.state is DeliveryState.SENDING:
-                reason = f"{delivery.session or 'its account'} cannot be asked any more"
-                await run.close(delivery, DeliveryState.UNKNOWN, reason)
             else:
-                homeless[delivery.group] = delivery
-        plan = plan_cycle(user, snapshot.sessions, self._parts.clock.now(), homeless)
+                others[delivery.group] = delivery
+        plan = plan_cycle(user, snapshot.sessions, now, others)
         for group, session in plan.sessions.items():
-            moved = replace(homeless[group], session=session, state=DeliveryState.PLANNED)
-            await run.record(moved)
-            batches[session].append(moved)
+            delivery = others[group]
+            if delivery.state is DeliveryState.PLANNED:
+                delivery = replace(delivery, session=session)
+                await run.record(delivery)
+            batches[session].append(delivery)
         for group, reason in plan.skipped.items():
-            await run.close(homeless[group], DeliveryState.SKIPPED, reason)
+            sent = others[group].state is DeliveryState.SENDING
+            await run.close(others[group], DeliveryState.UNKNOWN if sent else DeliveryState.SKIPPED, reason)
         return batches
 
     async def _finish(self, run: CycleRun) -> None:
@@ -172,18 +170,29 @@ class CycleRunner:
         await run.record(event=run.event("cycle_finished", text, level))
 
 
+def _can_go_on(user: User, sessions: Mapping[str, Session], delivery: Delivery, now: datetime) -> bool:
+    """Whether the account that a delivery was given to may still post it."""
+    if delivery.session not in user.assigned_sessions:
+        return False
+    alone = replace(user, assigned_sessions=(delivery.session,))
+    return bool(plan_cycle(alone, sessions, now, [delivery.group]).sessions)
+
+
+def _count_cycle(tx: Transaction, user_id: str) -> int:
+    user = tx.user(user_id)
+    tx.put_user(user_id, replace(user, cycles=user.cycles + 1))
+    return user.cycles + 1
+
+
 def check_ready(user: User) -> None:
     """Whether there is something to post and somewhere to post it.
 
     Raises:
         NoGroups, NoContent: saying what to set.
     """
-    from bot.compose import text_of
 
     if not user.groups:
         raise NoGroups("there is no group to post to: set groups with PATCH /api/config")
-    if not text_of(user.post_content).strip():
+    posts = posts_of(user.post_type, user.post_content)
+    if not posts or any(post.type is PostType.TEXT and not post.content.text.strip() for post in posts):
         raise NoContent("there is nothing to post: set post_content with PATCH /api/config")
-
-
-__all__ = ["UNFINISHED", "CycleRunner", "check_ready"]

@@ -7,6 +7,8 @@ from enum import StrEnum
 
 from msgspec.structs import replace
 
+from bot.books import Books
+from bot.compose_media import MediaShelf
 from bot.peers import Peers
 from core.clock import Clock
 from core.models import UNFINISHED, Cycle, Delivery, DeliveryState, Event, Level
@@ -27,7 +29,37 @@ class BotParts:
     sessions: SessionManager
     clients: Clients
     peers: Peers
+    books: Books
     clock: Clock
+    shelves: dict[str, MediaShelf] = field(default_factory=dict)
+    """session → the files it has brought to Telegram"""
+
+    @classmethod
+    def put_together(
+        cls,
+        settings: Settings,
+        store: DataManager,
+        journal: Journal,
+        sessions: SessionManager,
+        clients: Clients,
+        clock: Clock,
+    ) -> "BotParts":
+        """What the rooms below gave, with the bot's own books and peers."""
+        return cls(
+            settings=settings,
+            store=store,
+            journal=journal,
+            sessions=sessions,
+            clients=clients,
+            peers=Peers(journal, settings.send_timeout_seconds),
+            books=Books(journal, settings, clock),
+            clock=clock,
+        )
+
+    def shelf(self, user_id: str, session: str) -> MediaShelf:
+        """The session's files at Telegram; the user's media folder is where they come from."""
+        folder = self.settings.state_dir / "media" / user_id
+        return self.shelves.setdefault(f"{user_id}/{session}", MediaShelf(folder))
 
 
 class End(StrEnum):
@@ -66,8 +98,12 @@ class CycleProgress:
 class CycleRun:
     """One cycle while it runs. Every change of a delivery goes through `record`, into the journal first."""
 
-    def __init__(self, parts: BotParts, cycle: Cycle, deliveries: Iterable[Delivery], control: CycleControl) -> None:
+    def __init__(
+        self, parts: BotParts, cycle: Cycle, number: int, deliveries: Iterable[Delivery], control: CycleControl
+    ) -> None:
         self._parts = parts
+        self.number = number
+        """Which cycle of this bot it is, from 1."""
         self._deliveries = {delivery.id: delivery for delivery in deliveries}
         self.cycle = cycle
         self.control = control

@@ -5,36 +5,32 @@ neither a crash nor a lost answer doubles a post. Every error goes through `reac
 """
 
 import logging
-import random
-from collections import deque
-from datetime import timedelta
+from collections.abc import Callable
+from typing import Any
 
 from msgspec.structs import replace
 from telethon.errors import RPCError
 
-from bot.compose import text_of
-from bot.plan import NOT_A_MEMBER, clock_time
-from bot.reactions import Action, Reaction, Scope, code_of, reaction_to
-from bot.run import BotParts, CycleRun, End
-from bot.send import find_posted, sent_message_id, text_request
+from bot.compose import random_id
+from bot.compose_content import Occasion, Post
+from bot.compose_media import Call
+from bot.compose_outgoing import Outgoing, prepare
+from bot.compose_send import Destination, Sent, SourceUnavailable, pin
+from bot.pacing import Verdict, decide
+from bot.plan import clock_time
+from bot.reactions import Action, reaction_to
+from bot.run import BotParts, CycleRun
+from bot.share import LeaveSession, Share
+from bot.targets import parse_target
 from core.clock import wait_for_event
 from core.errors import InvalidInput
-from core.models import Delivery, DeliveryState, Hold, Level, SessionState, User
-from data.data_manager import Transaction
+from core.models import Delivery, DeliveryState, Level, PostContent
 from sessions.client import PostingClient
 
-MOST_TRIES = 6
-"""So often a delivery is tried over a broken network before it is given up for this cycle."""
-_FIRST_BACK_OFF = 0.5
-_LONGEST_BACK_OFF = 15.0
-_FLOODS = frozenset({"FLOOD_WAIT", "FLOOD_PREMIUM_WAIT"})
-_UNEXPECTED = frozenset({"UNEXPECTED_ERROR", "UNKNOWN_TELEGRAM_ERROR"})
+_WISHED = frozenset({"account_gap", "group_gap"})
+"""Pauses the user and the operator ask for are waited out however long they are."""
 
 log = logging.getLogger(__name__)
-
-
-class _LeaveSession(Exception):
-    """This account posts nothing more in this cycle."""
 
 
 async def execute_session_cycle(
@@ -44,25 +40,13 @@ async def execute_session_cycle(
 
     Whatever cannot be posted now is closed with a reason. When the run is over early the rest stays as it is.
     """
-    share = _Share(parts, run, session, deliveries)
+    share = _Posting(parts, run, session, deliveries)
     await share.post_all()
     return share.handed_over
 
 
-class _Share:
-    """One account's part of one cycle."""
-
-    def __init__(self, parts: BotParts, run: CycleRun, session: str, deliveries: list[Delivery]) -> None:
-        self._parts = parts
-        self._run = run
-        self._session = session
-        self._queue = deque(deliveries)
-        self._unanswered = {d.id for d in deliveries if d.state is DeliveryState.SENDING}
-        """Deliveries of which some attempt may have arrived."""
-        self._ready_at: dict[int, float] = {}
-        self._next_post_at = 0.0
-        self._failures = 0
-        self.handed_over: list[Delivery] = []
+class _Posting(Share):
+    """Chooses, waits, posts."""
 
     async def post_all(self) -> None:
         """Connect and post until nothing is left, reconnecting with growing pauses when the connection breaks."""
@@ -70,11 +54,11 @@ class _Share:
             while self._queue and not self._run.over:
                 try:
                     await self._connect_and_post()
-                except Exception as error:
-                    if isinstance(error, _LeaveSession):
-                        raise
+                except LeaveSession:
+                    return
+                except Exception as error:  # noqa: BLE001  the table decides about every error
                     await self._react(error, None)
-        except _LeaveSession:
+        except LeaveSession:
             return
 
     async def _connect_and_post(self) -> None:
@@ -89,222 +73,152 @@ class _Share:
     async def _next(self) -> Delivery | None:
         """The delivery whose time has come, waiting for it; None when nothing is left or the cycle is over early."""
         while self._queue and not self._run.over:
-            clock = self._parts.clock
-            first = min(self._queue, key=lambda delivery: self._ready_at.get(delivery.id, 0.0))
-            wait = max(self._next_post_at, self._ready_at.get(first.id, 0.0)) - clock.monotonic()
-            if wait <= 0:
-                return first
-            await wait_for_event(clock, self._run.control.asked, wait)
+            delivery, wait = await self._choose()
+            if delivery is not None:
+                return delivery
+            await wait_for_event(self._parts.clock, self._run.control.asked, wait)
         return None
+
+    async def _choose(self) -> tuple[Delivery | None, float]:
+        """What may go now, or the seconds until something may. What has to wait longer than the cycle does is left."""
+        books, user, now = self._parts.books, self._user(), self._parts.clock.now()
+        limits = books.limits(user)
+        session = self._parts.store.snapshot.sessions[self._session]
+        account = decide(now, limits, books.account(self._session, session))
+        if account.verdict is Verdict.DEFER and account.code not in _WISHED:
+            reason = f"{self._session} posts again after {clock_time(account.at)}: {account.reason}"
+            await self._end_all(DeliveryState.SKIPPED, reason)
+            raise LeaveSession
+        if account.verdict is not Verdict.GO:
+            return None, account.seconds
+        waits: list[float] = []
+        for delivery in list(self._queue):
+            slow_mode = self._parts.peers.slow_mode(self._session, parse_target(delivery.group).chat)
+            standing = books.in_group(self._run.user, user, self._session, delivery.group, slow_mode)
+            decision = decide(now, limits, standing)
+            if decision.verdict is Verdict.GO or self._only_looks(delivery):
+                return delivery, 0.0
+            if decision.verdict is Verdict.DEFER and decision.code not in _WISHED:
+                reason = f"{decision.reason} {self._session} may post there after {clock_time(decision.at)}"
+                await self._end(delivery, DeliveryState.SKIPPED, reason, decision.code.upper())
+            else:
+                waits.append(decision.seconds)
+        return None, min(waits, default=0.0)
 
     async def _try(self, client: PostingClient, delivery: Delivery) -> None:
         if delivery.group not in self._user().groups:
             await self._end(delivery, DeliveryState.SKIPPED, "you took it off your list")
             return
         try:
-            await self._post(client, delivery)
+            await (self._look_up(client, delivery) if self._only_looks(delivery) else self._post(client, delivery))
         except OSError:
-            # The connection is gone or silent, and the post may have arrived: connect anew and repeat it.
-            self._unanswered.add(delivery.id)
-            raise
+            raise  # the connection is gone or silent: a new one is needed
+        except SourceUnavailable as error:
+            await self._end(delivery, DeliveryState.FAILED, str(error), error.code.upper())
+        except InvalidInput as error:
+            await self._refuse_content(str(error), error.code.upper(), delivery)
         except Exception as error:  # noqa: BLE001  the table decides about every error
-            await self._react(error, delivery, client)
+            if reaction_to(error).action is Action.ALREADY_THERE:
+                await self._count_once(client, delivery)
+            else:
+                await self._react(error, delivery)
 
     async def _post(self, client: PostingClient, delivery: Delivery) -> None:
-        peer, topic = await self._parts.peers.resolve(client, self._session, delivery.group)
+        outgoing, to = await self._prepare(client, delivery)
         if delivery.state is not DeliveryState.SENDING:
             sending = replace(delivery, state=DeliveryState.SENDING)
             await self._run.record(sending)
             self._queue[self._queue.index(delivery)] = delivery = sending
-        text = text_of(self._run.cycle.post_content)
-        request = text_request(peer, topic, text, delivery.random_id)
         try:
-            answer = await client.call(request, self._parts.settings.send_timeout_seconds)
+            sent = await outgoing.send(self._calls(client), to, self._keys(delivery))
+        except Exception as error:
+            if isinstance(error, OSError) or reaction_to(error).action is Action.RETRY:
+                self._unanswered.add(delivery.id)
+            raise
         finally:
-            self._next_post_at = self._parts.clock.monotonic() + self._user().delay_between_posts
-        await self._delivered(delivery, sent_message_id(answer, delivery.random_id))
+            self._parts.books.asked(self._session)
+        await self._delivered(delivery, sent, outgoing.parts)
+        if outgoing.post.content.pin and sent.message_ids:
+            await self._pin(client, to, delivery, sent.message_ids[0])
 
-    async def _delivered(self, delivery: Delivery, message_id: int | None) -> None:
-        self._failures = 0
-        ended = replace(
-            delivery, state=DeliveryState.DELIVERED, message_id=message_id, finished_at=self._parts.clock.now()
+    async def _prepare(self, client: PostingClient, delivery: Delivery) -> tuple[Outgoing, Destination]:
+        """The post for this group, its files at Telegram; nothing is posted yet."""
+        target = parse_target(delivery.group)
+        known = await self._parts.peers.resolve(client, self._session, target.chat)
+        cycle = self._run.cycle
+        if not isinstance(content := cycle.post_content, PostContent):
+            content = PostContent(text=content)
+
+        async def peer_of(chat: str) -> object:
+            return (await self._parts.peers.resolve(client, self._session, chat)).peer
+
+        outgoing = await prepare(
+            Post(cycle.post_type, content),
+            Occasion(group=known.title or delivery.group, moment=cycle.started_at, number=self._run.number),
+            client=client,
+            call=self._calls(client),
+            shelf=self._parts.shelf(self._run.user, self._session),
+            peer_of=peer_of,
         )
-        text = f"Posted to {delivery.group} with {self._session}"
-        event = self._run.event("post_delivered", text, Level.INFO, self._session, delivery.group)
-        await self._run.record(ended, event=event, messages=1)
+        return outgoing, Destination(known.peer, target.topic)
+
+    async def _delivered(self, delivery: Delivery, sent: Sent, parts: int) -> None:
+        self._failures = 0
+        self._banned_in.clear()
+        now = self._parts.clock.now()
+        message_id = sent.message_ids[0] if sent.message_ids else None
+        ended = replace(delivery, state=DeliveryState.DELIVERED, message_id=message_id, finished_at=now)
+        text = f"Posted to {delivery.group} with {delivery.session}"
+        event = self._run.event("post_delivered", text, Level.INFO, delivery.session, delivery.group)
+        await self._run.record(ended, event=event, messages=parts)
+        self._parts.books.posted(self._run.user, delivery.session, delivery.group, now)
         self._drop(delivery)
         if self._session in self._user().group_holds.get(delivery.group, {}):
             await self._hold_group(delivery.group, None)
 
-    # What an error leads to
-
-    async def _react(self, error: Exception, delivery: Delivery | None, client: PostingClient | None = None) -> None:
-        """Do what the table says; `delivery` is None when the account could not connect or its connection broke.
-
-        Raises:
-            _LeaveSession: this account is done for the cycle.
-        """
-        reaction = reaction_to(error, refusals_in_a_row=self._refusals(error, delivery))
-        if reaction.code in _UNEXPECTED:
-            log.error("Unexpected error of %s", self._session, exc_info=error, extra={"user": self._run.user})
-        match reaction.action:
-            case Action.ALREADY_THERE if delivery is not None and client is not None:
-                await self._delivered(delivery, await self._find(client, delivery))
-            case Action.RETRY | Action.REFETCH | Action.ALREADY_THERE:
-                await self._try_again(reaction, delivery)
-            case Action.HOLD if reaction.scope is Scope.GROUP and delivery is not None:
-                await self._group_refuses(reaction, delivery)
-            case Action.GIVE_UP:
-                await self._refuse_content(reaction, delivery)
-            case Action.RETIRE:
-                await self._retire(reaction)
-            case Action.NEEDS_LOGIN | Action.FREEZE:
-                await self._pause_account(reaction)
-            case _:
-                await self._rest(reaction)
-
-    async def _try_again(self, reaction: Reaction, delivery: Delivery | None) -> None:
-        """Back off, then the same delivery with the same random_id; after too many tries give it up for this cycle."""
-        self._failures += 1
-        if delivery is not None:
-            self._unanswered.add(delivery.id)
-        if self._failures >= MOST_TRIES:
-            self._failures = 0
-            if delivery is None:
-                await self._end_all(DeliveryState.FAILED, f"no connection for {self._session}: {reaction.explanation}")
-                raise _LeaveSession
-            await self._end(delivery, DeliveryState.FAILED, reaction.explanation, reaction.code)
-            return
-        pause = min(_LONGEST_BACK_OFF, _FIRST_BACK_OFF * 2 ** (self._failures - 1)) * random.uniform(0.7, 1.3)
-        await wait_for_event(self._parts.clock, self._run.control.asked, pause)
-
-    async def _group_refuses(self, reaction: Reaction, delivery: Delivery) -> None:
-        seconds = reaction.hold_seconds or 0.0
-        slow_mode = reaction.code == "SLOWMODE_WAIT"
-        if slow_mode and seconds <= self._parts.settings.wait_patience_seconds:
-            self._ready_at[delivery.id] = self._parts.clock.monotonic() + seconds
-            return
-        if reaction.code in NOT_A_MEMBER:
-            await self._parts.peers.forget(self._session, delivery.group)
-        until = self._parts.clock.now() + timedelta(seconds=seconds)
-        refusals = 1 + self._refusals_of(delivery.group)
-        await self._hold_group(
-            delivery.group, Hold(until=until, code=reaction.code, reason=reaction.explanation, count=refusals)
-        )
-        state = DeliveryState.SKIPPED if slow_mode else DeliveryState.FAILED
-        reason = f"{reaction.explanation} {self._session} tries again after {clock_time(until)}."
-        await self._end(delivery, state, reason, reaction.code)
-
-    async def _rest(self, reaction: Reaction) -> None:
-        """The account waits: here if it is short, else its posts wait for a later cycle. Nobody posts them for it."""
-        seconds = reaction.hold_seconds or 0.0
-        until = self._parts.clock.now() + timedelta(seconds=seconds)
-        await self._parts.sessions.hold(self._session, until, reaction.code, reaction.explanation)
-        flood = reaction.code in _FLOODS
-        text = f"{self._session} rests until {clock_time(until)}: {reaction.explanation}"
-        event = self._run.event("flood_wait" if flood else "account_held", text, Level.WARNING, self._session)
-        await self._run.record(event=event, floods=int(flood))
-        if seconds <= self._parts.settings.wait_patience_seconds:
-            self._next_post_at = max(self._next_post_at, self._parts.clock.monotonic() + seconds)
-            return
-        await self._end_all(DeliveryState.SKIPPED, f"{self._session} rests until {clock_time(until)}")
-        raise _LeaveSession
-
-    async def _retire(self, reaction: Reaction) -> None:
-        outcome = await self._parts.sessions.retire(self._run.user, self._session, reaction.explanation)
-        if outcome.spare is not None:
-            text = f"{self._session} was replaced by {outcome.spare}: {reaction.explanation}"
-            event = self._run.event("session_replaced", text, Level.WARNING, self._session)
+    async def _look_up(self, client: PostingClient, delivery: Delivery) -> None:
+        """Another account was lost while it sent this: whether it arrived stands in the chat."""
+        outgoing, to = await self._prepare(client, delivery)
+        sender = self._parts.store.snapshot.sessions[delivery.session].telegram_id
+        sent = await self._find(client, outgoing, to, delivery, sender) if sender is not None else None
+        if sent is not None:
+            await self._delivered(delivery, sent, outgoing.parts)
         else:
-            text = f"{self._session} is lost and was not replaced: {reaction.explanation} {outcome.why_not}"
-            event = self._run.event("session_lost", text, Level.ERROR, self._session)
-        await self._run.record(event=event)
-        await self._hand_over()
-        if outcome.wave:
-            text = "The bot stops: several accounts were banned within a short time. Find out why before you start it"
-            await self._run.record(event=self._run.event("ban_wave", text, Level.ERROR))
-            self._run.control.end(End.STOPPED)
-        raise _LeaveSession
+            await self._end(delivery, DeliveryState.UNKNOWN, f"{delivery.session} was lost while it was sent")
 
-    async def _refuse_content(self, reaction: Reaction, delivery: Delivery | None) -> None:
-        """The post itself is wrong: no group gets it, and the cycle says so once."""
-        self._run.content_refused = reaction.explanation
-        if delivery is not None:
-            await self._end(delivery, DeliveryState.FAILED, reaction.explanation, reaction.code, tell=False)
-        raise _LeaveSession
+    async def _find(
+        self, client: PostingClient, outgoing: Outgoing, to: Destination, delivery: Delivery, sender: int
+    ) -> Sent | None:
+        return await outgoing.find(self._calls(client), to, sender_id=sender, since=delivery.planned_at)
 
-    async def _pause_account(self, reaction: Reaction) -> None:
-        """Its owner has to act. A lost login is no limit, so other accounts of the user may post instead."""
-        login = reaction.action is Action.NEEDS_LOGIN
-        state = SessionState.NEEDS_LOGIN if login else SessionState.FROZEN
-        await self._parts.sessions.set_state(self._session, state, reaction.explanation)
-        text = f"{self._session} is paused: {reaction.explanation}"
-        await self._run.record(event=self._run.event(f"session_{state.value}", text, Level.ERROR, self._session))
-        if login:
-            await self._hand_over()
-        else:
-            await self._end_all(DeliveryState.SKIPPED, reaction.explanation)
-        raise _LeaveSession
-
-    async def _hand_over(self) -> None:
-        """What was never sent can go to another account; what may have arrived cannot: it could arrive twice."""
-        for delivery in list(self._queue):
-            if delivery.id in self._unanswered:
-                await self._end(delivery, DeliveryState.UNKNOWN, f"{self._session} was lost while it was sent")
-        self.handed_over = [replace(delivery, state=DeliveryState.PLANNED) for delivery in self._queue]
-
-    # Small things
-
-    async def _end(
-        self, delivery: Delivery, state: DeliveryState, reason: str, error: str | None = None, *, tell: bool = True
-    ) -> None:
-        if delivery.id in self._unanswered:
-            state = DeliveryState.UNKNOWN
-        await self._run.close(delivery, state, reason, error=error, tell=tell)
-        self._drop(delivery)
-
-    async def _end_all(self, state: DeliveryState, reason: str) -> None:
-        for delivery in list(self._queue):
-            await self._end(delivery, state, reason)
-
-    def _drop(self, delivery: Delivery) -> None:
-        self._queue = deque(other for other in self._queue if other.id != delivery.id)
-        self._unanswered.discard(delivery.id)
-
-    async def _find(self, client: PostingClient, delivery: Delivery) -> int | None:
-        """The message id of a post that Telegram says it has already; its absence changes nothing."""
-        text = text_of(self._run.cycle.post_content)
+    async def _pin(self, client: PostingClient, to: Destination, delivery: Delivery, message_id: int) -> None:
         try:
-            peer, _ = await self._parts.peers.resolve(client, self._session, delivery.group)
-            return await find_posted(client, peer, client.self_id, text, self._parts.settings.send_timeout_seconds)
+            await pin(self._calls(client), to, message_id)
+        except (OSError, RPCError) as error:
+            text = f"Could not pin the post in {delivery.group}: {reaction_to(error).explanation}"
+            event = self._run.event("not_pinned", text, Level.WARNING, self._session, delivery.group)
+            await self._run.record(event=event)
+
+    async def _count_once(self, client: PostingClient, delivery: Delivery) -> None:
+        """Telegram says it has this post already: delivered, once, and its message id stands in the chat."""
+        sent = None
+        outgoing, to = await self._prepare(client, delivery)
+        try:
+            sent = await self._find(client, outgoing, to, delivery, client.self_id)
         except (OSError, RPCError):
-            return None
+            log.warning("The message id of a delivered post was not found", extra={"user": self._run.user})
+        await self._delivered(delivery, sent or Sent(()), outgoing.parts)
 
-    def _user(self) -> User:
-        return self._parts.store.snapshot.users[self._run.user]
+    def _only_looks(self, delivery: Delivery) -> bool:
+        return delivery.session != self._session
 
-    def _refusals(self, error: Exception, delivery: Delivery | None) -> int:
-        """How often in a row the scope of this error refused before."""
-        if delivery is not None and reaction_to(error).scope is Scope.GROUP:
-            return self._refusals_of(delivery.group)
-        hold = self._parts.store.snapshot.sessions[self._session].hold
-        return hold.count if hold is not None and hold.code == code_of(error) else 0
+    def _calls(self, client: PostingClient) -> Call:
+        """Every request of this share is bounded in time, by its own bound where it has one."""
 
-    def _refusals_of(self, group: str) -> int:
-        hold = self._user().group_holds.get(group, {}).get(self._session)
-        return hold.count if hold is not None else 0
+        async def call(request: object, within: float | None = None) -> Any:
+            return await client.call(request, within or self._parts.settings.send_timeout_seconds)
 
-    async def _hold_group(self, group: str, hold: Hold | None) -> None:
-        """This account leaves that group alone until then; None forgets its refusals."""
+        return call
 
-        def change(tx: Transaction) -> None:
-            user = tx.user(self._run.user)
-            holds = {other: by for other, by in user.group_holds.items() if other in user.groups}
-            mine = {name: held for name, held in holds.pop(group, {}).items() if name != self._session}
-            if hold is not None:
-                mine[self._session] = hold
-            if mine:
-                holds[group] = mine
-            tx.put_user(self._run.user, replace(user, group_holds=holds))
-
-        await self._parts.store.transact(change)
+    def _keys(self, delivery: Delivery) -> Callable[[int], int]:
+        return lambda part: random_id(delivery.user, delivery.cycle, delivery.group, part)

@@ -13,7 +13,6 @@ import uvicorn
 from api.app import create_app
 from api.shell import Shell
 from bot.cycle import CycleRunner
-from bot.peers import Peers
 from bot.run import BotParts
 from core.clock import Clock, SystemClock
 from core.errors import SettingsError
@@ -65,14 +64,13 @@ async def _rooms(settings: Settings, clock: Clock) -> AsyncIterator[tuple[DataMa
             pool = Pool(settings.state_dir, Vault.open(settings.state_dir, settings.vault_key), store, clock)
             pool.take_in()
             pool.follow(store.snapshot)
-            parts = BotParts(
-                settings=settings,
-                store=store,
-                journal=journal,
-                sessions=SessionManager(settings, store, pool, clock),
-                clients=Clients(settings, pool),
-                peers=Peers(journal, settings.send_timeout_seconds),
-                clock=clock,
+            parts = BotParts.put_together(
+                settings,
+                store,
+                journal,
+                SessionManager(settings, store, pool, clock),
+                Clients(settings, pool),
+                clock,
             )
             scheduler = Scheduler(parts, CycleRunner(parts))
             await scheduler.take_over()

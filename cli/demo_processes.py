@@ -168,6 +168,7 @@ class Stage:
             "API_PAIRS": ",".join(f"{number}:{api_hash}" for number, api_hash in enumerate(hashes, 1001)),
             "DC": dc.dc,
             "DC_PUBLIC_KEY": dc.public_key,
+            "DAILY_POSTS_PER_ACCOUNT": "100000",  # its accounts post all day, and it is nobody's Telegram
         }
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("POSTFLEET_")}
         process = self._start(

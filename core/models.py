@@ -148,6 +148,8 @@ class User(Model, frozen=True, kw_only=True):
     status_reason: str | None = None
     """Why the bot is in that state, where it was not its user's wish."""
     next_run_at: datetime | None = None
+    cycles: int = 0
+    """Cycles planned so far: numbers them for `{n}` and for posts that take turns."""
     banned_sessions: tuple[BannedSession, ...] = ()
     group_holds: dict[str, dict[str, Hold]] = {}
     """group → session → hold: that account leaves that group alone until then."""

@@ -1,17 +1,31 @@
 """One cycle against a data centre that misbehaves: what lands, what is written down, what the user reads."""
 
 import asyncio
+import base64
 from pathlib import Path
 
 import pytest
 
 from bot.run import CycleControl, End
 from core.errors import NoSpareSession
-from core.models import BotStatus, DeliveryState, SessionState
+from core.models import (
+    BotStatus,
+    DeliveryState,
+    Media,
+    Poll,
+    PostContent,
+    PostType,
+    SessionState,
+    TextFormat,
+)
+from sandbox.world import demo_world
 from tests.support.house import House, house_on, open_house, until
 
 G1, G2, G3 = "@plaza01", "@plaza02", "@plaza03"
 SEND = "messages.sendMessage"
+PIXEL = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
 
 
 async def test_every_group_gets_the_post_once_and_the_journal_knows_its_message_id(tmp_path: Path) -> None:
@@ -239,3 +253,103 @@ async def test_usernames_are_looked_up_once_an_account_even_after_a_restart(tmp_
             await again.cycle("alice")
             assert look_ups(again) == 3
             assert len(again.texts(G1)) == 3
+
+
+async def test_posts_of_several_kinds_take_turns_cycle_by_cycle(tmp_path: Path) -> None:
+    async with open_house(tmp_path) as house:
+        photo = house.settings.state_dir / "media" / "alice" / "cat.png"
+        photo.parent.mkdir(parents=True)
+        photo.write_bytes(PIXEL)
+        posts = (
+            PostContent(text="<b>Post</b> {n} for {group}", format=TextFormat.HTML),
+            PostContent(type=PostType.PHOTO, text="A cat", media=(Media(file="cat.png"),)),
+            PostContent(type=PostType.POLL, poll=Poll(question="Tea?", answers=("yes", "no"))),
+        )
+        await house.add_user("alice", [G1, G2], post_content=PostContent(posts=posts))
+        for _ in range(4):
+            await house.cycle("alice")
+        for group in (G1, G2):
+            title = house.sandbox.report()["chats"][group[1:]]["title"]
+            assert house.texts(group) == [f"Post 1 for {title}", "A cat", "", f"Post 4 for {title}"]
+        assert house.journal.stats("alice").total_success == 8
+
+
+async def test_a_file_that_is_gone_fails_the_post_everywhere_and_names_the_file(tmp_path: Path) -> None:
+    async with open_house(tmp_path) as house:
+        content = PostContent(media=(Media(file="gone.png"),))
+        await house.add_user("alice", [G1, G2], post_type=PostType.PHOTO, post_content=content)
+        await house.cycle("alice")
+        assert {delivery.state for delivery in (await house.deliveries("alice")).values()} == {DeliveryState.FAILED}
+        assert "gone.png" in house.said("alice")
+
+
+async def test_an_account_banned_after_an_unanswered_send_is_looked_up_by_another_and_counted_once(
+    tmp_path: Path,
+) -> None:
+    world = demo_world(accounts=3, groups=1, ban_after_sends=1, ban_account="acc01")
+    async with open_house(tmp_path, world, sessions_at_start=1) as house:
+        house.sandbox.add_fault({"do": "drop_after", "method": SEND, "account": "acc01"})
+        await house.add_user("alice", [G1])
+        await house.cycle("alice")
+        assert house.texts(G1) == ["Hello from alice"]
+        delivery = (await house.deliveries("alice"))[G1]
+        assert (delivery.state, delivery.session) == (DeliveryState.DELIVERED, "acc01")
+        assert house.messages(G1)[0]["id"] == delivery.message_id
+
+
+async def test_an_account_banned_before_its_send_arrived_leaves_an_unknown_end_and_no_second_post(
+    tmp_path: Path,
+) -> None:
+    async with open_house(tmp_path, accounts=3, sessions_at_start=1, send_timeout_seconds=1.0) as house:
+        house.sandbox.add_fault({"do": "drop_before", "method": SEND, "account": "acc01", "count": 1})
+        house.sandbox.add_fault({"error": "USER_DEACTIVATED_BAN", "method": SEND, "account": "acc01"})
+        await house.add_user("alice", [G1])
+        await house.cycle("alice")
+        assert house.texts(G1) == []
+        assert (await house.deliveries("alice"))[G1].state is DeliveryState.UNKNOWN
+        assert "Could not find out whether the post reached" in house.said("alice")
+
+
+async def test_slow_mode_known_beforehand_is_waited_out_without_a_refusal(tmp_path: Path) -> None:
+    world = demo_world(accounts=1, groups=1)
+    world.chats[0].slow_mode = 2
+    async with open_house(tmp_path, world) as house:
+        await house.add_user("alice", [G1])
+        await house.cycle("alice")
+        await house.cycle("alice")
+        first, second = (message["date"] for message in house.messages(G1))
+        assert second - first >= 2
+        assert house.sandbox.report()["refused"] == []
+
+
+async def test_an_account_that_made_its_posts_of_the_day_rests_and_the_user_reads_why(tmp_path: Path) -> None:
+    async with open_house(tmp_path, daily_posts_per_account=2, sessions_at_start=1) as house:
+        await house.add_user("alice", [G1, G2, G3])
+        await house.cycle("alice")
+        assert sum(len(house.texts(group)) for group in (G1, G2, G3)) == 2
+        assert "made its 2 posts of 24 hours" in house.said("alice")
+
+
+async def test_several_groups_in_a_row_that_ban_the_account_mean_the_account_is_limited(tmp_path: Path) -> None:
+    async with open_house(tmp_path, sessions_at_start=1) as house:
+        house.sandbox.add_fault({"error": "USER_BANNED_IN_CHANNEL", "method": SEND})
+        await house.add_user("alice", [f"@plaza0{number}" for number in range(1, 7)])
+        await house.cycle("alice")
+        assert len(house.sandbox.report()["refused"]) == 3, "after the third it asks no further"
+        hold = house.store.snapshot.sessions["acc01"].hold
+        assert hold is not None
+        assert (hold.until - house.parts.clock.now()).total_seconds() > 23 * 3600
+
+
+async def test_an_account_that_is_not_in_a_group_hands_it_to_one_that_is(tmp_path: Path) -> None:
+    world = demo_world(accounts=2, groups=3)
+    for chat in world.chats:
+        chat.members = ["acc02"]
+    async with open_house(tmp_path, world, sessions_at_start=2) as house:
+        await house.add_user("alice", [G1, G2, G3])
+        await house.cycle("alice")
+        await house.cycle("alice")
+        assert all(house.texts(group) for group in (G1, G2, G3))
+        senders = {message["sender"] for group in (G1, G2, G3) for message in house.messages(group)}
+        assert senders == {"acc02"}
+        assert house.sandbox.report()["rpc"][SEND].keys() == {"acc02"}, "nobody posts where it is no member"

@@ -10,7 +10,6 @@ from typing import Any
 from msgspec.structs import replace
 
 from bot.cycle import CycleRunner
-from bot.peers import Peers
 from bot.run import BotParts, CycleControl
 from core.clock import SystemClock
 from core.models import Delivery, Event, User
@@ -116,7 +115,12 @@ async def open_house(
 async def house_on(folder: Path, sandbox: Sandbox, **settings: Any) -> AsyncIterator[House]:
     """The same on a data centre that runs already."""
     state = folder / "state"
-    chosen: dict[str, Any] = {"send_timeout_seconds": 5.0, "wait_patience_seconds": 3.0, "tick_seconds": 0.5}
+    chosen: dict[str, Any] = {
+        "send_timeout_seconds": 5.0,
+        "wait_patience_seconds": 3.0,
+        "group_gap_seconds": 0,
+        "tick_seconds": 0.5,
+    }
     built = load_settings(
         state_dir=state,
         jwt_secret=SECRET,
@@ -135,14 +139,13 @@ async def house_on(folder: Path, sandbox: Sandbox, **settings: Any) -> AsyncIter
     try:
         pool = Pool(state, Vault.open(state), store, clock)
         pool.take_in()
-        parts = BotParts(
-            settings=built,
-            store=store,
-            journal=journal,
-            sessions=SessionManager(built, store, pool, clock),
-            clients=Clients(built, pool),
-            peers=Peers(journal, built.send_timeout_seconds),
-            clock=clock,
+        parts = BotParts.put_together(
+            built,
+            store,
+            journal,
+            SessionManager(built, store, pool, clock),
+            Clients(built, pool),
+            clock,
         )
         cycles = CycleRunner(parts)
         scheduler = Scheduler(parts, cycles)

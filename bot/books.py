@@ -1,0 +1,75 @@
+"""When each account posted and where: what `pacing` needs to know. From the journal, so a restart forgets nothing."""
+
+from collections import defaultdict, deque
+from datetime import datetime, timedelta
+
+from bot.pacing import Limits, Standing
+from core.clock import Clock
+from core.models import DeliveryState, Session, User
+from core.settings import Settings
+from data.journal import Journal
+
+_DAY = timedelta(days=1)
+_MOST_READ = 100_000
+
+
+class Books:
+    """The last 24 hours of every account that posts."""
+
+    def __init__(self, journal: Journal, settings: Settings, clock: Clock) -> None:
+        self._journal = journal
+        self._settings = settings
+        self._clock = clock
+        self._read: set[str] = set()
+        self._posts: defaultdict[str, deque[datetime]] = defaultdict(deque)
+        self._asked: dict[str, datetime] = {}
+        self._group_last: dict[tuple[str, str], datetime] = {}
+        self._own_last: dict[tuple[str, str], datetime] = {}
+
+    async def open(self, user_id: str) -> None:
+        """Read the user's last day from the journal, once."""
+        if user_id in self._read:
+            return
+        since = self._clock.now() - _DAY
+        for delivery in reversed(await self._journal.deliveries(user_id, since=since, limit=_MOST_READ)):
+            if delivery.state is DeliveryState.DELIVERED and delivery.finished_at is not None:
+                self.posted(user_id, delivery.session, delivery.group, delivery.finished_at)
+        self._read.add(user_id)
+
+    def posted(self, user_id: str, session: str, group: str, at: datetime) -> None:
+        """A post arrived."""
+        self._posts[session].append(at)
+        self._group_last[user_id, group] = at
+        self._own_last[session, group] = at
+
+    def asked(self, session: str) -> None:
+        """The account sent a request to post, whatever came of it: the pause before the next one begins."""
+        self._asked[session] = self._clock.now()
+
+    def limits(self, user: User) -> Limits:
+        """What this user and the operator ask for."""
+        return Limits(
+            account_gap=user.delay_between_posts,
+            group_gap=self._settings.group_gap_seconds,
+            daily_cap=self._settings.daily_posts_per_account,
+            patience=self._settings.wait_patience_seconds,
+        )
+
+    def account(self, name: str, session: Session) -> Standing:
+        """What is known of the account, wherever it posts."""
+        posts = self._posts[name]
+        day_ago = self._clock.now() - _DAY
+        while posts and posts[0] <= day_ago:
+            posts.popleft()
+        asked = self._asked.get(name)
+        known = [*posts, asked] if asked is not None and (not posts or asked > posts[-1]) else list(posts)
+        return Standing(account_posts=known, account_hold=session.hold)
+
+    def in_group(self, user_id: str, user: User, name: str, group: str, slow_mode: float) -> Standing:
+        """What is known of the account in that group."""
+        return Standing(
+            group_last=self._group_last.get((user_id, group)),
+            own_last_in_group=self._own_last.get((name, group)),
+            slow_mode_seconds=slow_mode,
+            group_hold=user.group_holds.get(group, {}).get(name),
+        )

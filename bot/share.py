@@ -1,0 +1,226 @@
+"""One account's part of one cycle: its queue, and what each error leads to.
+
+Every error goes through `reactions` to exactly one reaction. `bot.worker` chooses and posts.
+"""
+
+import logging
+import random
+from collections import deque
+from datetime import timedelta
+
+from msgspec.structs import replace
+
+from bot.plan import NOT_A_MEMBER, clock_time
+from bot.reactions import (
+    SIGN_OF_A_LIMITED_ACCOUNT,
+    Action,
+    Reaction,
+    Scope,
+    code_of,
+    limited_account,
+    reaction_to,
+)
+from bot.run import BotParts, CycleRun, End
+from bot.targets import parse_target
+from core.clock import wait_for_event
+from core.models import Delivery, DeliveryState, Hold, Level, SessionState, User
+from data.data_manager import Transaction
+
+log = logging.getLogger(__name__)
+
+MOST_TRIES = 6
+"""So often a delivery is tried over a broken network before it is given up for this cycle."""
+_FIRST_BACK_OFF = 0.5
+_LONGEST_BACK_OFF = 15.0
+_FLOODS = frozenset({"FLOOD_WAIT", "FLOOD_PREMIUM_WAIT"})
+_SLOW_MODE = "SLOWMODE_WAIT"
+_BANNED_IN_SEVERAL = 3
+_UNEXPECTED = frozenset({"UNEXPECTED_ERROR", "UNKNOWN_TELEGRAM_ERROR"})
+
+
+class LeaveSession(Exception):
+    """This account posts nothing more in this cycle."""
+
+
+class Share:
+    """The deliveries one account still has to make, and how it copes with trouble."""
+
+    def __init__(self, parts: BotParts, run: CycleRun, session: str, deliveries: list[Delivery]) -> None:
+        self._parts = parts
+        self._run = run
+        self._session = session
+        self._queue = deque(deliveries)
+        self._unanswered = {d.id for d in deliveries if d.state is DeliveryState.SENDING}
+        """Deliveries of which some attempt may have arrived."""
+        self._failures = 0
+        self._banned_in: set[str] = set()
+        """Groups in a row that said this account is banned there."""
+        self.handed_over: list[Delivery] = []
+
+    # What an error leads to
+
+    async def _react(self, error: Exception, delivery: Delivery | None) -> None:
+        """Do what the table says; `delivery` is None when the account could not connect or its connection broke.
+
+        Raises:
+            LeaveSession: this account is done for the cycle.
+        """
+        reaction = self._reaction(error, delivery)
+        if reaction.code in _UNEXPECTED:
+            log.error("Unexpected error of %s", self._session, exc_info=error, extra={"user": self._run.user})
+        match reaction.action:
+            case Action.RETRY | Action.REFETCH | Action.ALREADY_THERE:
+                await self._try_again(reaction, delivery)
+            case Action.HOLD if reaction.scope is Scope.GROUP and delivery is not None:
+                await self._group_refuses(reaction, delivery)
+            case Action.GIVE_UP:
+                await self._refuse_content(reaction.explanation, reaction.code, delivery)
+            case Action.RETIRE:
+                await self._retire(reaction)
+            case Action.NEEDS_LOGIN | Action.FREEZE:
+                await self._pause_account(reaction)
+            case _:
+                await self._rest(reaction)
+
+    async def _try_again(self, reaction: Reaction, delivery: Delivery | None) -> None:
+        """Back off, then the same delivery with the same random_id; after too many tries give it up for this cycle."""
+        self._failures += 1
+        if reaction.action is Action.REFETCH:
+            self._parts.shelf(self._run.user, self._session).forget()
+        if self._failures >= MOST_TRIES:
+            self._failures = 0
+            if delivery is None:
+                await self._end_all(DeliveryState.FAILED, f"no connection for {self._session}: {reaction.explanation}")
+                raise LeaveSession
+            await self._end(delivery, DeliveryState.FAILED, reaction.explanation, reaction.code)
+            return
+        pause = min(_LONGEST_BACK_OFF, _FIRST_BACK_OFF * 2 ** (self._failures - 1)) * random.uniform(0.7, 1.3)
+        await wait_for_event(self._parts.clock, self._run.control.asked, pause)
+
+    async def _group_refuses(self, reaction: Reaction, delivery: Delivery) -> None:
+        seconds = reaction.hold_seconds or 0.0
+        if reaction.code in NOT_A_MEMBER or reaction.code == _SLOW_MODE:
+            await self._parts.peers.forget(self._session, parse_target(delivery.group).chat)
+        until = self._parts.clock.now() + timedelta(seconds=seconds)
+        refusals = 1 + self._refusals_of(delivery.group)
+        await self._hold_group(
+            delivery.group, Hold(until=until, code=reaction.code, reason=reaction.explanation, count=refusals)
+        )
+        if reaction.code == _SLOW_MODE:
+            return  # the hold decides whether it is waited for or left to a later cycle
+        reason = f"{reaction.explanation} {self._session} tries again after {clock_time(until)}."
+        await self._end(delivery, DeliveryState.FAILED, reason, reaction.code)
+
+    async def _rest(self, reaction: Reaction) -> None:
+        """The account waits: here if it is short, else its posts wait for a later cycle. Nobody posts them for it."""
+        seconds = reaction.hold_seconds or 0.0
+        until = self._parts.clock.now() + timedelta(seconds=seconds)
+        await self._parts.sessions.hold(self._session, until, reaction.code, reaction.explanation)
+        flood = reaction.code in _FLOODS
+        text = f"{self._session} rests until {clock_time(until)}: {reaction.explanation}"
+        event = self._run.event("flood_wait" if flood else "account_held", text, Level.WARNING, self._session)
+        await self._run.record(event=event, floods=int(flood))
+        if seconds > self._parts.settings.wait_patience_seconds:
+            await self._end_all(DeliveryState.SKIPPED, f"{self._session} rests until {clock_time(until)}")
+            raise LeaveSession
+
+    async def _retire(self, reaction: Reaction) -> None:
+        outcome = await self._parts.sessions.retire(self._run.user, self._session, reaction.explanation)
+        if outcome.spare is not None:
+            text = f"{self._session} was replaced by {outcome.spare}: {reaction.explanation}"
+            event = self._run.event("session_replaced", text, Level.WARNING, self._session)
+        else:
+            text = f"{self._session} is lost and was not replaced: {reaction.explanation} {outcome.why_not}"
+            event = self._run.event("session_lost", text, Level.ERROR, self._session)
+        await self._run.record(event=event)
+        await self._hand_over()
+        if outcome.wave:
+            text = "The bot stops: several accounts were banned within a short time. Find out why before you start it"
+            await self._run.record(event=self._run.event("ban_wave", text, Level.ERROR))
+            self._run.control.end(End.STOPPED)
+        raise LeaveSession
+
+    async def _refuse_content(self, explanation: str, code: str, delivery: Delivery | None) -> None:
+        """The post itself is wrong: no group gets it, and the cycle says so once."""
+        self._run.content_refused = explanation
+        if delivery is not None:
+            await self._end(delivery, DeliveryState.FAILED, explanation, code, tell=False)
+        raise LeaveSession
+
+    async def _pause_account(self, reaction: Reaction) -> None:
+        """Its owner has to act. A lost login is no limit, so other accounts of the user may post instead."""
+        login = reaction.action is Action.NEEDS_LOGIN
+        state = SessionState.NEEDS_LOGIN if login else SessionState.FROZEN
+        await self._parts.sessions.set_state(self._session, state, reaction.explanation)
+        text = f"{self._session} is paused: {reaction.explanation}"
+        await self._run.record(event=self._run.event(f"session_{state.value}", text, Level.ERROR, self._session))
+        if login:
+            await self._hand_over()
+        else:
+            await self._end_all(DeliveryState.SKIPPED, reaction.explanation)
+        raise LeaveSession
+
+    async def _hand_over(self) -> None:
+        """What was never sent can go to another account. What may have arrived cannot: it could arrive twice; others
+        only find out whether it did."""
+        for delivery in self._queue:
+            state = DeliveryState.SENDING if delivery.id in self._unanswered else DeliveryState.PLANNED
+            self.handed_over.append(replace(delivery, state=state))
+
+    # Small things
+
+    async def _end(
+        self, delivery: Delivery, state: DeliveryState, reason: str, error: str | None = None, *, tell: bool = True
+    ) -> None:
+        if delivery.id in self._unanswered:
+            state = DeliveryState.UNKNOWN
+        await self._run.close(delivery, state, reason, error=error, tell=tell)
+        self._drop(delivery)
+
+    async def _end_all(self, state: DeliveryState, reason: str) -> None:
+        for delivery in list(self._queue):
+            await self._end(delivery, state, reason)
+
+    def _drop(self, delivery: Delivery) -> None:
+        self._queue = deque(other for other in self._queue if other.id != delivery.id)
+        self._unanswered.discard(delivery.id)
+
+    def _reaction(self, error: Exception, delivery: Delivery | None) -> Reaction:
+        if delivery is not None and code_of(error) == SIGN_OF_A_LIMITED_ACCOUNT:
+            self._banned_in.add(delivery.group)
+            if len(self._banned_in) >= _BANNED_IN_SEVERAL:
+                return limited_account(self._hold_count())
+        return reaction_to(error, refusals_in_a_row=self._refusals(error, delivery))
+
+    def _hold_count(self) -> int:
+        hold = self._parts.store.snapshot.sessions[self._session].hold
+        return hold.count if hold is not None else 0
+
+    def _user(self) -> User:
+        return self._parts.store.snapshot.users[self._run.user]
+
+    def _refusals(self, error: Exception, delivery: Delivery | None) -> int:
+        """How often in a row the scope of this error refused before."""
+        if delivery is not None and reaction_to(error).scope is Scope.GROUP:
+            return self._refusals_of(delivery.group)
+        hold = self._parts.store.snapshot.sessions[self._session].hold
+        return hold.count if hold is not None and hold.code == code_of(error) else 0
+
+    def _refusals_of(self, group: str) -> int:
+        hold = self._user().group_holds.get(group, {}).get(self._session)
+        return hold.count if hold is not None else 0
+
+    async def _hold_group(self, group: str, hold: Hold | None) -> None:
+        """This account leaves that group alone until then; None forgets its refusals."""
+
+        def change(tx: Transaction) -> None:
+            user = tx.user(self._run.user)
+            holds = {other: by for other, by in user.group_holds.items() if other in user.groups}
+            mine = {name: held for name, held in holds.pop(group, {}).items() if name != self._session}
+            if hold is not None:
+                mine[self._session] = hold
+            if mine:
+                holds[group] = mine
+            tx.put_user(self._run.user, replace(user, group_holds=holds))
+
+        await self._parts.store.transact(change)
