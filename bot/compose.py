@@ -1,9 +1,7 @@
-"""What a delivery says: its words and the key Telegram knows it by."""
+"""The key Telegram knows a message by."""
 
 import hashlib
 import json
-
-from core.models import PostContent
 
 
 def random_id(user: str, cycle: int, group: str, part: int = 0) -> int:
@@ -15,8 +13,3 @@ def random_id(user: str, cycle: int, group: str, part: int = 0) -> int:
     # JSON keeps the fields apart: ("ab", "c") and ("a", "bc") are not the same text.
     names = json.dumps([user, cycle, group, part]).encode()
     return int.from_bytes(hashlib.sha256(names).digest()[:8], "big", signed=True) or 1
-
-
-def text_of(post_content: str | PostContent) -> str:
-    """The text of a post, as its author wrote it."""
-    return post_content if isinstance(post_content, str) else post_content.text

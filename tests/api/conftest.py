@@ -10,7 +10,6 @@ import pytest
 from api.app import create_app
 from api.tokens import issue_token
 from bot.cycle import CycleRunner
-from bot.peers import Peers
 from bot.run import BotParts
 from core.settings import Settings, load_settings
 from data.data_manager import DataManager
@@ -68,13 +67,6 @@ def bearer(clock: MovableClock, user_id: str) -> dict[str, str]:
 def real_bots(settings: Settings, store: DataManager, journal: Journal, clock: MovableClock) -> Bots:
     """Real bots whose scheduler does not tick: a started bot waits for its first cycle."""
     pool = Pool(settings.state_dir, Vault.open(settings.state_dir), store, clock)
-    parts = BotParts(
-        settings=settings,
-        store=store,
-        journal=journal,
-        sessions=SessionManager(settings, store, pool, clock),
-        clients=Clients(settings, pool),
-        peers=Peers(journal, settings.send_timeout_seconds),
-        clock=clock,
-    )
+    sessions = SessionManager(settings, store, pool, clock)
+    parts = BotParts.put_together(settings, store, journal, sessions, Clients(settings, pool), clock)
     return Bots(parts, Scheduler(parts, CycleRunner(parts)))

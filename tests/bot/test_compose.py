@@ -3,8 +3,7 @@
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from bot.compose import random_id, text_of
-from core.models import PostContent
+from bot.compose import random_id
 
 DELIVERIES = st.tuples(st.text(), st.integers(0, 2**53), st.text(), st.integers(0, 9))
 
@@ -35,7 +34,3 @@ def test_moving_a_letter_from_one_field_to_the_next_changes_the_id(
 def test_ids_stay_the_same_over_releases() -> None:
     assert random_id("alice", 1772442000000, "@news", 0) == 6256339592637778370
     assert random_id("alice", 1772442000000, "@news", 1) != 6256339592637778370
-
-
-def test_a_plain_string_and_spelled_out_content_say_the_same() -> None:
-    assert text_of("hello") == text_of(PostContent(text="hello")) == "hello"
