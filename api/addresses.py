@@ -26,6 +26,14 @@ def client_address(scope: Scope, trusted: Sequence[Network]) -> str:
     return nearest
 
 
+def address_of(scope: Scope) -> str:
+    """The same for a request that passed the shell; found once, when somebody asks."""
+    found: str | None = scope.get("client_address")
+    if found is None:
+        found = scope["client_address"] = client_address(scope, scope.get("trusted_proxies", ()))
+    return found
+
+
 def _is_address(text: str) -> bool:
     try:
         ip_address(text)

@@ -14,7 +14,7 @@ from api.rates import Rates
 from api.revocations import Revocations
 from api.routes import auth, bot, config, health, sync, tickets
 from api.security_log import SecurityLog
-from api.shell import Shell
+from api.shell import Shell, headers_of
 from api.state_documents import StateDocuments
 from api.streams import Streams
 from api.sync_state import SyncState
@@ -42,7 +42,7 @@ def create_app(settings: Settings, store: DataManager, journal: Journal, bots: B
     secret = settings.jwt_secret.get_secret_value()
     check_jwt_secret(secret)
     parts = Parts(settings=settings, store=store, journal=journal, bots=bots, clock=clock)
-    rates = Rates(settings)
+    rates = Rates(settings, clock)
     security = SecurityLog(clock)
     rules = Rules(issuer=settings.jwt_issuer, audience=settings.jwt_audience)
     memory = AuthStore.open(settings.state_dir)
@@ -74,4 +74,4 @@ def create_app(settings: Settings, store: DataManager, journal: Journal, bots: B
     app.add_exception_handler(RequestValidationError, problems.on_invalid_request)
     app.add_exception_handler(Exception, problems.on_defect)
     describe(app)
-    return Shell(app, SyncState(documents, authenticator), settings, rates)
+    return Shell(app, SyncState(documents, authenticator, headers_of(settings)), settings, rates)

@@ -1,13 +1,15 @@
 """Who is asking: a verified JWT in the Authorization header and nothing else."""
 
+from collections import OrderedDict
 from typing import Annotated
 
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPBearer
 from starlette.types import Scope as ASGIScope
 
+from api.addresses import address_of
 from api.keys import Keys
-from api.rates import Rate, Rates
+from api.rates import Rates
 from api.revocations import Revocations
 from api.security_log import SecurityLog
 from api.tokens import Identity, Rules, Scope, read_token, refused
@@ -15,6 +17,7 @@ from core.clock import Clock
 from core.errors import AuthError, Forbidden, TooMany
 
 CACHED_TOKENS = 10_000
+NOTED_EVERY_SECONDS = 900.0
 _PREFIX = b"bearer "
 
 bearer = HTTPBearer(
@@ -46,7 +49,9 @@ class Authenticator:
         self._clock = clock
         self._rates = rates
         self._security = security
-        self._known: dict[bytes, Identity] = {}
+        # Not a plain dict: taking out its oldest takes the longer the more were taken out before.
+        self._known: OrderedDict[bytes, Identity] = OrderedDict()
+        self._noted: dict[tuple[str, str], float] = {}
 
     @property
     def remembered(self) -> int:
@@ -78,7 +83,7 @@ class Authenticator:
         identity = self._known.get(value) if value is not None else None
         if identity is None or identity.expires_at <= now:
             identity = self._verify(value, now, scope)
-        self._rates.spend(Rate.USER, identity.user_id)
+        self._rates.users.spend(identity.user_id)
         if identity.scopes is not None:
             self._check_scopes(identity, scope)
         return identity
@@ -91,36 +96,50 @@ class Authenticator:
             raise Forbidden(text)
 
     def _verify(self, value: bytes | None, now: float, scope: ASGIScope) -> Identity:
-        about = request_facts(scope)
-        address = about["address"]
+        address = address_of(scope)
         try:
-            self._rates.check(Rate.FAILED_AUTH, address)
-            if value is None or value[:7].lower() != _PREFIX:
-                raise refused()
-            identity = read_token(value[7:].strip(), self._keys, self._rules, now)
-            if self._revocations.covers(identity):
-                raise refused()
+            self._rates.refused_tokens.check(address)
+            identity = self._read(value, now)
         except AuthError:
             if value is not None:
                 self._known.pop(value, None)
-                self._rates.hit(Rate.FAILED_AUTH, address)
-            self._security.refused("auth_failed", "A token was refused", **about)
+                self._rates.refused_tokens.spend(address)
+            self._security.refused("auth_failed", "A token was refused", **request_facts(scope))
             raise
         except TooMany:
-            self._security.refused("auth_limited", "Too many refused tokens from one address", **about)
+            self._security.refused("auth_limited", "Too many refused tokens from one address", **request_facts(scope))
             raise
         if len(self._known) >= self.known_limit:
-            del self._known[next(iter(self._known))]
-        self._known[value] = identity
-        self._security.note("auth_ok", "A token was verified", user=identity.user_id, **about)
+            self._known.popitem(last=False)
+        if value is not None:
+            self._known[value] = identity
+        self._note(identity.user_id, address, scope)
         return identity
+
+    def _read(self, value: bytes | None, now: float) -> Identity:
+        if value is None or value[:7].lower() != _PREFIX:
+            raise refused()
+        identity = read_token(value[7:].strip(), self._keys, self._rules, now)
+        if self._revocations.covers(identity):
+            raise refused()
+        return identity
+
+    def _note(self, user_id: str, address: str, scope: ASGIScope) -> None:
+        """Once a user, address and quarter of an hour: a line for each token of each browser would bury the rest."""
+        now = self._clock.monotonic()
+        who = (user_id, address)
+        if now >= self._noted.get(who, now):
+            if len(self._noted) >= self.known_limit:
+                self._noted.clear()
+            self._noted[who] = now + NOTED_EVERY_SECONDS
+            self._security.note("auth_ok", "A token was verified", user=user_id, **request_facts(scope))
 
 
 def request_facts(scope: ASGIScope) -> dict[str, str]:
     """What the security log says of a request."""
     agent = next((value for name, value in scope["headers"] if name == b"user-agent"), b"")
     return {
-        "address": scope.get("client_address", "unknown"),
+        "address": address_of(scope),
         "agent": agent.decode("latin-1"),
         "request_id": scope.get("request_id", "-"),
     }

@@ -33,6 +33,11 @@ class Key:
     algorithm: str
     value: Any
     """Bytes of a shared secret, or a public key of `cryptography`."""
+    verifier: jwt.algorithms.Algorithm
+
+    def signed(self, message: bytes, signature: bytes) -> bool:
+        """Whether the signature over the message was made with this key (or its private half)."""
+        return self.verifier.verify(message, self.value, signature)
 
 
 class Keys:
@@ -44,7 +49,7 @@ class Keys:
         Raises:
             SettingsError: it cannot be read, or holds a key that cannot be used; says which.
         """
-        self._secret = Key("HS256", secret.encode())
+        self._secret = _key("HS256", secret.encode())
         self._file = jwks_file
         self._seen: tuple[int, int] | None = None
         self._by_id: dict[str, Key] = {}
@@ -114,7 +119,11 @@ def _usable(key_id: str, entry: dict[str, Any]) -> Key:
             f"POSTFLEET_JWKS_FILE: key '{key_id}' is none of: RSA of {_SMALLEST_RSA_BITS} bits or more for RS256, "
             f"P-256 for ES256, Ed25519 for EdDSA, {MIN_SECRET_BYTES} bytes or more for HS256"
         )
-    return Key(algorithm, public)
+    return _key(algorithm, public)
+
+
+def _key(algorithm: str, value: Any) -> Key:
+    return Key(algorithm, value, jwt.get_algorithm_by_name(algorithm))
 
 
 def _algorithm_of(key: object) -> str | None:

@@ -25,6 +25,15 @@ from core.errors import (
 MEDIA_TYPE = "application/problem+json"
 
 
+class HeadersTooLong(PostfleetError):
+    """The headers together are longer than anybody needs."""
+
+    code = "headers_too_large"
+
+    def __init__(self) -> None:
+        super().__init__("The headers are too long.")
+
+
 class FieldError(msgspec.Struct, frozen=True, kw_only=True):
     """One field that cannot be used, and how to mend it."""
 
@@ -64,6 +73,7 @@ _STATUSES: Sequence[tuple[type[PostfleetError], int]] = (
     (AuthError, 401),
     (Forbidden, 403),
     (TooMany, 429),
+    (HeadersTooLong, 431),
     (NotFound, 404),
     (InvalidInput, 422),
     (NotReady, 409),

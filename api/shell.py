@@ -11,13 +11,16 @@ import logging
 import secrets
 
 from fastapi import FastAPI
+from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.addresses import client_address
-from api.problems import internal_error, problem_response, response_to
-from api.rates import Rate, Rates
+from api.addresses import address_of
+from api.problems import HeadersTooLong, internal_error, problem_response, response_to
+from api.rates import Rates
 from api.streams import Streams
+from api.sync_state import MAX_HEADER_BYTES
 from core.errors import PostfleetError, StateError
 from core.settings import Settings
 from data.auth_store import AuthStore
@@ -26,13 +29,11 @@ log = logging.getLogger(__name__)
 
 STATE_PATH = "/api/sync/state"
 STREAM_PATH = "/api/sync/stream"
-MAX_HEADER_BYTES = 16_384
 _ALIAS = "/api/v1/"
 _SECURITY_HEADERS = [
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
-    (b"x-frame-options", b"DENY"),
 ]
 _HSTS = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
 
@@ -49,8 +50,9 @@ class Shell:
         self._proxies = settings.trusted_proxies
         self._max_body = settings.max_body_bytes
         self._seconds = settings.request_timeout_seconds
-        self._headers = [*_SECURITY_HEADERS, _HSTS] if settings.behind_tls else _SECURITY_HEADERS
+        self._headers = headers_of(settings)
         self._inner: ASGIApp = self._way
+        self._sync_state_alone = not settings.cors_origins
         if settings.cors_origins:
             self._inner = _with_cors(self._way, settings)
         # The ids of one process share a random start, so that those of two never meet in a log.
@@ -77,27 +79,30 @@ class Shell:
             return
         request_id = f"{self._prefix}-{next(self._count):08x}"
         scope["request_id"] = request_id
-        address = scope["client_address"] = client_address(scope, self._proxies)
+        scope["trusted_proxies"] = self._proxies
         path: str = scope["path"]
         if path.startswith(_ALIAS):
             path = scope["path"] = "/api/" + path[len(_ALIAS) :]
             scope["raw_path"] = path.encode()
+        # The sync state takes no body, bounds its headers and adds ours itself. It is counted by user, and by address
+        # where the token does not verify.
+        if path == STATE_PATH and self._sync_state_alone and scope["method"] in ("GET", "HEAD"):
+            try:
+                await self._sync_state(scope, receive, send)
+            except Exception as error:  # noqa: BLE001  told apart in the same way as below
+                sending = _Sending(send, request_id, self._headers, None)
+                await self._answer_instead(_answer_to(error, request_id, path), scope, receive, sending)
+            return
         is_stream = path == STREAM_PATH
         sending = _Sending(send, request_id, self._headers, self._seconds if is_stream else None)
         try:
-            self._rates.spend(Rate.ADDRESS, address)
-            if too_big := self._too_big(scope):
-                await problem_response(request_id, too_big[0], detail=too_big[1])(scope, receive, sending)
-            elif is_stream:
+            self._rates.addresses.spend(address_of(scope))
+            self._check_size(scope)
+            if is_stream:
                 await self._inner(scope, receive, sending)
             else:
                 async with asyncio.timeout(self._seconds):
                     await self._inner(scope, receive, sending)
-        except PostfleetError as error:
-            # The sync state raises its refusals; those of the routes were answered by FastAPI's handlers.
-            if isinstance(error, StateError):
-                log.exception("Request %s met trouble with the state", request_id)
-            await self._answer_instead(response_to(error, request_id), scope, receive, sending)
         except TimeoutError:
             log.warning("Request %s took too long", request_id, extra={"action": "request_timed_out", "path": path})
             late = problem_response(
@@ -107,18 +112,22 @@ class Shell:
                 headers={"Connection": "close"},
             )
             await self._answer_instead(late, scope, receive, sending)
-        except Exception:
-            log.exception("Request %s failed", request_id, extra={"action": "request_failed", "path": path})
-            await self._answer_instead(internal_error(request_id), scope, receive, sending)
+        except Exception as error:  # noqa: BLE001  the outermost place there is: logged, and answered as what it is
+            await self._answer_instead(_answer_to(error, request_id, path), scope, receive, sending)
 
-    def _too_big(self, scope: Scope) -> tuple[int, str] | None:
-        """Status and words for a request too big by what it declares. A body that grows is FastAPI's to stop."""
+    def _check_size(self, scope: Scope) -> None:
+        """Refuse a request too big by what it declares. A body that grows is FastAPI's to stop.
+
+        Raises:
+            HeadersTooLong, HTTPException of 413.
+        """
         size = 0
         for name, value in scope["headers"]:
             size += len(name) + len(value)
             if name == b"content-length" and value.isdigit() and int(value[:20]) > self._max_body:
-                return 413, f"The body is too large; at most {self._max_body} bytes are taken."
-        return (431, "The headers are too long.") if size > MAX_HEADER_BYTES else None
+                raise HTTPException(413, f"The body is too large; at most {self._max_body} bytes are taken.")
+        if size > MAX_HEADER_BYTES:
+            raise HeadersTooLong
 
     async def _way(self, scope: Scope, receive: Receive, send: Send) -> None:
         hot = scope["path"] == STATE_PATH and scope["method"] in ("GET", "HEAD")
@@ -128,6 +137,25 @@ class Shell:
     async def _answer_instead(answer: ASGIApp, scope: Scope, receive: Receive, sending: "_Sending") -> None:
         if not sending.started:
             await answer(scope, receive, sending)
+
+
+def headers_of(settings: Settings) -> list[tuple[bytes, bytes]]:
+    """What every answer carries besides its request's id."""
+    return [*_SECURITY_HEADERS, _HSTS] if settings.behind_tls else _SECURITY_HEADERS
+
+
+def _answer_to(error: Exception, request_id: str, path: str) -> Response:
+    """What escaped from below, told to the log and made an answer."""
+    if isinstance(error, PostfleetError):
+        # The sync state raises its refusals; those of the routes were answered by FastAPI's handlers.
+        if isinstance(error, StateError):
+            log.error("Request %s met trouble with the state", request_id, exc_info=error)
+        return response_to(error, request_id)
+    if isinstance(error, HTTPException):
+        return problem_response(request_id, error.status_code, detail=error.detail)
+    extra = {"action": "request_failed", "path": path}
+    log.error("Request %s failed", request_id, exc_info=error, extra=extra)
+    return internal_error(request_id)
 
 
 def _with_cors(app: ASGIApp, settings: Settings) -> ASGIApp:
@@ -159,8 +187,10 @@ class _Sending:
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.started = True
+            headers = message.get("headers", ())
             own = (b"x-request-id", self._request_id.encode())
-            message["headers"] = [*message.get("headers", ()), own, *self._headers]
+            # The sync state has put them on itself.
+            message["headers"] = headers if own in headers else [*headers, own, *self._headers]
         if self._seconds is None:
             await self._send(message)
             return

@@ -7,6 +7,7 @@ without a commit.
 
 import gzip
 import hashlib
+from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -53,6 +54,8 @@ class Document:
     """The revision at which each field took its present value, as far as is remembered."""
     body: bytes
     etag: bytes
+    about: list[tuple[bytes, bytes]]
+    """Headers that describe the whole body: its ETag and its length."""
     _gzipped: bytes | None = field(default=None)
 
     def gzipped(self) -> bytes:
@@ -78,15 +81,21 @@ class StateDocuments:
         self._store: DataManager = parts.store
         self._journal: Journal = parts.journal
         self._bots: Bots = parts.bots
-        self._kept: dict[str, Document] = {}
+        self._kept: OrderedDict[str, Document] = OrderedDict()
 
     async def of(self, user_id: str) -> Document:
         """The user's document as it is now; a user nobody saw before is made. Raises StateError."""
+        known = self.kept(user_id)
+        if known is not None:
+            return known
         kept = self._kept.get(user_id)
-        if kept is not None and self._still_true(user_id, kept):
-            return kept
         await known_user(self._parts, user_id)
         return self._remember(user_id, self._make(user_id, kept))
+
+    def kept(self, user_id: str) -> Document | None:
+        """The user's document, if the one in memory is still true."""
+        kept = self._kept.get(user_id)
+        return kept if kept is not None and self._still_true(user_id, kept) else None
 
     def _still_true(self, user_id: str, kept: Document) -> bool:
         if (
@@ -130,6 +139,7 @@ class StateDocuments:
         )
         parts = {name: msgspec.json.encode(getattr(view, name)) for name in _FIELDS}
         body = _joined(parts.items())
+        etag = f'"{revision}-{hashlib.blake2b(body, digest_size=6).hexdigest()}"'.encode()
         return Document(
             snapshot=snapshot,
             user=user,
@@ -141,13 +151,14 @@ class StateDocuments:
             parts=parts,
             changed_at=_changed_at(parts, revision, before),
             body=body,
-            etag=f'"{revision}-{hashlib.blake2b(body, digest_size=6).hexdigest()}"'.encode(),
+            etag=etag,
+            about=[(b"etag", etag), (b"content-length", b"%d" % len(body))],
         )
 
     def _remember(self, user_id: str, document: Document) -> Document:
         self._kept.pop(user_id, None)
         if len(self._kept) >= CACHED_DOCUMENTS:
-            del self._kept[next(iter(self._kept))]
+            self._kept.popitem(last=False)
         self._kept[user_id] = document
         return document
 

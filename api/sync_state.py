@@ -10,53 +10,76 @@ from urllib.parse import parse_qsl
 from starlette.types import Receive, Scope, Send
 
 from api.auth import Authenticator
+from api.problems import HeadersTooLong
 from api.state_documents import Document, StateDocuments
 from core.errors import InvalidInput
 
-_COMMON = [
-    (b"content-type", b"application/json"),
-    (b"cache-control", b"private, no-cache"),
-    (b"vary", b"authorization, accept-encoding"),
-]
+MAX_HEADER_BYTES = 16_384
 _GZIP_FROM_BYTES = 1024
+_CACHING = [(b"cache-control", b"private, no-cache"), (b"vary", b"authorization, accept-encoding")]
+_JSON = (b"content-type", b"application/json")
+_GZIP = (b"content-encoding", b"gzip")
+_EMPTY = {"type": "http.response.body", "body": b""}
 
 
 class SyncState:
-    """Answers the path; the shell in front has seen to the request's id and catches what is raised."""
+    """Answers the path; the shell in front has made the request's id and answers for what is raised.
 
-    def __init__(self, documents: StateDocuments, authenticator: Authenticator) -> None:
+    `headers` are those every answer of ours carries.
+    """
+
+    def __init__(
+        self, documents: StateDocuments, authenticator: Authenticator, headers: list[tuple[bytes, bytes]]
+    ) -> None:
         self._documents = documents
         self._authenticator = authenticator
+        self._ok = [_JSON, *_CACHING, *headers]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  it takes no body
         """Answer 200 with the document (or the parts changed `?since=`), or 304 when `If-None-Match` names it.
 
         Raises:
-            AuthError, InvalidInput, StateError.
+            AuthError, InvalidInput, HeadersTooLong, StateError.
         """
         authorization, if_none_match, accept_encoding = _wanted(scope["headers"])
         identity = self._authenticator.identify_value(authorization, scope)
         since = _since(scope["query_string"]) if scope["query_string"] else None
-        document = await self._documents.of(identity.user_id)
-        headers = [*_COMMON, (b"etag", document.etag)]
+        user_id = identity.user_id
+        document = self._documents.kept(user_id) or await self._documents.of(user_id)
+        request_id = (b"x-request-id", scope["request_id"].encode())
         if if_none_match is not None and _names(if_none_match, document.etag):
-            await send({"type": "http.response.start", "status": 304, "headers": headers[1:]})
-            await send({"type": "http.response.body", "body": b""})
+            headers = [*_CACHING, (b"etag", document.etag), request_id]
+            await send({"type": "http.response.start", "status": 304, "headers": headers})
+            await send(_EMPTY)
             return
+        body, headers = document.body, [*self._ok, *document.about, request_id]
+        if since is not None or (accept_encoding is not None and _takes_gzip(accept_encoding)):
+            body, headers = self._other(document, since, accept_encoding, request_id)
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body} if scope["method"] == "GET" else _EMPTY)
+
+    def _other(
+        self, document: Document, since: int | None, accept_encoding: bytes | None, request_id: tuple[bytes, bytes]
+    ) -> tuple[bytes, list[tuple[bytes, bytes]]]:
+        """Body and headers for whoever wants less than the plain document."""
         body = document.body if since is None else document.since(since)
+        headers = [*self._ok, (b"etag", document.etag), request_id]
         if accept_encoding is not None and len(body) >= _GZIP_FROM_BYTES and _takes_gzip(accept_encoding):
             body = _gzipped(document, body)
-            headers.append((b"content-encoding", b"gzip"))
-        headers.append((b"content-length", b"%d" % len(body)))
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": body if scope["method"] == "GET" else b""})
+            headers.append(_GZIP)
+        return body, [*headers, (b"content-length", b"%d" % len(body))]
 
 
 def _wanted(headers: list[tuple[bytes, bytes]]) -> tuple[bytes | None, bytes | None, bytes | None]:
-    """Authorization (None unless there is exactly one), If-None-Match and Accept-Encoding."""
+    """Authorization (None unless there is exactly one), If-None-Match and Accept-Encoding.
+
+    Raises:
+        HeadersTooLong.
+    """
     authorization = if_none_match = accept_encoding = None
-    tokens = 0
+    tokens = size = 0
     for name, value in headers:
+        size += len(name) + len(value)
         if name == b"authorization":
             authorization = value
             tokens += 1
@@ -64,6 +87,8 @@ def _wanted(headers: list[tuple[bytes, bytes]]) -> tuple[bytes | None, bytes | N
             if_none_match = value
         elif name == b"accept-encoding":
             accept_encoding = value
+    if size > MAX_HEADER_BYTES:
+        raise HeadersTooLong
     return authorization if tokens == 1 else None, if_none_match, accept_encoding
 
 

@@ -158,8 +158,7 @@ class Journal:
 
     def last_event_id(self, user: str) -> int:
         """Id of the user's newest event, 0 without one; never goes back."""
-        newest = self._recent.last(user, 1)
-        return newest[0].id if newest else 0
+        return self._recent.newest_id(user)
 
     def stats(self, user: str) -> Stats:
         """Counted from what the journal holds (plus what retention already trimmed)."""

@@ -33,6 +33,12 @@ class RecentEvents:
                 self._users.move_to_end(user)
             return list(islice(kept, limit))
 
+    def newest_id(self, user: str) -> int:
+        """Id of the user's newest event, 0 without one. Without the lock: every poll asks, and one read is whole."""
+        kept = self._users.get(user)
+        newest = kept[0] if kept else next(iter(self.last(user, 1)), None)
+        return newest.id if newest else 0
+
     def add(self, events: Sequence[Event]) -> None:
         """These were made durable, in this order."""
         with self._lock:

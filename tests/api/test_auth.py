@@ -168,7 +168,9 @@ async def test_a_token_for_another_user_acts_on_that_user_alone(
 @pytest.fixture
 async def authenticator(clock: MovableClock, tmp_path: Path) -> AsyncIterator[Authenticator]:
     memory = AuthStore.open(tmp_path)
-    yield Authenticator(Keys(SECRET), Rules(), clock, Rates(Settings()), SecurityLog(clock), Revocations(memory, clock))
+    yield Authenticator(
+        Keys(SECRET), Rules(), clock, Rates(Settings(), clock), SecurityLog(clock), Revocations(memory, clock)
+    )
     await memory.close()
 
 
