@@ -32,7 +32,7 @@ class SessionManager:
         self.pairs = ApiPairs(settings, pool.vault)
 
     @property
-    def _rules(self) -> Rules:
+    def rules(self) -> Rules:
         """What is allowed now; read inside the transaction that acts on it, so that it cannot be out of date."""
         return Rules(
             api_ids=self.pairs.usable(),
@@ -51,7 +51,7 @@ class SessionManager:
         if user.assigned_sessions:
             return ()
         wanted = min(self._settings.sessions_at_start, len(user.groups))
-        return assignment.assign(tx, user_id, wanted, self._rules, self._clock.now())
+        return assignment.assign(tx, user_id, wanted, self.rules, self._clock.now())
 
     def follow(self, *names: str) -> None:
         """Let the files of these sessions follow what was committed."""
@@ -60,7 +60,7 @@ class SessionManager:
     async def retire(self, user_id: str, name: str, reason: str) -> Replacement:
         """A ban: the session leaves its user for good, and a spare one takes its place if that is wise."""
         now = self._clock.now()
-        outcome = await self._store.transact(lambda tx: assignment.retire(tx, user_id, name, reason, self._rules, now))
+        outcome = await self._store.transact(lambda tx: assignment.retire(tx, user_id, name, reason, self.rules, now))
         self.follow(name, *filter(None, [outcome.spare]))
         return outcome
 
@@ -76,8 +76,9 @@ class SessionManager:
         await self._change(name, change)
 
     async def set_state(self, name: str, state: SessionState, reason: str) -> None:
-        """The account needs its owner: a new login, or an appeal."""
+        """The account needs its owner (a new login, an appeal), or is gone though nobody posted with it."""
         await self._change(name, lambda session: replace(session, state=state, state_reason=reason))
+        self.follow(name)
 
     def name_for(self, newcomer: Newcomer) -> str:
         """What the session of this account is, or will be, called. Raises InvalidInput."""
@@ -97,7 +98,7 @@ class SessionManager:
         keys = {name: newcomer.credentials}
         self._pool.stage(keys)
         try:
-            done = await self._store.transact(lambda tx: changes.admit(tx, name, newcomer, self._rules, now))
+            done = await self._store.transact(lambda tx: changes.admit(tx, name, newcomer, self.rules, now))
         except PostfleetError:
             self._pool.unstage(keys)
             raise
@@ -112,7 +113,7 @@ class SessionManager:
 
     async def move(self, name: str, user_id: str) -> str | None:
         """Give it to that user; who had it before. Raises what `changes.move` does."""
-        before = await self._store.transact(lambda tx: changes.move(tx, name, user_id, self._rules))
+        before = await self._store.transact(lambda tx: changes.move(tx, name, user_id, self.rules))
         self.follow(name)
         return before
 
@@ -140,13 +141,18 @@ class SessionManager:
             raise NoRoomOnApiPairs("no API pair may be used: enable one, or add one to POSTFLEET_API_PAIRS")
         return api_id
 
-    async def used(self, name: str, telegram_id: int) -> None:
+    async def used(self, name: str, telegram_id: int, phone: str | None = None) -> None:
         """The account was seen alive; remembers who it is and (coarsely, for a commit costs) when."""
         now = self._clock.now()
+
+        def change(session: Session) -> Session:
+            return replace(session, telegram_id=telegram_id, last_used_at=now, phone=phone or session.phone)
+
         session = self._store.snapshot.sessions[name]
-        fresh = session.last_used_at is not None and now - session.last_used_at < _COARSE
-        if session.telegram_id != telegram_id or not fresh:
-            await self._change(name, lambda session: replace(session, telegram_id=telegram_id, last_used_at=now))
+        recent = session.last_used_at is not None and now - session.last_used_at < _COARSE
+        same = session.telegram_id == telegram_id and phone in {None, session.phone}
+        if not (recent and same):
+            await self._change(name, change)
 
     async def _change(self, name: str, change: Callable[[Session], Session]) -> None:
         await self._store.transact(lambda tx: tx.put_session(name, change(tx.session(name))))

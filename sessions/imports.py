@@ -1,0 +1,279 @@
+"""Takes sessions in from whatever people have: files, strings, folders, zips; one report a piece, none stops the rest.
+
+Everything is read first, then all keys are written down together, then one transaction makes them sessions.
+"""
+
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+
+from core.clock import Clock
+from core.errors import Conflict, InvalidInput, PostfleetError
+from core.models import Session, SessionState
+from data.data_manager import DataManager, Transaction
+from sessions import changes
+from sessions.changes import Newcomer
+from sessions.formats import (
+    Format,
+    Found,
+    is_session_string,
+    read_session_bytes,
+    read_session_file,
+    read_session_string,
+)
+from sessions.pool import NAME, Pool
+from sessions.session_manager import SessionManager
+
+_SUFFIX = ".session"
+_TEXTS = {".txt", ".string"}
+MOST_BYTES = 64 * 1024 * 1024
+"""Of one file: a session file with a large cache of names is a few MB."""
+MOST_FILES = 10_000
+_COMPANIONS = ("-journal", "-wal", "-shm")
+
+
+class Verdict(StrEnum):
+    """What became of one piece."""
+
+    TAKEN = "taken"
+    RENEWED = "renewed"
+    """The account was known and needed a new login; it has this one now."""
+    DUPLICATE = "duplicate"
+    """The account is here already."""
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True)
+class Report:
+    """One piece and what became of it."""
+
+    source: str
+    verdict: Verdict
+    session: str | None = None
+    """Its session: the new one, or the one the account had."""
+    format: Format | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class _Piece:
+    source: str
+    name: str
+    found: Found | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Terms:
+    """Under what terms accounts are taken in. `owner` None: as spare ones for everyone."""
+
+    owner: str | None = None
+    label: str = ""
+
+
+class Importer:
+    """Imports on the operator's behalf."""
+
+    def __init__(self, store: DataManager, pool: Pool, sessions: SessionManager, clock: Clock) -> None:
+        self._store = store
+        self._pool = pool
+        self._sessions = sessions
+        self._clock = clock
+
+    def take(self, source: str | Path, terms: Terms, progress: Callable[[int], None] = lambda _: None) -> list[Report]:
+        """Take in a session string, a session file, a text file of strings, a folder or a zip of those.
+
+        `progress` is told how many pieces were looked at. The files themselves stay where they are.
+
+        Raises:
+            InvalidInput: there is nothing of the kind to read.
+            StateNotWritten and its kin: nothing was taken in.
+        """
+        pieces: list[_Piece] = []
+        for piece in _pieces_of(source):
+            pieces.append(piece)
+            progress(len(pieces))
+        if not pieces:
+            raise InvalidInput(str(source), "there is no session in it: no .session file and no session string")
+        return self._admit_all(pieces, terms)
+
+    def _admit_all(self, pieces: list[_Piece], terms: Terms) -> list[Report]:
+        self._store.transact_now(lambda _: None)  # what another process wrote counts too
+        plan = _Plan(dict(self._store.snapshot.sessions), self._sessions.pairs.usable())
+        reports = [plan.judge(piece, terms) for piece in pieces]
+        keys = {name: newcomer.credentials for name, newcomer in plan.newcomers.items()}
+        if keys:
+            self._pool.stage(keys)
+            try:
+                lost = self._store.transact_now(lambda tx: self._register(tx, plan.newcomers))
+            except PostfleetError:
+                self._pool.unstage(keys)
+                raise
+            self._pool.unstage({name: keys[name] for name in lost})
+            self._pool.follow(self._store.snapshot, keys.keys() - lost.keys())
+            reports = [
+                replace(report, verdict=Verdict.REFUSED, reason=lost[report.session])
+                if report.verdict in _WELCOME and report.session in lost
+                else report
+                for report in reports
+            ]
+        return reports
+
+    def _register(self, tx: Transaction, newcomers: dict[str, Newcomer]) -> dict[str, str]:
+        """Make sessions of them; those that cannot be any more, with the reason."""
+        now, rules, lost = self._clock.now(), self._sessions.rules, {}
+        for name, newcomer in newcomers.items():
+            try:
+                changes.admit(tx, name, newcomer, rules, now)
+            except Conflict as error:
+                lost[name] = str(error)
+        return lost
+
+
+_WELCOME = frozenset({Verdict.TAKEN, Verdict.RENEWED})
+
+
+class _Plan:
+    """Who would be taken in under which name, judged against what is known and what came before in the same import."""
+
+    def __init__(self, known: dict[str, Session], usable: tuple[int, ...]) -> None:
+        self.newcomers: dict[str, Newcomer] = {}
+        self._usable = usable
+        self._names = set(known)
+        self._by_key = {session.key_id: name for name, session in known.items() if session.key_id}
+        self._by_account = {session.telegram_id: name for name, session in known.items() if session.telegram_id}
+        self._need_login = {name for name, session in known.items() if session.state is SessionState.NEEDS_LOGIN}
+
+    def judge(self, piece: _Piece, terms: Terms) -> Report:
+        found = piece.found
+        if found is None:
+            return Report(piece.source, Verdict.REFUSED, reason=piece.reason)
+        same_key = self._by_key.get(found.credentials.key_id)
+        name = same_key or (self._by_account.get(found.telegram_id) if found.telegram_id else None)
+        verdict = Verdict.TAKEN
+        if name is not None:
+            if same_key or name not in self._need_login:
+                reason = f"the same account as {name}"
+                return Report(piece.source, Verdict.DUPLICATE, name, found.format, reason)
+            verdict = Verdict.RENEWED
+            self._need_login.discard(name)
+        else:
+            name = self._free_name(piece.name)
+        self._names.add(name)
+        self._by_key[found.credentials.key_id] = name
+        if found.telegram_id:
+            self._by_account[found.telegram_id] = name
+        self.newcomers[name] = Newcomer(
+            credentials=found.credentials,
+            owner=terms.owner,
+            telegram_id=found.telegram_id,
+            api_id=found.api_id if found.api_id in self._usable else None,
+            label=terms.label,
+            by_operator=True,
+        )
+        return Report(piece.source, verdict, name, found.format)
+
+    def _free_name(self, wanted: str) -> str:
+        base = "".join(character if NAME.fullmatch(f"a{character}") else "-" for character in wanted).lstrip("-_.+")
+        base = base[:56] or "session"
+        name, number = base, 1
+        while name in self._names:
+            number += 1
+            name = f"{base}-{number}"
+        return name
+
+
+def _pieces_of(source: str | Path) -> Iterator[_Piece]:
+    if isinstance(source, str) and is_session_string(source):
+        yield _string_piece(source, "session string", "imported")
+        return
+    path = Path(source)
+    try:
+        exists, is_folder = path.exists(), path.is_dir()
+    except (OSError, ValueError):  # a string much too long for a path
+        exists = is_folder = False
+    if not exists:
+        raise InvalidInput(
+            "source", "neither a session string nor a file or folder that is there; was all of it copied?"
+        )
+    if is_folder:
+        files = sorted(one for one in path.rglob("*") if one.is_file() and _may_hold_sessions(one.name))
+        for file in files[:MOST_FILES]:
+            yield from _pieces_of_file(file, str(file.relative_to(path)))
+    else:
+        yield from _pieces_of_file(path, path.name)
+
+
+def _may_hold_sessions(name: str) -> bool:
+    return Path(name).suffix.lower() in {_SUFFIX, ".zip", *_TEXTS}
+
+
+def _pieces_of_file(path: Path, source: str) -> Iterator[_Piece]:
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            yield _Piece(source, path.stem, reason=f"larger than {MOST_BYTES // 2**20} MB; no session file is")
+        elif zipfile.is_zipfile(path):
+            yield from _pieces_of_zip(path, source)
+        elif path.suffix.lower() in _TEXTS:
+            yield from _pieces_of_text(path.read_bytes(), source, path.stem)
+        elif path.with_name(path.name + "-wal").exists():
+            yield _judged(source, path.stem, lambda: read_session_file(path))
+        else:
+            yield from _pieces_of_bytes(path.read_bytes(), source, path.stem)
+    except OSError as error:
+        yield _Piece(source, path.stem, reason=f"cannot be read ({error.strerror})")
+
+
+def _pieces_of_zip(path: Path, source: str) -> Iterator[_Piece]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for entry in archive.infolist()[:MOST_FILES]:
+                inner = Path(entry.filename)
+                where = f"{source}:{entry.filename}"
+                if entry.is_dir() or inner.suffix.lower() not in {_SUFFIX, *_TEXTS}:
+                    continue
+                if entry.file_size > MOST_BYTES:
+                    yield _Piece(where, inner.stem, reason=f"larger than {MOST_BYTES // 2**20} MB; no session file is")
+                    continue
+                try:
+                    with archive.open(entry) as file:
+                        content = file.read(MOST_BYTES)  # what the archive says of sizes may be untrue
+                except (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError, ValueError):
+                    yield _Piece(where, inner.stem, reason="cannot be unpacked: damaged or with a password")
+                    continue
+                if inner.suffix.lower() in _TEXTS:
+                    yield from _pieces_of_text(content, where, inner.stem)
+                else:
+                    yield from _pieces_of_bytes(content, where, inner.stem)
+    except zipfile.BadZipFile:
+        yield _Piece(source, path.stem, reason="a damaged zip")
+
+
+def _pieces_of_bytes(content: bytes, source: str, name: str) -> Iterator[_Piece]:
+    text = content[:1024].decode("ascii", "replace")
+    if is_session_string(text) and len(content) <= 1024:
+        yield _string_piece(text, source, name)
+    else:
+        yield _judged(source, name, lambda: read_session_bytes(content, Path(source).name))
+
+
+def _pieces_of_text(content: bytes, source: str, name: str) -> Iterator[_Piece]:
+    lines = [line for line in content.decode("utf-8", "replace").splitlines() if line.strip()]
+    if len(lines) == 1:
+        yield _string_piece(lines[0], source, name)
+        return
+    for number, line in enumerate(lines, 1):
+        yield _string_piece(line, f"{source}:{number}", f"{name}-{number}")
+
+
+def _string_piece(text: str, source: str, name: str) -> _Piece:
+    return _judged(source, name, lambda: read_session_string(text, source))
+
+
+def _judged(source: str, name: str, read: Callable[[], Found]) -> _Piece:
+    try:
+        return _Piece(source, name, read())
+    except InvalidInput as error:
+        return _Piece(source, name, reason=error.fix)
