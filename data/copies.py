@@ -49,7 +49,7 @@ def keep_journal_copy(path: Path, connection: sqlite3.Connection) -> None:
     newest = newest_copy(path)
     if newest is not None and time.time() - newest.stat().st_mtime < _JOURNAL_COPY_SECONDS:
         return
-    beside = path.parent / COPIES / f"{path.stem}.tmp"
+    beside = path.parent / COPIES / f"{path.stem}-{os.getpid()}.tmp"  # other processes open the journal too
     try:
         if path.stat().st_size > _LARGEST_JOURNAL:
             return  # a start should not wait for it: backups are for those

@@ -8,21 +8,22 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
-from typing import Self, TypeVar, cast
+from typing import Concatenate, ParamSpec, Self, TypeVar, cast
 
 from core.errors import InvalidInput, PostfleetError, StateError
 from core.models import Cycle, Delivery, Event, Level, Stats
-from data import journal_reads, journal_work
+from data import journal_reads, journal_work, retention
 from data.copies import keep_journal_copy
 from data.files import Disk, make_folder, refuse_half_restored
 from data.group_commit import Answer, GroupCommit
-from data.journal_schema import JOURNAL_FILE, connect, open_journal, translated
+from data.journal_schema import JOURNAL_FILE, connect, open_journal, stamp, translated
 from data.journal_work import Effects, Work
 from data.recent_events import RecentEvents
 from data.stats_file import Counted, counted_from, read_stats, write_stats
 from data.strict_json import damaged
 
 T = TypeVar("T")
+P = ParamSpec("P")
 log = logging.getLogger(__name__)
 events_log = logging.getLogger("postfleet.events")
 
@@ -184,6 +185,27 @@ class Journal:
             )
         )
 
+    async def trim(self, before: datetime) -> int:
+        """Forget events and posts older than that, a slice at a time between other work; answers how many rows went.
+
+        Counters keep what they counted; each user keeps the newest events and the cycle that may be resumed.
+        """
+        limit = stamp(before) or 0
+        removed = 0
+        for trim in (retention.trim_events, retention.trim_deliveries):
+            part = retention.Slice(0, 0, done=False)
+            while not part.done:
+                part = await self._write(_without_effects(trim, limit, part.upto))
+                removed += part.removed
+        removed += await self._write(_without_effects(retention.trim_cycles, limit))
+        await asyncio.get_running_loop().run_in_executor(self._reader, self._write_stats)
+        folded: tuple[str, int] | None = ("", 0)
+        while folded is not None:
+            removed += folded[1]
+            work = _without_effects(retention.fold_tallies, limit, self._in_file.watermark, folded[0])
+            folded = await self._write(work)
+        return removed
+
     async def close(self) -> None:
         """Finish what is in flight and bring stats.json up to date."""
         if self._closed:
@@ -276,6 +298,12 @@ def _run(connection: sqlite3.Connection, work: Work, effects: Effects) -> Answer
     connection.execute("RELEASE work")
     effects.take(own)
     return Answer(value)
+
+
+def _without_effects(
+    work: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs
+) -> Callable[[sqlite3.Connection, Effects], T]:
+    return lambda connection, _: work(connection, *args, **kwargs)
 
 
 def _tell(event: Event) -> None:

@@ -10,9 +10,11 @@ import msgspec
 
 from core.errors import StateDamaged, StateError, StateLocked, StateNotWritten, StateTooNew
 from core.models import Cycle, Delivery, Event, PostContent
+from data.files import Disk, locked
 from data.strict_json import damaged
 
 JOURNAL_FILE = "journal.sqlite3"
+_LOCK_FILE = "journal.lock"
 JOURNAL_VERSION = 1
 JOURNAL_STEPS: dict[int, Callable[[sqlite3.Connection], None]] = {}
 """Version → what leads on from it, inside one transaction."""
@@ -46,6 +48,7 @@ CREATE TABLE tallies (
     success INTEGER NOT NULL, failures INTEGER NOT NULL, floods INTEGER NOT NULL, messages INTEGER NOT NULL,
     folded INTEGER NOT NULL DEFAULT 0
 );
+CREATE INDEX tallies_of_user ON tallies (user, id);
 CREATE INDEX folded_tallies ON tallies (id) WHERE folded;
 CREATE TABLE peers (
     session TEXT NOT NULL, target TEXT NOT NULL, peer BLOB NOT NULL, PRIMARY KEY (session, target)
@@ -75,10 +78,15 @@ def open_journal(path: Path) -> sqlite3.Connection:
     Raises:
         StateDamaged: it is not a journal, or not a whole one; it is left as it is.
         StateTooNew: written by a newer Postfleet.
-        StateNotWritten.
+        StateNotWritten, StateLocked.
     """
-    if not path.exists():
-        _make(path)
+    with locked(path.with_name(_LOCK_FILE)):  # two processes may start at once
+        if not path.exists():
+            _make(path)
+        return _opened(path)
+
+
+def _opened(path: Path) -> sqlite3.Connection:
     _check_header(path)
     connection = connect(path)
     try:
@@ -103,6 +111,7 @@ def _make(path: Path) -> None:
                 f"BEGIN;{_SCHEMA}PRAGMA application_id={_APPLICATION_ID};PRAGMA user_version={JOURNAL_VERSION};COMMIT;"
             )
         beside.replace(path)
+        Disk().sync_folder(path.parent)
     except sqlite3.Error as error:
         raise translated(error, path) from error
     except OSError as error:

@@ -1,0 +1,91 @@
+"""Forgetting what is old, a slice at a time, so that the journal keeps its size and nobody waits for long.
+
+Freed pages are used again for what comes next: the file never needs a VACUUM. Counters lose nothing: old tallies are
+folded into one row a user. What stays however old it is: a user's newest events, and the cycle to be resumed.
+"""
+
+import sqlite3
+from dataclasses import dataclass
+
+EVENTS_KEPT = 50
+"""So many of a user's events stay whatever their age: the dashboard shows them, and their ids must not go back."""
+_SLICE = 1000
+"""Rows looked at in one piece of work."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """How far a table has been gone through, and what went."""
+
+    upto: int
+    removed: int
+    done: bool
+
+
+def trim_events(connection: sqlite3.Connection, before: int, after_id: int) -> Slice:
+    """Forget events older than `before` (microseconds), going on after that id."""
+    last, oldest = connection.execute(
+        "SELECT MAX(id), MIN(at) FROM (SELECT id, at FROM events WHERE id > ? ORDER BY id LIMIT ?)", (after_id, _SLICE)
+    ).fetchone()
+    if last is None or oldest >= before:
+        return Slice(after_id, 0, done=True)
+    removed = connection.execute(
+        "DELETE FROM events WHERE id > ? AND id <= ? AND at < ? AND id < COALESCE("
+        "(SELECT newer.id FROM events AS newer WHERE newer.user = events.user"
+        " ORDER BY newer.id DESC LIMIT 1 OFFSET ?), 0)",
+        (after_id, last, before, EVENTS_KEPT - 1),
+    ).rowcount
+    return Slice(last, removed, done=False)
+
+
+def trim_deliveries(connection: sqlite3.Connection, before: int, after_id: int) -> Slice:
+    """Forget deliveries planned before `before` (microseconds), but not of a cycle that may be resumed."""
+    last, oldest = connection.execute(
+        "SELECT MAX(id), MIN(planned_at) FROM (SELECT id, planned_at FROM deliveries WHERE id > ? ORDER BY id LIMIT ?)",
+        (after_id, _SLICE),
+    ).fetchone()
+    if last is None or oldest >= before:
+        return Slice(after_id, 0, done=True)
+    removed = connection.execute(
+        "DELETE FROM deliveries WHERE id > ? AND id <= ? AND planned_at < ? AND cycle <> COALESCE("
+        "(SELECT MAX(cycles.id) FROM cycles WHERE cycles.user = deliveries.user AND finished_at IS NULL), -1)",
+        (after_id, last, before),
+    ).rowcount
+    return Slice(last, removed, done=False)
+
+
+def trim_cycles(connection: sqlite3.Connection, before: int) -> int:
+    """Forget cycles started before `before` (microseconds), but not the one a user may resume; answers how many."""
+    return connection.execute(
+        "DELETE FROM cycles WHERE started_at < ? AND NOT (finished_at IS NULL AND id = "
+        "(SELECT MAX(newest.id) FROM cycles AS newest WHERE newest.user = cycles.user AND newest.finished_at IS NULL))",
+        (before,),
+    ).rowcount
+
+
+def fold_tallies(
+    connection: sqlite3.Connection, before: int, watermark: int, after_user: str
+) -> tuple[str, int] | None:
+    """Fold one user's old tallies, as far as stats.json holds them, into the newest of them.
+
+    Answers the user, to go on from, and how many rows went; None when there is no user left.
+    """
+    row = connection.execute(
+        "SELECT user, COUNT(*), MAX(id), MAX(at), SUM(posts), SUM(success), SUM(failures), SUM(floods), SUM(messages)"
+        " FROM tallies WHERE user = (SELECT MIN(user) FROM tallies WHERE user > ?) AND id <= ? AND COALESCE(at, 0) < ?",
+        (after_user, watermark, before),
+    ).fetchone()
+    user, rows, newest, *sums = row
+    if user is None:
+        following = connection.execute("SELECT MIN(user) FROM tallies WHERE user > ?", (after_user,)).fetchone()[0]
+        return None if following is None else (following, 0)
+    if rows > 1:
+        connection.execute(
+            "DELETE FROM tallies WHERE user = ? AND id < ? AND COALESCE(at, 0) < ?", (user, newest, before)
+        )
+        connection.execute(
+            "UPDATE tallies SET folded = 1, at = ?, posts = ?, success = ?, failures = ?, floods = ?, messages = ?"
+            " WHERE id = ?",
+            (*sums, newest),
+        )
+    return user, rows - 1
