@@ -21,15 +21,27 @@ def _hash(*parts: bytes) -> bytes:
     return sha256(b"".join(parts)).digest()
 
 
+def new_algorithm(salt_bytes: int) -> Any:
+    """How to make a verifier; clients add to the first salt."""
+    return types.PasswordKdfAlgoSHA256SHA256PBKDF2HMACSHA512iter100000SHA256ModPow(
+        salt1=secrets.token_bytes(salt_bytes), salt2=secrets.token_bytes(16), g=GENERATOR, p=DH_PRIME_BYTES
+    )
+
+
 class Verifier:
     """What a server keeps of a password: enough to check it, not to know it."""
 
-    def __init__(self, password: str, hint: str = "") -> None:
-        self.algorithm = types.PasswordKdfAlgoSHA256SHA256PBKDF2HMACSHA512iter100000SHA256ModPow(
-            salt1=secrets.token_bytes(40), salt2=secrets.token_bytes(16), g=GENERATOR, p=DH_PRIME_BYTES
-        )
+    def __init__(self, algorithm: Any, v: int, hint: str = "") -> None:
+        self.algorithm = algorithm
         self.hint = hint
-        self._v = pow(GENERATOR, int.from_bytes(compute_hash(self.algorithm, password), "big"), DH_PRIME)
+        self._v = v
+
+    @classmethod
+    def of(cls, password: str) -> "Verifier":
+        """The verifier of a password; takes a tenth of a second."""
+        algorithm = new_algorithm(40)
+        v = pow(GENERATOR, int.from_bytes(compute_hash(algorithm, password), "big"), DH_PRIME)
+        return cls(algorithm, v)
 
     def challenge(self) -> "Challenge":
         """A fresh exchange."""

@@ -5,7 +5,10 @@ from typing import Any
 from telethon.tl import functions, types
 
 from sandbox.errors import RpcError
+from sandbox.mtproto.primes import DH_PRIME_BYTES
+from sandbox.rpc.auth import must_know_password
 from sandbox.rpc.call import Call, handles
+from sandbox.srp import GENERATOR, Verifier
 
 
 @handles(functions.account.GetAuthorizationsRequest)
@@ -29,6 +32,28 @@ def reset_authorization(call: Call, request: Any) -> bool:
             login.state = "SESSION_REVOKED"
             return True
     raise RpcError("HASH_INVALID")
+
+
+@handles(functions.account.UpdatePasswordSettingsRequest, writes=True)
+def update_password(call: Call, request: Any) -> bool:
+    """Set, change or remove the password; whoever has one must show that they know it."""
+    new = request.new_settings
+    if call.me.guarded:
+        must_know_password(call.session.login, request.password)
+    if not new.new_password_hash:
+        call.me.verifier = None
+        return True
+    algorithm = new.new_algo
+    if getattr(algorithm, "p", b"") != DH_PRIME_BYTES or algorithm.g != GENERATOR:
+        raise RpcError("NEW_SETTINGS_INVALID")
+    call.me.verifier = Verifier(algorithm, int.from_bytes(new.new_password_hash, "big"), new.hint or "")
+    return True
+
+
+@handles(functions.account.GetNotifySettingsRequest)
+def get_notify_settings(_call: Call, _request: Any) -> Any:
+    """The usual ones."""
+    return types.PeerNotifySettings()
 
 
 @handles(functions.messages.ReportSpamRequest, functions.account.ReportPeerRequest)

@@ -9,7 +9,8 @@ from sandbox.errors import RpcError
 from sandbox.mtproto.session import encoded
 from sandbox.rpc import render
 from sandbox.rpc.call import Call, handles
-from sandbox.state.logins import CODE_SECONDS, TOKEN_SECONDS, LoginToken, SentCode
+from sandbox.srp import new_algorithm
+from sandbox.state.logins import CODE_SECONDS, TOKEN_SECONDS, Login, LoginToken, SentCode
 from sandbox.state.peers import Account
 
 MAX_WRONG_CODES = 5
@@ -95,7 +96,7 @@ def sign_in(call: Call, request: Any) -> Any:
 
 
 def _admit(call: Call, account: Account) -> Any:
-    if account.password:
+    if account.guarded:
         call.session.login.waiting = account
         raise RpcError("SESSION_PASSWORD_NEEDED")
     return _welcome(call, account)
@@ -120,7 +121,7 @@ def get_password(call: Call, _request: Any) -> Any:
     if account is None:
         raise RpcError("AUTH_KEY_UNREGISTERED")
     values: dict[str, Any] = {}
-    verifier = account.verifier()
+    verifier = account.verifier
     if verifier is not None:
         challenge = call.session.login.challenge = verifier.challenge()
         values = {
@@ -131,7 +132,7 @@ def get_password(call: Call, _request: Any) -> Any:
             "hint": verifier.hint,
         }
     return types.account.Password(
-        new_algo=types.PasswordKdfAlgoUnknown(),
+        new_algo=new_algorithm(8),
         new_secure_algo=types.SecurePasswordKdfAlgoUnknown(),
         secure_random=secrets.token_bytes(32),
         **values,
@@ -144,13 +145,17 @@ def check_password(call: Call, request: Any) -> Any:
     login = call.session.login
     if login.waiting is None:
         raise RpcError("AUTH_KEY_UNREGISTERED")
-    challenge, proof = login.challenge, request.password
+    must_know_password(login, request.password)
+    return _welcome(call, login.waiting)
+
+
+def must_know_password(login: Login, proof: Any) -> None:
+    """Check an answer to the challenge that was given out last. Raises RpcError."""
+    challenge, login.challenge = login.challenge, None
     if challenge is None or not isinstance(proof, types.InputCheckPasswordSRP) or proof.srp_id != challenge.id:
         raise RpcError("SRP_ID_INVALID")
-    login.challenge = None
     if not challenge.accepts(proof.A, proof.M1):
         raise RpcError("PASSWORD_HASH_INVALID")
-    return _welcome(call, login.waiting)
 
 
 @handles(functions.auth.LogOutRequest, open_to_all=True)

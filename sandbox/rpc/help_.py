@@ -50,6 +50,12 @@ def config(call: Call, _request: Any) -> Any:
     )
 
 
+@handles(functions.help.GetAppConfigRequest, open_to_all=True)
+def app_config(_call: Call, _request: Any) -> Any:
+    """Nothing in particular."""
+    return types.help.AppConfig(hash=1, config=types.JsonObject([]))
+
+
 @handles(functions.help.GetNearestDcRequest, open_to_all=True)
 def nearest_dc(call: Call, _request: Any) -> Any:
     """This one."""

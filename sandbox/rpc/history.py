@@ -12,6 +12,21 @@ from sandbox.state.boxes import Message
 from sandbox.state.peers import Account, Chat
 
 MAX_PAGE = 100
+FILTERS = {
+    types.InputMessagesFilterPhotos: {"photo"},
+    types.InputMessagesFilterVideo: {"video"},
+    types.InputMessagesFilterPhotoVideo: {"photo", "video"},
+    types.InputMessagesFilterDocument: {"document"},
+    types.InputMessagesFilterVoice: {"voice"},
+    types.InputMessagesFilterMusic: {"audio"},
+    types.InputMessagesFilterRoundVideo: {"round"},
+    types.InputMessagesFilterRoundVoice: {"round", "voice"},
+    types.InputMessagesFilterGif: {"gif"},
+    types.InputMessagesFilterGeo: {"geo"},
+    types.InputMessagesFilterContacts: {"contact"},
+    types.InputMessagesFilterPoll: {"poll"},
+    types.InputMessagesFilterPinned: set[str](),
+}
 
 
 def found(call: Call, chat: Chat, entries: list[Message], count: int) -> Any:
@@ -65,12 +80,33 @@ def search(call: Call, request: Any) -> Any:
     """Messages that hold some words, or of one sender."""
     chat = call.centre.chat_from(call.me, request.peer)
     sender = call.centre.user_from(call.me, request.from_id) if request.from_id is not None else None
-    words = request.q.lower()
+    words, kinds = request.q.lower(), FILTERS.get(type(request.filter))
 
     def wanted(entry: Message) -> bool:
+        if kinds is not None and entry.kind not in kinds:
+            return False
         return words in entry.text.lower() and (sender is None or entry.sender is sender)
 
     return _page(call, chat, request, wanted)
+
+
+@handles(functions.messages.SearchGlobalRequest)
+def search_everywhere(call: Call, request: Any) -> Any:
+    """The newest messages with some words in the chats one is in."""
+    words = request.q.lower()
+    entries = [
+        entry
+        for chat, _ in my_chats(call)
+        for _, entry in chat.messages_of(call.me)
+        if entry.action is None and words in entry.text.lower()
+    ]
+    entries.sort(key=lambda entry: entry.seq, reverse=True)
+    page = entries[: max(0, min(request.limit, MAX_PAGE))]
+    return types.messages.Messages(
+        messages=[render.message(call.me, entry) for entry in page],
+        topics=[],
+        **render.people(call.centre, call.me, page),
+    )
 
 
 def _by_ids(call: Call, numbers: list[int], find: Callable[[int], Message | None]) -> tuple[list[Any], list[Message]]:
@@ -148,7 +184,7 @@ def my_chats(call: Call) -> list[tuple[Chat, Message | None]]:
 @handles(functions.messages.GetDialogsRequest)
 def get_dialogs(call: Call, request: Any) -> Any:
     """A page of the chats one is in."""
-    rows = my_chats(call)
+    rows = [] if request.folder_id else my_chats(call)  # nothing is archived
     count = len(rows)
     if not isinstance(request.offset_peer, types.InputPeerEmpty):
         after = call.centre.chat_from(call.me, request.offset_peer)

@@ -209,6 +209,33 @@ def pin(call: Call, request: Any) -> Any:
     return news.answer(call.centre, call.me, [], [], chat)
 
 
+@handles(functions.messages.UnpinAllMessagesRequest, writes=True)
+def unpin_all(call: Call, request: Any) -> Any:
+    """Unpin everything."""
+    chat = call.centre.chat_from(call.me, request.peer)
+    if chat.kind != "private":
+        must_manage(chat, call.me)
+    return types.messages.AffectedHistory(pts=chat.box_of(call.me).pts, pts_count=0, offset=0)
+
+
+@handles(functions.messages.GetAllDraftsRequest)
+def no_drafts(call: Call, _request: Any) -> Any:
+    """Drafts are not kept."""
+    return types.Updates(updates=[], users=[], chats=[], date=int(call.centre.now()), seq=0)
+
+
+@handles(functions.messages.GetDialogFiltersRequest)
+def no_folders(_call: Call, _request: Any) -> Any:
+    """There are no folders."""
+    return types.messages.DialogFilters([])
+
+
+@handles(functions.photos.GetUserPhotosRequest)
+def no_photos(_call: Call, _request: Any) -> Any:
+    """Nobody has a picture."""
+    return types.photos.Photos(photos=[], users=[])
+
+
 @handles(functions.messages.SetTypingRequest, functions.messages.SaveDraftRequest)
 def nobody_looks(call: Call, request: Any) -> bool:
     """Accepted and forgotten."""

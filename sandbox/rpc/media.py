@@ -1,5 +1,6 @@
 """upload.* and what messages carry besides text."""
 
+from random import Random
 from typing import Any
 
 from telethon.tl import functions, types
@@ -78,9 +79,35 @@ def media_from(call: Call, wanted: Any) -> tuple[str, Any]:
         return _document(stored, spoiler=wanted.spoiler)
     if isinstance(wanted, types.InputMediaPoll):
         return "poll", _poll(call, wanted.poll)
+    plain = _plain(call, wanted)
+    if plain is not None:
+        return plain
     if isinstance(wanted, types.InputMediaEmpty):
         raise RpcError("MEDIA_EMPTY")
     raise RpcError("MEDIA_INVALID")
+
+
+def _plain(call: Call, wanted: Any) -> tuple[str, Any] | None:
+    if isinstance(wanted, types.InputMediaDice):
+        value = Random(f"{call.centre.world.seed}/dice/{call.centre.seq}").randint(1, 6)
+        return "dice", types.MessageMediaDice(value=value, emoticon=wanted.emoticon)
+    if isinstance(wanted, types.InputMediaContact):
+        return "contact", types.MessageMediaContact(
+            wanted.phone_number, wanted.first_name, wanted.last_name, wanted.vcard, user_id=0
+        )
+    if isinstance(wanted, types.InputMediaGeoPoint):
+        return "geo", types.MessageMediaGeo(_point(wanted.geo_point))
+    if isinstance(wanted, types.InputMediaVenue):
+        return "geo", types.MessageMediaVenue(
+            _point(wanted.geo_point), wanted.title, wanted.address, wanted.provider, wanted.venue_id, wanted.venue_type
+        )
+    return None
+
+
+def _point(point: Any) -> Any:
+    if not isinstance(point, types.InputGeoPoint):
+        raise RpcError("MEDIA_INVALID")
+    return types.GeoPoint(long=point.long, lat=point.lat, access_hash=0)
 
 
 def _document(stored: StoredFile, *, spoiler: bool | None) -> tuple[str, Any]:

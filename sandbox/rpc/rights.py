@@ -29,9 +29,19 @@ def member_of(chat: Chat, account: Account) -> Member:
     return member
 
 
+def _not_blocked(chat: Chat, account: Account) -> None:
+    for other in chat.members.values():
+        if other.account.id in account.blocked:
+            raise RpcError("YOU_BLOCKED_USER")
+        if account.id in other.account.blocked:
+            raise RpcError("USER_IS_BLOCKED")
+
+
 def may_write(chat: Chat, account: Account, kind: str) -> Member:
     """The membership of somebody who may send this kind of message. Raises RpcError."""
     member = member_of(chat, account)
+    if chat.kind == "private":
+        _not_blocked(chat, account)
     if member.admin:
         return member
     if chat.kind == "channel":

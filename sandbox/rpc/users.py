@@ -54,6 +54,17 @@ def get_full_user(call: Call, request: Any) -> Any:
     return types.users.UserFull(full, chats=[], users=[render.user(call.centre, call.me, account)])
 
 
+@handles(functions.contacts.BlockRequest, functions.contacts.UnblockRequest, writes=True)
+def block(call: Call, request: Any) -> bool:
+    """Hear from somebody no more, or again."""
+    account = call.centre.user_from(call.me, request.id)
+    if isinstance(request, functions.contacts.BlockRequest):
+        call.me.blocked.add(account.id)
+    else:
+        call.me.blocked.discard(account.id)
+    return True
+
+
 @handles(functions.contacts.GetContactsRequest)
 def get_contacts(_call: Call, _request: Any) -> Any:
     """Nobody has contacts here."""

@@ -17,7 +17,7 @@ class Account:
         self.phone = spec.phone
         self.first_name = spec.first_name
         self.username = spec.username
-        self.password = spec.password
+        self._password = spec.password
         self.premium = spec.premium
         self.dc_id = spec.dc
         self.state = spec.state
@@ -25,14 +25,25 @@ class Account:
         self.random_ids: dict[int, tuple[Message, float]] = {}  # random_id -> message, when it was sent
         self.uploads: dict[int, dict[int, bytes]] = {}  # file id -> part number -> bytes
         self.sessions: set[Any] = set()  # the connected ones
+        self.blocked: set[int] = set()  # whom this user does not want to hear from
         self.rendered: dict[int, bytes] = {}  # this user as each viewer sees it, ready to send
         self._verifier: Verifier | None = None
 
+    @property
     def verifier(self) -> Verifier | None:
-        """What checks the password; None if there is none. Made on first use: it costs a tenth of a second."""
-        if self.password is not None and self._verifier is None:
-            self._verifier = Verifier(self.password)
+        """What checks the password, the second step of a login; None if there is none."""
+        if self._password is not None:  # made on first use: it costs a tenth of a second
+            self._verifier, self._password = Verifier.of(self._password), None
         return self._verifier
+
+    @verifier.setter
+    def verifier(self, verifier: Verifier | None) -> None:
+        self._verifier, self._password = verifier, None
+
+    @property
+    def guarded(self) -> bool:
+        """Whether there is a password."""
+        return self._password is not None or self._verifier is not None
 
     def __repr__(self) -> str:
         return f"Account({self.name})"

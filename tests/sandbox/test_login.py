@@ -77,6 +77,24 @@ async def test_a_password_is_asked_for_and_checked(sandbox: Sandbox, strangers: 
     assert (await client.sign_in(password="correct horse")).first_name == "bob"
 
 
+async def test_a_password_is_set_changed_and_taken_away(sandbox: Sandbox, strangers: Any, clients: Clients) -> None:
+    client = await clients(sandbox, "ann")
+    await client.edit_2fa(new_password="first", hint="number")
+    assert (await client(functions.account.GetPasswordRequest())).hint == "number"
+    with pytest.raises(errors.PasswordHashInvalidError):
+        await client.edit_2fa(current_password="wrong", new_password="second")
+    await client.edit_2fa(current_password="first", new_password="second")
+    other = await strangers(sandbox)
+    await other.send_code_request(PHONE)
+    with pytest.raises(errors.SessionPasswordNeededError):
+        await other.sign_in(PHONE, "12345")
+    assert (await other.sign_in(password="second")).first_name == "ann"
+    await client.edit_2fa(current_password="second")
+    third = await strangers(sandbox)
+    await third.send_code_request(PHONE)
+    assert (await third.sign_in(PHONE, "12345")).first_name == "ann"
+
+
 @pytest.mark.parametrize(
     ("phone", "error"),
     [

@@ -90,3 +90,26 @@ async def test_typing_drafts_and_pins_are_taken(sandbox: Sandbox, ann: Any, bob:
     with pytest.raises(errors.ChatAdminRequiredError):
         await bob.pin_message("plaza", sent.id)
     assert texts(sandbox, "plaza") == ["typed"]
+
+
+async def test_who_is_blocked_is_told_so(ann: Any, bob: Any) -> None:
+    await bob(functions.account.UpdateProfileRequest(first_name="Bob"))
+    await ann(functions.account.UpdateUsernameRequest("ann_here"))
+    await bob(functions.contacts.BlockRequest("ann_here"))
+    with pytest.raises(errors.UserIsBlockedError):
+        await ann.send_message("bob_here", "hello?")
+    with pytest.raises(errors.YouBlockedUserError):
+        await bob.send_message("ann_here", "I will not hear the answer")
+    await bob(functions.contacts.UnblockRequest("ann_here"))
+    await ann.send_message("bob_here", "thank you")
+
+
+async def test_a_search_finds_words_and_kinds_here_and_everywhere(ann: Any, bob: Any) -> None:
+    await bob.send_message("plaza", "one tulip")
+    await bob.send_message("plaza", file=types.InputMediaDice("🎲"))
+    await bob.send_message("plaza", file=types.InputMediaGeoPoint(types.InputGeoPoint(52.5, 13.4)))
+    assert [found.text for found in await ann.get_messages("plaza", search="TULIP")] == ["one tulip"]
+    (place,) = await ann.get_messages("plaza", filter=types.InputMessagesFilterGeo())
+    assert round(place.geo.lat, 1) == 52.5
+    assert [found.text for found in await ann.get_messages(None, search="tulip")] == ["one tulip"]
+    assert 1 <= (await ann.get_messages("plaza", ids=2)).dice.value <= 6
