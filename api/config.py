@@ -16,7 +16,8 @@ from pydantic import (
 from bot.compose_content import check_content
 from bot.targets import parse_target
 from core.errors import InvalidInput
-from core.models import PostContent, PostType, User
+from core.models import PostContent, PostType, Schedule, User
+from scheduler.timing import check_schedule
 
 MAX_GROUPS = 1000
 MAX_POST_DELAY = 3600.0
@@ -54,6 +55,15 @@ def _post_content(value: object) -> str | PostContent:
 _GroupName = Annotated[str, BeforeValidator(_group_text), Field(max_length=200), AfterValidator(_group_name)]
 _Groups = Annotated[list[_GroupName], Field(max_length=MAX_GROUPS), AfterValidator(_each_once)]
 _CONTENT_SCHEMA = {"anyOf": [{"type": "string"}, {"$ref": "#/components/schemas/PostContent"}]}
+_SCHEDULE_SCHEMA = {"$ref": "#/components/schemas/Schedule"}
+
+
+def _schedule(value: object) -> Schedule:
+    """Only its shape; what it says is checked with `check_schedule`."""
+    try:
+        return msgspec.convert(value, Schedule, str_keys=True)
+    except msgspec.ValidationError as error:
+        raise ValueError(str(error)) from None
 
 
 def _no_defaults(schema: dict[str, Any]) -> None:
@@ -73,11 +83,18 @@ class ConfigPatch(BaseModel):
     delay_between_posts: float = Field(default=3.0, ge=0, le=MAX_POST_DELAY, strict=True, allow_inf_nan=False)
     delay_between_cycles: float = Field(default=3600.0, ge=0, le=MAX_CYCLE_DELAY, strict=True, allow_inf_nan=False)
 
+    schedule: Annotated[Schedule, PlainValidator(_schedule), WithJsonSchema(_SCHEDULE_SCHEMA)] = Schedule()
+
+    @property
+    def moves_runs(self) -> bool:
+        """Whether it changes when cycles start."""
+        return bool(self.model_fields_set & {"schedule", "delay_between_cycles"})
+
     def applied_to(self, user: User) -> User:
         """The user with these changes. A group that leaves the list takes its holds along.
 
         Raises:
-            InvalidInput: a post that Telegram would refuse, by the limits of its type.
+            InvalidInput: a post that Telegram would refuse, by the limits of its type, or a schedule without a moment.
         """
         changes: dict[str, Any] = {name: getattr(self, name) for name in self.model_fields_set}
         if "groups" in changes:
@@ -86,4 +103,6 @@ class ConfigPatch(BaseModel):
         changed = msgspec.structs.replace(user, **changes)
         if changes.keys() & {"post_type", "post_content"}:
             check_content(changed.post_type, changed.post_content)
+        if "schedule" in changes:
+            check_schedule(changed.schedule)
         return changed

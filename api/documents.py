@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from api import views
 from api.problems import MEDIA_TYPE, Problem
-from core.errors import NoContent, NoGroups, NoRoomOnApiPairs, NoSpareSession
+from core.errors import NoContent, NoGroups, NoRoomOnApiPairs, NoSpareSession, ScheduleOver
 
 _REF = "#/components/schemas/{name}"
 _SHOWN = (
@@ -36,7 +36,7 @@ _SAID = {
     500: "A defect here; the log tells more under the request's id.",
     503: "The state cannot be read or written just now; nothing was changed.",
 }
-NOT_READY_CODES = tuple(kind.code for kind in (NoGroups, NoContent, NoSpareSession, NoRoomOnApiPairs))
+NOT_READY_CODES = tuple(kind.code for kind in (NoGroups, NoContent, NoSpareSession, NoRoomOnApiPairs, ScheduleOver))
 
 
 def json_answer(view: msgspec.Struct, status: int = 200, headers: dict[str, str] | None = None) -> Response:

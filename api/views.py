@@ -13,6 +13,7 @@ from core.models import (
     Level,
     PostContent,
     PostType,
+    Schedule,
     Session,
     SessionState,
     Stats,
@@ -33,7 +34,8 @@ class ConfigView(View, frozen=True, kw_only=True):
     delay_between_posts: float
     """Seconds an account rests between two posts."""
     delay_between_cycles: float
-    """Seconds from the end of a cycle to the start of the next."""
+    """Seconds from the end of a cycle to the start of the next, where the schedule names no moments."""
+    schedule: Schedule
 
 
 class ProgressView(View, frozen=True, kw_only=True):
@@ -159,6 +161,7 @@ def config_view(user: User) -> ConfigView:
         post_content=user.post_content,
         delay_between_posts=user.delay_between_posts,
         delay_between_cycles=user.delay_between_cycles,
+        schedule=user.schedule,
     )
 
 

@@ -15,6 +15,7 @@ from bot.compose import random_id
 from bot.compose_content import post_for_cycle, posts_of
 from bot.plan import plan_cycle
 from bot.run import BotParts, CycleControl, CycleRun, End
+from bot.slots import FairSlots
 from bot.worker import execute_session_cycle
 from core.errors import NoContent, NoGroups, NoSpareSession
 from core.models import Cycle, Delivery, DeliveryState, Level, PostType, Session, User
@@ -28,7 +29,8 @@ class CycleRunner:
 
     def __init__(self, parts: BotParts) -> None:
         self._parts = parts
-        self._all_slots = asyncio.Semaphore(parts.settings.max_concurrent_sessions)
+        self.connections = FairSlots(parts.settings.max_concurrent_sessions)
+        """Connections open for everybody together."""
 
     async def run(
         self, user_id: str, control: CycleControl, started: Callable[[CycleRun], None] = lambda _: None
@@ -111,7 +113,8 @@ class CycleRunner:
         self, run: CycleRun, slots: asyncio.Semaphore, session: str, batch: list[Delivery]
     ) -> list[Delivery]:
         """One session's share. Whatever goes wrong in it never stops the others."""
-        async with slots, self._all_slots:
+        async with slots, self.connections.taken_by(run.user):
+            run.alive()
             try:
                 return await execute_session_cycle(self._parts, run, session, batch)
             except Exception:

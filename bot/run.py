@@ -107,6 +107,8 @@ class CycleRun:
         self._deliveries = {delivery.id: delivery for delivery in deliveries}
         self.cycle = cycle
         self.control = control
+        self.last_sign = parts.clock.monotonic()
+        """When something was last done or written down, in monotonic seconds; for the watchdog."""
         self.content_refused: str | None = None
         """Telegram refused the post itself: no group gets it."""
 
@@ -143,8 +145,13 @@ class CycleRun:
         self, *deliveries: Delivery, event: Event | None = None, messages: int = 0, floods: int = 0
     ) -> None:
         """Write it down; durable when this returns."""
+        self.alive()
         await self._parts.journal.update(*deliveries, event=event, messages=messages, floods=floods)
         self._deliveries.update((delivery.id, delivery) for delivery in deliveries)
+
+    def alive(self) -> None:
+        """The cycle moves on."""
+        self.last_sign = self._parts.clock.monotonic()
 
     async def close(
         self, delivery: Delivery, state: DeliveryState, reason: str, *, error: str | None = None, tell: bool = True

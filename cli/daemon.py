@@ -21,6 +21,7 @@ from data.data_manager import DataManager
 from data.files import exclusive_daemon_lock
 from data.journal import Journal
 from scheduler.bots import Bots
+from scheduler.keeper import keep_alive
 from scheduler.scheduler import Scheduler
 from sessions.client import Clients
 from sessions.pool import Pool
@@ -50,7 +51,7 @@ async def run_daemon(settings: Settings, clock: Clock | None = None) -> None:
             async with _rooms(settings, clock) as (store, journal, bots, scheduler):
                 app = create_app(settings, store, journal, bots, clock)
                 try:
-                    await _serve(settings, app, listener, scheduler)
+                    await _serve(settings, app, listener, scheduler, clock)
                 finally:
                     await app.close()
 
@@ -88,7 +89,7 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def _serve(settings: Settings, app: Shell, listener: socket.socket, scheduler: Scheduler) -> None:
+async def _serve(settings: Settings, app: Shell, listener: socket.socket, scheduler: Scheduler, clock: Clock) -> None:
     server = _Server(
         uvicorn.Config(
             app,
@@ -101,7 +102,7 @@ async def _serve(settings: Settings, app: Shell, listener: socket.socket, schedu
     )
     leave = asyncio.Event()
     _listen_to_signals(leave)
-    ticking = asyncio.create_task(scheduler.run(), name="tick")
+    ticking = asyncio.create_task(keep_alive("tick", scheduler.run, clock), name="tick")
     answering = asyncio.create_task(server.serve(sockets=[listener]), name="api")
     leaving = asyncio.create_task(leave.wait(), name="signals")
     address = settings.state_dir / ADDRESS_FILE

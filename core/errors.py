@@ -17,7 +17,8 @@
     │   ├── NoGroups
     │   ├── NoContent
     │   ├── NoSpareSession
-    │   └── NoRoomOnApiPairs
+    │   ├── NoRoomOnApiPairs
+    │   └── ScheduleOver
     ├── Conflict                 true only of another moment or another version
     │   ├── LoginRefused         an account cannot be logged in this way; `code` says why
     │   └── SessionInUse         another process works with the session
@@ -141,6 +142,12 @@ class NoRoomOnApiPairs(NotReady):
     """Every API pair already carries as many sessions as it may."""
 
     code = "no_room_on_api_pairs"
+
+
+class ScheduleOver(NotReady):
+    """The user's schedule names no moment that is still to come."""
+
+    code = "schedule_over"
 
 
 class Conflict(PostfleetError):

@@ -4,7 +4,7 @@ The words are those of the design: account, session, API pair, user, bot, group,
 Every moment is aware and in UTC. A field that an older file lacks takes its default here.
 """
 
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 
 import msgspec
@@ -122,6 +122,39 @@ class Hold(Model, frozen=True, kw_only=True):
     count: int = 1
 
 
+class Missed(StrEnum):
+    """What happens to runs whose time passed while they could not begin."""
+
+    RUN_ONCE = "run_once"
+    """One run makes up for all of them."""
+    SKIP = "skip"
+
+
+class Schedule(Model, frozen=True, kw_only=True):
+    """When cycles start. Without `cron`, `times` and `once` it is the delay between cycles that decides.
+
+    Hours and dates are those of `timezone`. An hour that daylight saving leaves out counts as the moment it ends, one
+    that comes twice counts once; a cron expression of every hour follows real time instead.
+    """
+
+    timezone: str = "UTC"
+    """IANA name, such as "Europe/Berlin". Allowances are counted by its days and months too."""
+    cron: tuple[str, ...] = ()
+    """Expressions of five fields: minute hour day month weekday (0 and 7: Sunday)."""
+    times: tuple[str, ...] = ()
+    """Every day at these hours: "09:00"."""
+    once: tuple[datetime, ...] = ()
+    """Single runs; a moment without an offset is one of `timezone`."""
+    quiet_hours: tuple[str, ...] = ()
+    """No cycle starts then: "22:00-07:00", the end not included. Single runs wait for the end."""
+    starts_on: date | None = None
+    ends_on: date | None = None
+    """The last day on which a cycle may start."""
+    max_cycles: int | None = None
+    """After so many cycles since its start the bot stops."""
+    missed: Missed = Missed.RUN_ONCE
+
+
 class BannedSession(Model, frozen=True, kw_only=True):
     """A session that was taken from a user for good."""
 
@@ -143,7 +176,10 @@ class User(Model, frozen=True, kw_only=True):
     delay_between_posts: float = 3.0
     """Seconds an account rests between two posts."""
     delay_between_cycles: float = 3600.0
-    """Seconds from the end of a cycle to the start of the next."""
+    """Seconds from the end of a cycle to the start of the next, where the schedule names no moments."""
+    schedule: Schedule = Schedule()
+    cycles_done: int = 0
+    """Cycles finished since the bot was started."""
     bot_status: BotStatus = BotStatus.STOPPED
     status_reason: str | None = None
     """Why the bot is in that state, where it was not its user's wish."""

@@ -7,9 +7,11 @@ from msgspec.structs import replace
 
 from bot.cycle import check_ready
 from bot.run import BotParts, CycleProgress, End
+from core.errors import ScheduleOver
 from core.models import BotStatus, Event
 from data.data_manager import Transaction
 from scheduler.scheduler import Scheduler
+from scheduler.timing import first_run
 
 
 @dataclass(frozen=True)
@@ -31,12 +33,15 @@ class Bots:
         self._scheduler = scheduler
 
     async def start(self, user_id: str) -> BotChange:
-        """Start the bot: the first cycle begins at once. A user without sessions is given some in the same transaction.
+        """Start the bot: the first cycle begins at once, or when its calendar says so.
+
+        A user without sessions is given some in the same transaction.
 
         Raises:
             UnknownUser: there is no such user.
             NoGroups, NoContent: something has to be set first.
             NoSpareSession, NoRoomOnApiPairs: the user has no session and none can be given.
+            ScheduleOver: the schedule names no moment that is still to come.
         """
         now = self._parts.clock.now()
 
@@ -45,8 +50,17 @@ class Bots:
             if user.bot_status is BotStatus.RUNNING:
                 return False, ()
             check_ready(user)
+            coming = first_run(replace(user, cycles_done=0), now)
+            if coming.at is None:
+                raise ScheduleOver(f"the bot cannot start: {coming.over}; change its schedule with PATCH /api/config")
             given = self._parts.sessions.assign_at_start(tx, user_id)
-            running = replace(tx.user(user_id), bot_status=BotStatus.RUNNING, status_reason=None, next_run_at=now)
+            running = replace(
+                tx.user(user_id),
+                bot_status=BotStatus.RUNNING,
+                status_reason=None,
+                next_run_at=coming.at,
+                cycles_done=0,
+            )
             tx.put_user(user_id, running)
             return True, given
 
@@ -58,7 +72,9 @@ class Bots:
         if given:
             text += f" with {len(given)} account{'s' if len(given) > 1 else ''}: {', '.join(given)}"
         await self._tell(user_id, "bot_started", text)
-        self._scheduler.wake(user_id, now)
+        begins = self._parts.store.snapshot.users[user_id].next_run_at
+        if begins is not None:  # nobody stopped it in the meantime
+            self._scheduler.wake(user_id, begins)
         return BotChange(BotStatus.RUNNING, changed=True, text=text)
 
     async def stop(self, user_id: str, *, now: bool = False) -> BotChange:
@@ -96,6 +112,10 @@ class Bots:
         if before is not BotStatus.STOPPING:
             await self._tell(user_id, "bot_stopping", text)
         return BotChange(after, changed=before is not after or active.control.asked.is_set(), text=text)
+
+    async def reschedule(self, user_id: str) -> None:
+        """The user's schedule or delay was changed: a run that waits is entered by the new one."""
+        await self._scheduler.reschedule(user_id)
 
     def progress(self, user_id: str) -> CycleProgress | None:
         """The cycle that runs, None when none does."""

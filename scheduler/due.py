@@ -1,4 +1,4 @@
-"""Who is due: a heap of next_run_at. Asking costs next to nothing when nobody is; nobody else is ever looked at."""
+"""Who is due: a heap of moments. Asking costs next to nothing when nobody is; nobody else is ever looked at."""
 
 import heapq
 from datetime import datetime
@@ -33,14 +33,14 @@ class DueHeap:
         self._drop_outdated()
         return self._heap[0][0] if self._heap else None
 
-    def pop_due(self, now: datetime) -> list[str]:
-        """Everyone who is due by now, the longest due first; they are no longer in the heap."""
-        due: list[str] = []
+    def pop_due(self, now: datetime) -> list[tuple[str, float]]:
+        """Everyone who is due by now and since when, the longest due first; they are no longer in the heap."""
+        due: list[tuple[str, float]] = []
         limit = now.timestamp()
         while (first := self.next_due()) is not None and first <= limit:
-            _, user_id = heapq.heappop(self._heap)
+            moment, user_id = heapq.heappop(self._heap)
             del self._at[user_id]
-            due.append(user_id)
+            due.append((user_id, moment))
         return due
 
     def _drop_outdated(self) -> None:

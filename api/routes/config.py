@@ -35,4 +35,7 @@ async def change(caller: Caller, rooms: Rooms, patch: ConfigPatch) -> Response:
         tx.put_user(caller.user_id, user)
         return user
 
-    return json_answer(config_view(await rooms.store.transact(apply)))
+    user = await rooms.store.transact(apply)
+    if patch.moves_runs:
+        await rooms.bots.reschedule(caller.user_id)
+    return json_answer(config_view(user))

@@ -22,6 +22,17 @@ async def test_a_change_touches_only_the_fields_it_names(api: Api, alice: dict[s
         "post_content": "Hello",
         "delay_between_posts": 5.0,
         "delay_between_cycles": 60.0,
+        "schedule": {
+            "timezone": "UTC",
+            "cron": [],
+            "times": [],
+            "once": [],
+            "quiet_hours": [],
+            "starts_on": None,
+            "ends_on": None,
+            "max_cycles": None,
+            "missed": "run_once",
+        },
     }
     assert (await api.http.get("/api/config", headers=alice)).json() == answer.json()
 
@@ -54,6 +65,10 @@ async def test_groups_are_brought_to_one_spelling_and_each_stays_once(api: Api, 
         ({"delay_between_posts": -1}, "delay_between_posts", "greater than or equal to 0"),
         ({"delay_between_posts": "5"}, "delay_between_posts", "number"),
         ({"delay_between_cycles": 1e12}, "delay_between_cycles", "less than or equal to"),
+        ({"schedule": {"cron": ["whenever"]}}, "schedule.cron", "minute hour day month weekday"),
+        ({"schedule": {"timezone": "Mars/Olympus"}}, "schedule.timezone", "IANA name"),
+        ({"schedule": {"hours": ["09:00"]}}, "schedule", "hours"),
+        ({"schedule": "daily"}, "schedule", "object"),
         ({"bot_status": "running"}, "bot_status", "no such field"),
         ({"user_id": "bob", "delay_between_posts": 1}, "user_id", "no such field"),
     ],
@@ -79,6 +94,13 @@ async def test_half_a_surrogate_pair_is_refused(api: Api, alice: dict[str, str])
     headers = {**alice, "content-type": "application/json"}
     body = b'{"post_content": "\\ud83d"}'
     problem(await api.http.patch("/api/config", headers=headers, content=body), 422, "invalid_input")
+
+
+async def test_a_schedule_is_kept_as_it_was_written(api: Api, alice: dict[str, str]) -> None:
+    schedule = {"timezone": "Europe/Berlin", "times": ["09:00"], "once": ["2026-05-01T18:00:00"], "missed": "skip"}
+    answer = await api.http.patch("/api/config", headers=alice, json={"schedule": schedule})
+    assert answer.status_code == 200
+    assert {name: answer.json()["schedule"][name] for name in schedule} == schedule
 
 
 async def test_a_group_that_leaves_the_list_takes_its_holds_along(api: Api, alice: dict[str, str]) -> None:

@@ -1,17 +1,173 @@
 """When the next cycle starts."""
 
-from datetime import timedelta
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
-from core.models import User
-from scheduler.timing import next_run, next_try
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from core.errors import InvalidInput
+from core.models import Missed, Schedule, User
+from scheduler.timing import after_cycle, after_jump, check_schedule, first_run, next_try, when_late
 from tests.support.clock import START
 
+HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
 
-def test_the_next_cycle_starts_the_users_delay_after_the_end_of_this_one() -> None:
-    assert next_run(User(delay_between_cycles=90), START) == START + timedelta(seconds=90)
+
+def user(delay: float = 3600, cycles_done: int = 0, **schedule: Any) -> User:
+    return User(delay_between_cycles=delay, cycles_done=cycles_done, schedule=Schedule(**schedule))
+
+
+def utc(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+def test_without_a_calendar_a_bot_begins_at_once_and_again_its_delay_after_each_end() -> None:
+    assert first_run(user(), START).at == START
+    assert after_cycle(user(90), START, START + HOUR).at == START + HOUR + timedelta(seconds=90)
 
 
 def test_broken_cycles_wait_longer_each_time_up_to_an_hour_and_never_less_than_the_users_delay() -> None:
-    waits = [(next_try(User(delay_between_cycles=1), START, n) - START).total_seconds() for n in (1, 2, 3, 20)]
+    waits = [(next_try(user(1), START, n) - START).total_seconds() for n in (1, 2, 3, 20)]
     assert waits == [30, 60, 120, 3600]
-    assert next_try(User(delay_between_cycles=7200), START, 1) == START + timedelta(hours=2)
+    assert next_try(user(7200), START, 1) == START + timedelta(hours=2)
+
+
+def test_a_calendar_waits_for_its_first_moment() -> None:
+    daily = user(times=("09:00", "18:30"), timezone="Europe/Berlin")
+    assert first_run(daily, START).at == utc("2026-03-02 17:30")
+    assert after_cycle(daily, utc("2026-03-02 17:30"), utc("2026-03-02 17:40")).at == utc("2026-03-03 08:00")
+
+
+def test_single_runs_happen_at_their_moment_and_then_the_schedule_is_over() -> None:
+    once = user(once=(datetime(2026, 3, 2, 12, 0), utc("2026-03-05 08:00")), timezone="Europe/Berlin")  # noqa: DTZ001
+    assert first_run(once, START).at == utc("2026-03-02 11:00")
+    assert after_cycle(once, utc("2026-03-02 11:00"), utc("2026-03-02 11:01")).at == utc("2026-03-05 08:00")
+    end = after_cycle(once, utc("2026-03-05 08:00"), utc("2026-03-05 08:01"))
+    assert (end.at, end.over) == (None, "its schedule names no further moment")
+
+
+def test_quiet_hours_move_a_delay_to_their_end_and_leave_calendar_moments_out() -> None:
+    quiet = user(quiet_hours=("22:00-07:00",), timezone="Europe/Berlin")
+    assert first_run(quiet, utc("2026-03-02 23:00")).at == utc("2026-03-03 06:00")
+    assert first_run(quiet, utc("2026-03-02 20:59")).at == utc("2026-03-02 20:59")
+    assert first_run(quiet, utc("2026-03-02 21:00")).at == utc("2026-03-03 06:00")
+    every_hour = user(cron=("0 * * * *",), quiet_hours=("22:00-07:00",), timezone="Europe/Berlin")
+    assert after_cycle(every_hour, utc("2026-03-02 20:00"), utc("2026-03-02 20:01")).at == utc("2026-03-03 06:00")
+
+
+def test_a_single_run_in_quiet_hours_waits_for_their_end() -> None:
+    once = user(once=(utc("2026-03-02 23:00"),), quiet_hours=("22:00-07:00",))
+    assert first_run(once, START).at == utc("2026-03-03 07:00")
+
+
+def test_quiet_hours_on_the_night_the_clocks_go_back_last_an_hour_longer() -> None:
+    quiet = user(quiet_hours=("22:00-07:00",), timezone="Europe/Berlin")
+    assert first_run(quiet, utc("2026-10-24 20:00")).at == utc("2026-10-25 06:00")
+    assert first_run(quiet, utc("2026-03-28 21:00")).at == utc("2026-03-29 05:00")
+
+
+def test_start_and_end_dates_are_days_of_the_users_time_zone() -> None:
+    days = user(starts_on=date(2026, 3, 10), ends_on=date(2026, 3, 11), timezone="America/New_York")
+    assert first_run(days, START).at == utc("2026-03-10 04:00")
+    assert after_cycle(days, START, utc("2026-03-12 02:59")).at == utc("2026-03-12 03:59")
+    end = after_cycle(days, START, utc("2026-03-12 03:30"))
+    assert (end.at, end.over) == (None, "its schedule ended on 2026-03-11")
+
+
+def test_after_the_wanted_number_of_cycles_nothing_comes() -> None:
+    assert after_cycle(user(cycles_done=1, max_cycles=2), START, START).at is not None
+    end = after_cycle(user(cycles_done=2, max_cycles=2), START, START)
+    assert (end.at, end.over) == (None, "its 2 cycles are done")
+
+
+def test_a_cycle_that_outlives_its_interval_starts_the_next_one_late_and_only_once() -> None:
+    busy = user(cron=("*/10 * * * *",))
+    late = after_cycle(busy, START, START + 35 * MINUTE)
+    assert (late.at, late.missed) == (START + 35 * MINUTE, 3)
+    again = after_cycle(busy, START + 35 * MINUTE, START + 36 * MINUTE)
+    assert (again.at, again.missed) == (START + 40 * MINUTE, 0)
+
+
+def test_missed_runs_can_be_left_out() -> None:
+    busy = user(cron=("*/10 * * * *",), missed=Missed.SKIP)
+    late = after_cycle(busy, START, START + 35 * MINUTE)
+    assert (late.at, late.missed) == (START + 40 * MINUTE, 3)
+
+
+def test_what_was_missed_while_the_machine_slept_is_made_up_once_or_left_out() -> None:
+    night = START + 9 * HOUR + timedelta(seconds=7)
+    assert (when_late(user(), START, night).at, when_late(user(), START, night).missed) == (night, 10)
+    skipped = when_late(user(missed=Missed.SKIP), START, night)
+    assert (skipped.at, skipped.missed) == (START + 10 * HOUR, 10)
+    daily = when_late(user(times=("09:00",), missed=Missed.SKIP), START, START + timedelta(days=3, hours=1))
+    assert (daily.at, daily.missed) == (START + timedelta(days=4), 4)
+    assert when_late(user(0, missed=Missed.SKIP), START, night).at is not None
+
+
+def test_a_clock_that_was_set_back_changes_neither_what_is_left_to_wait_nor_the_calendar() -> None:
+    back = -HOUR
+    assert after_jump(user(), START + 50 * MINUTE, START, back).at == START - 10 * MINUTE
+    assert after_jump(user(times=("10:00",)), START + HOUR, START, back).at == START + HOUR
+
+
+def test_a_clock_that_was_wrong_by_a_year_does_not_make_a_calendar_wait_for_a_year() -> None:
+    next_year = START + timedelta(days=365)
+    assert after_jump(user(times=("10:00",)), next_year, START, -timedelta(days=365)).at == START + HOUR
+    assert after_cycle(user(times=("10:00",)), next_year, START).at == START + HOUR
+
+
+@pytest.mark.parametrize(
+    ("schedule", "field"),
+    [
+        (Schedule(timezone="Mars/Olympus"), "timezone"),
+        (Schedule(timezone="../etc/passwd"), "timezone"),
+        (Schedule(timezone=""), "timezone"),
+        (Schedule(cron=("every day",)), "cron"),
+        (Schedule(cron=("* * * * *",) * 21), "cron"),
+        (Schedule(times=("9",)), "times"),
+        (Schedule(times=("24:00",)), "times"),
+        (Schedule(quiet_hours=("22-7",)), "quiet_hours"),
+        (Schedule(quiet_hours=("07:00-07:00",)), "quiet_hours"),
+        (Schedule(quiet_hours=("00:00-12:00", "12:00-00:00")), "quiet_hours"),
+        (Schedule(starts_on=date(2026, 3, 2), ends_on=date(2026, 3, 1)), "ends_on"),
+        (Schedule(max_cycles=0), "max_cycles"),
+        (Schedule(times=("03:00",), quiet_hours=("22:00-07:00",)), "schedule"),
+    ],
+)
+def test_a_schedule_that_cannot_be_meant_is_refused_by_its_field(schedule: Schedule, field: str) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        check_schedule(schedule)
+    assert refused.value.field.removeprefix("schedule.") == field
+
+
+hours = st.builds("{:02}:{:02}".format, st.integers(0, 23), st.integers(0, 59))
+schedules = st.builds(
+    Schedule,
+    timezone=st.sampled_from(["UTC", "Europe/Berlin", "America/Sao_Paulo", "Australia/Lord_Howe", "Asia/Kathmandu"]),
+    cron=st.lists(st.sampled_from(["*/7 * * * *", "0 9 * * 1-5", "30 2 * * *", "0 0 1 * *"]), max_size=2).map(tuple),
+    times=st.lists(hours, max_size=3).map(tuple),
+    quiet_hours=st.lists(st.sampled_from(["22:00-07:00", "12:00-13:30", "01:30-02:30"]), max_size=2).map(tuple),
+    missed=st.sampled_from(list(Missed)),
+)
+moments = st.datetimes(datetime(2018, 1, 1), datetime(2030, 1, 1)).map(lambda wall: wall.replace(tzinfo=UTC))  # noqa: DTZ001
+
+
+@settings(deadline=None, max_examples=60)
+@given(schedules, moments, st.floats(0, 200_000))
+def test_the_next_run_is_never_in_the_past_nor_in_quiet_hours_and_time_always_moves_on(
+    schedule: Schedule, slot: datetime, took: float
+) -> None:
+    somebody = User(delay_between_cycles=600.0, schedule=schedule)
+    now = slot + timedelta(seconds=took)
+    coming = after_cycle(somebody, slot, now).at
+    if coming is None:
+        return
+    assert coming >= now
+    assert (
+        first_run(User(schedule=Schedule(timezone=schedule.timezone, quiet_hours=schedule.quiet_hours)), coming).at
+        == coming
+    )
+    following = after_cycle(somebody, coming, coming + MINUTE).at
+    assert following is None or following > coming

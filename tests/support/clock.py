@@ -20,6 +20,10 @@ class MovableClock:
     def now(self) -> datetime:
         return self._start + timedelta(seconds=self._passed)
 
+    def set_wall(self, seconds: float) -> None:
+        """Somebody sets the clock on the wall; durations do not notice."""
+        self._start += timedelta(seconds=seconds)
+
     def monotonic(self) -> float:
         return self._passed
 
@@ -35,6 +39,22 @@ class MovableClock:
     def sleepers(self) -> int:
         """How many tasks wait for this clock now."""
         return sum(not wakes.done() for _, _, wakes in self._sleepers)
+
+    def next_wake(self) -> datetime | None:
+        """When the first of those who sleep wakes."""
+        while self._sleepers and self._sleepers[0][2].done():
+            heapq.heappop(self._sleepers)
+        return self._start + timedelta(seconds=self._sleepers[0][0]) if self._sleepers else None
+
+    async def go_to(self, moment: datetime) -> None:
+        """Move time to a moment, waking who sleeps until then or earlier; what they do is not waited for."""
+        end = max(self._passed, (moment - self._start).total_seconds())
+        while self._sleepers and self._sleepers[0][0] <= end + 1e-6:
+            at, _, wakes = heapq.heappop(self._sleepers)
+            self._passed = max(self._passed, at)
+            if not wakes.done():
+                wakes.set_result(None)
+        self._passed = max(self._passed, end)
 
     async def advance(self, seconds: float) -> None:
         """Move time, waking each sleeper at its own moment and letting it run on."""

@@ -1,0 +1,33 @@
+"""A user's cycle that runs now, or is about to."""
+
+import asyncio
+from datetime import datetime
+
+from bot.run import CycleControl, CycleProgress, CycleRun
+
+
+class Active:
+    """How the scheduler holds on to one cycle."""
+
+    def __init__(self, slot: datetime, began: float) -> None:
+        self.slot = slot
+        """The moment it is for."""
+        self.control = CycleControl()
+        self.run: CycleRun | None = None
+        self.task: asyncio.Task[None] | None = None
+        self.stuck = False
+        """The watchdog gave it up."""
+        self._began = began
+
+    def progress(self) -> CycleProgress | None:
+        """None until the plan stands."""
+        return self.run.progress() if self.run is not None else None
+
+    def last_sign(self) -> float:
+        """When it last showed that it lives, in monotonic seconds."""
+        return max(self._began, self.run.last_sign) if self.run is not None else self._began
+
+    @property
+    def cut_off(self) -> bool:
+        """It ended before its last post, which waits in the journal."""
+        return self.run is None or bool(self.run.pending)

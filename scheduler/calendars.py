@@ -1,0 +1,183 @@
+"""Wall time and moments: cron expressions, hours of the day and daylight saving. Pure.
+
+APScheduler's CronTrigger says which wall times an expression means, on a calendar without daylight saving; how a wall
+time becomes a moment is decided here, because its own answer in the hours around a change runs a job never or twice.
+The rules are those of the cron daemons: an hour that is left out runs when the gap ends, one that comes twice runs
+once; an expression of every hour follows real time, without a gap and in both hours.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from apscheduler.triggers.cron import CronTrigger
+
+_FIELDS = ("minute", "hour", "day", "month", "day_of_week")
+_DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
+_YEARS = "1970-2200"  # so that the search for a day that never comes, such as 30 February, has an end
+_SECOND = timedelta(seconds=1)
+_AROUND = timedelta(hours=26)  # no zone ever moved its clocks by more
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Wall times that come again and again."""
+
+    triggers: tuple[CronTrigger, ...]
+    every_hour: bool
+    """It means every hour of the day, so it follows real time when clocks are moved."""
+
+    def first_wall(self, start: datetime) -> datetime | None:
+        """The first wall time at or after `start` (both naive)."""
+        found = [trigger.get_next_fire_time(None, start.replace(tzinfo=UTC)) for trigger in self.triggers]
+        return min((wall.replace(tzinfo=None) for wall in found if wall is not None), default=None)
+
+    def walls(self, start: datetime) -> Iterator[datetime]:
+        """Every wall time from `start` on, in order."""
+        wall = self.first_wall(start)
+        while wall is not None:
+            yield wall
+            wall = self.first_wall(wall + _SECOND)
+
+
+@lru_cache(maxsize=4096)
+def cron_rule(expression: str) -> Rule:
+    """What a cron expression of five fields means. When day and weekday are both named, either of them is enough.
+
+    Raises:
+        ValueError: saying what is wrong with it.
+    """
+    parts = expression.lower().split()
+    if len(parts) != len(_FIELDS):
+        raise ValueError(f"{expression!r} has {len(parts)} fields; write minute hour day month weekday")
+    fields = dict(zip(_FIELDS, parts, strict=True))
+    fields["day_of_week"] = _weekdays(fields["day_of_week"])
+    either = [fields]
+    if fields["day"] != "*" and fields["day_of_week"] != "*":
+        either = [fields | {"day_of_week": "*"}, fields | {"day": "*"}]
+    try:
+        triggers = tuple(CronTrigger(year=_YEARS, second=0, timezone=UTC, **chosen) for chosen in either)
+    except ValueError as error:
+        raise ValueError(f"{expression!r} is no cron expression: {error}") from None
+    rule = Rule(triggers, every_hour=fields["hour"] == "*")
+    if rule.first_wall(datetime(2000, 1, 1)) is None:  # noqa: DTZ001  wall time
+        raise ValueError(f"{expression!r} names a day that never comes")
+    return rule
+
+
+def _weekdays(field: str) -> str:
+    """The weekday field by names: cron counts from Sunday, APScheduler from Monday."""
+    if field == "*":
+        return field
+    named: list[str] = []
+    for part in field.split(","):
+        span, _, step = part.partition("/")
+        first, dash, last = span.partition("-")
+        if span == "*":
+            begin, end = 0, 6
+        else:
+            begin = _weekday(first)
+            end = _weekday(last) if dash else (6 if step else begin)
+            end += 7 if end < begin else 0
+        if step and not (step.isdigit() and int(step) > 0):
+            raise ValueError(f"{part!r} has a step that is no number above 0")
+        named += [_DAYS[day % 7] for day in range(begin, end + 1, int(step or 1))]
+    return ",".join(dict.fromkeys(named))
+
+
+def _weekday(written: str) -> int:
+    if written in _DAYS:
+        return _DAYS.index(written)
+    if written.isdigit() and int(written) <= 7:
+        return int(written)
+    raise ValueError(f"{written!r} is no weekday; write 0 to 7 (0 and 7: Sunday) or sun to sat")
+
+
+@lru_cache(maxsize=4096)
+def hour_rule(written: str) -> Rule:
+    """Every day at "HH:MM". Raises ValueError."""
+    at = hour_of_day(written)
+    return cron_rule(f"{at.minute} {at.hour} * * *")
+
+
+def hour_of_day(written: str) -> time:
+    """A "HH:MM". Raises ValueError."""
+    hour, colon, minute = written.partition(":")
+    if colon and len(minute) == 2 and hour.isdigit() and minute.isdigit() and int(hour) < 24 and int(minute) < 60:
+        return time(int(hour), int(minute))
+    raise ValueError(f"{written!r} is no hour of the day; write it as HH:MM, for example 09:30")
+
+
+@lru_cache(maxsize=1024)
+def zone(name: str) -> ZoneInfo:
+    """A time zone by its IANA name. Raises ValueError."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError(f"there is no time zone {name!r}; write an IANA name, for example Europe/Berlin") from None
+
+
+def next_moment(rule: Rule, after: datetime, tz: ZoneInfo) -> datetime | None:
+    """The rule's first moment after that one; None when there is none."""
+    moved = _clocks_move_by(after, tz)
+    wall_after = wall_of(after, tz)
+    if not moved:
+        wall = rule.first_wall(wall_after.replace(microsecond=0) + _SECOND)
+        if wall is None:
+            return None
+        if wall.replace(tzinfo=tz).utcoffset() == wall.replace(tzinfo=tz, fold=1).utcoffset():
+            return moment_of(wall, tz)
+    return _next_around_a_change(rule, after, tz, max(moved, timedelta(hours=3)))
+
+
+def _next_around_a_change(rule: Rule, after: datetime, tz: ZoneInfo, moved: timedelta) -> datetime | None:
+    """Wall times are not in the order of their moments here: look at all that may come first."""
+    best: datetime | None = None
+    for wall in rule.walls(wall_of(after, tz) - moved):
+        if best is not None and wall > wall_of(best, tz) + moved:
+            break
+        for moment in _moments(rule, wall, tz):
+            if moment > after and (best is None or moment < best):
+                best = moment
+    return best
+
+
+def _moments(rule: Rule, wall: datetime, tz: ZoneInfo) -> tuple[datetime, ...]:
+    if not rule.every_hour:
+        return (moment_of(wall, tz),)
+    both = {wall.replace(tzinfo=tz, fold=fold).astimezone(UTC) for fold in (0, 1)}
+    return tuple(moment for moment in sorted(both) if wall_of(moment, tz) == wall)
+
+
+def wall_of(moment: datetime, tz: ZoneInfo) -> datetime:
+    """What clocks there show, naive."""
+    return moment.astimezone(tz).replace(tzinfo=None)
+
+
+def moment_of(wall: datetime, tz: ZoneInfo) -> datetime:
+    """The moment, in UTC, at which clocks there show `wall`: the first of two, or the end of the gap it falls into."""
+    first = wall.replace(tzinfo=tz, fold=0).astimezone(UTC)
+    if wall_of(first, tz) == wall:
+        return first
+    before, after = wall.replace(tzinfo=tz, fold=1).astimezone(UTC), first
+    offset = after.astimezone(tz).utcoffset()
+    while after - before > _SECOND:
+        middle = before + (after - before) // 2
+        if middle.astimezone(tz).utcoffset() == offset:
+            after = middle
+        else:
+            before = middle
+    return after.replace(microsecond=0)
+
+
+def midnight(day: date, tz: ZoneInfo) -> datetime:
+    """The moment a day begins there."""
+    return moment_of(datetime.combine(day, time()), tz)
+
+
+def _clocks_move_by(moment: datetime, tz: ZoneInfo) -> timedelta:
+    """By how much clocks there are moved around that moment; zero on nearly every day."""
+    offsets = [(moment + shift).astimezone(tz).utcoffset() or timedelta() for shift in (-_AROUND, timedelta(), _AROUND)]
+    return max(offsets) - min(offsets)

@@ -1,0 +1,54 @@
+"""Ends cycles that show no sign of life: nothing was written down for longer than any wait takes."""
+
+import asyncio
+import logging
+
+from bot.cycle import CycleRunner
+from bot.run import BotParts
+from scheduler.scheduler import Scheduler
+
+log = logging.getLogger(__name__)
+
+LOOKS_PER_LIMIT = 10
+_LONGEST_LOOK_SECONDS = 30.0
+
+
+class Watchdog:
+    """Looks at every cycle that runs, now and then."""
+
+    def __init__(self, parts: BotParts, cycles: CycleRunner, scheduler: Scheduler) -> None:
+        self._parts = parts
+        self._cycles = cycles
+        self._scheduler = scheduler
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        limit = self._parts.settings.stuck_cycle_seconds
+        while True:
+            await self._parts.clock.sleep(min(_LONGEST_LOOK_SECONDS, limit / LOOKS_PER_LIMIT))
+            self.look()
+            await asyncio.sleep(0)
+
+    def look(self) -> list[str]:
+        """End whatever is stuck; answers whose cycles those were."""
+        now = self._parts.clock.monotonic()
+        stuck = [
+            user_id
+            for user_id, active in self._scheduler.active.items()
+            if now - active.last_sign() > self._patience_with(user_id) and not self._waits_for_a_slot(user_id)
+        ]
+        for user_id in stuck:
+            log.error("A cycle is stuck and is ended", extra={"user": user_id, "action": "cycle_stuck"})
+            self._scheduler.end_stuck(user_id)
+        return stuck
+
+    def _patience_with(self, user_id: str) -> float:
+        """The longest pause a healthy cycle of this user can make, and the limit on top."""
+        settings = self._parts.settings
+        user = self._parts.store.snapshot.users.get(user_id)
+        between_posts = user.delay_between_posts if user is not None else 0.0
+        return settings.stuck_cycle_seconds + settings.wait_patience_seconds + between_posts
+
+    def _waits_for_a_slot(self, user_id: str) -> bool:
+        slots = self._cycles.connections
+        return slots.is_waiting(user_id) and not slots.held_by(user_id)

@@ -1,0 +1,173 @@
+"""The real scheduler, store and journal under a clock that tests move; of cycles only their start and end are noted."""
+
+import asyncio
+import contextlib
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Iterable
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from msgspec.structs import replace
+
+from bot.cycle import CycleRunner
+from bot.run import BotParts, CycleControl, CycleRun
+from core.models import BotStatus, User
+from core.settings import Settings
+from data.data_manager import DataManager, Transaction
+from data.files import Disk
+from data.journal import Journal
+from scheduler.bots import Bots
+from scheduler.scheduler import Scheduler
+from scheduler.timing import first_run
+from sessions.client import Clients
+from sessions.pool import Pool
+from sessions.session_manager import SessionManager
+from sessions.vault import Vault
+from tests.support.clock import START, MovableClock
+from tests.support.house import API_PAIRS, SECRET
+
+
+class RamDisk(Disk):
+    """The same files without waiting for them to be durable: simulated years are long."""
+
+    def sync(self, descriptor: int) -> None:
+        pass
+
+    def sync_folder(self, folder: Path) -> None:
+        pass
+
+
+class NotedCycles(CycleRunner):
+    """Cycles that only take their time. Everything else is the real thing."""
+
+    def __init__(self, parts: BotParts) -> None:
+        super().__init__(parts)
+        self.begun: dict[str, list[datetime]] = defaultdict(list)
+        self.ended: dict[str, list[datetime]] = defaultdict(list)
+        self.seconds: Callable[[str], float] = lambda _: 0.0
+        self.faults: dict[str, list[Exception]] = {}
+        self.running: set[str] = set()
+
+    async def run(
+        self, user_id: str, control: CycleControl, started: Callable[[CycleRun], None] = lambda _: None
+    ) -> None:
+        assert user_id not in self.running, "two cycles of one user at once"
+        self.running.add(user_id)
+        self.begun[user_id].append(self._parts.clock.now())
+        try:
+            if self.faults.get(user_id):
+                raise self.faults[user_id].pop()
+            if (seconds := self.seconds(user_id)) > 0:
+                await self._parts.clock.sleep(seconds)
+        finally:
+            self.running.discard(user_id)
+            self.ended[user_id].append(self._parts.clock.now())
+
+
+class TimeHouse:
+    """What the tests of time look at."""
+
+    def __init__(self, parts: BotParts, clock: MovableClock, cycles: NotedCycles) -> None:
+        self.parts = parts
+        self.clock = clock
+        self.cycles = cycles
+        self.scheduler = Scheduler(parts, cycles)
+        self.bots = Bots(parts, self.scheduler)
+        self.store = parts.store
+        self.ticking: asyncio.Task[None] | None = None
+
+    async def add_users(self, users: dict[str, User], *, running: bool = True) -> None:
+        def change(tx: Transaction) -> None:
+            for user_id, user in users.items():
+                status = BotStatus.RUNNING if running else BotStatus.STOPPED
+                tx.put_user(user_id, replace(user, groups=("@plaza",), post_content="Hi", bot_status=status))
+
+        await self.store.transact(change)
+
+    async def begin(self, users: Iterable[str]) -> None:
+        """Start their bots as the API would, but for the accounts that nobody needs here."""
+        now = self.clock.now()
+
+        def change(tx: Transaction) -> None:
+            for user_id in users:
+                user = replace(tx.user(user_id), bot_status=BotStatus.RUNNING, cycles_done=0)
+                tx.put_user(user_id, replace(user, next_run_at=first_run(user, now).at))
+
+        await self.store.transact(change)
+        for user_id in users:
+            self.scheduler.wake(user_id, self.user(user_id).next_run_at or now)
+
+    async def change(self, user_id: str, **fields: Any) -> None:
+        await self.store.transact(lambda tx: tx.put_user(user_id, replace(tx.user(user_id), **fields)))
+
+    def tick(self) -> None:
+        """Let the scheduler tick from now on."""
+        self.ticking = asyncio.create_task(self.scheduler.run())
+
+    def user(self, user_id: str) -> User:
+        return self.store.snapshot.users[user_id]
+
+    async def calm(self) -> None:
+        """Until everybody waits for the clock: the tick, and every cycle that runs."""
+        deadline = time.monotonic() + 20
+        spins = 0
+        while time.monotonic() < deadline:
+            await asyncio.sleep(0 if spins < 20 else 0.0002)
+            spins += 1
+            if self._is_calm():
+                for _ in range(4):
+                    await asyncio.sleep(0)
+                if self._is_calm():
+                    return
+        raise AssertionError("it never calmed down")
+
+    def _is_calm(self) -> bool:
+        tasks = self.scheduler._tasks
+        return self.clock.sleepers == 1 + len(self.cycles.running) and len(tasks) == len(self.cycles.running)
+
+    async def pass_time(self, until: datetime) -> None:
+        """Go from event to event; nothing happens between them."""
+        await self.calm()
+        while (first := self.clock.next_wake()) is not None and first <= until:
+            await self.clock.go_to(first)
+            await self.calm()
+        await self.clock.go_to(until)
+        await self.calm()
+
+    async def wait(self, **span: float) -> None:
+        await self.pass_time(self.clock.now() + timedelta(**span))
+
+    def said(self, user_id: str) -> list[str]:
+        return [event.text for event in reversed(self.parts.journal.last_events(user_id))]
+
+
+@contextlib.asynccontextmanager
+async def time_house(
+    folder: Path, start: datetime = START, *, ticking: bool = True, **settings: Any
+) -> AsyncIterator[TimeHouse]:
+    """Build it; ticks of an hour unless told otherwise, since nobody polls."""
+    clock = MovableClock(start)
+    state = folder / "state"
+    built = Settings(state_dir=state, jwt_secret=SECRET, api_pairs=API_PAIRS).model_copy(  # type: ignore[arg-type]  # read by a validator
+        update={"tick_seconds": 3600.0} | settings
+    )
+    store = DataManager.open(state, clock, disk=RamDisk())
+    journal = Journal.open(state, disk=RamDisk())
+    pool = Pool(state, Vault.open(state), store, clock)
+    sessions = SessionManager(built, store, pool, clock)
+    parts = BotParts.put_together(built, store, journal, sessions, Clients(built, pool), clock)
+    house = TimeHouse(parts, clock, NotedCycles(parts))
+    if ticking:
+        house.tick()
+    try:
+        yield house
+    finally:
+        house.scheduler._leaving = True
+        running = [*house.scheduler._tasks, *filter(None, [house.ticking])]
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+        await journal.close()
+        await store.close()

@@ -1,0 +1,157 @@
+"""What dies is begun again, what is stuck is ended, and nobody waits for who has much to do."""
+
+import asyncio
+import logging
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.slots import FairSlots
+from core.models import User
+from scheduler.keeper import keep_alive
+from scheduler.watchdog import Watchdog
+from tests.scheduler.support import time_house
+from tests.support.clock import START, MovableClock
+
+
+async def test_a_task_that_dies_is_logged_with_its_traceback_and_begun_again(caplog: pytest.LogCaptureFixture) -> None:
+    clock, lives = MovableClock(), []
+
+    async def work() -> None:
+        lives.append(clock.monotonic())
+        if len(lives) < 4:
+            raise ZeroDivisionError
+
+    with caplog.at_level(logging.ERROR):
+        kept = asyncio.create_task(keep_alive("counter", work, clock))
+        await asyncio.sleep(0)
+        await clock.advance(10)
+        await kept
+    assert lives == [0.0, 0.5, 1.5, 3.5]
+    assert "The counter died" in caplog.text
+    assert "ZeroDivisionError" in caplog.text
+
+
+async def test_a_cancelled_task_is_not_begun_again() -> None:
+    clock, lives = MovableClock(), []
+
+    async def work() -> None:
+        lives.append(1)
+        await clock.sleep(60)
+
+    kept = asyncio.create_task(keep_alive("sleeper", work, clock))
+    await asyncio.sleep(0)
+    kept.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await kept
+    await clock.advance(600)
+    assert lives == [1]
+
+
+async def test_a_stuck_cycle_is_ended_told_and_tried_again(tmp_path: Path) -> None:
+    async with time_house(tmp_path, stuck_cycle_seconds=600.0) as house:
+        await house.add_users(
+            {"alice": User(delay_between_posts=30), "bob": User(delay_between_cycles=60)}, running=False
+        )
+        await house.begin(["alice", "bob"])
+        hangs = {"alice": 10**9}
+        house.cycles.seconds = lambda user_id: hangs.get(user_id, 0)
+        await house.wait(minutes=11)
+        watchdog = Watchdog(house.parts, house.cycles, house.scheduler)
+        assert watchdog.look() == [], "it may rest between posts, and wait for Telegram, on top of the limit"
+        await house.wait(minutes=1)
+        hangs.clear()
+        assert watchdog.look() == ["alice"]
+        await house.calm()
+        assert not house.scheduler.active
+        assert any("no sign of life" in text for text in house.said("alice"))
+        await house.wait(minutes=70)
+        assert len(house.cycles.begun["alice"]) == 2
+        assert not any("no sign of life" in text for text in house.said("bob"))
+
+
+async def test_a_cycles_task_that_dies_outside_the_cycle_does_not_take_its_user_along(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with time_house(tmp_path) as house:
+        await house.add_users({"alice": User(delay_between_cycles=3600)}, running=False)
+        original = house.scheduler._run_guarded
+
+        async def broken(*_: object) -> None:
+            raise MemoryError
+
+        monkeypatch.setattr(house.scheduler, "_run_guarded", broken)
+        await house.begin(["alice"])
+        await house.calm()
+        monkeypatch.setattr(house.scheduler, "_run_guarded", original)
+        await house.wait(seconds=40)
+        assert [round((moment - START).total_seconds()) for moment in house.cycles.begun["alice"]] == [30]
+
+
+# Slots.
+
+
+async def hold(slots: FairSlots, user: str, order: list[str], seconds: float = 0.0) -> None:
+    async with slots.taken_by(user):
+        order.append(user)
+        await asyncio.sleep(seconds)
+
+
+async def test_a_user_with_five_groups_is_served_next_though_one_with_five_hundred_came_first() -> None:
+    slots, order = FairSlots(7), list[str]()
+    many = [asyncio.create_task(hold(slots, "big", order)) for _ in range(500)]
+    await asyncio.sleep(0)
+    few = [asyncio.create_task(hold(slots, "small", order)) for _ in range(5)]
+    await asyncio.gather(*many, *few)
+    assert max(place for place, user in enumerate(order) if user == "small") < 30
+    assert not slots.held_by("big")
+
+
+async def test_who_holds_more_than_another_who_waits_should_give_way() -> None:
+    slots = FairSlots(2)
+    async with slots.taken_by("big"), slots.taken_by("big"):
+        assert not slots.should_give_way("big")
+        waiting = asyncio.create_task(hold(slots, "small", []))
+        await asyncio.sleep(0)
+        assert slots.should_give_way("big")
+        assert slots.is_waiting("small")
+    await waiting
+
+
+@given(
+    st.integers(1, 4),
+    st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from(["run", "cancel"]), st.integers(0, 3)), max_size=40),
+)
+def test_no_slot_is_ever_lost_or_given_twice_whoever_is_cancelled(most: int, steps: list[tuple[str, str, int]]) -> None:
+    async def play() -> None:
+        slots = FairSlots(most)
+        inside = 0
+
+        async def one(user: str, turns: int) -> None:
+            nonlocal inside
+            async with slots.taken_by(user):
+                inside += 1
+                try:
+                    assert inside <= most
+                    for _ in range(turns):
+                        await asyncio.sleep(0)
+                finally:
+                    inside -= 1
+
+        tasks = []
+        for user, what, turns in steps:
+            task = asyncio.create_task(one(user, turns))
+            tasks.append(task)
+            if what == "cancel":
+                asyncio.get_running_loop().call_soon(task.cancel)
+            await asyncio.sleep(0)
+        for answer in await asyncio.gather(*tasks, return_exceptions=True):
+            assert answer is None or isinstance(answer, asyncio.CancelledError)
+        async with asyncio.timeout(5):
+            for _ in range(most):
+                await slots._take("last")
+        assert slots.held_by("last") == most
+
+    asyncio.run(play())
