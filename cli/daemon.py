@@ -65,17 +65,15 @@ async def _rooms(settings: Settings, clock: Clock) -> AsyncIterator[tuple[DataMa
             pool = Pool(settings.state_dir, Vault.open(settings.state_dir, settings.vault_key), store, clock)
             pool.take_in()
             pool.follow(store.snapshot)
-            parts = BotParts.put_together(
-                settings,
-                store,
-                journal,
-                SessionManager(settings, store, pool, clock),
-                Clients(settings, pool),
-                clock,
-            )
-            scheduler = Scheduler(parts, CycleRunner(parts))
-            await scheduler.take_over()
-            yield store, journal, Bots(parts, scheduler), scheduler
+            clients = Clients(settings, pool)
+            sessions = SessionManager(settings, store, pool, clock)
+            parts = BotParts.put_together(settings, store, journal, sessions, clients, clock)
+            try:
+                scheduler = Scheduler(parts, CycleRunner(parts))
+                await scheduler.take_over()
+                yield store, journal, Bots(parts, scheduler), scheduler
+            finally:
+                await clients.close()
         finally:
             await journal.close()
     finally:

@@ -52,6 +52,7 @@ class Settings(BaseSettings):
     sessions_at_start: int = Field(default=3, ge=1, le=100)
     max_concurrent_sessions: int = Field(default=200, ge=1)
     send_timeout_seconds: float = Field(default=30.0, gt=0)
+    idle_connection_seconds: float = Field(default=60.0, ge=0)
     wait_patience_seconds: float = Field(default=60.0, ge=0)
     group_gap_seconds: float = Field(default=3.0, ge=0)
     daily_posts_per_account: int = Field(default=200, ge=1)

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from telethon import TelegramClient
@@ -79,15 +80,32 @@ class PostingClient(TelegramClient):  # type: ignore[misc]  # telethon has no ty
 _C = TypeVar("_C", bound=PostingClient)
 
 
+@dataclass
+class _Line:
+    """An open connection of a session, and the lease that keeps it the only one."""
+
+    client: PostingClient
+    api_id: int
+    lease: contextlib.ExitStack
+    let_go: asyncio.TimerHandle | None = None
+
+
 class Clients:
-    """Builds clients from sealed session files and keeps each key to one connection."""
+    """Builds clients from sealed session files and keeps each key to one connection.
+
+    A connection that nobody uses is kept for a while, because opening one costs several calls, and closed when it has
+    been idle.
+    """
 
     def __init__(self, settings: Settings, pool: Pool) -> None:
         self._pool = pool
         self._dc = settings.dc
         self._pairs = ApiPairs(settings, pool.vault)
         self._between_processes = Leases(settings.state_dir)
+        self._idle_seconds = settings.idle_connection_seconds
         self._leased: dict[str, asyncio.Lock] = {}
+        self._idle: dict[str, _Line] = {}
+        self._closing: set[asyncio.Task[None]] = set()
         self.open = 0
         """Connections open now."""
         if settings.dc_public_key is not None:
@@ -95,7 +113,7 @@ class Clients:
 
     @contextlib.asynccontextmanager
     async def connected(self, name: str, api_id: int) -> AsyncIterator[PostingClient]:
-        """The session's client, connected and known to be alive; closed at the end.
+        """The session's client, connected and known to be alive. An error ends the connection.
 
         Raises:
             UnknownSession, StateDamaged: there is no usable session file.
@@ -105,14 +123,30 @@ class Clients:
             RPCError, AuthKeyNotFound: Telegram does not know the account any more (banned, revoked …).
         """
         async with self._leased.setdefault(name, asyncio.Lock()):
-            with self._between_processes.held(name):
-                async with self._open(name, api_id) as client:
-                    yield client
+            line = await self._idle_line(name, api_id) or await self._open(name, api_id)
+            try:
+                yield line.client
+            except BaseException:
+                await self._close(line)
+                raise
+            if self._idle_seconds <= 0 or not line.client.is_connected():
+                await self._close(line)
+            else:
+                line.let_go = asyncio.get_running_loop().call_later(self._idle_seconds, self._let_go, name)
+                self._idle[name] = line
+
+    async def close(self) -> None:
+        """Close every connection that is kept."""
+        for name in list(self._idle):
+            self._let_go(name)
+        if self._closing:
+            await asyncio.wait(self._closing)
+        self._between_processes.close()
 
     def in_use(self, name: str) -> bool:
-        """Whether this process works with the session now."""
+        """Whether this process is connected with the session now."""
         lease = self._leased.get(name)
-        return lease is not None and lease.locked()
+        return name in self._idle or (lease is not None and lease.locked())
 
     def new_login(self, kind: type[_C], api_id: int) -> _C:
         """A client without a key: it makes one when it connects. Raises SettingsError."""
@@ -121,19 +155,50 @@ class Clients:
             session.set_dc(self._dc.dc_id, self._dc.host, self._dc.port)
         return self._client(kind, session, api_id)
 
-    @contextlib.asynccontextmanager
-    async def _open(self, name: str, api_id: int) -> AsyncIterator[PostingClient]:
-        client = self._build(self._pool.credentials(name), api_id)
-        try:
-            await connect(client)
-            self.open += 1
+    async def _idle_line(self, name: str, api_id: int) -> _Line | None:
+        """The connection that was kept, if it is still good."""
+        line = self._idle.pop(name, None)
+        if line is None:
+            return None
+        if line.let_go is not None:
+            line.let_go.cancel()
+        if line.client.is_connected() and line.api_id == api_id:
+            return line
+        await self._close(line)
+        return None
+
+    async def _open(self, name: str, api_id: int) -> _Line:
+        with contextlib.ExitStack() as lease:
+            lease.enter_context(self._between_processes.held(name))
+            client = self._build(self._pool.credentials(name), api_id)
             try:
-                yield client
-            finally:
-                self.open -= 1
+                await connect(client)
+            except BaseException:
+                await _disconnect(client)
+                raise
+            self.open += 1
+            return _Line(client, api_id, lease.pop_all())
+
+    async def _close(self, line: _Line) -> None:
+        self.open -= 1
+        try:
+            await _disconnect(line.client)
         finally:
-            # Shielded: a connection left open by a cancelled cycle would meet the next one on the same key.
-            await asyncio.shield(asyncio.ensure_future(client.disconnect()))
+            line.lease.close()
+
+    def _let_go(self, name: str) -> None:
+        """The connection was idle for long."""
+        task = asyncio.ensure_future(self._close_if_idle(name))
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+    async def _close_if_idle(self, name: str) -> None:
+        async with self._leased[name]:  # whoever connects next either takes the connection or waits until it is gone
+            line = self._idle.pop(name, None)
+            if line is not None:
+                if line.let_go is not None:
+                    line.let_go.cancel()
+                await self._close(line)
 
     def _build(self, credentials: Credentials, api_id: int) -> PostingClient:
         session = MemorySession()
@@ -163,6 +228,7 @@ class Clients:
             timeout=_CONNECT_SECONDS,
             device_model="Postfleet",
             app_version="1.0",
+            receive_updates=False,
             base_logger="telethon",
         )
 
@@ -180,6 +246,11 @@ async def connect(client: PostingClient) -> None:
     if connecting.cancelled():
         raise ConnectionError("the connection closed while it was being opened")
     connecting.result()
+
+
+async def _disconnect(client: PostingClient) -> None:
+    # Shielded: a connection left open by a cancelled cycle would meet the next one on the same key.
+    await asyncio.shield(asyncio.ensure_future(client.disconnect()))
 
 
 def trust_key(pem: str) -> None:

@@ -247,6 +247,7 @@ async def test_usernames_are_looked_up_once_an_account_even_after_a_restart(tmp_
         await house.cycle("alice")
         await house.cycle("alice")
         assert look_ups(house) == 3
+        await house.parts.clients.close()
         await house.journal.close()
         await house.store.close()
         async with house_on(tmp_path, house.sandbox) as again:
@@ -353,3 +354,17 @@ async def test_an_account_that_is_not_in_a_group_hands_it_to_one_that_is(tmp_pat
         senders = {message["sender"] for group in (G1, G2, G3) for message in house.messages(group)}
         assert senders == {"acc02"}
         assert house.sandbox.report()["rpc"][SEND].keys() == {"acc02"}, "nobody posts where it is no member"
+
+
+async def test_a_session_file_that_cannot_be_opened_fails_its_posts_in_words_and_holds_nobody_up(
+    tmp_path: Path,
+) -> None:
+    async with open_house(tmp_path, sessions_at_start=2) as house:
+        await house.add_user("alice", [G1, G2, G3])
+        await house.give_sessions("alice")
+        (house.settings.state_dir / "sessions" / "assigned" / "acc01.session").write_bytes(b"junk")
+        await house.cycle("alice")
+        deliveries = (await house.deliveries("alice")).values()
+        assert {delivery.state for delivery in deliveries} == {DeliveryState.FAILED, DeliveryState.DELIVERED}
+        assert "the session file of acc01 cannot be opened" in house.said("alice")
+        assert house.store.snapshot.sessions["acc01"].hold is None

@@ -149,17 +149,20 @@ async def house_on(folder: Path, sandbox: Sandbox, **settings: Any) -> AsyncIter
         )
         cycles = CycleRunner(parts)
         scheduler = Scheduler(parts, cycles)
-        yield House(
-            sandbox=sandbox,
-            settings=built,
-            store=store,
-            journal=journal,
-            pool=pool,
-            parts=parts,
-            cycles=cycles,
-            scheduler=scheduler,
-            bots=Bots(parts, scheduler),
-        )
+        try:
+            yield House(
+                sandbox=sandbox,
+                settings=built,
+                store=store,
+                journal=journal,
+                pool=pool,
+                parts=parts,
+                cycles=cycles,
+                scheduler=scheduler,
+                bots=Bots(parts, scheduler),
+            )
+        finally:
+            await parts.clients.close()
     finally:
         await journal.close()
         await store.close()

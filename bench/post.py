@@ -1,0 +1,247 @@
+"""Posts a second through the whole path, beside a bare Telethon loop on the same data centre; what an account costs.
+
+The accounts sit in the same groups, as they do in life: a stock client is told of every message of every other
+account, which is most of its work.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import random
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+from msgspec.structs import replace
+from telethon import TelegramClient
+from telethon.crypto import AuthKey
+from telethon.sessions import MemorySession
+
+from bench.report import Report
+from bot.cycle import CycleRunner
+from bot.run import BotParts, CycleControl, End
+from core.clock import SystemClock
+from core.models import User
+from core.settings import Settings, load_settings
+from data.data_manager import DataManager, Transaction
+from data.journal import Journal
+from sandbox.keys import derived_auth_key, write_session_file
+from sessions.client import Clients, trust_key
+from sessions.pool import Pool
+from sessions.session_manager import SessionManager
+from sessions.vault import Vault
+
+ACCOUNTS = 50
+GROUPS = 40
+USERS = 8
+CONNECTED = 1000
+IDLE_SECONDS = 10.0
+AT_ONCE = 100
+SECRET = "".join(random.Random(1).choices("abcdefghijklmnopqrstuvwxyz0123456789", k=48))
+PAIRS = ",".join(f"{1000 + number}:{number:032x}" for number in range(200))
+
+
+def run(argv: list[str]) -> Report:
+    """`--seconds N`: how long each side posts."""
+    options = argparse.ArgumentParser()
+    options.add_argument("--seconds", type=float, default=5.0)
+    seconds = options.parse_args(argv).seconds
+    report = Report("post", ["what", "figure"])
+    logging.getLogger("postfleet.events").setLevel(logging.CRITICAL)
+    asyncio.run(_cost(report))  # first: memory is measured in a fresh process
+    asyncio.run(_throughput(report, seconds))
+    return report
+
+
+async def _throughput(report: Report, seconds: float) -> None:
+    async with _data_centre(ACCOUNTS, GROUPS) as facts:
+        bare = await _bare(facts, seconds)
+        ours = await _ours(facts, seconds)
+    report.row("bare Telethon, posts/s, 50 accounts", bare)
+    report.row("the whole path, posts/s, 50 accounts", ours)
+    report.target("vs_bare_50", ours / bare, ">=", 1.0)
+
+
+async def _bare(facts: dict[str, Any], seconds: float) -> float:
+    """What a script does: stock clients, each sending to one group after the other."""
+    clients = [_stock_client(facts, f"acc{number:04d}") for number in range(ACCOUNTS)]
+    await asyncio.gather(*(client.connect() for client in clients))
+    peers = await asyncio.gather(
+        *(asyncio.gather(*(client.get_input_entity(f"plaza{n:04d}") for n in range(GROUPS))) for client in clients)
+    )
+    before, began = _messages(facts), time.perf_counter()
+
+    async def send(client: Any, mine: list[Any]) -> None:
+        while True:
+            for peer in mine:
+                await client.send_message(peer, "Meeting on Thursday")
+
+    tasks = [asyncio.create_task(send(client, mine)) for client, mine in zip(clients, peers, strict=True)]
+    await asyncio.sleep(seconds)
+    took, sent = time.perf_counter() - began, _messages(facts) - before
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    await asyncio.gather(*(client.disconnect() for client in clients))
+    return sent / took
+
+
+async def _ours(facts: dict[str, Any], seconds: float) -> float:
+    """Every user's cycles one after the other, written down before and after each post."""
+    with tempfile.TemporaryDirectory() as folder:
+        async with _parts(Path(folder), facts, ACCOUNTS) as parts:
+            names = [f"acc{number:04d}" for number in range(ACCOUNTS)]
+            users = {f"user{number}": tuple(names[number::USERS]) for number in range(USERS)}
+            await parts.store.transact(lambda tx: _hand_out(tx, users))
+            cycles = CycleRunner(parts)
+            for user in users:  # the first cycle connects and looks up; a bot does that once
+                await cycles.run(user, CycleControl())
+            controls: list[CycleControl] = []
+
+            async def post(user: str) -> None:
+                while not ended:
+                    controls.append(CycleControl())
+                    await cycles.run(user, controls[-1])
+
+            ended = False
+            before, began = _messages(facts), time.perf_counter()
+            tasks = [asyncio.create_task(post(user)) for user in users]
+            await asyncio.sleep(seconds)
+            took, sent = time.perf_counter() - began, _messages(facts) - before
+            ended = True
+            for control in controls:
+                control.end(End.STOPPED)
+            await asyncio.gather(*tasks)
+            return sent / took
+
+
+def _hand_out(tx: Transaction, users: dict[str, tuple[str, ...]]) -> None:
+    groups = tuple(f"@plaza{number:04d}" for number in range(GROUPS))
+    for number, (user, names) in enumerate(users.items()):
+        for name in names:
+            tx.put_session(name, replace(tx.session(name), api_id=1000 + number))
+        tx.put_user(
+            user,
+            User(
+                assigned_sessions=names,
+                api_pairs=(1000 + number,),
+                groups=groups,
+                post_content="Meeting on Thursday",
+                delay_between_posts=0.0,
+            ),
+        )
+
+
+async def _cost(report: Report) -> None:
+    """A thousand accounts connected and idle."""
+    async with _data_centre(CONNECTED, 1) as facts:
+        with tempfile.TemporaryDirectory() as folder:
+            async with _parts(Path(folder), facts, CONNECTED) as parts:
+                memory, files = _resident_kib(), _descriptors()
+                gate = asyncio.Semaphore(AT_ONCE)
+
+                async def touch(number: int) -> None:
+                    async with gate, parts.clients.connected(f"acc{number:04d}", 1000 + number // 7):
+                        pass
+
+                began = time.perf_counter()
+                await asyncio.gather(*(touch(number) for number in range(CONNECTED)))
+                took = time.perf_counter() - began
+                kib = (_resident_kib() - memory) / CONNECTED
+                descriptors = (_descriptors() - files) / CONNECTED
+                used, began = time.process_time(), time.perf_counter()
+                await asyncio.sleep(IDLE_SECONDS)
+                idle = (time.process_time() - used) / (time.perf_counter() - began) * 100
+    report.row("seconds until 1,000 accounts are connected", took)
+    report.row("memory of an idle connected account, KiB", kib)
+    report.row("file descriptors of an account", descriptors)
+    report.row("CPU of 1,000 idle accounts, % of a core", idle)
+    report.target("kib_per_account", kib, "<=", 60)
+    report.target("fds_per_account", descriptors, "<=", 1.01)  # one lock file for all of them
+    report.target("connect_1000_s", took, "<=", 3)
+    report.target("idle_cpu_pct_1000", idle, "<=", 1.5)
+
+
+@contextlib.asynccontextmanager
+async def _data_centre(accounts: int, groups: int) -> AsyncIterator[dict[str, Any]]:
+    """`run.py sandbox` with that many accounts, all of them in every group."""
+    with tempfile.TemporaryDirectory() as folder:
+        world = {
+            "accounts": [{"name": f"acc{number:04d}"} for number in range(accounts)],
+            "chats": [{"username": f"plaza{number:04d}", "members": "all"} for number in range(groups)],
+        }
+        path = Path(folder) / "world.json"
+        path.write_text(json.dumps(world))
+        options = ["--json", "--world", str(path), "--folder", folder]
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "run.py", "sandbox", *options, stdout=asyncio.subprocess.PIPE
+        )
+        try:
+            assert process.stdout is not None
+            facts: dict[str, Any] = json.loads(await process.stdout.readline())
+            trust_key(await asyncio.to_thread(Path(facts["public_key"]).read_text))
+            yield facts
+        finally:
+            process.terminate()
+            await process.wait()
+
+
+@contextlib.asynccontextmanager
+async def _parts(folder: Path, facts: dict[str, Any], accounts: int) -> AsyncIterator[BotParts]:
+    """The rooms below the scheduler, with a session file an account."""
+    available = folder / "sessions" / "available"
+    available.mkdir(parents=True)
+    for number in range(accounts):
+        name = f"acc{number:04d}"
+        where = (facts["dc_id"], facts["host"], facts["port"])
+        write_session_file(available / f"{name}.session", derived_auth_key(1, name), *where)
+    settings: Settings = load_settings(
+        state_dir=folder,
+        jwt_secret=SECRET,
+        api_pairs=PAIRS,
+        dc=facts["dc"],
+        dc_public_key=facts["public_key"],
+        group_gap_seconds=0,
+        daily_posts_per_account=10**9,
+    )
+    clock = SystemClock()
+    store, journal = DataManager.open(folder, clock), Journal.open(folder)
+    pool = Pool(folder, Vault.open(folder), store, clock)
+    pool.take_in()
+    clients = Clients(settings, pool)
+    try:
+        sessions = SessionManager(settings, store, pool, clock)
+        yield BotParts.put_together(settings, store, journal, sessions, clients, clock)
+    finally:
+        await clients.close()
+        await journal.close()
+        await store.close()
+
+
+def _stock_client(facts: dict[str, Any], account: str) -> Any:
+    session = MemorySession()
+    session.set_dc(facts["dc_id"], facts["host"], facts["port"])
+    session.auth_key = AuthKey(derived_auth_key(1, account))
+    return TelegramClient(session, 1, "hash")
+
+
+def _messages(facts: dict[str, Any]) -> int:
+    """How many messages stand in the chats, by the data centre's count of answered sends."""
+    sends = httpx.get(f"{facts['control']}/report", timeout=60).json()["accounts"].values()
+    return sum(account["sends"] for account in sends)
+
+
+def _resident_kib() -> float:
+    fields = Path("/proc/self/statm").read_text().split()
+    return int(fields[1]) * os.sysconf("SC_PAGE_SIZE") / 1024
+
+
+def _descriptors() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())

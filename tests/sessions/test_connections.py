@@ -1,0 +1,91 @@
+"""Connections: opened on demand, kept while they are of use, one a key, and never one too many."""
+
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+
+from core.errors import SessionInUse
+from sessions.client import Clients
+from sessions.lease import Leases
+from tests.support.house import House, open_house, until
+
+
+def connections(house: House) -> dict[str, int]:
+    """By the data centre's own count."""
+    accounts = house.sandbox.report()["accounts"]
+    return {name: account["connections"] for name, account in accounts.items() if account["connections"]}
+
+
+async def use(house: House, name: str) -> int:
+    async with house.parts.clients.connected(name, 1001) as client:
+        return client.self_id
+
+
+async def test_an_idle_connection_is_used_again_and_closed_when_nobody_needs_it(tmp_path: Path) -> None:
+    async with open_house(tmp_path, idle_connection_seconds=0.3) as house:
+        first = await use(house, "acc01")
+        assert connections(house) == {"acc01": 1}
+        assert await use(house, "acc01") == first
+        asked = house.sandbox.report()["rpc"]["users.getUsers"]
+        assert asked == {"acc01": 1}, "the second use opened no connection"
+        await until(lambda: not connections(house), "the idle connection to be closed")
+        assert house.parts.clients.open == 0
+
+
+async def test_an_idle_connection_that_the_server_closed_is_opened_anew(tmp_path: Path) -> None:
+    async with open_house(tmp_path) as house:
+        await use(house, "acc01")
+        house.sandbox.kick()
+        await until(lambda: not connections(house), "the kick")
+        assert await use(house, "acc01")
+        assert connections(house) == {"acc01": 1}
+
+
+async def test_a_use_that_fails_closes_the_connection(tmp_path: Path) -> None:
+    async with open_house(tmp_path) as house:
+        with pytest.raises(ZeroDivisionError):
+            async with house.parts.clients.connected("acc01", 1001):
+                raise ZeroDivisionError
+        await until(lambda: not connections(house), "the connection to be closed")
+
+
+async def test_racing_users_of_one_session_never_have_two_connections(tmp_path: Path) -> None:
+    async with open_house(tmp_path, idle_connection_seconds=0.01) as house:
+        most = 0
+
+        async def one() -> None:
+            nonlocal most
+            async with house.parts.clients.connected("acc01", 1001):
+                most = max(most, connections(house).get("acc01", 0))
+            await asyncio.sleep(0.01)
+
+        for _ in range(5):
+            await asyncio.gather(*(one() for _ in range(4)))
+        assert most == 1
+
+
+async def test_a_session_that_another_opening_of_the_state_holds_is_left_alone(tmp_path: Path) -> None:
+    async with open_house(tmp_path) as house:
+        other = Clients(house.settings, house.pool)
+        async with house.parts.clients.connected("acc01", 1001):
+            with pytest.raises(SessionInUse, match="acc01"):
+                async with other.connected("acc01", 1001):
+                    pass
+            async with other.connected("acc02", 1001):
+                pass
+        await other.close()
+
+
+def test_hundreds_of_leases_cost_one_file_descriptor(tmp_path: Path) -> None:
+    leases = Leases(tmp_path)
+    with leases.held("first"):
+        before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208  only the number counts
+        held = [leases.held(f"session{number}") for number in range(300)]
+        for lease in held:
+            lease.__enter__()
+        assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+        for lease in held:
+            lease.__exit__(None, None, None)
+    leases.close()
