@@ -2,7 +2,7 @@
 
 import typer
 
-from cli import token
+from cli import session, token
 from cli.data import backup, restore
 from cli.demo import demo
 from cli.logs import logs
@@ -29,4 +29,5 @@ app.command()(sandbox)
 app.command()(logs)
 app.command()(backup)
 app.command()(restore)
+app.add_typer(session.commands, name="session")
 app.add_typer(token.commands, name="token")

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import sqlite3
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
@@ -16,6 +16,7 @@ from data import journal_reads, journal_work, retention
 from data.copies import keep_journal_copy
 from data.files import Disk, make_folder, refuse_half_restored
 from data.group_commit import Answer, GroupCommit
+from data.journal_reads import SessionPosts
 from data.journal_schema import JOURNAL_FILE, connect, open_journal, stamp, translated
 from data.journal_work import Effects, Work
 from data.recent_events import RecentEvents
@@ -148,6 +149,11 @@ class Journal:
     async def events(self, user: str, *, before: int | None = None, limit: int = 50) -> list[Event]:
         """The user's events, newest first, with an id below `before`."""
         return await self._read(lambda connection: journal_reads.events(connection, user, before, limit))
+
+    async def posts_by_session(self, users: Iterable[str], since: datetime) -> dict[str, SessionPosts]:
+        """What each session of these users posted since then."""
+        wanted = list(users)
+        return await self._read(lambda connection: journal_reads.posts_by_session(connection, wanted, since))
 
     async def add_event(self, event: Event) -> None:
         """Write a line of a user's log. The same line goes to the daemon's log."""

@@ -1,7 +1,9 @@
 """What is asked of the journal, as plain SQL on a reading connection."""
 
 import sqlite3
-from datetime import datetime
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from core.models import Cycle, Delivery, Event
 from data.journal_schema import (
@@ -11,6 +13,7 @@ from data.journal_schema import (
     cycle_of,
     delivery_of,
     event_of,
+    moment,
     stamp,
 )
 
@@ -67,6 +70,29 @@ def events(connection: sqlite3.Connection, user: str, before: int | None, limit:
         (user, before or _MOST, limit),
     )
     return [event_of(row) for row in rows]
+
+
+@dataclass(frozen=True)
+class SessionPosts:
+    """What one session posted since some moment."""
+
+    count: int
+    last: datetime | None
+
+
+def posts_by_session(connection: sqlite3.Connection, users: Iterable[str], since: datetime) -> dict[str, SessionPosts]:
+    """Posts delivered since then, by session; of cycles that began within a day before, or later."""
+    earliest = int((since - timedelta(days=1)).timestamp() * 1000)  # a cycle's id is the moment it was planned
+    found: dict[str, SessionPosts] = {}
+    for user in users:
+        rows = connection.execute(
+            "SELECT session, count(*), max(finished_at) FROM deliveries"
+            " WHERE user = ? AND cycle >= ? AND state = 'delivered' AND finished_at >= ? GROUP BY session",
+            (user, earliest, stamp(since)),
+        )
+        for session, count, last in rows:
+            found[session] = SessionPosts(found.get(session, SessionPosts(0, None)).count + count, moment(last))
+    return found
 
 
 def peer(connection: sqlite3.Connection, session: str, target: str) -> bytes | None:

@@ -1,0 +1,264 @@
+"""`session`: accounts from login to retirement."""
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+from pydantic import SecretStr
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from bot.health import Checkup
+from cli.session_login import login
+from cli.session_pairs import pairs
+from cli.session_parts import SessionParts, clear_errors, fail, session_parts
+from sessions.accounts import Account, accounts
+from sessions.formats import telethon_string
+from sessions.imports import Report, Terms, Verdict
+from sessions.rotation import rotate
+
+commands = typer.Typer(help="Accounts: log in, import, list, release, repair.", no_args_is_help=True)
+commands.command()(login)
+commands.add_typer(pairs, name="pairs")
+
+_Name = Annotated[str, typer.Argument(help="The session.")]
+_Json = Annotated[bool, typer.Option("--json", help="One JSON line instead of a table.")]
+_Owner = Annotated[str | None, typer.Option(help="The only user who may have them; without: spare ones.")]
+
+
+@commands.callback()
+def _session() -> None:
+    """Accounts: log in, import, list, release, repair."""
+
+
+@commands.command(name="list")
+def list_(
+    user: Annotated[str | None, typer.Option(help="Only this user's accounts.")] = None, as_json: _Json = False
+) -> None:
+    """Show every account and how it is."""
+
+    async def run() -> list[Account]:
+        async with session_parts() as parts:
+            now = parts.clock.now()
+            every = accounts(parts.store.snapshot, now, None, parts.posts_today(now))
+            return [account for account in every if user is None or user in {account.user, account.owner}]
+
+    with clear_errors():
+        found = asyncio.run(run())
+        if as_json:
+            typer.echo(msgspec.json.encode(found).decode())
+        else:
+            _show(found)
+
+
+def _show(found: list[Account]) -> None:
+    table = Table("account", "label", "user", "owner", "state", "why", "posts today", "phone", "API pair")
+    for one in found:
+        why = " ".join(filter(None, [f"until {one.until:%m-%d %H:%M}" if one.until else None, one.reason]))
+        owner, pair = one.owner or "(spare)", str(one.api_id or "")
+        row = (one.label, one.user or "", owner, one.state.value, why, str(one.posts_today), one.phone or "", pair)
+        table.add_row(one.name, *row)
+    Console(soft_wrap=True).print(table)
+
+
+@commands.command()
+def release(name: _Name) -> None:
+    """Take an account from its user; it is spare again, or its owner's."""
+
+    async def run() -> str | None:
+        async with session_parts() as parts:
+            return await parts.sessions.release(name)
+
+    with clear_errors():
+        holder = asyncio.run(run())
+        typer.echo(f"{name} was taken from {holder}" if holder else f"{name} was assigned to nobody")
+
+
+@commands.command()
+def move(name: _Name, user: Annotated[str, typer.Argument(help="Who gets it.")]) -> None:
+    """Give an account to a user, taking it from whoever has it."""
+
+    async def run() -> str | None:
+        async with session_parts() as parts:
+            return await parts.sessions.move(name, user)
+
+    with clear_errors():
+        before = asyncio.run(run())
+        typer.echo(f"{name} posts for {user} now" + (f", not for {before}" if before not in {None, user} else ""))
+
+
+@commands.command()
+def label(name: _Name, text: Annotated[str, typer.Argument(help="A note for people.")]) -> None:
+    """Note what an account is for."""
+
+    async def run() -> None:
+        async with session_parts() as parts:
+            await parts.sessions.set_label(name, text)
+
+    with clear_errors():
+        asyncio.run(run())
+        typer.echo(f"{name}: {text}")
+
+
+@commands.command(name="import")
+def import_(
+    source: Annotated[
+        str, typer.Argument(help="A session file, a text file of strings, a folder, a zip; - reads a string.")
+    ],
+    owner: _Owner = None,
+    label: Annotated[str, typer.Option(help="A note for people.")] = "",
+    check: Annotated[bool, typer.Option("--check", help="Ask Telegram about each: who, alive, 2FA, logins.")] = False,
+    as_json: _Json = False,
+) -> None:
+    """Take in sessions of Telethon and Pyrogram (Kurigram); those that cannot be used are refused one by one."""
+
+    async def run(progress: Progress) -> tuple[list[Report], dict[str, Checkup]]:
+        async with session_parts() as parts:
+            looking = progress.add_task("Reading", total=None)
+            reports = parts.importer.take(
+                source, Terms(owner=owner, label=label), lambda done: progress.update(looking, completed=done)
+            )
+            fresh = [one.session for one in reports if one.session and one.verdict is not Verdict.DUPLICATE]
+            return reports, await _checked(parts, [name for name in fresh if name] if check else [], progress)
+
+    with clear_errors():
+        if source == "-":  # a string on the command line would stay in the shell's history
+            source = sys.stdin.readline()
+        with Progress(console=Console(stderr=True), transient=True, disable=as_json) as progress:
+            reports, checkups = asyncio.run(run(progress))
+        _report(reports, checkups, as_json)
+        if all(report.verdict is Verdict.REFUSED for report in reports):
+            fail("nothing was taken in")
+
+
+async def _checked(parts: SessionParts, names: list[str], progress: Progress) -> dict[str, Checkup]:
+    found: dict[str, Checkup] = {}
+    for name in progress.track(names, description="Asking Telegram") if names else []:
+        found[name] = await parts.health.check(name)
+    return found
+
+
+def _report(reports: list[Report], checkups: dict[str, Checkup], as_json: bool) -> None:
+    if as_json:
+        typer.echo(msgspec.json.encode({"reports": reports, "checks": list(checkups.values())}).decode())
+        return
+    table = Table("file", "format", "account", "what became of it")
+    for one in reports:
+        what = ": ".join(filter(None, [one.verdict.value, one.reason]))
+        table.add_row(one.source, one.format.value if one.format else "", one.session or "", what)
+    Console(soft_wrap=True).print(table)
+    for checkup in checkups.values():
+        typer.echo(_words(checkup))
+    counts = {verdict: sum(one.verdict is verdict for one in reports) for verdict in Verdict}
+    typer.echo(", ".join(f"{count} {verdict.value}" for verdict, count in counts.items() if count))
+
+
+def _words(checkup: Checkup) -> str:
+    if checkup.alive is not True:
+        return f"{checkup.name}: {'unknown' if checkup.alive is None else 'not usable'}: {checkup.reason}"
+    two_step = "with" if checkup.two_step else "without"
+    who = f"{checkup.display_name}, Telegram id {checkup.telegram_id}"
+    return f"{checkup.name}: alive, {who}, {two_step} two-step password, {checkup.other_sessions} other login(s)"
+
+
+@commands.command()
+def check(name: _Name, as_json: _Json = False) -> None:
+    """Ask Telegram about an account: who it is, whether it is alive, two-step password, other logins."""
+
+    async def run() -> Checkup:
+        async with session_parts() as parts:
+            return await parts.health.check(name)
+
+    with clear_errors():
+        checkup = asyncio.run(run())
+        typer.echo(msgspec.json.encode(checkup).decode() if as_json else _words(checkup))
+        if checkup.alive is not True:
+            raise typer.Exit(1)
+
+
+@commands.command()
+def export(
+    name: _Name,
+    yes: Annotated[bool, typer.Option("--yes", help="You know what it means.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Write it to this file (0600) instead of the screen.")] = None,
+) -> None:
+    """Print an account's session as a Telethon StringSession. Whoever has it IS the account."""
+
+    async def run() -> str:
+        async with session_parts() as parts:
+            return telethon_string(parts.pool.credentials(name))
+
+    with clear_errors():
+        warning = (
+            f"Whoever has this string is {name}: they can read everything and post as it, and no password stops them.\n"
+            "Used in two places at once, Telegram destroys it: release the account here first."
+        )
+        typer.echo(warning, err=True)
+        if not yes and not typer.confirm("Go on?", err=True):
+            fail("nothing was exported")
+        text = asyncio.run(run())
+        if out is None:
+            typer.echo(text)
+        else:
+            _write_new(out, text)
+
+
+def _write_new(path: Path, text: str) -> None:
+    try:
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(text + "\n")
+    except OSError as error:
+        fail(f"--out: {path} cannot be written ({error.strerror})")
+
+
+@commands.command()
+def repair(as_json: _Json = False) -> None:
+    """Take in files put into sessions/available, and let every file follow users.json."""
+
+    async def run() -> dict[str, list[str]]:
+        async with session_parts() as parts:
+            done = parts.pool.repair()
+            return {
+                "taken_in": list(done.taken_in),
+                "moved": list(done.moved),
+                "missing": list(done.missing),
+                "unknown": list(done.unknown),
+            }
+
+    with clear_errors():
+        found = asyncio.run(run())
+        if as_json:
+            typer.echo(json.dumps(found))
+            return
+        for what, names in found.items():
+            typer.echo(f"{_REPAIRS[what]}: {', '.join(names) or 'none'}")
+
+
+_REPAIRS = {
+    "taken_in": "Taken in",
+    "moved": "Moved to the right folder",
+    "missing": "Without a file (log them in again)",
+    "unknown": "Not known to users.json (left where they are)",
+}
+
+
+@commands.command(name="rotate-key")
+def rotate_key() -> None:
+    """Seal every session with a new vault key. The daemon must be stopped; cut off at any point, run it again."""
+
+    async def run() -> tuple[int, bool]:
+        async with session_parts() as parts:
+            named = os.environ.get("POSTFLEET_NEXT_VAULT_KEY")
+            count = rotate(parts.settings, SecretStr(named) if named else None, parts.pool)
+            return count, named is not None
+
+    with clear_errors():
+        count, named = asyncio.run(run())
+        then = "; now set POSTFLEET_VAULT_KEY to the new key" if named else ""
+        typer.echo(f"Sealed {count} session(s) with the new key{then}")

@@ -1,0 +1,67 @@
+"""`session login`: an account logged in at the terminal, by phone and code or by QR code."""
+
+import asyncio
+from typing import Annotated
+
+import segno
+import typer
+
+from cli.session_parts import SessionParts, clear_errors, fail, session_parts
+from core.errors import InvalidInput, LoginRefused
+from sessions.enrol import Login, Step, Wish
+
+_BY = "terminal"
+_LOOK_SECONDS = 0.2
+
+
+def login(
+    phone: Annotated[str | None, typer.Option(help="The account's number, with + and country code.")] = None,
+    qr: Annotated[bool, typer.Option("--qr", help="Show a QR code to scan with a Telegram app.")] = False,
+    owner: Annotated[str | None, typer.Option(help="The only user who may have it; without: a spare one.")] = None,
+    name: Annotated[str | None, typer.Option(help="What the session is called.")] = None,
+    label: Annotated[str, typer.Option(help="A note for people.")] = "",
+) -> None:
+    """Log an account in: Telegram sends a code, or an app scans a QR code; then the two-step password if it has one."""
+    with clear_errors():
+        if qr == (phone is not None):
+            fail("say either --phone +… or --qr")
+        asyncio.run(_login(phone, Wish(owner=owner, name=name, label=label, by_operator=True)))
+
+
+async def _login(phone: str | None, wish: Wish) -> None:
+    async with session_parts() as parts:
+        state = await parts.logins.begin(_BY, wish, phone)
+        if state.step is Step.QR:
+            state = await _scanned(parts, state)
+        else:
+            typer.echo(f"Telegram sent a code {state.sent}.")
+        while state.step in {Step.CODE, Step.PASSWORD}:
+            state = await _answered(parts, state)
+        if state.step is not Step.DONE:
+            raise LoginRefused("login_over", f"the login is over: {state.reason}")
+        typer.echo(f"Logged in as {state.session}" + (f", for {state.assigned_to}" if state.assigned_to else ""))
+
+
+async def _answered(parts: SessionParts, state: Login) -> Login:
+    """One answer of the person at the terminal; a wrong one may be given again."""
+    try:
+        if state.step is Step.CODE:
+            return await parts.logins.code(_BY, state.id, typer.prompt("Code"))
+        hint = f" (hint: {state.hint})" if state.hint else ""
+        return await parts.logins.password(_BY, state.id, typer.prompt(f"Two-step password{hint}", hide_input=True))
+    except InvalidInput as error:
+        typer.echo(str(error), err=True)
+        return parts.logins.status(_BY, state.id)
+
+
+async def _scanned(parts: SessionParts, state: Login) -> Login:
+    shown = None
+    while state.step is Step.QR:
+        if state.qr_url != shown and state.qr_url is not None:
+            shown = state.qr_url
+            segno.make(shown, error="l").terminal(compact=True)
+            typer.echo("In a Telegram app: Settings, Devices, Link Desktop Device. Scan this.")
+            typer.echo(shown)
+        await asyncio.sleep(_LOOK_SECONDS)
+        state = parts.logins.status(_BY, state.id)
+    return state

@@ -1,0 +1,111 @@
+"""How each account is, for people: one state, why, until when, what it did; phone numbers whole for their owner."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from core.models import Session, SessionState
+from data.data_manager import Snapshot
+from data.journal_reads import SessionPosts
+
+LIMITED_CODES = frozenset({"PEER_FLOOD", "USER_RESTRICTED", "USER_BANNED_IN_CHANNEL"})
+"""Holds that Telegram put on the account as such, not on one kind of call for a while."""
+
+
+class AccountState(StrEnum):
+    """What an account does, or why it does not."""
+
+    READY = "ready"
+    POSTING = "posting"
+    RESTING = "resting"
+    """Telegram asked for a pause; until `until`."""
+    LIMITED = "limited"
+    """Telegram limits the account; asked again at `until`."""
+    NEEDS_LOGIN = "needs_login"
+    FROZEN = "frozen"
+    BANNED = "banned"
+
+
+@dataclass(frozen=True)
+class Account:
+    """One account as `viewer` may see it."""
+
+    name: str
+    label: str
+    state: AccountState
+    reason: str | None
+    until: datetime | None
+    user: str | None
+    """Whose bot posts with it."""
+    owner: str | None
+    """The only user who may have it."""
+    phone: str | None
+    telegram_id: int | None
+    api_id: int | None
+    added_at: datetime | None
+    last_used_at: datetime | None
+    posts_today: int
+
+
+def accounts(
+    snapshot: Snapshot,
+    now: datetime,
+    viewer: str | None,
+    posts: Mapping[str, SessionPosts],
+    posting: Iterable[str] = (),
+) -> list[Account]:
+    """Every account the viewer may see, by name: a user's own and assigned ones, all of them for None (operators)."""
+    holders = {name: user_id for user_id, user in snapshot.users.items() for name in user.assigned_sessions}
+    busy = set(posting)
+    return [
+        _account(name, session, holders.get(name), now, viewer, posts.get(name), name in busy)
+        for name, session in sorted(snapshot.sessions.items())
+        if viewer is None or viewer in {session.owner, holders.get(name)}
+    ]
+
+
+def _account(
+    name: str,
+    session: Session,
+    holder: str | None,
+    now: datetime,
+    viewer: str | None,
+    posts: SessionPosts | None,
+    posting: bool,
+) -> Account:
+    state, reason, until = _state(session, now, posting)
+    seen = [moment for moment in (session.last_used_at, posts.last if posts else None) if moment is not None]
+    whole = viewer is not None and viewer == session.owner
+    return Account(
+        name=name,
+        label=session.label,
+        state=state,
+        reason=reason,
+        until=until,
+        user=holder,
+        owner=session.owner,
+        phone=shown_phone(session.phone, whole=whole),
+        telegram_id=session.telegram_id,
+        api_id=session.api_id,
+        added_at=session.added_at,
+        last_used_at=max(seen, default=None),
+        posts_today=posts.count if posts else 0,
+    )
+
+
+def _state(session: Session, now: datetime, posting: bool) -> tuple[AccountState, str | None, datetime | None]:
+    if session.state is not SessionState.READY:
+        return AccountState(session.state.value), session.state_reason, None
+    hold = session.hold
+    if hold is not None and hold.until > now:
+        limited = hold.code in LIMITED_CODES
+        return AccountState.LIMITED if limited else AccountState.RESTING, hold.reason, hold.until
+    return AccountState.POSTING if posting else AccountState.READY, None, None
+
+
+def shown_phone(phone: str | None, *, whole: bool) -> str | None:
+    """The number with a plus; masked but for two digits at each end unless `whole`."""
+    if not phone:
+        return None
+    return "+" + (phone if whole else phone[:2] + "•" * max(3, len(phone) - 4) + phone[-2:])

@@ -1,0 +1,129 @@
+"""The `session` commands, as an operator types them, against a data centre that is a process of its own."""
+
+import asyncio
+import base64
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from telethon import TelegramClient, functions
+from telethon.sessions import SQLiteSession
+
+from tests.support.daemon import ROOT, SandboxProcess, clean_environment, plain_world
+from tests.support.house import API_PAIRS, SECRET
+
+ANN, BOB = "+9996600001", "+9996600002"
+WORLD = plain_world(accounts=2, groups=1) | {
+    "accounts": [
+        {"name": "ann", "phone": ANN[1:]},
+        {"name": "bob", "phone": BOB[1:], "password": "correct horse"},
+    ]
+}
+
+
+@dataclass
+class Operator:
+    """A person at a terminal beside a state folder."""
+
+    folder: Path
+    sandbox: SandboxProcess
+
+    @property
+    def environment(self) -> dict[str, str]:
+        mine = {
+            "STATE_DIR": str(self.folder / "state"),
+            "JWT_SECRET": SECRET,
+            "API_PAIRS": API_PAIRS,
+            "DC": self.sandbox.dc,
+            "DC_PUBLIC_KEY": self.sandbox.public_key,
+        }
+        return clean_environment() | {f"POSTFLEET_{name}": value for name, value in mine.items()}
+
+    def types(self, *words: str, answers: str = "", **more: str) -> subprocess.CompletedProcess[str]:
+        """`run.py session …` with these answers to its questions."""
+        return subprocess.run(
+            [sys.executable, str(ROOT / "run.py"), "session", *words],
+            env=self.environment | more,
+            cwd=self.folder,
+            input=answers,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    def listed(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = json.loads(self.types("list", "--json").stdout)
+        return found
+
+
+@pytest.fixture
+def operator(tmp_path: Path) -> Iterator[Operator]:
+    (tmp_path / "state").mkdir(mode=0o700)
+    sandbox = SandboxProcess(tmp_path / "dc", WORLD, tmp_path / "ready")
+    try:
+        yield Operator(tmp_path, sandbox)
+    finally:
+        sandbox.stop()
+
+
+def test_an_account_is_logged_in_labelled_exported_and_recognised_again(operator: Operator) -> None:
+    done = operator.types("login", "--phone", BOB, "--owner", "alice", answers="00000\n12345\nwrong\ncorrect horse\n")
+    assert done.returncode == 0, done.stderr
+    assert "code: that is not the code Telegram sent" in done.stderr
+    assert "password: that is not the account's two-step password" in done.stderr
+    (account,) = operator.listed()
+    assert (account["owner"], account["state"], account["phone"]) == ("alice", "ready", "+99••••••02")
+    name = account["name"]
+    assert operator.types("label", name, "the second phone").returncode == 0
+    exported = operator.types("export", name, "--yes")
+    assert f"Whoever has this string is {name}" in exported.stderr
+    again = operator.types("import", "-", "--json", answers=exported.stdout)
+    assert json.loads(again.stdout)["reports"][0]["verdict"] == "duplicate"
+    assert operator.listed()[0]["label"] == "the second phone"
+
+
+async def test_a_qr_code_in_the_terminal_logs_in(operator: Operator) -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        str(ROOT / "run.py"),
+        "session",
+        "login",
+        "--qr",
+        env=operator.environment,
+        cwd=operator.folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    shown = b""
+    async with asyncio.timeout(30):
+        while (found := re.search(rb"tg://login\?token=(\S+)\n", shown)) is None:
+            shown += await process.stdout.readline()
+    app = TelegramClient(SQLiteSession(str(operator.folder / "ready" / "ann.session")), 1, "hash")
+    await app.connect()
+    await app(functions.auth.AcceptLoginTokenRequest(base64.urlsafe_b64decode(found[1] + b"==")))
+    await app.disconnect()
+    out, errors = await asyncio.wait_for(process.communicate(), 30)
+    assert process.returncode == 0, errors
+    assert b"Logged in as tg" in out
+
+
+def test_a_folder_is_imported_checked_and_sealed_with_a_new_key(operator: Operator) -> None:
+    done = operator.types("import", "ready", "--check")
+    assert done.returncode == 0, done.stderr
+    assert "ann: alive, ann, Telegram id 5000000001, without two-step password, 0 other login(s)" in done.stdout
+    assert "bob: alive, bob, Telegram id 5000000002, with two-step password" in done.stdout
+    key = operator.folder / "state" / "vault.key"
+    before = key.read_text()
+    assert "Sealed 2 session(s)" in operator.types("rotate-key").stdout
+    assert key.read_text() != before
+    assert "alive" in operator.types("check", "ann").stdout
+    unknown = operator.types("check", "zoe")
+    assert (unknown.returncode, unknown.stderr) == (1, "postfleet: there is no session 'zoe'\n")
