@@ -29,7 +29,7 @@ def message(entry: Message) -> dict[str, Any]:
         told["edited"] = entry.edited
     if entry.forwarded is not None:
         told["forwarded"] = True
-    for flag in ("silent", "no_webpage", "from_schedule"):
+    for flag in ("silent", "no_webpage", "from_schedule", "pinned"):
         if getattr(entry, flag):
             told[flag] = True
     if entry.entities:

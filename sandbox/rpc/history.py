@@ -25,7 +25,6 @@ FILTERS = {
     types.InputMessagesFilterGeo: {"geo"},
     types.InputMessagesFilterContacts: {"contact"},
     types.InputMessagesFilterPoll: {"poll"},
-    types.InputMessagesFilterPinned: set[str](),
 }
 
 
@@ -84,6 +83,8 @@ def search(call: Call, request: Any) -> Any:
 
     def wanted(entry: Message) -> bool:
         if kinds is not None and entry.kind not in kinds:
+            return False
+        if isinstance(request.filter, types.InputMessagesFilterPinned) and not entry.pinned:
             return False
         return words in entry.text.lower() and (sender is None or entry.sender is sender)
 

@@ -199,14 +199,18 @@ def update_profile(call: Call, request: Any) -> Any:
 
 @handles(functions.messages.UpdatePinnedMessageRequest, writes=True)
 def pin(call: Call, request: Any) -> Any:
-    """Pin a message. Nobody is shown it, but who may not is told so."""
+    """Pin a message, or unpin it."""
     chat = call.centre.chat_from(call.me, request.peer)
     member = may_write(chat, call.me, "text")
     if chat.kind != "private" and not member.admin:
         raise RpcError("CHAT_ADMIN_REQUIRED")
-    if request.id not in chat.box_of(call.me).messages:
+    entry = chat.box_of(call.me).messages.get(request.id)
+    if entry is None or entry.chat is not chat:
         raise RpcError("MESSAGE_ID_INVALID")
-    return news.answer(call.centre, call.me, [], [], chat)
+    entry.pinned = not request.unpin
+    event = news.edited(call.centre, entry, call.session)  # followers learn of it as of an edit
+    change = render.news(call.me, event, chat if chat.own_box else None)
+    return news.answer(call.centre, call.me, [change], [entry], chat)
 
 
 @handles(functions.messages.UnpinAllMessagesRequest, writes=True)
@@ -215,6 +219,8 @@ def unpin_all(call: Call, request: Any) -> Any:
     chat = call.centre.chat_from(call.me, request.peer)
     if chat.kind != "private":
         must_manage(chat, call.me)
+    for _, entry in chat.messages_of(call.me):
+        entry.pinned = False
     return types.messages.AffectedHistory(pts=chat.box_of(call.me).pts, pts_count=0, offset=0)
 
 

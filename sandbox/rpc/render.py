@@ -178,6 +178,7 @@ def message(viewer: Account, entry: Message) -> Any:
         post=broadcast,
         noforwards=place.protected,
         from_scheduled=entry.from_schedule,
+        pinned=entry.pinned,
         from_id=None if broadcast else types.PeerUser(entry.sender.id),
         views=1 if broadcast else None,
         forwards=0 if broadcast else None,

@@ -36,6 +36,7 @@ class Message:
     edited: float = 0.0
     action: Any = None
     from_schedule: bool = False
+    pinned: bool = False
     ids: dict[int, int] | None = None
 
     def id_for(self, viewer: "Account") -> int:

@@ -87,6 +87,11 @@ async def test_typing_drafts_and_pins_are_taken(sandbox: Sandbox, ann: Any, bob:
     async with ann.action("plaza", "typing"):
         sent = await ann.send_message("plaza", "typed")
     await ann.pin_message("plaza", sent)
+    assert sandbox.report()["chats"]["plaza"]["messages"][0]["pinned"]
+    (pinned,) = await bob.get_messages("plaza", filter=types.InputMessagesFilterPinned())
+    assert (pinned.text, pinned.pinned) == ("typed", True)
+    await ann.unpin_message("plaza", sent)
+    assert await bob.get_messages("plaza", filter=types.InputMessagesFilterPinned()) == []
     with pytest.raises(errors.ChatAdminRequiredError):
         await bob.pin_message("plaza", sent.id)
     assert texts(sandbox, "plaza") == ["typed"]
