@@ -9,12 +9,14 @@ import sys
 from pathlib import Path
 
 import httpx
+import pytest
 from telethon import TelegramClient
 
 ROOT = Path(__file__).parents[2]
 
 
-async def test_the_command_says_where_it_is_serves_and_ends_cleanly(tmp_path: Path) -> None:
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])
+async def test_the_command_says_where_it_is_serves_and_ends_cleanly(tmp_path: Path, ending: signal.Signals) -> None:
     options = ["--json", "--folder", str(tmp_path / "dc"), "--sessions-dir", str(tmp_path / "sessions")]
     process = await asyncio.create_subprocess_exec(
         sys.executable, "run.py", "sandbox", *options, cwd=ROOT, stdout=asyncio.subprocess.PIPE
@@ -29,7 +31,7 @@ async def test_the_command_says_where_it_is_serves_and_ends_cleanly(tmp_path: Pa
         async with httpx.AsyncClient() as control:
             report = (await control.get(f"{facts['control']}/report")).json()
         assert [message["text"] for message in report["chats"]["plaza20"]["messages"]] == ["from outside"]
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(ending)
         assert await asyncio.wait_for(process.wait(), 10) == 0
     finally:
         if process.returncode is None:

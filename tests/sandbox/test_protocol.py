@@ -17,8 +17,9 @@ from telethon.tl import functions, types
 from telethon.tl.core import GzipPacked, MessageContainer, RpcResult
 
 from sandbox.keys import derived_auth_key
+from sandbox.mtproto.layer import MAX_SESSIONS_A_KEY
 from sandbox.mtproto.reader import MAX_UNPACKED, BadBody, parse
-from sandbox.mtproto.session import tl_bytes
+from sandbox.mtproto.session import MAX_SEEN, MAX_UNACKED, tl_bytes
 from sandbox.server import Sandbox
 from tests.sandbox.conftest import Clients
 
@@ -203,6 +204,34 @@ async def test_an_answer_can_be_dropped(hand: HandClient) -> None:
     await hand.wait_for(RpcResult)
     hand.send(bytes(functions.RpcDropAnswerRequest(message_id)))
     assert isinstance(parse((await hand.wait_for(RpcResult)).body), types.RpcAnswerDropped)
+
+
+async def test_a_client_that_never_acknowledges_is_not_remembered_without_end(
+    hand: HandClient, sandbox: Sandbox
+) -> None:
+    waiting = {hand.send(STATE) for _ in range(MAX_UNACKED + 50)}
+    while waiting:
+        waiting -= {found.req_msg_id for found in await hand.read() if isinstance(found, RpcResult)}
+    (session,) = sandbox.centre.account("acc01").sessions
+    assert len(session.unacked) <= MAX_UNACKED
+    assert len(session.seen) <= MAX_SEEN
+
+
+async def test_sessions_of_a_client_that_comes_and_goes_do_not_pile_up(sandbox: Sandbox) -> None:
+    (login,) = sandbox.centre.keys.of(sandbox.centre.account("acc01"))
+    for _ in range(20):
+        client = HandClient(sandbox)
+        await client.connect()
+        await client.settle()
+        client.send(STATE)
+        await client.wait_for(RpcResult)
+        client.close()
+    assert len(login.sessions) <= MAX_SESSIONS_A_KEY + 1
+    for _ in range(200):
+        if not sandbox.centre.account("acc01").sessions:
+            break
+        await asyncio.sleep(0.01)
+    assert sandbox.report()["accounts"]["acc01"]["connections"] == 0
 
 
 async def test_every_error_telethon_knows_arrives_as_its_class(sandbox: Sandbox, clients: Clients) -> None:
