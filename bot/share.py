@@ -181,6 +181,10 @@ class Share:
         for delivery in list(self._queue):
             await self._end(delivery, state, reason)
 
+    def _put_last(self, delivery: Delivery) -> None:
+        """Others first: a chat whose posts never get an answer must not use up the tries of all the others."""
+        self._queue = deque(sorted(self._queue, key=lambda other: other.id == delivery.id))
+
     def _drop(self, delivery: Delivery) -> None:
         self._queue = deque(other for other in self._queue if other.id != delivery.id)
         self._unanswered.discard(delivery.id)

@@ -114,6 +114,7 @@ class _Posting(Share):
         try:
             await (self._look_up(client, delivery) if self._only_looks(delivery) else self._post(client, delivery))
         except OSError:
+            self._put_last(delivery)
             raise  # the connection is gone or silent: a new one is needed
         except SourceUnavailable as error:
             await self._end(delivery, DeliveryState.FAILED, str(error), error.code.upper())

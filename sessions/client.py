@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from telethon import TelegramClient
+from telethon import TelegramClient, utils
 from telethon.crypto import AuthKey, rsa
 from telethon.sessions import MemorySession
 from telethon.tl.functions.users import GetUsersRequest
@@ -43,6 +43,12 @@ class PostingClient(TelegramClient):  # type: ignore[misc]  # telethon has no ty
         self._authorized = True
         return user
 
+    async def _call(self, sender: Any, request: Any, ordered: bool = False, **_: Any) -> Any:
+        # One try, told at once. Telethon's own sleeps two seconds after each server error, RANDOM_ID_DUPLICATE among
+        # them, and remembers flood waits per kind of request; how long to wait and what to repeat is ours to decide.
+        await request.resolve(self, utils)
+        return await sender.send(request, ordered=ordered)
+
     @property
     def self_id(self) -> int:
         """The account's Telegram id; known once it is connected."""
@@ -62,8 +68,6 @@ class PostingClient(TelegramClient):  # type: ignore[misc]  # telethon has no ty
             ConnectionError: the connection went away.
             RPCError: Telegram's answer.
         """
-        # Its memory of flood waits is per kind of request and would hold back every chat; ours is per account.
-        self._flood_waited_requests.clear()
         answer = asyncio.ensure_future(self(request))
         try:
             done, _ = await asyncio.wait({answer}, timeout=within)

@@ -40,6 +40,9 @@ class LoginClient(PostingClient):
         LoginClient._config = None  # where the data centres are is asked anew: a kept answer may be another server's
         return await super()._get_dc(new_dc, cdn)
 
+    async def _call(self, *args: Any, **options: Any) -> Any:
+        return await super(PostingClient, self)._call(*args, **options)  # a login may be sent on to another data centre
+
     async def get_me(self, input_peer: bool = False) -> User | None:
         """Who is signed in; None while nobody is."""
         return await TelegramClient.get_me(self, input_peer)

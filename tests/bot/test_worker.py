@@ -62,6 +62,32 @@ async def test_random_id_duplicate_counts_once_and_its_message_is_found(tmp_path
         assert [message["id"] for message in house.messages(G1)] == [delivery.message_id]
 
 
+async def test_a_repeated_random_id_is_told_at_once_and_not_after_seconds_of_waiting(tmp_path: Path) -> None:
+    world = demo_world()
+    world.repeats = "error"
+    async with open_house(tmp_path, world, send_timeout_seconds=1.0) as house:
+        house.sandbox.add_fault({"do": "drop_after", "method": SEND, "count": 1})
+        await house.add_user("alice", [G1])
+        await house.cycle("alice")
+        assert house.texts(G1) == ["Hello from alice"]
+        assert (await house.deliveries("alice"))[G1].state is DeliveryState.DELIVERED
+        assert len(house.sandbox.report()["dedup_hits"]) == 1
+
+
+async def test_a_chat_that_never_answers_does_not_use_up_the_tries_of_the_others(tmp_path: Path) -> None:
+    async with open_house(tmp_path, accounts=1, send_timeout_seconds=0.2) as house:
+        house.sandbox.add_fault({"do": "ignore", "method": SEND, "chat": "plaza01"})
+        await house.add_user("alice", [G1, G2, G3])
+        control = CycleControl()
+        await house.give_sessions("alice")
+        cycle = asyncio.create_task(house.cycles.run("alice", control))
+        await until(lambda: house.texts(G2) and house.texts(G3), "the posts to the groups that answer")
+        control.end(End.STOPPED)
+        await cycle
+        ends = {group: delivery.state for group, delivery in (await house.deliveries("alice")).items()}
+        assert ends == {G1: DeliveryState.UNKNOWN, G2: DeliveryState.DELIVERED, G3: DeliveryState.DELIVERED}
+
+
 async def test_a_short_flood_wait_is_waited_out_and_counted(tmp_path: Path) -> None:
     async with open_house(tmp_path) as house:
         house.sandbox.add_fault({"error": "FLOOD_WAIT_1", "method": SEND, "count": 1})
