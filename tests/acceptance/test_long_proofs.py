@@ -1,0 +1,14 @@
+"""A short run of each long proof in `bench/`."""
+
+from bench import crash_posts
+
+
+def test_a_few_kills_in_cycles_over_a_broken_network_neither_lose_nor_double_a_post() -> None:
+    ordeals = crash_posts.proof(kills=4, seed=7)
+    found = [text for told in ordeals for text in told.result.duplicates + told.result.missing]
+    assert found == []
+    for told in ordeals:
+        assert told.in_cycles >= 1
+        assert told.faults >= 1
+        assert told.miscounted == 0
+        assert told.result.messages >= told.result.states["delivered"] >= 2 * crash_posts.GROUPS - 6
