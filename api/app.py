@@ -12,7 +12,7 @@ from api.keys import Keys
 from api.parts import Parts
 from api.rates import Rates
 from api.revocations import Revocations
-from api.routes import auth, bot, config, health, sync, tickets
+from api.routes import auth, bot, config, health, sessions, sync, tickets
 from api.security_log import SecurityLog
 from api.shell import Shell, headers_of
 from api.state_documents import StateDocuments
@@ -27,12 +27,20 @@ from data.auth_store import AuthStore
 from data.data_manager import DataManager
 from data.journal import Journal
 from scheduler.bots import Bots
+from sessions.rooms import AccountRooms
 
 _DESCRIPTION = """Controls the caller's own bot. Who the caller is comes from the JWT and from nowhere else.
 Every path under `/api/` also answers under `/api/v1/`. Every error is an `application/problem+json` document."""
 
 
-def create_app(settings: Settings, store: DataManager, journal: Journal, bots: Bots, clock: Clock) -> Shell:
+def create_app(
+    settings: Settings,
+    store: DataManager,
+    journal: Journal,
+    bots: Bots,
+    clock: Clock,
+    accounts: AccountRooms | None = None,
+) -> Shell:
     """Build the API over rooms that are already open; the caller closes them, and then the API (`Shell.close`).
 
     Raises:
@@ -41,7 +49,7 @@ def create_app(settings: Settings, store: DataManager, journal: Journal, bots: B
     """
     secret = settings.jwt_secret.get_secret_value()
     check_jwt_secret(secret)
-    parts = Parts(settings=settings, store=store, journal=journal, bots=bots, clock=clock)
+    parts = Parts(settings=settings, store=store, journal=journal, bots=bots, clock=clock, accounts=accounts)
     rates = Rates(settings, clock)
     security = SecurityLog(clock)
     rules = Rules(issuer=settings.jwt_issuer, audience=settings.jwt_audience)
@@ -67,7 +75,7 @@ def create_app(settings: Settings, store: DataManager, journal: Journal, bots: B
     app.state.issuer = Issuer(settings, rules, memory, revocations, rates, security, clock)
     app.state.tickets = Tickets(clock)
     app.state.streams = Streams(documents, clock)
-    for routes in (bot.routes, config.routes, sync.routes, auth.routes, tickets.routes, health.routes):
+    for routes in (bot.routes, config.routes, sync.routes, sessions.routes, auth.routes, tickets.routes, health.routes):
         app.include_router(routes)
     app.add_exception_handler(PostfleetError, problems.on_own_error)
     app.add_exception_handler(HTTPException, problems.on_http_error)

@@ -7,7 +7,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from starlette.responses import Response
 
-from api import views
+from api import session_views, views
 from api.problems import MEDIA_TYPE, Problem
 from core.errors import NoContent, NoGroups, NoRoomOnApiPairs, NoSpareSession, ScheduleOver
 
@@ -19,6 +19,7 @@ _SHOWN = (
     views.StateView,
     views.TicketView,
     views.GrantView,
+    *session_views.SHOWN,
     Problem,
 )
 _SAID = {

@@ -7,6 +7,7 @@ from core.settings import Settings
 from data.data_manager import DataManager
 from data.journal import Journal
 from scheduler.bots import Bots
+from sessions.rooms import AccountRooms
 
 
 @dataclass(frozen=True)
@@ -18,3 +19,5 @@ class Parts:
     journal: Journal
     bots: Bots
     clock: Clock
+    accounts: AccountRooms | None = None
+    """None: this API does not speak about accounts."""

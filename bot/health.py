@@ -13,9 +13,10 @@ from telethon.tl.functions.users import GetUsersRequest
 from telethon.tl.types import InputUserSelf
 
 from bot.reactions import Action, Reaction, reaction_to
+from bot.run import BotParts
 from core.clock import Clock
 from core.errors import PostfleetError, SessionInUse, UnknownSession
-from core.models import Level, Session, SessionState
+from core.models import Event, Level, Session, SessionState
 from data.data_manager import DataManager
 from sessions.client import Clients, PostingClient
 from sessions.session_manager import SessionManager
@@ -27,6 +28,7 @@ QUIET = timedelta(hours=24)
 MOST_A_ROUND = 50
 _CALL_SECONDS = 20.0
 _PAUSE_SECONDS = 1.0
+_ROUND_SECONDS = 900.0
 
 Tell = Callable[[str, str, str, Level, str], Awaitable[None]]
 """Tells a user: id, action, text, level, session."""
@@ -58,6 +60,23 @@ class Health:
         self._clients = clients
         self._clock = clock
         self._tell = tell
+
+    @classmethod
+    def of(cls, parts: BotParts) -> "Health":
+        """With a line in the log of whoever has an account that is not well."""
+
+        async def tell(user: str, action: str, text: str, level: Level, session: str) -> None:
+            at = parts.clock.now()
+            event = Event(at=at, user=user, action=action, text=text, level=level, session=session)
+            await parts.journal.add_event(event)
+
+        return cls(parts.store, parts.sessions, parts.clients, parts.clock, tell)
+
+    async def run(self) -> None:
+        """A round now and then, until cancelled."""
+        while True:
+            await self._clock.sleep(_ROUND_SECONDS)
+            await self.round()
 
     async def check(self, name: str, *, thorough: bool = True) -> Checkup:
         """Ask one account; `thorough` asks for its two-step password and its other logins too.

@@ -13,6 +13,7 @@ import uvicorn
 from api.app import create_app
 from api.shell import Shell
 from bot.cycle import CycleRunner
+from bot.health import Health
 from bot.run import BotParts
 from core.clock import Clock, SystemClock
 from core.errors import SettingsError
@@ -24,7 +25,9 @@ from scheduler.bots import Bots
 from scheduler.keeper import keep_alive
 from scheduler.scheduler import Scheduler
 from sessions.client import Clients
+from sessions.enrol import Logins
 from sessions.pool import Pool
+from sessions.rooms import AccountRooms
 from sessions.session_manager import SessionManager
 from sessions.vault import Vault
 
@@ -48,8 +51,8 @@ async def run_daemon(settings: Settings, clock: Clock | None = None) -> None:
     with exclusive_daemon_lock(settings.state_dir):
         listener = _listen(settings)
         with contextlib.closing(listener):
-            async with _rooms(settings, clock) as (store, journal, bots, scheduler):
-                app = create_app(settings, store, journal, bots, clock)
+            async with _rooms(settings, clock) as (bots, scheduler, accounts):
+                app = create_app(settings, accounts.store, accounts.journal, bots, clock, accounts)
                 try:
                     await _serve(settings, app, listener, scheduler, clock)
                 finally:
@@ -57,22 +60,27 @@ async def run_daemon(settings: Settings, clock: Clock | None = None) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _rooms(settings: Settings, clock: Clock) -> AsyncIterator[tuple[DataManager, Journal, Bots, Scheduler]]:
+async def _rooms(settings: Settings, clock: Clock) -> AsyncIterator[tuple[Bots, Scheduler, AccountRooms]]:
     store = DataManager.open(settings.state_dir, clock)
     try:
         journal = Journal.open(settings.state_dir)
         try:
             pool = Pool(settings.state_dir, Vault.open(settings.state_dir, settings.vault_key), store, clock)
-            pool.take_in()
-            pool.follow(store.snapshot)
+            pool.repair()
             clients = Clients(settings, pool)
             sessions = SessionManager(settings, store, pool, clock)
+            logins = Logins(sessions, clients, clock)
             parts = BotParts.put_together(settings, store, journal, sessions, clients, clock)
+            rounds = asyncio.create_task(keep_alive("health", Health.of(parts).run, clock), name="health")
             try:
                 scheduler = Scheduler(parts, CycleRunner(parts))
                 await scheduler.take_over()
-                yield store, journal, Bots(parts, scheduler), scheduler
+                accounts = AccountRooms(store, journal, pool, sessions, clients, logins, clock)
+                yield Bots(parts, scheduler), scheduler, accounts
             finally:
+                rounds.cancel()
+                await asyncio.gather(rounds, return_exceptions=True)
+                await logins.close()
                 await clients.close()
         finally:
             await journal.close()

@@ -90,6 +90,7 @@ class _Line:
 
     client: PostingClient
     api_id: int
+    key_id: str
     lease: contextlib.ExitStack
     let_go: asyncio.TimerHandle | None = None
 
@@ -152,6 +153,11 @@ class Clients:
         lease = self._leased.get(name)
         return name in self._idle or (lease is not None and lease.locked())
 
+    def at_work(self, name: str) -> bool:
+        """Whether this process does something with the session now."""
+        lease = self._leased.get(name)
+        return lease is not None and lease.locked()
+
     def new_login(self, kind: type[_C], api_id: int) -> _C:
         """A client without a key: it makes one when it connects. Raises SettingsError."""
         session = MemorySession()
@@ -166,7 +172,8 @@ class Clients:
             return None
         if line.let_go is not None:
             line.let_go.cancel()
-        if line.client.is_connected() and line.api_id == api_id:
+        # A new login gives the session another key; what is connected with the old one is of no use then.
+        if line.client.is_connected() and line.api_id == api_id and self._pool.has_key(name, line.key_id):
             return line
         await self._close(line)
         return None
@@ -174,14 +181,15 @@ class Clients:
     async def _open(self, name: str, api_id: int) -> _Line:
         with contextlib.ExitStack() as lease:
             lease.enter_context(self._between_processes.held(name))
-            client = self._build(self._pool.credentials(name), api_id)
+            credentials = self._pool.credentials(name)
+            client = self._build(credentials, api_id)
             try:
                 await connect(client)
             except BaseException:
                 await _disconnect(client)
                 raise
             self.open += 1
-            return _Line(client, api_id, lease.pop_all())
+            return _Line(client, api_id, credentials.key_id, lease.pop_all())
 
     async def _close(self, line: _Line) -> None:
         self.open -= 1

@@ -78,6 +78,11 @@ class Pool:
             raise UnknownSession(f"there is no session file for {name} under {self._root}")
         return self.vault.unseal(name, path.read_bytes())
 
+    def has_key(self, name: str, key_id: str) -> bool:
+        """Whether that is the session's key, as far as users.json tells."""
+        session = self._store.snapshot.sessions.get(name)
+        return session is not None and session.key_id in {None, key_id}
+
     def stage(self, keys: Mapping[str, Credentials]) -> None:
         """Write keys down, sealed and durable, before users.json is told of their sessions; `follow` moves them on.
 
