@@ -12,7 +12,7 @@ from api.keys import Keys
 from api.parts import Parts
 from api.rates import Rates
 from api.revocations import Revocations
-from api.routes import auth, bot, config, health, sessions, sync, tickets
+from api.routes import allowance, auth, bot, config, health, sessions, sync, tickets
 from api.security_log import SecurityLog
 from api.shell import Shell, headers_of
 from api.state_documents import StateDocuments
@@ -75,7 +75,16 @@ def create_app(
     app.state.issuer = Issuer(settings, rules, memory, revocations, rates, security, clock)
     app.state.tickets = Tickets(clock)
     app.state.streams = Streams(documents, clock)
-    for routes in (bot.routes, config.routes, sync.routes, sessions.routes, auth.routes, tickets.routes, health.routes):
+    for routes in (
+        bot.routes,
+        config.routes,
+        allowance.routes,
+        sync.routes,
+        sessions.routes,
+        auth.routes,
+        tickets.routes,
+        health.routes,
+    ):
         app.include_router(routes)
     app.add_exception_handler(PostfleetError, problems.on_own_error)
     app.add_exception_handler(HTTPException, problems.on_http_error)

@@ -16,6 +16,8 @@ _SHOWN = (
     views.BotChangeView,
     views.BotView,
     views.ConfigView,
+    views.AllowanceView,
+    views.AllowanceOverview,
     views.StateView,
     views.TicketView,
     views.GrantView,

@@ -1,14 +1,17 @@
 """What the API shows of the truth: one struct a shape; msgspec encodes it and describes it for OpenAPI."""
 
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
 
 import msgspec
 
 from bot.run import CycleProgress
 from core.models import (
+    AllowanceDay,
+    AllowanceUse,
     BotStatus,
     Event,
+    Grant,
     Hold,
     Level,
     PostContent,
@@ -134,6 +137,33 @@ class GrantView(View, frozen=True, kw_only=True):
     """Good once, for the next pair of tokens."""
 
 
+class AllowanceView(View, frozen=True, kw_only=True):
+    """How many posts a user may make, and how many they made."""
+
+    day: date
+    """Today in the user's time zone."""
+    per_day: int
+    per_month: int
+    granted: int
+    """More posts for this month, by an operator."""
+    spent_today: int
+    spent_this_month: int
+    reserved: int
+    """Posts of this month that are planned and not yet sent."""
+    uncounted: int
+    """Spent posts of this month whose end nobody knows."""
+    left: int
+    history: list[AllowanceDay]
+    """Newest first."""
+    grants: list[Grant]
+
+
+class AllowanceOverview(View, frozen=True, kw_only=True):
+    """Every user's allowance, without histories."""
+
+    users: dict[str, AllowanceView]
+
+
 class StateView(View, frozen=True, kw_only=True):
     """Everything a dashboard shows, in one document."""
 
@@ -172,6 +202,23 @@ def bot_view(user: User, progress: CycleProgress | None) -> BotView:
         status_reason=user.status_reason,
         next_run_at=user.next_run_at,
         progress=progress_view(progress),
+    )
+
+
+def allowance_view(use: AllowanceUse, days: Sequence[AllowanceDay] = (), grants: Sequence[Grant] = ()) -> AllowanceView:
+    """A user's allowance."""
+    return AllowanceView(
+        day=use.day,
+        per_day=use.per_day,
+        per_month=use.per_month,
+        granted=use.granted,
+        spent_today=use.spent_today,
+        spent_this_month=use.spent_this_month,
+        reserved=use.reserved_this_month,
+        uncounted=use.uncounted,
+        left=use.left,
+        history=list(days),
+        grants=list(grants),
     )
 
 

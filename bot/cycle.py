@@ -11,6 +11,7 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
+from bot.allowance import NO_ALLOWANCE, budget_of
 from bot.compose import random_id
 from bot.compose_content import post_for_cycle, posts_of
 from bot.plan import plan_cycle
@@ -89,10 +90,18 @@ class CycleRunner:
 
         deliveries = [delivery(group, session, None) for group, session in plan.sessions.items()]
         deliveries += [delivery(group, "", reason) for group, reason in plan.skipped.items()]
-        run = CycleRun(self._parts, cycle, number, await self._parts.journal.plan_cycle(cycle, deliveries), control)
+        deliveries = await self._parts.journal.plan_cycle(cycle, deliveries, budget_of(user, self._parts.settings, now))
+        run = CycleRun(self._parts, cycle, number, deliveries, control)
+        await self._tell_allowance(run, deliveries)
         for group, reason in plan.skipped.items():
             await run.record(event=run.event("post_skipped", f"Left out {group}: {reason}", Level.WARNING, group=group))
         return run
+
+    async def _tell_allowance(self, run: CycleRun, deliveries: list[Delivery]) -> None:
+        without = [delivery for delivery in deliveries if delivery.error == NO_ALLOWANCE]
+        if without:
+            text = f"{len(without)} of {len(deliveries)} posts are left out: {without[0].reason}"
+            await run.record(event=run.event("allowance_used_up", text, Level.WARNING))
 
     async def _post_everything(self, run: CycleRun) -> None:
         """Round after round, until nothing is left that somebody could post."""

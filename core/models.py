@@ -155,6 +155,13 @@ class Schedule(Model, frozen=True, kw_only=True):
     missed: Missed = Missed.RUN_ONCE
 
 
+class Allowance(Model, frozen=True, kw_only=True):
+    """How many posts a user may make; None: what the settings say."""
+
+    per_day: int | None = None
+    per_month: int | None = None
+
+
 class BannedSession(Model, frozen=True, kw_only=True):
     """A session that was taken from a user for good."""
 
@@ -178,6 +185,7 @@ class User(Model, frozen=True, kw_only=True):
     delay_between_cycles: float = 3600.0
     """Seconds from the end of a cycle to the start of the next, where the schedule names no moments."""
     schedule: Schedule = Schedule()
+    allowance: Allowance = Allowance()
     cycles_done: int = 0
     """Cycles finished since the bot was started."""
     bot_status: BotStatus = BotStatus.STOPPED
@@ -284,6 +292,66 @@ class Cycle(Model, frozen=True, kw_only=True):
     """As it was when the cycle was planned, so that a resumed cycle posts the same thing."""
     started_at: datetime
     finished_at: datetime | None = None
+
+
+class Budget(Model, frozen=True, kw_only=True):
+    """What a user may spend on one day of their own time zone, and in its month, before grants."""
+
+    day: date
+    per_day: int
+    per_month: int
+
+
+class AllowanceUse(Model, frozen=True, kw_only=True):
+    """What a user used of their allowance. Posts of unknown end count as spent."""
+
+    day: date
+    """Today in the user's time zone; the month is this day's."""
+    per_day: int
+    per_month: int
+    granted: int
+    """More posts for this month, by the operator."""
+    spent_today: int
+    spent_this_month: int
+    reserved_today: int
+    """Planned and not yet sent."""
+    reserved_this_month: int
+    uncounted: int
+    """Posts of this month whose end nobody knows, or that nothing was reserved for; they are among the spent ones."""
+
+    @property
+    def left(self) -> int:
+        """Posts that may still be planned now."""
+        today = self.per_day + self.granted - self.spent_today - self.reserved_today
+        month = self.per_month + self.granted - self.spent_this_month - self.reserved_this_month
+        return max(0, min(today, month))
+
+    @property
+    def used_up_text(self) -> str:
+        """Why nothing more is planned, in words for the user."""
+        if self.per_month + self.granted - self.spent_this_month - self.reserved_this_month <= self.left:
+            return f"your {self.per_month + self.granted} posts of this month are used up; a new month brings new ones"
+        return f"your {self.per_day + self.granted} posts of today are used up; tomorrow brings new ones"
+
+
+class AllowanceDay(Model, frozen=True, kw_only=True):
+    """What a user spent on one day."""
+
+    day: date
+    spent: int
+    uncounted: int
+
+
+class Grant(Model, frozen=True, kw_only=True):
+    """More posts for a user in one month, given by an operator."""
+
+    user: str
+    month: str
+    """Such as 2026-03."""
+    posts: int
+    at: datetime
+    by: str
+    note: str = ""
 
 
 class Level(StrEnum):

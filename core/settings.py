@@ -58,6 +58,8 @@ class Settings(BaseSettings):
     daily_posts_per_account: int = Field(default=200, ge=1)
     max_replacements_per_day: int = Field(default=2, ge=0)
     resume_on_start: bool = False
+    posts_per_day: int = Field(default=2_000, ge=0)
+    posts_per_month: int = Field(default=40_000, ge=0)
     misfire_grace_seconds: float = Field(default=60.0, ge=1)
     catch_up_per_second: float = Field(default=20.0, gt=0)
     stuck_cycle_seconds: float = Field(default=900.0, gt=0)

@@ -4,15 +4,15 @@ import asyncio
 import logging
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
 from typing import Concatenate, ParamSpec, Self, TypeVar, cast
 
 from core.errors import InvalidInput, PostfleetError, StateError
-from core.models import Cycle, Delivery, Event, Level, Stats
-from data import journal_reads, journal_work, retention
+from core.models import AllowanceDay, AllowanceUse, Budget, Cycle, Delivery, Event, Grant, Level, Stats
+from data import allowances, journal_reads, journal_work, retention
 from data.copies import keep_journal_copy
 from data.files import Disk, make_folder, refuse_half_restored
 from data.group_commit import Answer, GroupCommit
@@ -84,14 +84,19 @@ class Journal:
             journal._write_stats()
         return journal
 
-    async def plan_cycle(self, cycle: Cycle, deliveries: Sequence[Delivery]) -> list[Delivery]:
+    async def plan_cycle(
+        self, cycle: Cycle, deliveries: Sequence[Delivery], budget: Budget | None = None
+    ) -> list[Delivery]:
         """Write a cycle and its deliveries in one commit; answers them with their ids.
+
+        With a budget each planned delivery reserves a post of the user's allowance in the same commit; those that find
+        no room are written as skipped.
 
         Raises:
             Conflict: the user already has a cycle of that id.
             InvalidInput: a delivery is of another user or cycle.
         """
-        return await self._write(lambda connection, _: journal_work.insert_plan(connection, cycle, deliveries))
+        return await self._write(lambda connection, _: journal_work.insert_plan(connection, cycle, deliveries, budget))
 
     async def update(
         self, *deliveries: Delivery, event: Event | None = None, messages: int = 0, floods: int = 0
@@ -170,6 +175,30 @@ class Journal:
     def stats(self, user: str) -> Stats:
         """Counted from what the journal holds (plus what retention already trimmed)."""
         return self._counted.users.get(user) or Stats()
+
+    async def allowance(self, user: str, budget: Budget) -> AllowanceUse:
+        """What the user used of their allowance."""
+        return await self._read(lambda connection: allowances.use_of(connection, user, budget))
+
+    async def allowance_overview(self, budgets: Mapping[str, Budget]) -> dict[str, AllowanceUse]:
+        """The same of many users."""
+        return await self._read(
+            lambda connection: {user: allowances.use_of(connection, user, budget) for user, budget in budgets.items()}
+        )
+
+    async def allowance_history(self, user: str) -> tuple[list[AllowanceDay], list[Grant]]:
+        """What the user spent a day, and what was granted, newest first."""
+        return await self._read(
+            lambda connection: (allowances.history_of(connection, user), allowances.grants_of(connection, user))
+        )
+
+    async def grant(self, given: Grant) -> None:
+        """Let a user make more posts in one month."""
+        await self._write(lambda connection, _: allowances.grant(connection, given))
+
+    async def give_back_lost(self) -> int:
+        """Give back what is reserved for posts that nobody will send any more; answers how many."""
+        return await self._write(lambda connection, _: allowances.give_back_lost(connection))
 
     async def put_peer(self, session: str, target: str, peer: bytes) -> None:
         """Remember how an account addresses a group (an access hash is valid for that account alone)."""

@@ -15,12 +15,12 @@ from data.strict_json import damaged
 
 JOURNAL_FILE = "journal.sqlite3"
 _LOCK_FILE = "journal.lock"
-JOURNAL_VERSION = 1
-JOURNAL_STEPS: dict[int, Callable[[sqlite3.Connection], None]] = {}
+JOURNAL_VERSION = 2
+JOURNAL_STEPS: dict[int, Callable[[sqlite3.Connection], None]] = {1: lambda connection: _make_allowances(connection)}
 """Version → what leads on from it, inside one transaction."""
 _APPLICATION_ID = 0x50464A31  # "PFJ1": a file of another program is told from a damaged one of ours
 _BUSY_SECONDS = 10.0
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 # A tally is what one commit added to a user's counters. Old ones are folded into one row that keeps the newest id.
@@ -53,6 +53,22 @@ CREATE INDEX folded_tallies ON tallies (id) WHERE folded;
 CREATE TABLE peers (
     session TEXT NOT NULL, target TEXT NOT NULL, peer BLOB NOT NULL, PRIMARY KEY (session, target)
 ) WITHOUT ROWID;
+"""
+
+_ALLOWANCES = """
+CREATE TABLE IF NOT EXISTS allowance_days (
+    user TEXT NOT NULL, day TEXT NOT NULL, spent INTEGER NOT NULL, uncounted INTEGER NOT NULL,
+    PRIMARY KEY (user, day)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS allowance_bookings (
+    delivery INTEGER PRIMARY KEY, user TEXT NOT NULL, day TEXT NOT NULL, unknown INTEGER NOT NULL DEFAULT 0
+);
+CREATE INDEX IF NOT EXISTS bookings_of_user ON allowance_bookings (user, day);
+CREATE TABLE IF NOT EXISTS allowance_grants (
+    id INTEGER PRIMARY KEY, user TEXT NOT NULL, month TEXT NOT NULL, posts INTEGER NOT NULL, at INTEGER NOT NULL,
+    by TEXT NOT NULL, note TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS grants_of_user ON allowance_grants (user, month);
 """
 
 
@@ -108,7 +124,8 @@ def _make(path: Path) -> None:
         beside.touch(mode=0o600)
         with contextlib.closing(sqlite3.connect(beside, isolation_level=None)) as connection:
             connection.executescript(
-                f"BEGIN;{_SCHEMA}PRAGMA application_id={_APPLICATION_ID};PRAGMA user_version={JOURNAL_VERSION};COMMIT;"
+                f"BEGIN;{_SCHEMA}{_ALLOWANCES}PRAGMA application_id={_APPLICATION_ID};"
+                f"PRAGMA user_version={JOURNAL_VERSION};COMMIT;"
             )
         beside.replace(path)
         Disk().sync_folder(path.parent)
@@ -116,6 +133,11 @@ def _make(path: Path) -> None:
         raise translated(error, path) from error
     except OSError as error:
         raise StateNotWritten(f"{path} could not be made ({error.strerror})") from error
+
+
+def _make_allowances(connection: sqlite3.Connection) -> None:
+    for statement in filter(str.strip, _ALLOWANCES.split(";")):
+        connection.execute(statement)
 
 
 def _check_and_migrate(connection: sqlite3.Connection, path: Path) -> None:
@@ -182,12 +204,12 @@ Row = tuple[object, ...]
 
 def stamp(moment: datetime | None) -> int | None:
     """Microseconds since 1970."""
-    return None if moment is None else (moment - _EPOCH) // _MICROSECOND
+    return None if moment is None else (moment - EPOCH) // _MICROSECOND
 
 
 def moment(stamp: int | None) -> datetime | None:
     """The moment of a stamp."""
-    return None if stamp is None else _EPOCH + timedelta(microseconds=stamp)
+    return None if stamp is None else EPOCH + timedelta(microseconds=stamp)
 
 
 def delivery_row(delivery: Delivery) -> Row:

@@ -8,7 +8,8 @@ from datetime import datetime
 import msgspec
 
 from core.errors import Conflict, InvalidInput, NotFound
-from core.models import UNFINISHED, Cycle, Delivery, DeliveryState, Event, Stats
+from core.models import UNFINISHED, Budget, Cycle, Delivery, DeliveryState, Event, Stats
+from data import allowances
 from data.journal_schema import CYCLE_COLUMNS, DELIVERY_COLUMNS, cycle_row, delivery_row, event_row, stamp
 
 _OPEN = tuple(state.value for state in UNFINISHED)
@@ -56,8 +57,10 @@ def added(stats: Stats, more: Stats) -> Stats:
     )
 
 
-def insert_plan(connection: sqlite3.Connection, cycle: Cycle, deliveries: Sequence[Delivery]) -> list[Delivery]:
-    """Write a cycle and its deliveries; answers them with their ids."""
+def insert_plan(
+    connection: sqlite3.Connection, cycle: Cycle, deliveries: Sequence[Delivery], budget: Budget | None = None
+) -> list[Delivery]:
+    """Write a cycle and its deliveries, as far as the budget has room for them; answers them with their ids."""
     for delivery in deliveries:
         if (delivery.user, delivery.cycle) != (cycle.user, cycle.id):
             raise InvalidInput("deliveries", "each must be of the same user and cycle as the cycle it is planned in")
@@ -65,12 +68,17 @@ def insert_plan(connection: sqlite3.Connection, cycle: Cycle, deliveries: Sequen
         connection.execute(_INSERT_CYCLE, cycle_row(cycle))
     except sqlite3.IntegrityError as error:
         raise Conflict(f"user {cycle.user!r} already has a cycle {cycle.id}") from error
-    return [
+    if budget is not None:
+        deliveries = allowances.keep_within(connection, cycle.user, budget, deliveries)
+    written = [
         msgspec.structs.replace(
             delivery, id=connection.execute(_INSERT_DELIVERY, delivery_row(delivery)).lastrowid or 0
         )
         for delivery in deliveries
     ]
+    if budget is not None:
+        allowances.book(connection, budget, written)
+    return written
 
 
 def insert_event(connection: sqlite3.Connection, event: Event, effects: Effects) -> None:
@@ -98,6 +106,7 @@ def move_delivery(connection: sqlite3.Connection, delivery: Delivery, effects: E
     if connection.execute(_MOVE_OPEN, values + _OPEN).rowcount:
         if delivery.state not in UNFINISHED:
             effects.count(delivery.user, _tally(None, delivery))
+            allowances.settle(connection, delivery)
         return
     found = connection.execute("SELECT state FROM deliveries WHERE id = ?", (delivery.id,)).fetchone()
     if found is None:
@@ -106,6 +115,8 @@ def move_delivery(connection: sqlite3.Connection, delivery: Delivery, effects: E
         raise Conflict(f"delivery {delivery.id} is {found[0]} and cannot be {delivery.state.value} again")
     connection.execute(_MOVE, values)
     effects.count(delivery.user, _tally(DeliveryState(found[0]), delivery))
+    if found[0] != delivery.state.value:
+        allowances.settle(connection, delivery)
 
 
 def _tally(before: DeliveryState | None, delivery: Delivery) -> Stats:

@@ -1,0 +1,19 @@
+"""How many posts a user may make, by their own calendar. Pure; the books are the journal's."""
+
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from core.models import Budget, User
+from core.settings import Settings
+from data.allowances import NO_ALLOWANCE
+
+__all__ = ["NO_ALLOWANCE", "budget_of"]
+
+
+def budget_of(user: User, settings: Settings, now: datetime) -> Budget:
+    """What the user may spend today and this month, both of their own time zone; what is not set is a default."""
+    return Budget(
+        day=now.astimezone(ZoneInfo(user.schedule.timezone)).date(),
+        per_day=settings.posts_per_day if user.allowance.per_day is None else user.allowance.per_day,
+        per_month=settings.posts_per_month if user.allowance.per_month is None else user.allowance.per_month,
+    )

@@ -1,0 +1,50 @@
+"""How many posts a user may still make, and who may change that."""
+
+from datetime import timedelta
+
+from api.tokens import OPERATOR, issue_token
+from core.models import User
+from tests.api.support import SECRET, Api, problem
+
+
+def operator(api: Api) -> dict[str, str]:
+    token = issue_token(SECRET, "olga", now=api.clock.now(), lifetime=timedelta(hours=1), roles=(OPERATOR,))
+    return {"Authorization": f"Bearer {token}"}
+
+
+async def test_a_user_sees_what_is_left(api: Api, alice: dict[str, str]) -> None:
+    answer = await api.http.get("/api/allowance", headers=alice)
+    assert answer.status_code == 200
+    seen = answer.json()
+    assert (seen["per_day"], seen["spent_today"], seen["left"], seen["grants"]) == (2000, 0, 2000, [])
+
+
+async def test_an_operator_grants_posts_and_the_user_sees_by_whom_and_why(api: Api, alice: dict[str, str]) -> None:
+    await api.http.get("/api/allowance", headers=alice)
+    given = {"posts": 50, "note": "for the fair"}
+    answer = await api.http.post("/api/operator/allowances/alice/grants", headers=operator(api), json=given)
+    assert answer.status_code == 201
+    seen = (await api.http.get("/api/allowance", headers=alice)).json()
+    assert (seen["granted"], seen["left"]) == (50, 2050)
+    assert [(grant["posts"], grant["by"], grant["note"]) for grant in seen["grants"]] == [(50, "olga", "for the fair")]
+    assert "An operator granted 50 posts for 2026-03: for the fair" in {
+        event.text for event in api.journal.last_events("alice")
+    }
+
+
+async def test_only_an_operator_sees_everybodys_and_grants(api: Api, alice: dict[str, str]) -> None:
+    await api.store.transact(lambda tx: tx.put_user("bob", User()))
+    assert (await api.http.get("/api/operator/allowances", headers=alice)).status_code == 403
+    refused = await api.http.post("/api/operator/allowances/alice/grants", headers=alice, json={"posts": 5})
+    problem(refused, 403, "forbidden")
+    seen = (await api.http.get("/api/operator/allowances", headers=operator(api))).json()
+    assert "bob" in seen["users"]
+
+
+async def test_a_grant_that_cannot_be_meant_is_refused(api: Api) -> None:
+    unknown = await api.http.post("/api/operator/allowances/nobody/grants", headers=operator(api), json={"posts": 5})
+    problem(unknown, 404, "unknown_user")
+    await api.store.transact(lambda tx: tx.put_user("bob", User()))
+    for wrong in ({"posts": "5"}, {"posts": 5, "month": "2026-13"}, {"posts": 5, "user_id": "x"}, {}):
+        answer = await api.http.post("/api/operator/allowances/bob/grants", headers=operator(api), json=wrong)
+        problem(answer, 422, "invalid_input")
