@@ -100,6 +100,21 @@ class Ours(Design):
         return
 
 
+class Idle(Ours):
+    """No store at all: what the machine itself does to the loop."""
+
+    name = "idle"
+
+    def __init__(self, folder: Path, users: int) -> None:
+        """Nothing to hold."""
+
+    async def update(self, user_id: str) -> None:  # noqa: ARG002  nobody is updated
+        await asyncio.sleep(1)
+
+    async def close(self) -> None:
+        return
+
+
 def _bytes_of_ours(users: int) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         _fill(users, DataManager.open(Path(folder), SystemClock()))

@@ -1,6 +1,7 @@
 """What every store must do, whatever engine is behind it. Another engine joins by opening itself in `open_store`."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from core.errors import Conflict, InvalidInput, StateError, UnknownSession, UnknownUser
 from core.models import Session, User
 from data.data_manager import Snapshot, Transaction
+from data.files import Disk
 from tests.data.conftest import OpenStore
 from tests.data.support import add, count
 
@@ -239,6 +241,35 @@ async def test_commands_write_without_a_loop_while_the_daemon_writes(open_store:
             tasks.create_task(daemon.transact(add("alice")))
         tasks.create_task(asyncio.to_thread(lambda: [command.transact_now(add("alice")) for _ in range(20)]))
     assert count((await daemon.refresh()), "alice") == 40
+
+
+async def test_a_busy_daemon_with_a_slow_disk_leaves_other_processes_their_turn(open_store: OpenStore) -> None:
+    class SlowDisk(Disk):
+        def sync(self, descriptor: int) -> None:
+            time.sleep(0.03)
+            super().sync(descriptor)
+
+    busy, command = open_store(disk=SlowDisk()), open_store()
+    over = False
+    committed = asyncio.Event()
+    busy.on_commit(lambda _: committed.set())
+
+    async def keep_busy() -> None:
+        while not over:
+            await busy.transact(add("alice"))
+
+    callers = [asyncio.create_task(keep_busy()) for _ in range(8)]
+    waited = []
+    for _ in range(6):
+        committed.clear()
+        await committed.wait()
+        before = busy.snapshot.revision
+        await asyncio.to_thread(command.transact_now, add("bob"))
+        waited.append(command.snapshot.revision - before)
+    over = True
+    await asyncio.gather(*callers)
+    assert count(await busy.refresh(), "bob") == 6
+    assert sorted(waited)[3] <= 3  # the commit under way, its own, and seldom one more
 
 
 async def test_a_caller_that_gives_up_does_not_disturb_the_others(open_store: OpenStore) -> None:
