@@ -7,12 +7,13 @@ from starlette.exceptions import HTTPException
 from api import problems
 from api.auth import Authenticator
 from api.documents import describe
+from api.idempotency import Idempotency
 from api.issuer import Issuer
 from api.keys import Keys
 from api.parts import Parts
 from api.rates import Rates
 from api.revocations import Revocations
-from api.routes import allowance, auth, bot, config, health, sessions, sync, tickets
+from api.routes import admin, allowance, auth, bot, config, health, history, me, sessions, sync, tickets
 from api.security_log import SecurityLog
 from api.shell import Shell, headers_of
 from api.state_documents import StateDocuments
@@ -72,23 +73,16 @@ def create_app(
     app.state.security = security
     app.state.authenticator = authenticator
     app.state.memory = memory
+    app.state.revocations = revocations
     app.state.issuer = Issuer(settings, rules, memory, revocations, rates, security, clock)
     app.state.tickets = Tickets(clock)
     app.state.streams = Streams(documents, clock)
-    for routes in (
-        bot.routes,
-        config.routes,
-        allowance.routes,
-        sync.routes,
-        sessions.routes,
-        auth.routes,
-        tickets.routes,
-        health.routes,
-    ):
-        app.include_router(routes)
+    for resource in (bot, config, allowance, sync, sessions, history, auth, tickets, me, admin, health):
+        app.include_router(resource.routes)
     app.add_exception_handler(PostfleetError, problems.on_own_error)
     app.add_exception_handler(HTTPException, problems.on_http_error)
     app.add_exception_handler(RequestValidationError, problems.on_invalid_request)
     app.add_exception_handler(Exception, problems.on_defect)
     describe(app)
-    return Shell(app, SyncState(documents, authenticator, headers_of(settings)), settings, rates)
+    changes = Idempotency(app, memory, authenticator, clock, settings.max_body_bytes)
+    return Shell(app, changes, SyncState(documents, authenticator, headers_of(settings)), settings, rates)

@@ -55,7 +55,7 @@ def _post_content(value: object) -> str | PostContent:
 _GroupName = Annotated[str, BeforeValidator(_group_text), Field(max_length=200), AfterValidator(_group_name)]
 _Groups = Annotated[list[_GroupName], Field(max_length=MAX_GROUPS), AfterValidator(_each_once)]
 _CONTENT_SCHEMA = {"anyOf": [{"type": "string"}, {"$ref": "#/components/schemas/PostContent"}]}
-_SCHEDULE_SCHEMA = {"$ref": "#/components/schemas/Schedule"}
+_SCHEDULE_SCHEMA = {"allOf": [{"$ref": "#/components/schemas/Schedule"}]}
 
 
 def _schedule(value: object) -> Schedule:
@@ -83,7 +83,9 @@ class ConfigPatch(BaseModel):
     delay_between_posts: float = Field(default=3.0, ge=0, le=MAX_POST_DELAY, strict=True, allow_inf_nan=False)
     delay_between_cycles: float = Field(default=3600.0, ge=0, le=MAX_CYCLE_DELAY, strict=True, allow_inf_nan=False)
 
-    schedule: Annotated[Schedule, PlainValidator(_schedule), WithJsonSchema(_SCHEDULE_SCHEMA)] = Schedule()
+    schedule: Annotated[Schedule, PlainValidator(_schedule), WithJsonSchema(_SCHEDULE_SCHEMA)] = Field(
+        default_factory=Schedule
+    )
 
     @property
     def moves_runs(self) -> bool:

@@ -7,21 +7,19 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from starlette.responses import Response
 
-from api import session_views, views
+from api import admin_views, session_views, views
 from api.problems import MEDIA_TYPE, Problem
 from core.errors import NoContent, NoGroups, NoRoomOnApiPairs, NoSpareSession, ScheduleOver
 
 _REF = "#/components/schemas/{name}"
 _SHOWN = (
-    views.BotChangeView,
-    views.BotView,
-    views.ConfigView,
-    views.AllowanceView,
-    views.AllowanceOverview,
-    views.StateView,
-    views.TicketView,
-    views.GrantView,
+    *(
+        kind
+        for kind in vars(views).values()
+        if isinstance(kind, type) and issubclass(kind, views.View) and kind is not views.View
+    ),
     *session_views.SHOWN,
+    *admin_views.SHOWN,
     Problem,
 )
 _SAID = {
@@ -83,5 +81,7 @@ def _everywhere(document: dict[str, Any]) -> None:
     """What any address may answer, whatever its route says."""
     for operations in document["paths"].values():
         for operation in operations.values():
-            for status, said in problems(408, 429, 431, 500, *((413,) if "requestBody" in operation else ())).items():
+            for status, said in problems(
+                408, 429, 431, 500, *((400, 413) if "requestBody" in operation else ())
+            ).items():
                 operation["responses"].setdefault(str(status), said)

@@ -34,6 +34,33 @@ class HeadersTooLong(PostfleetError):
         super().__init__("The headers are too long.")
 
 
+class PreconditionFailed(Conflict):
+    """It has changed since the version the caller knows."""
+
+    code = "precondition_failed"
+
+    def __init__(self) -> None:
+        super().__init__("It has changed since the version in If-Match; read it again and repeat your change")
+
+
+class KeyReused(InvalidInput):
+    """An idempotency key that was used for another request."""
+
+    code = "idempotency_key_reused"
+
+    def __init__(self) -> None:
+        super().__init__("Idempotency-Key", "was used for another request; take a new key for each")
+
+
+class KeyInUse(Conflict):
+    """The first request with this idempotency key is still being worked on."""
+
+    code = "idempotency_key_in_use"
+
+    def __init__(self) -> None:
+        super().__init__("The first request with this Idempotency-Key is not answered yet; repeat in a moment")
+
+
 class FieldError(msgspec.Struct, frozen=True, kw_only=True):
     """One field that cannot be used, and how to mend it."""
 
@@ -77,6 +104,7 @@ _STATUSES: Sequence[tuple[type[PostfleetError], int]] = (
     (NotFound, 404),
     (InvalidInput, 422),
     (NotReady, 409),
+    (PreconditionFailed, 412),
     (Conflict, 409),
     (StateError, 503),
 )

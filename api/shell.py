@@ -9,6 +9,7 @@ import asyncio
 import itertools
 import logging
 import secrets
+from typing import Any
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
@@ -39,12 +40,13 @@ _HSTS = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
 
 
 class Shell:
-    """Around the whole API; see the top of this file."""
+    """Around the whole API; see the top of this file. `changes` stands before `app` and passes requests on to it."""
 
-    def __init__(self, app: FastAPI, sync_state: ASGIApp, settings: Settings, rates: Rates) -> None:
+    def __init__(self, app: FastAPI, changes: ASGIApp, sync_state: ASGIApp, settings: Settings, rates: Rates) -> None:
         self.state = app.state
         """Tickets, streams, rates …: what FastAPI's application holds."""
         self._app = app
+        self._changes = changes
         self._sync_state = sync_state
         self._rates = rates
         self._proxies = settings.trusted_proxies
@@ -58,6 +60,10 @@ class Shell:
         # The ids of one process share a random start, so that those of two never meet in a log.
         self._prefix = secrets.token_hex(4)
         self._count = itertools.count(1)
+
+    def openapi(self) -> dict[str, Any]:
+        """The document the API describes itself with."""
+        return self._app.openapi()
 
     def end_streams(self) -> None:
         """The daemon is stopping: streams end within a second, and no new one begins."""
@@ -131,7 +137,7 @@ class Shell:
 
     async def _way(self, scope: Scope, receive: Receive, send: Send) -> None:
         hot = scope["path"] == STATE_PATH and scope["method"] in ("GET", "HEAD")
-        await (self._sync_state if hot else self._app)(scope, receive, send)
+        await (self._sync_state if hot else self._changes)(scope, receive, send)
 
     @staticmethod
     async def _answer_instead(answer: ASGIApp, scope: Scope, receive: Receive, sending: "_Sending") -> None:

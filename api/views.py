@@ -10,6 +10,8 @@ from core.models import (
     AllowanceDay,
     AllowanceUse,
     BotStatus,
+    Delivery,
+    DeliveryState,
     Event,
     Grant,
     Hold,
@@ -164,6 +166,65 @@ class AllowanceOverview(View, frozen=True, kw_only=True):
     users: dict[str, AllowanceView]
 
 
+class DeliveryView(View, frozen=True, kw_only=True):
+    """One post to one group in one cycle."""
+
+    id: int
+    cycle: int
+    group: str
+    session: str
+    part: int
+    state: DeliveryState
+    error: str | None
+    reason: str | None
+    message_id: int | None
+    planned_at: datetime
+    finished_at: datetime | None
+
+
+class DeliveryPage(View, frozen=True, kw_only=True):
+    """Deliveries, newest first."""
+
+    items: list[DeliveryView]
+    next_before: int | None
+    """Ask for the next page with `before` set to it; null on the last."""
+
+
+class LogPage(View, frozen=True, kw_only=True):
+    """Lines of the user's log, newest first."""
+
+    items: list[LogLine]
+    next_before: int | None
+
+
+class CountsView(View, frozen=True, kw_only=True):
+    """How the deliveries of a day or a group ended."""
+
+    key: str
+    delivered: int
+    failed: int
+    skipped: int
+    unknown: int
+
+
+class StatsPage(View, frozen=True, kw_only=True):
+    """Totals, and the last days."""
+
+    totals: StatsView
+    by_day: list[CountsView]
+    by_group: list[CountsView]
+
+
+class MeView(View, frozen=True, kw_only=True):
+    """What the caller's token says."""
+
+    user_id: str
+    roles: list[str]
+    scopes: list[str] | None
+    """Null: everything the user may do."""
+    expires_at: datetime
+
+
 class StateView(View, frozen=True, kw_only=True):
     """Everything a dashboard shows, in one document."""
 
@@ -274,4 +335,21 @@ def log_line(event: Event) -> LogLine:
         text=event.text,
         session=event.session,
         group=event.group,
+    )
+
+
+def delivery_view(delivery: Delivery) -> DeliveryView:
+    """A delivery as its user sees it."""
+    return DeliveryView(
+        id=delivery.id,
+        cycle=delivery.cycle,
+        group=delivery.group,
+        session=delivery.session,
+        part=delivery.part,
+        state=delivery.state,
+        error=delivery.error,
+        reason=delivery.reason,
+        message_id=delivery.message_id,
+        planned_at=delivery.planned_at,
+        finished_at=delivery.finished_at,
     )

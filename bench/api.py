@@ -84,7 +84,7 @@ class Kind:
     """One kind of load."""
 
     name: str
-    server: "_Server"
+    server: "Server"
     requests: Iterator[bytes]
     status: bytes = b"200"
 
@@ -103,12 +103,12 @@ async def _measure(seconds: float, rounds: int, poll_seconds: float) -> Report:
     report = Report("api", ("load", "requests/s", "requests/s of processor", "against bare"))
     with tempfile.TemporaryDirectory() as folder:
         state = Path(folder)
-        headers = [f"Authorization: Bearer {_token(user)}" for user in range(USERS)]
-        with _server("ours", state) as ours:
+        headers = [f"Authorization: Bearer {token(user)}" for user in range(USERS)]
+        with server("ours", state) as ours:
             (state / "body").write_bytes(body := await _document(ours, headers[0]))
             etag = await _etag(ours, headers[0])
-            with _server("bare", state) as bare:
-                new = [f"Authorization: Bearer {_token(number % USERS)}" for number in range(NEW_TOKENS)]
+            with server("bare", state) as bare:
+                new = [f"Authorization: Bearer {token(number % USERS)}" for number in range(NEW_TOKENS)]
                 kinds = [
                     Kind("bare Starlette", bare, _requests(headers)),
                     Kind("200, token known", ours, _requests(headers)),
@@ -116,7 +116,7 @@ async def _measure(seconds: float, rounds: int, poll_seconds: float) -> Report:
                     Kind("200, every token new", ours, _requests(new)),
                 ]
                 rates = await _take_turns(kinds, seconds, rounds)
-        with _server("posting", state) as posting:
+        with server("posting", state) as posting:
             p50, p99 = await _poll(posting, headers, poll_seconds)
     base = rates["bare Starlette"].processor
     for name, rate in rates.items():
@@ -194,7 +194,7 @@ async def _load(kind: Kind, seconds: float) -> Rate:
     return rate
 
 
-async def _poll(server: "_Server", headers: Sequence[str], seconds: float) -> tuple[float, float]:
+async def _poll(server: "Server", headers: Sequence[str], seconds: float) -> tuple[float, float]:
     """Delays at a steady rate, counted from the moment each poll was due: a late start is delay, too."""
     delays: list[float] = []
     connections: asyncio.Queue[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = asyncio.Queue()
@@ -227,19 +227,20 @@ def _requests(headers: Sequence[str]) -> Iterator[bytes]:
     return itertools.cycle([f"GET {PATH} HTTP/1.1\r\nHost: bench\r\n{header}\r\n\r\n".encode() for header in headers])
 
 
-def _token(user: int) -> str:
-    return issue_token(SECRET, f"user{user}", now=SystemClock().now(), lifetime=timedelta(hours=1))
+def token(user: int, roles: Sequence[str] = ()) -> str:
+    """A token for one of the bench's users."""
+    return issue_token(SECRET, f"user{user}", now=SystemClock().now(), lifetime=timedelta(hours=1), roles=roles)
 
 
-async def _document(server: "_Server", header: str) -> bytes:
+async def _document(server: "Server", header: str) -> bytes:
     return (await _get(server, header)).content
 
 
-async def _etag(server: "_Server", header: str) -> str:
+async def _etag(server: "Server", header: str) -> str:
     return (await _get(server, header)).headers["etag"]
 
 
-async def _get(server: "_Server", header: str) -> httpx.Response:
+async def _get(server: "Server", header: str) -> httpx.Response:
     name, _, value = header.partition(": ")
     async with httpx.AsyncClient() as http:
         sent = {name: value, "Accept-Encoding": "identity"}
@@ -250,7 +251,7 @@ async def _get(server: "_Server", header: str) -> httpx.Response:
 
 
 @dataclass(frozen=True)
-class _Server:
+class Server:
     """One that runs in a process of its own."""
 
     pid: int
@@ -263,12 +264,12 @@ class _Server:
 
 
 @contextlib.contextmanager
-def _server(kind: str, state: Path) -> Iterator["_Server"]:
+def server(kind: str, state: Path) -> Iterator["Server"]:
     command = [sys.executable, "-m", "bench.api", kind, str(state)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
-            yield _Server(process.pid, int(process.stdout.readline()))
+            yield Server(process.pid, int(process.stdout.readline()))
         finally:
             process.terminate()
             process.wait(20)
@@ -304,6 +305,9 @@ async def _ours(state: Path, *, posting: bool) -> AsyncIterator[object]:
         state_dir=state / "state",
         rate_per_user=NO_LIMIT,
         rate_per_address=NO_LIMIT,
+        rate_failed_auth=NO_LIMIT,
+        rate_expensive=NO_LIMIT,
+        rate_login=NO_LIMIT,
     )
     clock = SystemClock()
     store = DataManager.open(settings.state_dir, clock)

@@ -204,12 +204,12 @@ class AuthStore:
 
         return await self._run(work)
 
-    async def keep_answer(self, user: str, key: str, status: int, headers: str, body: bytes) -> None:
+    async def keep_answer(self, user: str, key: str, status: int, headers: str, body: bytes, ends: float) -> None:
         """Keep the answer for whoever repeats the request."""
-        values = (status, headers, body, user, key)
+        values = (status, headers, body, ends, user, key)
         await self._run(
             lambda db: db.execute(
-                "UPDATE answers SET status = ?, headers = ?, body = ? WHERE user = ? AND key = ?", values
+                "UPDATE answers SET status = ?, headers = ?, body = ?, ends = ? WHERE user = ? AND key = ?", values
             )
         )
 

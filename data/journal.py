@@ -151,6 +151,10 @@ class Journal:
             lambda connection: journal_reads.deliveries(connection, user, group, since, until, before, limit)
         )
 
+    async def counts(self, user: str, since: datetime, *, by_group: bool = False) -> list[journal_reads.Counts]:
+        """How the user's deliveries planned since then ended, by day in UTC (oldest first) or by group."""
+        return await self._read(lambda connection: journal_reads.counts(connection, user, since, by_group=by_group))
+
     async def events(self, user: str, *, before: int | None = None, limit: int = 50) -> list[Event]:
         """The user's events, newest first, with an id below `before`."""
         return await self._read(lambda connection: journal_reads.events(connection, user, before, limit))

@@ -95,6 +95,30 @@ def posts_by_session(connection: sqlite3.Connection, users: Iterable[str], since
     return found
 
 
+@dataclass(frozen=True)
+class Counts:
+    """How the deliveries of one day or one group ended."""
+
+    key: str
+    """The day in UTC (2026-03-02), or the group."""
+    delivered: int
+    failed: int
+    skipped: int
+    unknown: int
+
+
+def counts(connection: sqlite3.Connection, user: str, since: datetime, *, by_group: bool) -> list[Counts]:
+    """The user's finished deliveries planned since then, by day (oldest first) or by group (busiest first)."""
+    key, order = ('"group"', "count(*) DESC, 1") if by_group else ("date(planned_at / 1000000, 'unixepoch')", "1")
+    rows = connection.execute(
+        f"SELECT {key}, sum(state = 'delivered'), sum(state = 'failed'), sum(state = 'skipped'), "  # noqa: S608
+        "sum(state = 'unknown') FROM deliveries WHERE user = ? AND planned_at >= ? AND finished_at IS NOT NULL "
+        f"GROUP BY 1 ORDER BY {order}",
+        (user, stamp(since) or 0),
+    )
+    return [Counts(*row) for row in rows]
+
+
 def peer(connection: sqlite3.Connection, session: str, target: str) -> bytes | None:
     """What was remembered of how the account addresses the group."""
     row = connection.execute("SELECT peer FROM peers WHERE session = ? AND target = ?", (session, target)).fetchone()

@@ -1,11 +1,65 @@
-"""`/healthz`: whether the process answers."""
+"""`/healthz`: whether the process answers. `/readyz`: whether what it needs works."""
+
+import asyncio
+import shutil
+from pathlib import Path
 
 from fastapi import APIRouter
+from starlette.responses import Response
+
+from api.admin_views import Readiness
+from api.documents import json_answer, shows
+from api.parts import Parts
+from api.routes.common import Rooms
+from core.errors import PostfleetError
 
 routes = APIRouter(tags=["health"])
+LEAST_FREE_BYTES = 50_000_000
 
 
 @routes.get("/healthz")
 async def healthz() -> dict[str, str]:
     """The process is alive and answers."""
     return {"status": "ok"}
+
+
+@routes.get(
+    "/readyz",
+    response_class=Response,
+    responses={
+        200: shows(Readiness, "Everything it needs works."),
+        503: shows(Readiness, "Something does not; `checks` says what."),
+    },
+)
+async def readyz(rooms: Rooms) -> Response:
+    """The store, the journal and the disk, each by its name. Says no more than that one does not work."""
+    checks = {
+        "store": await _store(rooms),
+        "journal": await _journal(rooms),
+        "disk": await asyncio.to_thread(_disk, rooms.settings.state_dir),
+    }
+    ready = all(said == "ok" for said in checks.values())
+    return json_answer(Readiness(ready=ready, checks=checks), 200 if ready else 503)
+
+
+async def _store(rooms: Parts) -> str:
+    try:
+        await rooms.store.refresh()
+    except PostfleetError as error:
+        return error.code
+    return "ok"
+
+
+async def _journal(rooms: Parts) -> str:
+    try:
+        await rooms.journal.events("", limit=1)
+    except PostfleetError as error:
+        return error.code
+    return "ok"
+
+
+def _disk(folder: Path) -> str:
+    try:
+        return "ok" if shutil.disk_usage(folder).free >= LEAST_FREE_BYTES else "nearly full"
+    except OSError:
+        return "not readable"

@@ -34,6 +34,10 @@ class Api:
     bots: Bots
     clock: MovableClock
 
+    def openapi(self) -> dict[str, Any]:
+        """The document it describes itself with."""
+        return self.app.openapi()
+
     @property
     def app_state(self) -> Any:
         """What FastAPI's application holds: tickets, streams, rates …"""

@@ -1,0 +1,127 @@
+"""`Idempotency-Key`: a changing request that is sent again is not done again; it gets the first answer once more.
+
+Keys belong to their user and are remembered for a day. The answer is kept after the change and before it is sent; a
+crash in between leaves the key taken for a minute, and then free.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.auth import Authenticator
+from api.problems import KeyInUse, KeyReused
+from core.clock import Clock
+from core.errors import InvalidInput
+from data.auth_store import Answer, AuthStore
+
+REMEMBERED_SECONDS = 86_400.0
+CLAIMED_SECONDS = 60.0
+MAX_KEY_LENGTH = 200
+_KEPT_HEADERS = frozenset({b"content-type", b"etag", b"cache-control", b"retry-after"})
+# They hand out secrets, which are never kept; a login or a ticket asked for twice is simply two.
+_NOT_FOR = "/api/auth/"
+
+
+class Idempotency:
+    """In front of FastAPI, for requests that carry a key."""
+
+    def __init__(
+        self, app: ASGIApp, memory: AuthStore, authenticator: Authenticator, clock: Clock, max_body: int
+    ) -> None:
+        self._app = app
+        self._max_body = max_body
+        self._memory = memory
+        self._authenticator = authenticator
+        self._clock = clock
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer from memory, or pass on and remember.
+
+        Raises:
+            AuthError: as without a key. InvalidInput, KeyReused, KeyInUse: the key cannot be used for this.
+        """
+        keys = [value for name, value in scope["headers"] if name == b"idempotency-key"]
+        if not keys or scope["method"] in ("GET", "HEAD", "OPTIONS") or scope["path"].startswith(_NOT_FOR):
+            await self._app(scope, receive, send)
+            return
+        key = _checked(keys)
+        user_id = self._authenticator.identify(scope).user_id
+        body = await _whole(receive, self._max_body)
+        if body is None:
+            return
+        now = self._clock.now().timestamp()
+        before = await self._memory.claim_answer(user_id, key, _digest(scope, body), now, now + CLAIMED_SECONDS)
+        if before is not None:
+            await _replay(before, _digest(scope, body), send)
+            return
+        await self._first(scope, body, user_id, key, send)
+
+    async def _first(self, scope: Scope, body: bytes, user_id: str, key: str, send: Send) -> None:
+        messages: list[Message] = []
+
+        async def receive_again() -> Message:
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        async def keep(message: Message) -> None:
+            messages.append(message)
+
+        try:
+            await self._app(scope, receive_again, keep)
+        finally:
+            start = messages[0] if messages else None
+            if start is None or start["status"] >= 500 or start["status"] in (401, 408, 429):
+                await self._memory.forget_answer(user_id, key)
+            else:
+                headers = [pair for pair in start["headers"] if pair[0].lower() in _KEPT_HEADERS]
+                await self._memory.keep_answer(
+                    user_id,
+                    key,
+                    start["status"],
+                    json.dumps([[name.decode("latin-1"), value.decode("latin-1")] for name, value in headers]),
+                    b"".join(message.get("body", b"") for message in messages[1:]),
+                    self._clock.now().timestamp() + REMEMBERED_SECONDS,
+                )
+        for message in messages:
+            await send(message)
+
+
+async def _replay(before: Answer, request: str, send: Send) -> None:
+    if before.request != request:
+        raise KeyReused
+    if before.status is None:
+        raise KeyInUse
+    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in json.loads(before.headers)]
+    headers += [(b"idempotent-replay", b"true"), (b"content-length", b"%d" % len(before.body))]
+    await send({"type": "http.response.start", "status": before.status, "headers": headers})
+    await send({"type": "http.response.body", "body": before.body})
+
+
+def _checked(keys: Sequence[bytes]) -> str:
+    key = keys[0].decode("latin-1")
+    if len(keys) > 1 or not 0 < len(key) <= MAX_KEY_LENGTH or not key.isascii() or not key.isprintable():
+        raise InvalidInput("Idempotency-Key", f"one key of 1 to {MAX_KEY_LENGTH} printable ASCII characters")
+    return key
+
+
+async def _whole(receive: Receive, most: int) -> bytes | None:
+    """The body; None when the client left. Raises HTTPException of 413."""
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            return None
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
+        if size > most:
+            raise HTTPException(413, f"The body is too large; at most {most} bytes are taken.")
+        if not message.get("more_body", False):
+            return b"".join(parts)
+
+
+def _digest(scope: Scope, body: bytes) -> str:
+    about = f"{scope['method']} {scope['path']} {scope['query_string'].decode('latin-1')}\n"
+    return hashlib.sha256(about.encode() + body).hexdigest()

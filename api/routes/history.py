@@ -1,0 +1,168 @@
+"""`/api/deliveries`, `/api/logs`, `/api/stats`: what has happened."""
+
+import csv
+import io
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response, StreamingResponse
+
+from api.auth import Caller
+from api.documents import json_answer, problems, shows
+from api.parts import Parts
+from api.rates import Rate, Rates
+from api.routes.common import Rooms
+from api.tickets import Purpose, Tickets
+from api.views import (
+    CountsView,
+    DeliveryPage,
+    DeliveryView,
+    LogPage,
+    StatsPage,
+    delivery_view,
+    log_line,
+    stats_view,
+)
+from bot.targets import parse_target
+from core.errors import InvalidInput
+from data.journal_reads import Counts
+
+routes = APIRouter(prefix="/api", tags=["history"])
+_PAGE = 1000
+_MOST_ID = 2**62
+
+Group = Annotated[str | None, Query(max_length=200, description="Only this group, written in any way.")]
+Since = Annotated[datetime | None, Query(description="Only what was planned at this moment or later.")]
+Until = Annotated[datetime | None, Query(description="Only what was planned before this moment.")]
+Before = Annotated[int | None, Query(ge=1, le=_MOST_ID, description="`next_before` of the page before this one.")]
+Limit = Annotated[int, Query(ge=1, le=500)]
+
+
+@routes.get(
+    "/deliveries",
+    response_class=Response,
+    responses={200: shows(DeliveryPage, "A page of the caller's deliveries."), **problems(401, 403, 422)},
+)
+async def deliveries(
+    caller: Caller,
+    rooms: Rooms,
+    group: Group = None,
+    since: Since = None,
+    until: Until = None,
+    before: Before = None,
+    limit: Limit = 50,
+) -> Response:
+    """The caller's posts, newest first."""
+    found = await rooms.journal.deliveries(
+        caller.user_id, group=_normal(group), since=_utc(since), until=_utc(until), before=before, limit=limit
+    )
+    following = found[-1].id if len(found) == limit else None
+    return json_answer(DeliveryPage(items=[delivery_view(one) for one in found], next_before=following))
+
+
+@routes.get(
+    "/deliveries.csv",
+    response_class=StreamingResponse,
+    responses={
+        200: {"description": "Every delivery asked for.", "content": {"text/csv": {"schema": {"type": "string"}}}},
+        **problems(401, 403, 422),
+    },
+)
+async def deliveries_csv(
+    request: Request,
+    rooms: Rooms,
+    ticket: Annotated[
+        str, Query(max_length=200, description='From `POST /api/auth/tickets` with `{"purpose": "download"}`.')
+    ],
+    group: Group = None,
+    since: Since = None,
+    until: Until = None,
+) -> Response:
+    """The same as a table, opened with a one-time ticket so that a browser can save it."""
+    tickets: Tickets = request.app.state.tickets
+    rates: Rates = request.app.state.rates
+    user_id = tickets.take(ticket, Purpose.DOWNLOAD).user_id
+    rates.spend(Rate.EXPENSIVE, user_id)
+    lines = _lines(rooms, user_id, _normal(group), _utc(since), _utc(until))
+    headers = {"Content-Disposition": 'attachment; filename="deliveries.csv"', "Cache-Control": "no-store"}
+    return StreamingResponse(lines, media_type="text/csv", headers=headers)
+
+
+@routes.get(
+    "/logs",
+    response_class=Response,
+    responses={200: shows(LogPage, "A page of the caller's log."), **problems(401, 403, 422)},
+)
+async def logs(caller: Caller, rooms: Rooms, before: Before = None, limit: Limit = 50) -> Response:
+    """The caller's log, newest first."""
+    found = await rooms.journal.events(caller.user_id, before=before, limit=limit)
+    following = found[-1].id if len(found) == limit else None
+    return json_answer(LogPage(items=[log_line(event) for event in found], next_before=following))
+
+
+@routes.get(
+    "/stats",
+    response_class=Response,
+    responses={200: shows(StatsPage, "Totals, days and groups."), **problems(401, 403, 422)},
+)
+async def stats(caller: Caller, rooms: Rooms, days: Annotated[int, Query(ge=1, le=366)] = 30) -> Response:
+    """The caller's counters, and how the posts of the last days ended, by day (UTC) and by group."""
+    since = rooms.clock.now() - timedelta(days=days)
+    page = StatsPage(
+        totals=stats_view(rooms.journal.stats(caller.user_id)),
+        by_day=_shown(await rooms.journal.counts(caller.user_id, since)),
+        by_group=_shown(await rooms.journal.counts(caller.user_id, since, by_group=True)),
+    )
+    return json_answer(page)
+
+
+def _shown(counts: list[Counts]) -> list[CountsView]:
+    return [
+        CountsView(key=one.key, delivered=one.delivered, failed=one.failed, skipped=one.skipped, unknown=one.unknown)
+        for one in counts
+    ]
+
+
+async def _lines(
+    rooms: Parts, user_id: str, group: str | None, since: datetime | None, until: datetime | None
+) -> AsyncIterator[str]:
+    fields = DeliveryView.__struct_fields__
+    yield _line(fields)
+    before: int | None = None
+    while True:
+        page = await rooms.journal.deliveries(
+            user_id, group=group, since=since, until=until, before=before, limit=_PAGE
+        )
+        yield "".join(_line([getattr(delivery_view(one), field) for field in fields]) for one in page)
+        if len(page) < _PAGE:
+            return
+        before = page[-1].id
+
+
+def _line(cells: tuple[str, ...] | list[object]) -> str:
+    written = io.StringIO()
+    csv.writer(written).writerow([_cell(cell) for cell in cells])
+    return written.getvalue()
+
+
+def _cell(value: object) -> object:
+    """A spreadsheet takes what begins like a formula for one; an apostrophe tells it not to."""
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "@", "\t", "\r")) else value
+
+
+def _normal(group: str | None) -> str | None:
+    return None if group is None else parse_target(group, "group").text
+
+
+def _utc(moment: datetime | None) -> datetime | None:
+    """A moment without a zone is taken for UTC."""
+    if moment is None:
+        return None
+    try:
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except OverflowError:
+        raise InvalidInput("since/until", "a moment between the years 1 and 9999") from None

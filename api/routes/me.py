@@ -1,0 +1,29 @@
+"""`/api/me`: who the caller is, by their token."""
+
+from datetime import UTC, datetime
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from api.auth import Caller
+from api.documents import json_answer, problems, shows
+from api.views import MeView
+
+routes = APIRouter(prefix="/api/me", tags=["auth"])
+_NEVER = datetime.max.replace(tzinfo=UTC)
+
+
+@routes.get("", response_class=Response, responses={200: shows(MeView, "The caller."), **problems(401, 403)})
+async def me(caller: Caller) -> Response:
+    """What the token says of its holder."""
+    try:
+        ends = datetime.fromtimestamp(caller.expires_at, UTC)
+    except (OverflowError, ValueError, OSError):
+        ends = _NEVER
+    view = MeView(
+        user_id=caller.user_id,
+        roles=sorted(caller.roles),
+        scopes=None if caller.scopes is None else sorted(caller.scopes),
+        expires_at=ends,
+    )
+    return json_answer(view)
