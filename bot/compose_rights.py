@@ -35,6 +35,8 @@ class Obstacle:
     """What Telegram would refuse with."""
     reason: str
     """For the bot's owner."""
+    personal: bool = False
+    """The group's people took it from this very account: posting through another one would get round that."""
 
 
 def obstacle(chat: Any, post: Post) -> Obstacle | None:
@@ -44,7 +46,12 @@ def obstacle(chat: Any, post: Post) -> Obstacle | None:
     no obstacle but a wait, see `bot.pacing`; whether a topic is closed only sending tells.
     """
     code = _not_there(chat) or _not_allowed(chat, post)
-    return None if code is None else Obstacle(code, BY_CODE[code][1])
+    return None if code is None else Obstacle(code, BY_CODE[code][1], personal=_is_personal(chat, code, post))
+
+
+def rights_needed(post: Post) -> tuple[str, ...]:
+    """What an account has to be allowed to send, by Telegram's names of the rights."""
+    return tuple(dict.fromkeys(("send_messages", *(right for right, _ in _needed(post)))))
 
 
 def is_exempt(chat: Any) -> bool:
@@ -107,6 +114,12 @@ def _needed(post: Post) -> Iterable[tuple[str, str]]:
         yield _RIGHT_OF_KIND[kind_of(post.type, media)]
     if post.content.media:
         yield _ANY_MEDIA
+
+
+def _is_personal(chat: Any, code: str, post: Post) -> bool:
+    own = getattr(chat, "banned_rights", None)
+    taken = [right for right, needed in _needed(post) if needed == code]
+    return code == "USER_BANNED_IN_CHANNEL" or any(_has(own, right) for right in taken)
 
 
 def _is_taken(chat: Any, right: str) -> bool:

@@ -14,7 +14,8 @@ from msgspec.structs import replace
 from bot.allowance import NO_ALLOWANCE, budget_of
 from bot.compose import random_id
 from bot.compose_content import post_for_cycle, posts_of
-from bot.plan import plan_cycle
+from bot.known import claim_what_was_begun, known_bars, known_doubles
+from bot.plan import plan_cycle, same_chat_reason
 from bot.run import BotParts, CycleControl, CycleRun, End
 from bot.slots import FairSlots
 from bot.worker import execute_session_cycle
@@ -46,6 +47,7 @@ class CycleRunner:
             cycle, deliveries = found
             number = self._parts.store.snapshot.users[user_id].cycles
             run = CycleRun(self._parts, cycle, number, deliveries, control)
+            await claim_what_was_begun(self._parts.peers, run, deliveries)
             text = f"Going on with the cycle that was cut off: {len(run.pending)} of {len(deliveries)} posts are left"
             await run.record(event=run.event("cycle_resumed", text))
         else:
@@ -73,7 +75,10 @@ class CycleRunner:
             post_content=post.content,
             started_at=now,
         )
-        plan = plan_cycle(user, snapshot.sessions, now)
+        doubles = await known_doubles(self._parts.peers, user)
+        groups = [group for group in user.groups if group not in doubles]
+        plan = plan_cycle(user, snapshot.sessions, now, groups, known_bars(self._parts.peers, user, post))
+        skipped = plan.skipped | {group: same_chat_reason(first) for group, first in doubles.items()}
 
         def delivery(group: str, session: str, reason: str | None) -> Delivery:
             return Delivery(
@@ -89,11 +94,11 @@ class CycleRunner:
             )
 
         deliveries = [delivery(group, session, None) for group, session in plan.sessions.items()]
-        deliveries += [delivery(group, "", reason) for group, reason in plan.skipped.items()]
+        deliveries += [delivery(group, "", reason) for group, reason in skipped.items()]
         deliveries = await self._parts.journal.plan_cycle(cycle, deliveries, budget_of(user, self._parts.settings, now))
         run = CycleRun(self._parts, cycle, number, deliveries, control)
         await self._tell_allowance(run, deliveries)
-        for group, reason in plan.skipped.items():
+        for group, reason in skipped.items():
             await run.record(event=run.event("post_skipped", f"Left out {group}: {reason}", Level.WARNING, group=group))
         return run
 
@@ -144,7 +149,7 @@ class CycleRunner:
                 batches[delivery.session].append(delivery)
             else:
                 others[delivery.group] = delivery
-        plan = plan_cycle(user, snapshot.sessions, now, others)
+        plan = plan_cycle(user, snapshot.sessions, now, others, known_bars(self._parts.peers, user, run.post))
         for group, session in plan.sessions.items():
             delivery = others[group]
             if delivery.state is DeliveryState.PLANNED:

@@ -4,6 +4,7 @@ Telegram limits look-ups hard, and an access hash is valid only for the account 
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -12,17 +13,21 @@ from telethon.errors import ChannelPrivateError, UserNotParticipantError
 from telethon.extensions import BinaryReader
 from telethon.tl.functions.channels import GetFullChannelRequest
 from telethon.tl.functions.contacts import ResolveUsernameRequest
-from telethon.tl.functions.messages import CheckChatInviteRequest, GetDialogsRequest
-from telethon.tl.types import Channel, ChatInviteAlready, InputPeerEmpty
+from telethon.tl.functions.messages import CheckChatInviteRequest
+from telethon.tl.types import Channel, ChatInviteAlready
 
 from bot.compose_rights import is_exempt
+from bot.dialogs import pages_of_chats
 from bot.targets import TargetKind, parse_target
+from core.clock import Clock
 from data.journal import Journal
 from sessions.client import PostingClient
 
-_DIALOGS_AT_ONCE = 100
-_MOST_DIALOGS = 2000
 _KEPT_IN_MEMORY = 50_000
+_DESCRIPTIONS_IN_MEMORY = 10_000
+"""Telethon's object of a chat takes about 3 KiB."""
+GOOD_FOR = timedelta(hours=1)
+"""So long what Telegram said of an account's rights in a chat is believed; then sending there tells."""
 
 
 @dataclass(frozen=True)
@@ -35,14 +40,21 @@ class KnownPeer:
     slow_mode_seconds: float = 0.0
     """Between two posts of this account there; 0 without slow mode and for administrators."""
 
+    @property
+    def id(self) -> int:
+        """The chat's marked id: the same for every account and every spelling."""
+        return int(utils.get_peer_id(self.peer))
+
 
 class Peers:
     """Resolves groups for accounts, asking Telegram once for each."""
 
-    def __init__(self, journal: Journal, timeout: float) -> None:
+    def __init__(self, journal: Journal, timeout: float, clock: Clock) -> None:
         self._journal = journal
         self._timeout = timeout
+        self._clock = clock
         self._known: OrderedDict[tuple[str, str], KnownPeer] = OrderedDict()
+        self._described: OrderedDict[tuple[str, str], tuple[Any, datetime]] = OrderedDict()
 
     async def resolve(self, client: PostingClient, session: str, chat: str) -> KnownPeer:
         """The chat (`Target.chat`) for this account.
@@ -56,12 +68,61 @@ class Peers:
             kept = await self._journal.peer(session, chat)
             known = _decode(kept) if kept is not None else None
         if known is None:
-            known = await self._learn(client, await self._ask(client, chat))
+            entity = await self._ask(client, chat)
+            self.describe(session, chat, entity)
+            known = await self._learn(client, entity)
             await self._journal.put_peer(session, chat, _encode(known))
-        self._known[session, chat] = known
-        if len(self._known) > _KEPT_IN_MEMORY:
-            self._known.popitem(last=False)
+        self._remember(session, chat, known)
         return known
+
+    async def keep(self, session: str, chat: str, known: KnownPeer) -> None:
+        """What was learnt another way, so that nobody has to ask again."""
+        if self._known.get((session, chat)) != known:
+            await self._journal.put_peer(session, chat, _encode(known))
+            self._remember(session, chat, known)
+
+    def describe(self, session: str, chat: str, entity: Any) -> None:
+        """Remember how Telegram describes the chat to this account just now."""
+        self._described[session, chat] = (entity, self._clock.now())
+        self._described.move_to_end((session, chat))
+        if len(self._described) > _DESCRIPTIONS_IN_MEMORY:
+            self._described.popitem(last=False)
+
+    def description(self, session: str, chat: str) -> Any | None:
+        """The chat as Telegram described it to this account within the last hour; None: not known."""
+        entity, at = self._described.get((session, chat), (None, None))
+        return entity if at is not None and self._clock.now() - at < GOOD_FOR else None
+
+    async def ids(self, sessions: Iterable[str], chats: Iterable[str]) -> dict[str, int]:
+        """The marked ids of the chats that any of these accounts has looked up before."""
+        wanted = set(chats)
+        found: dict[str, int] = {}
+        for session in sessions:
+            missing = wanted - found.keys()
+            for chat in missing:
+                if (known := self._known.get((session, chat))) is not None:
+                    found[chat] = known.id
+            if missing - found.keys():
+                kept = await self._journal.peers(session)
+                found.update({chat: _decode(kept[chat]).id for chat in missing & kept.keys()})
+        return found
+
+    async def source(self, client: PostingClient, session: str, chat: str) -> Any:
+        """The InputPeer of a chat to read from: a public one can be read by accounts that are not in it.
+
+        Raises:
+            RPCError, TimeoutError, ConnectionError.
+        """
+        key = f"{chat} to read"
+        known = self._known.get((session, key)) or self._known.get((session, chat))
+        if known is None and (kept := await self._journal.peer(session, key)) is not None:
+            known = _decode(kept)
+            self._remember(session, key, known)
+        if known is None:
+            entity = await self._ask(client, chat)
+            known = KnownPeer(utils.get_input_peer(entity), utils.get_display_name(entity))
+            await self.keep(session, key, known)
+        return known.peer
 
     def slow_mode(self, session: str, chat: str) -> float:
         """The chat's slow mode for this account in seconds, as far as it is known."""
@@ -71,6 +132,7 @@ class Peers:
     async def forget(self, session: str, chat: str) -> None:
         """What was remembered turned out wrong; ask afresh next time."""
         self._known.pop((session, chat), None)
+        self._described.pop((session, chat), None)
         await self._journal.forget_peer(session, chat)
 
     async def chat(self, client: PostingClient, chat: str) -> Any:
@@ -81,14 +143,26 @@ class Peers:
         """
         return await self._ask(client, chat)
 
+    async def full(self, client: PostingClient, peer: Any) -> Any:
+        """Telegram's ChannelFull of a channel or supergroup.
+
+        Raises:
+            RPCError, TimeoutError, ConnectionError.
+        """
+        return (await client.call(GetFullChannelRequest(peer), self._timeout)).full_chat
+
+    def _remember(self, session: str, chat: str, known: KnownPeer) -> None:
+        self._known[session, chat] = known
+        if len(self._known) > _KEPT_IN_MEMORY:
+            self._known.popitem(last=False)
+
     async def _learn(self, client: PostingClient, entity: Any) -> KnownPeer:
         if getattr(entity, "left", False):
             raise UserNotParticipantError(None)  # a public name resolves for everybody
         peer = utils.get_input_peer(entity)
         slow_mode = 0.0
         if isinstance(entity, Channel) and entity.slowmode_enabled and not is_exempt(entity):
-            full = await client.call(GetFullChannelRequest(peer), self._timeout)
-            slow_mode = float(full.full_chat.slowmode_seconds or 0)
+            slow_mode = float((await self.full(client, peer)).slowmode_seconds or 0)
         return KnownPeer(peer, utils.get_display_name(entity), slow_mode)
 
     async def _ask(self, client: PostingClient, chat: str) -> Any:
@@ -105,22 +179,13 @@ class Peers:
 
     async def _among_dialogs(self, client: PostingClient, chat_id: int) -> Any:
         """A chat without a public name can only be found among those the account is in."""
-        offset: tuple[Any, int, Any] = (None, 0, InputPeerEmpty())
-        for _ in range(_MOST_DIALOGS // _DIALOGS_AT_ONCE):
-            date, message_id, peer = offset
-            page = await client.call(
-                GetDialogsRequest(
-                    offset_date=date, offset_id=message_id, offset_peer=peer, limit=_DIALOGS_AT_ONCE, hash=0
-                ),
-                self._timeout,
-            )
-            chats = {utils.get_peer_id(chat): chat for chat in [*page.chats, *page.users]}
+
+        async def call(request: Any) -> Any:
+            return await client.call(request, self._timeout)
+
+        async for chats in pages_of_chats(call):
             if chat_id in chats:
                 return chats[chat_id]
-            if len(page.dialogs) < _DIALOGS_AT_ONCE or not page.messages:
-                break
-            last = page.messages[-1]
-            offset = (last.date, last.id, utils.get_input_peer(chats[utils.get_peer_id(last.peer_id)]))
         raise ChannelPrivateError(None)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from bot.targets import parse_target
 from core.models import Hold, Session, SessionState, User
 
 NOT_A_MEMBER = frozenset(
@@ -30,28 +31,77 @@ class Plan:
     """group → reason, in words for its user"""
 
 
-def plan_cycle(user: User, sessions: Mapping[str, Session], now: datetime, groups: Iterable[str] | None = None) -> Plan:
-    """Give each group (all of the user's, or those named) to one session."""
+@dataclass(frozen=True)
+class Bar:
+    """What is known to keep an account from posting to a group, without asking."""
+
+    reason: str
+    """For the bot's owner."""
+    personal: bool = False
+    """It is about this very account: its groups are not moved to another one."""
+
+
+_NO_BARS: Mapping[str, Mapping[str, Bar]] = {}
+
+
+def plan_cycle(
+    user: User,
+    sessions: Mapping[str, Session],
+    now: datetime,
+    groups: Iterable[str] | None = None,
+    bars: Mapping[str, Mapping[str, Bar]] = _NO_BARS,
+) -> Plan:
+    """Give each group (all of the user's, or those named) to one session.
+
+    `bars` is what is known beforehand: group → session → what keeps it from posting this kind of post there.
+    """
     usable = {name: sessions[name] for name in user.assigned_sessions if sessions[name].state in _MAY_STAND}
     wanted = sorted(user.groups if groups is None else groups)
     share = -(-len(wanted) // max(1, len(usable)))
     load: Counter[str] = Counter()
     plan = Plan()
     for group in wanted:
-        holds = user.group_holds.get(group, {})
-        members = [name for name in usable if not _is_elsewhere(holds.get(name), now)]
+        holds, barred = user.group_holds.get(group, {}), bars.get(group, {})
+        members = [
+            name for name in usable if not _is_elsewhere(holds.get(name), now) and not _is_unfit(barred.get(name))
+        ]
         if not members:
-            plan.skipped[group] = _nobody(user, sessions, holds, now)
+            plan.skipped[group] = _nobody(user, sessions, holds, barred, now)
             continue
         with_room = [name for name in members if load[name] < share] or members
         name = max(with_room, key=lambda name: _rank(group, name))
         load[name] += 1
         reason = _rests(name, usable[name], holds.get(name), now)
+        if reason is None and name in barred:
+            reason = f"{name}: {barred[name].reason}"
         if reason is None:
             plan.sessions[group] = name
         else:  # its posts are never moved to another account: that would get round the limit
             plan.skipped[group] = reason
     return plan
+
+
+def same_chats(groups: Iterable[str], ids: Mapping[str, int]) -> dict[str, str]:
+    """Groups that are another spelling of one before them → that one. A topic is a place of its own.
+
+    `ids` gives the marked id of a chat (`Target.chat`), where it is known.
+    """
+    first: dict[tuple[int, int | None], str] = {}
+    same: dict[str, str] = {}
+    for group in groups:
+        target = parse_target(group)
+        chat_id = ids.get(target.chat, target.marked_id)
+        if chat_id is None:
+            continue
+        before = first.setdefault((chat_id, target.topic), group)
+        if before != group:
+            same[group] = before
+    return same
+
+
+def same_chat_reason(group: str) -> str:
+    """Why the second spelling of a chat gets no post."""
+    return f"it is the same chat as {group}, which gets this post already"
 
 
 _MAY_STAND = frozenset({SessionState.READY, SessionState.FROZEN})
@@ -65,6 +115,10 @@ def _is_elsewhere(hold: Hold | None, now: datetime) -> bool:
     return hold is not None and hold.until > now and hold.code in NOT_A_MEMBER
 
 
+def _is_unfit(bar: Bar | None) -> bool:
+    return bar is not None and not bar.personal
+
+
 def _rests(name: str, session: Session, hold: Hold | None, now: datetime) -> str | None:
     """Why this account does not post to the group now, None when it may."""
     if session.state is SessionState.FROZEN:
@@ -76,7 +130,9 @@ def _rests(name: str, session: Session, hold: Hold | None, now: datetime) -> str
     return None
 
 
-def _nobody(user: User, sessions: Mapping[str, Session], holds: Mapping[str, Hold], now: datetime) -> str:
+def _nobody(
+    user: User, sessions: Mapping[str, Session], holds: Mapping[str, Hold], barred: Mapping[str, Bar], now: datetime
+) -> str:
     if not user.assigned_sessions:
         return "no account is assigned"
     reasons = []
@@ -86,6 +142,8 @@ def _nobody(user: User, sessions: Mapping[str, Session], holds: Mapping[str, Hol
             reasons.append(f"{name} needs a new login")
         elif hold is not None and hold.until > now:
             reasons.append(f"{name}: {hold.reason}")
+        elif name in barred:
+            reasons.append(f"{name}: {barred[name].reason}")
     return "no account can post here; " + "; ".join(reasons)
 
 

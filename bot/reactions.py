@@ -13,9 +13,18 @@ from telethon import errors as telegram
 
 from bot.reaction_rules import Action, Rule, Scope
 from bot.reaction_table import BY_CODE, UNKNOWN, UNNAMED
-from core.errors import InvalidInput
+from core.errors import InvalidInput, PostfleetError
 
-__all__ = ["SIGN_OF_A_LIMITED_ACCOUNT", "Action", "Reaction", "Scope", "code_of", "limited_account", "reaction_to"]
+__all__ = [
+    "SIGN_OF_A_LIMITED_ACCOUNT",
+    "Action",
+    "ForeseenRefusal",
+    "Reaction",
+    "Scope",
+    "code_of",
+    "limited_account",
+    "reaction_to",
+]
 
 SIGN_OF_A_LIMITED_ACCOUNT = "USER_BANNED_IN_CHANNEL"
 """One group says this about itself; several in a row say it about the account (see `limited_account`)."""
@@ -42,6 +51,14 @@ _CODES_OUTSIDE_RPC: tuple[tuple[type[BaseException], str], ...] = (  # the first
     (TimeoutError, "TIMEOUT"),
     (OSError, "CONNECTION_ERROR"),
 )
+
+
+class ForeseenRefusal(PostfleetError):
+    """Telegram would refuse with this code, so it was not asked: it counts as if it had been."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.foreseen = code
 
 
 @dataclass(frozen=True)
@@ -89,6 +106,8 @@ def code_of(error: BaseException) -> str:
         return named
     if isinstance(error, InvalidInput):
         return error.code.upper()
+    if isinstance(error, ForeseenRefusal):
+        return error.foreseen
     if isinstance(error, telegram.RPCError):
         message = _NUMBER.sub("", str(error.message).upper())
         return message if _CODE.fullmatch(message) else "UNKNOWN_TELEGRAM_ERROR"

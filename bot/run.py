@@ -8,10 +8,11 @@ from enum import StrEnum
 from msgspec.structs import replace
 
 from bot.books import Books
+from bot.compose_content import Post
 from bot.compose_media import MediaShelf
 from bot.peers import Peers
 from core.clock import Clock
-from core.models import UNFINISHED, Cycle, Delivery, DeliveryState, Event, Level
+from core.models import UNFINISHED, Cycle, Delivery, DeliveryState, Event, Level, PostContent
 from core.settings import Settings
 from data.data_manager import DataManager
 from data.journal import Journal
@@ -51,7 +52,7 @@ class BotParts:
             journal=journal,
             sessions=sessions,
             clients=clients,
-            peers=Peers(journal, settings.send_timeout_seconds),
+            peers=Peers(journal, settings.send_timeout_seconds, clock),
             books=Books(journal, settings, clock),
             clock=clock,
         )
@@ -109,6 +110,7 @@ class CycleRun:
         self.control = control
         self.last_sign = parts.clock.monotonic()
         """When something was last done or written down, in monotonic seconds; for the watchdog."""
+        self._places: dict[tuple[int, int | None], str] = {}
         self.content_refused: str | None = None
         """Telegram refused the post itself: no group gets it."""
 
@@ -116,6 +118,17 @@ class CycleRun:
     def user(self) -> str:
         """Whose cycle it is."""
         return self.cycle.user
+
+    @property
+    def post(self) -> Post:
+        """What it posts."""
+        content = self.cycle.post_content
+        return Post(self.cycle.post_type, content if isinstance(content, PostContent) else PostContent(text=content))
+
+    def claim(self, chat_id: int, topic: int | None, group: str) -> str | None:
+        """Say that this group's post goes to that chat; answers the other spelling that said so first, if any."""
+        first = self._places.setdefault((chat_id, topic), group)
+        return None if first == group else first
 
     @property
     def over(self) -> bool:

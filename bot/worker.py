@@ -12,19 +12,20 @@ from msgspec.structs import replace
 from telethon.errors import RPCError
 
 from bot.compose import random_id
-from bot.compose_content import Occasion, Post
+from bot.compose_content import Occasion
 from bot.compose_media import Call
 from bot.compose_outgoing import Outgoing, prepare
+from bot.compose_rights import obstacle
 from bot.compose_send import Destination, Sent, SourceUnavailable, pin
 from bot.pacing import Verdict, decide
-from bot.plan import clock_time
-from bot.reactions import Action, reaction_to
+from bot.plan import clock_time, same_chat_reason
+from bot.reactions import Action, ForeseenRefusal, reaction_to
 from bot.run import BotParts, CycleRun
 from bot.share import LeaveSession, Share
 from bot.targets import parse_target
 from core.clock import wait_for_event
 from core.errors import InvalidInput, PostfleetError
-from core.models import Delivery, DeliveryState, Level, PostContent
+from core.models import Delivery, DeliveryState, Level
 from sessions.client import PostingClient
 
 _WISHED = frozenset({"account_gap", "group_gap"})
@@ -127,6 +128,8 @@ class _Posting(Share):
                 await self._react(error, delivery)
 
     async def _post(self, client: PostingClient, delivery: Delivery) -> None:
+        if delivery.state is not DeliveryState.SENDING and not await self._may_begin(client, delivery):
+            return
         outgoing, to = await self._prepare(client, delivery)
         if delivery.state is not DeliveryState.SENDING:
             sending = replace(delivery, state=DeliveryState.SENDING)
@@ -144,19 +147,35 @@ class _Posting(Share):
         if outgoing.post.content.pin and sent.message_ids:
             await self._pin(client, to, delivery, sent.message_ids[0])
 
+    async def _may_begin(self, client: PostingClient, delivery: Delivery) -> bool:
+        """Whether it is worth asking Telegram: no other spelling of the chat has the post, and nothing forbids it.
+
+        Raises:
+            ForeseenRefusal: by what Telegram said about the chat it would refuse.
+        """
+        target = parse_target(delivery.group)
+        known = await self._parts.peers.resolve(client, self._session, target.chat)
+        other = self._run.claim(known.id, target.topic, delivery.group)
+        if other is not None:
+            await self._end(delivery, DeliveryState.SKIPPED, same_chat_reason(other))
+            return False
+        chat = self._parts.peers.description(self._session, target.chat)
+        found = obstacle(chat, self._run.post) if chat is not None else None
+        if found is not None:
+            raise ForeseenRefusal(found.code)
+        return True
+
     async def _prepare(self, client: PostingClient, delivery: Delivery) -> tuple[Outgoing, Destination]:
         """The post for this group, its files at Telegram; nothing is posted yet."""
         target = parse_target(delivery.group)
         known = await self._parts.peers.resolve(client, self._session, target.chat)
         cycle = self._run.cycle
-        if not isinstance(content := cycle.post_content, PostContent):
-            content = PostContent(text=content)
 
         async def peer_of(chat: str) -> object:
-            return (await self._parts.peers.resolve(client, self._session, chat)).peer
+            return await self._parts.peers.source(client, self._session, chat)
 
         outgoing = await prepare(
-            Post(cycle.post_type, content),
+            self._run.post,
             Occasion(group=known.title or delivery.group, moment=cycle.started_at, number=self._run.number),
             client=client,
             call=self._calls(client),

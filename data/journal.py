@@ -216,6 +216,10 @@ class Journal:
         """What `put_peer` remembered."""
         return await self._read(lambda connection: journal_reads.peer(connection, session, target))
 
+    async def peers(self, session: str) -> dict[str, bytes]:
+        """Everything `put_peer` remembered for an account: target → peer."""
+        return await self._read(lambda connection: journal_reads.peers(connection, session))
+
     async def forget_peer(self, session: str, target: str) -> None:
         """Forget it: it turned out to be wrong."""
         await self._write(

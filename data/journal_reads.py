@@ -123,3 +123,9 @@ def peer(connection: sqlite3.Connection, session: str, target: str) -> bytes | N
     """What was remembered of how the account addresses the group."""
     row = connection.execute("SELECT peer FROM peers WHERE session = ? AND target = ?", (session, target)).fetchone()
     return None if row is None else bytes(row[0])
+
+
+def peers(connection: sqlite3.Connection, session: str) -> dict[str, bytes]:
+    """Everything that was remembered of how the account addresses groups."""
+    rows = connection.execute("SELECT target, peer FROM peers WHERE session = ?", (session,))
+    return {target: bytes(peer) for target, peer in rows}

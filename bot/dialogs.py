@@ -1,0 +1,77 @@
+"""The chats an account is in, as Telegram lists them: a hundred a call, each with what the account may do there."""
+
+from collections.abc import AsyncIterator, Iterable
+from typing import Any
+
+from telethon import utils
+from telethon.tl.functions.messages import GetDialogsRequest
+from telethon.tl.types import InputPeerEmpty
+
+from bot.compose_media import Call
+from bot.targets import Target, TargetKind
+
+AT_ONCE = 100
+MOST = 2000
+"""Chats that are looked through; Telegram itself lets an account be in about 1,000 (with Premium twice as many)."""
+
+
+async def pages_of_chats(call: Call) -> AsyncIterator[dict[int, Any]]:
+    """Page after page: marked id → Telethon's Channel, Chat or User.
+
+    Raises:
+        RPCError, OSError.
+    """
+    date, message_id, peer = None, 0, InputPeerEmpty()
+    for _ in range(MOST // AT_ONCE):
+        page = await call(
+            GetDialogsRequest(offset_date=date, offset_id=message_id, offset_peer=peer, limit=AT_ONCE, hash=0)
+        )
+        chats = {utils.get_peer_id(chat): chat for chat in [*page.chats, *page.users]}
+        yield chats
+        if len(page.dialogs) < AT_ONCE or not page.messages:
+            return
+        last = page.messages[-1]
+        date, message_id, peer = last.date, last.id, utils.get_input_peer(chats[utils.get_peer_id(last.peer_id)])
+
+
+class OwnChats:
+    """An account's chats by every name they can be asked for."""
+
+    def __init__(self) -> None:
+        self._by_id: dict[int, Any] = {}
+        self._by_name: dict[str, Any] = {}
+        self.complete = True
+        """Whether these are all of them: then what is not here is a chat the account is not in."""
+
+    @classmethod
+    async def read(cls, call: Call, wanted: Iterable[Target]) -> "OwnChats":
+        """Page after page until everything wanted was found, at most `MOST` chats.
+
+        Raises:
+            RPCError, OSError.
+        """
+        chats, missing, seen = cls(), {target.chat: target for target in wanted}, 0
+        missing = {name: target for name, target in missing.items() if target.kind is not TargetKind.INVITE}
+        if not missing:
+            return chats
+        async for page in pages_of_chats(call):
+            seen += len(page)
+            chats._take(page)
+            missing = {name: target for name, target in missing.items() if chats.find(target) is None}
+            if not missing:
+                return chats
+        chats.complete = seen < MOST
+        return chats
+
+    def find(self, target: Target) -> Any | None:
+        """The chat, if the account is in it. Invite links have to be asked about one by one."""
+        if target.marked_id is not None:
+            return self._by_id.get(target.marked_id)
+        return self._by_name.get(target.value) if target.kind is TargetKind.USERNAME else None
+
+    def _take(self, page: dict[int, Any]) -> None:
+        self._by_id.update(page)
+        for chat in page.values():
+            names = [getattr(chat, "username", None)]
+            names += [more.username for more in getattr(chat, "usernames", None) or () if more.active]
+            self._by_name.update((name.lower(), chat) for name in names if name)
