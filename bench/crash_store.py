@@ -8,6 +8,7 @@ purpose go through the same rig and must be noticed.
 
 import argparse
 import random
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -17,6 +18,8 @@ from bench.parts.crash_variants import STEPS, VARIANTS, WHEN
 from bench.report import Report
 
 _ROUNDS_A_STATE = 25
+_SYSTEM_CALLS = ("openat", "writev", "fsync", "rename", "flock", "close", "pwrite64", "pread64", "fdatasync", "fcntl")
+"""Every call by which a commit of users.json or of the journal touches the disk."""
 _MOST_KILLS_A_VARIANT = 80
 
 
@@ -26,6 +29,7 @@ def run(argv: list[str]) -> Report:
     parser.add_argument("--kills", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=random.randrange(2**31))
     parser.add_argument("--variant", choices=VARIANTS, default="", help="a store broken on purpose, alone")
+    parser.add_argument("--traced", type=int, default=4, help="kills in each system call of a commit, with strace")
     parser.add_argument("--no-variants", action="store_true", help="only the store as it is")
     options = parser.parse_args(argv)
     chance = random.Random(options.seed)
@@ -35,6 +39,9 @@ def run(argv: list[str]) -> Report:
         _kill_until_noticed(found, options.kills, options.variant, chance)
     else:
         _kill_at_every_step(found, "", chance)
+        traced = _kill_at_system_calls(found, options.traced, chance)
+        if options.traced and not traced:
+            print("skipped: kills at system calls by name; strace is not installed")
         _kill_at_random(found, options.kills, "", chance)
     _row(report, options.variant or f"as it is (seed {options.seed})", found)
     report.target("kills", found.kills, ">=", options.kills)
@@ -54,6 +61,17 @@ def _kill_at_every_step(found: Found, variant: str, chance: random.Random) -> No
                 rig.round(found, (step, when))
                 if found.unparsable:
                     return
+
+
+def _kill_at_system_calls(found: Found, rounds: int, chance: random.Random) -> bool:
+    if shutil.which("strace") is None:
+        return False
+    with _folder() as folder:
+        rig = _rig(folder, "", chance)
+        for call in _SYSTEM_CALLS:
+            for _ in range(rounds):
+                rig.round(found, call=call)
+    return True
 
 
 def _kill_until_noticed(found: Found, kills: int, variant: str, chance: random.Random) -> None:

@@ -12,6 +12,7 @@ import os
 import random
 import signal
 import sqlite3
+import subprocess
 import time
 import traceback
 from collections.abc import Iterator
@@ -96,12 +97,17 @@ class Rig:
         store._let_go()  # noqa: SLF001  close() wants a loop, and the rig has none
         self.revision = store.snapshot.revision
 
-    def round(self, found: Found, step: tuple[str, str] | None = None) -> None:
-        """Let the writers run, kill them, check what they were promised. With a step, the first one dies in it."""
+    def round(self, found: Found, step: tuple[str, str] | None = None, call: str | None = None) -> None:
+        """Let the writers run, kill them, check what they were promised.
+
+        With a step of `Disk`, or a system call by its name (which needs strace), the first one dies in it.
+        """
         self.promises.shared[:] = memoryview(bytes(8 * len(self.promises.shared))).cast("q")
         children = [self._fork(number, step if number == 0 else None) for number in range(PROCESSES)]
+        tracer = self._trace(children[0], call) if call is not None else None
+        doomed = children[0] if step is not None or tracer is not None else None
         try:
-            if not self._wait_for_answers(children, step):
+            if not self._wait_for_answers(children, doomed):
                 found.note("broken_invariants", "a writer gave up, or made no progress")
             for child in self.chance.sample(children, len(children)):
                 os.kill(child, signal.SIGKILL)
@@ -111,6 +117,8 @@ class Rig:
             for child in children:
                 os.kill(child, signal.SIGKILL)
                 os.waitpid(child, 0)
+            if tracer is not None:
+                tracer.wait()
         found.kills += len(children)
         self._check(found)
 
@@ -125,17 +133,22 @@ class Rig:
         finally:
             os._exit(1)
 
-    def _wait_for_answers(self, children: list[int], step: tuple[str, str] | None) -> bool:
-        """Until each writer was answered something or, with a step, the first one died in it and the other goes on."""
+    def _trace(self, child: int, call: str) -> "subprocess.Popen[bytes]":
+        inject = f"inject={call}:signal=SIGKILL:when={self.chance.randint(1, 40)}"
+        command = ["strace", "-f", "-qq", "-o", os.devnull, "-e", f"trace={call}", "-e", inject, "-p", str(child)]
+        return subprocess.Popen(command)
+
+    def _wait_for_answers(self, children: list[int], doomed: int | None) -> bool:
+        """Until each writer was answered something, or the doomed one died of itself and the others go on."""
         end = time.monotonic() + _PATIENCE
         waiting = set(range(PROCESSES))
-        doomed = children[0] if step is not None else None
+        others = [child for child in children if child != doomed]
         while (waiting or doomed is not None) and time.monotonic() < end:
             time.sleep(0.001)
             if doomed is not None and _is_gone(doomed):
                 waiting.discard(0)
                 doomed = None
-            if any(_is_gone(child) for child in children[step is not None :]):
+            if any(_is_gone(child) for child in others):
                 return False
             waiting -= {number for number in waiting if any(self._shared_of(number))}
         time.sleep(self.chance.uniform(0, 0.05))
