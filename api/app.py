@@ -13,7 +13,7 @@ from api.keys import Keys
 from api.parts import Parts
 from api.rates import Rates
 from api.revocations import Revocations
-from api.routes import admin, allowance, auth, bot, config, health, history, me, sessions, sync, tickets
+from api.routes import admin, allowance, auth, bot, config, health, history, me, operator, sessions, sync, tickets
 from api.security_log import SecurityLog
 from api.shell import Shell, headers_of
 from api.state_documents import StateDocuments
@@ -77,7 +77,7 @@ def create_app(
     app.state.issuer = Issuer(settings, rules, memory, revocations, rates, security, clock)
     app.state.tickets = Tickets(clock)
     app.state.streams = Streams(documents, clock)
-    for resource in (bot, config, allowance, sync, sessions, history, auth, tickets, me, admin, health):
+    for resource in (bot, config, allowance, sync, sessions, history, auth, tickets, me, admin, operator, health):
         app.include_router(resource.routes)
     app.add_exception_handler(PostfleetError, problems.on_own_error)
     app.add_exception_handler(HTTPException, problems.on_http_error)

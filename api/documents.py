@@ -10,6 +10,7 @@ from starlette.responses import Response
 from api import admin_views, session_views, views
 from api.problems import MEDIA_TYPE, Problem
 from core.errors import NoContent, NoGroups, NoRoomOnApiPairs, NoSpareSession, ScheduleOver
+from scheduler.overview import Overview
 
 _REF = "#/components/schemas/{name}"
 _SHOWN = (
@@ -18,6 +19,7 @@ _SHOWN = (
         for kind in vars(views).values()
         if isinstance(kind, type) and issubclass(kind, views.View) and kind is not views.View
     ),
+    Overview,
     *session_views.SHOWN,
     *admin_views.SHOWN,
     Problem,

@@ -8,6 +8,7 @@ from cli.demo import demo
 from cli.logs import logs
 from cli.sandbox import sandbox
 from cli.serve import serve
+from cli.status import status
 
 app = typer.Typer(
     name="postfleet",
@@ -27,6 +28,7 @@ app.command()(serve)
 app.command()(demo)
 app.command()(sandbox)
 app.command()(logs)
+app.command()(status)
 app.command()(backup)
 app.command()(restore)
 app.add_typer(session.commands, name="session")

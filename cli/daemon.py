@@ -17,13 +17,15 @@ from bot.health import Health
 from bot.run import BotParts
 from core.clock import Clock, SystemClock
 from core.errors import SettingsError
-from core.settings import Settings
+from core.settings import Settings, reload_settings
 from data.data_manager import DataManager
 from data.files import exclusive_daemon_lock
 from data.journal import Journal
 from scheduler.bots import Bots
+from scheduler.housekeeping import Housekeeping
 from scheduler.keeper import keep_alive
 from scheduler.scheduler import Scheduler
+from scheduler.watchdog import Watchdog
 from sessions.client import Clients
 from sessions.enrol import Logins
 from sessions.pool import Pool
@@ -73,10 +75,20 @@ async def _rooms(settings: Settings, clock: Clock) -> AsyncIterator[tuple[Bots, 
             parts = BotParts.put_together(settings, store, journal, sessions, clients, clock)
             rounds = asyncio.create_task(keep_alive("health", Health.of(parts).run, clock), name="health")
             try:
-                scheduler = Scheduler(parts, CycleRunner(parts))
+                cycles = CycleRunner(parts)
+                scheduler = Scheduler(parts, cycles)
                 await scheduler.take_over()
+                watchdog = Watchdog(parts, cycles, scheduler)
+                watching = asyncio.create_task(keep_alive("watchdog", watchdog.run, clock), name="watchdog")
+                housekeeping = Housekeeping(settings, journal, clock)
+                housekeeping.start()
                 accounts = AccountRooms(store, journal, pool, sessions, clients, logins, clock)
-                yield Bots(parts, scheduler), scheduler, accounts
+                try:
+                    yield Bots(parts, scheduler, housekeeping), scheduler, accounts
+                finally:
+                    watching.cancel()
+                    await asyncio.gather(watching, return_exceptions=True)
+                    await housekeeping.stop()
             finally:
                 rounds.cancel()
                 await asyncio.gather(rounds, return_exceptions=True)
@@ -107,7 +119,7 @@ async def _serve(settings: Settings, app: Shell, listener: socket.socket, schedu
         )
     )
     leave = asyncio.Event()
-    _listen_to_signals(leave)
+    _listen_to_signals(leave, settings)
     ticking = asyncio.create_task(keep_alive("tick", scheduler.run, clock), name="tick")
     answering = asyncio.create_task(server.serve(sockets=[listener]), name="api")
     leaving = asyncio.create_task(leave.wait(), name="signals")
@@ -131,8 +143,8 @@ async def _serve(settings: Settings, app: Shell, listener: socket.socket, schedu
         log.info("Stopped", extra={"action": "daemon_stopped"})
 
 
-def _listen_to_signals(leave: asyncio.Event) -> None:
-    """The first signal asks the daemon to leave in order; a second one ends it at once."""
+def _listen_to_signals(leave: asyncio.Event, settings: Settings) -> None:
+    """The first signal asks the daemon to leave in order; a second one ends it at once. SIGHUP reloads settings."""
     loop = asyncio.get_running_loop()
 
     def on_signal(number: int) -> None:
@@ -144,6 +156,22 @@ def _listen_to_signals(leave: asyncio.Event) -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, on_signal, number)
+    loop.add_signal_handler(signal.SIGHUP, _reload, settings)
+
+
+def _reload(settings: Settings) -> None:
+    try:
+        changed, need_restart = reload_settings(settings)
+    except SettingsError as error:
+        log.warning("Settings were not reloaded: %s", error, extra={"action": "settings_refused"})
+        return
+    logging.getLogger().setLevel(settings.log_level.upper())
+    log.info(
+        "Settings were reloaded; changed: %s", ", ".join(changed) or "nothing", extra={"action": "settings_reloaded"}
+    )
+    if need_restart:
+        names = ", ".join(need_restart)
+        log.warning("These settings need a restart to change: %s", names, extra={"action": "settings_need_restart"})
 
 
 def _listen(settings: Settings) -> socket.socket:

@@ -60,6 +60,8 @@ class Settings(BaseSettings):
     resume_on_start: bool = False
     posts_per_day: int = Field(default=2_000, ge=0)
     posts_per_month: int = Field(default=40_000, ge=0)
+    journal_days: int = Field(default=90, ge=1)
+    backups_kept: int = Field(default=7, ge=0)
     misfire_grace_seconds: float = Field(default=60.0, ge=1)
     catch_up_per_second: float = Field(default=20.0, gt=0)
     stuck_cycle_seconds: float = Field(default=900.0, gt=0)
@@ -157,6 +159,41 @@ class Settings(BaseSettings):
                 "POSTFLEET_API_PAIRS is empty: get an api_id and api_hash at my.telegram.org "
                 "and set POSTFLEET_API_PAIRS=id:hash"
             )
+
+
+RELOADABLE = frozenset(
+    {
+        "tick_seconds",
+        "send_timeout_seconds",
+        "wait_patience_seconds",
+        "max_sessions_per_user",
+        "misfire_grace_seconds",
+        "catch_up_per_second",
+        "stuck_cycle_seconds",
+        "posts_per_day",
+        "posts_per_month",
+        "journal_days",
+        "backups_kept",
+        "log_level",
+    }
+)
+"""What SIGHUP changes while the daemon runs; the rest needs a restart."""
+
+
+def reload_settings(running: Settings) -> tuple[list[str], list[str]]:
+    """Read environment and `.env` again and let what can change change, in place, for everyone who holds them.
+
+    Answers the names of what changed and of what needs a restart to.
+
+    Raises:
+        SettingsError: something is wrong in them; nothing was changed.
+    """
+    fresh = load_settings()
+    differ = [name for name in Settings.model_fields if getattr(fresh, name) != getattr(running, name)]
+    changed = [name for name in differ if name in RELOADABLE]
+    for name in changed:
+        running.__dict__[name] = getattr(fresh, name)
+    return changed, [name for name in differ if name not in RELOADABLE]
 
 
 def check_jwt_secret(secret: str) -> None:

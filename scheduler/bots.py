@@ -10,6 +10,8 @@ from bot.run import BotParts, CycleProgress, End
 from core.errors import ScheduleOver
 from core.models import BotStatus, Event
 from data.data_manager import Transaction
+from scheduler.housekeeping import Housekeeping
+from scheduler.overview import Overview, overview
 from scheduler.scheduler import Scheduler
 from scheduler.timing import first_run
 
@@ -28,9 +30,11 @@ class BotChange:
 class Bots:
     """What people do with their bots."""
 
-    def __init__(self, parts: BotParts, scheduler: Scheduler) -> None:
+    def __init__(self, parts: BotParts, scheduler: Scheduler, housekeeping: Housekeeping | None = None) -> None:
         self._parts = parts
         self._scheduler = scheduler
+        self._housekeeping = housekeeping
+        self._since = parts.clock.now()
 
     async def start(self, user_id: str) -> BotChange:
         """Start the bot: the first cycle begins at once, or when its calendar says so.
@@ -116,6 +120,10 @@ class Bots:
     async def reschedule(self, user_id: str) -> None:
         """The user's schedule or delay was changed: a run that waits is entered by the new one."""
         await self._scheduler.reschedule(user_id)
+
+    def overview(self) -> Overview:
+        """What the daemon does now, for who runs it."""
+        return overview(self._parts, self._scheduler, self._housekeeping, self._since)
 
     def progress(self, user_id: str) -> CycleProgress | None:
         """The cycle that runs, None when none does."""

@@ -82,6 +82,11 @@ class Scheduler:
         """How many users wait for their moment."""
         return len(self._due)
 
+    @property
+    def next_due(self) -> float | None:
+        """When the first of them is due, in seconds since 1970."""
+        return self._due.next_due()
+
     async def run(self) -> None:
         """Tick until told to leave."""
         clock = self._parts.clock

@@ -1,0 +1,137 @@
+"""Work that comes round by itself: backups, forgetting what is old, giving back what was reserved in vain, statistics.
+
+APScheduler keeps the times; each job's last and next run, and how the last one went, can be asked for.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from apscheduler.triggers.cron import CronTrigger
+from apscheduler.triggers.interval import IntervalTrigger
+
+from core.clock import Clock
+from core.settings import Settings
+from data.backup import make_backup
+from data.journal import Journal
+
+log = logging.getLogger(__name__)
+
+BACKUPS_FOLDER = "backups"
+_JITTER_SECONDS = 60
+
+
+@dataclass
+class Job:
+    """One piece of housekeeping."""
+
+    name: str
+    purpose: str
+    work: Callable[[], Awaitable[str]]
+    """Does it, and says what came of it."""
+    trigger: CronTrigger | IntervalTrigger
+    last_run_at: datetime | None = None
+    last_result: str | None = None
+    last_failed: bool = False
+    next_run_at: datetime | None = None
+
+
+class Housekeeping:
+    """Runs the jobs; none twice at once, none in another's way."""
+
+    def __init__(self, settings: Settings, journal: Journal, clock: Clock) -> None:
+        self._settings = settings
+        self._journal = journal
+        self._clock = clock
+        self._one_at_a_time = asyncio.Lock()
+        self._scheduler = AsyncIOScheduler(timezone=UTC)
+        self._jobs = {
+            job.name: job
+            for job in (
+                Job("backup", "A copy of the whole state", self._backup, _daily(2, 30)),
+                Job("retention", "Forget old events and posts", self._forget, _daily(3, 30)),
+                Job("allowances", "Give back what was reserved in vain", self._give_back, _every(hours=1)),
+                Job("statistics", "A line of figures in the log", self._statistics, _every(minutes=15)),
+            )
+        }
+
+    @property
+    def jobs(self) -> list[Job]:
+        """Every job with its last and next run."""
+        for name, job in self._jobs.items():
+            entered = self._scheduler.get_job(name)
+            job.next_run_at = getattr(entered, "next_run_time", None)
+        return list(self._jobs.values())
+
+    def start(self) -> None:
+        """Let the jobs come round; needs a running event loop."""
+        for name, job in self._jobs.items():
+            self._scheduler.add_job(
+                self.run, job.trigger, args=(name,), id=name, coalesce=True, max_instances=1, misfire_grace_time=3600
+            )
+        self._scheduler.start()
+
+    async def stop(self) -> None:
+        """No job begins any more; the one that runs is finished."""
+        if self._scheduler.running:
+            self._scheduler.shutdown(wait=False)
+        async with self._one_at_a_time:
+            pass
+
+    async def run(self, name: str) -> Job:
+        """Do a job now. What goes wrong is noted and logged; the next time comes all the same."""
+        job = self._jobs[name]
+        async with self._one_at_a_time:
+            job.last_run_at = self._clock.now()
+            try:
+                job.last_result = await job.work()
+                job.last_failed = False
+            except Exception as error:
+                job.last_result = f"{type(error).__name__}: {error}"
+                job.last_failed = True
+                log.exception("Housekeeping: %s failed", name, extra={"action": "housekeeping_failed"})
+            else:
+                log.info("Housekeeping: %s: %s", name, job.last_result, extra={"action": f"housekeeping_{name}"})
+        return job
+
+    async def _backup(self) -> str:
+        if not self._settings.backups_kept:
+            return "backups are off"
+        folder = self._settings.state_dir / BACKUPS_FOLDER
+        now = self._clock.now()
+        target = folder / f"postfleet-{now:%Y%m%d-%H%M%S}.tar.gz"
+        await asyncio.to_thread(_back_up, self._settings.state_dir, target, now, self._settings.backups_kept)
+        return f"{target.name}, {target.stat().st_size // 1024} KiB"
+
+    async def _forget(self) -> str:
+        before = self._clock.now() - timedelta(days=self._settings.journal_days)
+        removed = await self._journal.trim(before)
+        return f"{removed} rows older than {before:%Y-%m-%d} were forgotten"
+
+    async def _give_back(self) -> str:
+        return f"{await self._journal.give_back_lost()} reserved posts were given back"
+
+    async def _statistics(self) -> str:
+        status = await asyncio.to_thread(Path("/proc/self/status").read_text)
+        facts = dict(line.split(":", 1) for line in status.splitlines() if ":" in line)
+        memory = facts.get("VmRSS", "?").strip()
+        return f"memory {memory}, threads {facts.get('Threads', '?').strip()}, tasks {len(asyncio.all_tasks())}"
+
+
+def _back_up(state_dir: Path, target: Path, now: datetime, kept: int) -> None:
+    target.parent.mkdir(mode=0o700, exist_ok=True)
+    make_backup(state_dir, target, now)
+    for old in sorted(target.parent.glob("postfleet-*.tar.gz"))[:-kept]:
+        old.unlink()
+
+
+def _daily(hour: int, minute: int) -> CronTrigger:
+    return CronTrigger(hour=hour, minute=minute, timezone=UTC, jitter=_JITTER_SECONDS)
+
+
+def _every(**span: int) -> IntervalTrigger:
+    return IntervalTrigger(**span, timezone=UTC, jitter=_JITTER_SECONDS)

@@ -1,0 +1,93 @@
+"""What the daemon does now, for who runs it."""
+
+import asyncio
+from datetime import UTC, datetime
+
+import msgspec
+
+from bot.run import BotParts
+from scheduler.housekeeping import Housekeeping
+from scheduler.scheduler import Scheduler
+
+
+class RunningCycle(msgspec.Struct, frozen=True, kw_only=True):
+    """A cycle that runs."""
+
+    user: str
+    due_at: datetime
+    """The moment it is for."""
+    total: int
+    done: int
+    delivered: int
+
+
+class RestingAccount(msgspec.Struct, frozen=True, kw_only=True):
+    """An account that waits for Telegram's leave."""
+
+    session: str
+    until: datetime
+    reason: str
+
+
+class JobRun(msgspec.Struct, frozen=True, kw_only=True):
+    """A piece of housekeeping."""
+
+    name: str
+    purpose: str
+    last_run_at: datetime | None
+    last_result: str | None
+    last_failed: bool
+    next_run_at: datetime | None
+
+
+class Overview(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything at a glance."""
+
+    started_at: datetime
+    running: list[RunningCycle]
+    waiting: int
+    """Bots that wait for their next cycle."""
+    next_due_at: datetime | None
+    resting: list[RestingAccount]
+    connections: int
+    """Connections to Telegram that are open."""
+    tasks: int
+    jobs: list[JobRun]
+
+
+def overview(
+    parts: BotParts, scheduler: Scheduler, housekeeping: Housekeeping | None, started_at: datetime
+) -> Overview:
+    """Look at everything once."""
+    now = parts.clock.now()
+    running = []
+    for user_id, active in list(scheduler.active.items()):
+        progress = active.progress()
+        total, done, delivered = (progress.total, progress.done, progress.delivered) if progress else (0, 0, 0)
+        running.append(RunningCycle(user=user_id, due_at=active.slot, total=total, done=done, delivered=delivered))
+    resting = [
+        RestingAccount(session=name, until=session.hold.until, reason=session.hold.reason)
+        for name, session in parts.store.snapshot.sessions.items()
+        if session.hold is not None and session.hold.until > now
+    ]
+    first = scheduler.next_due
+    return Overview(
+        started_at=started_at,
+        running=running,
+        waiting=scheduler.waiting,
+        next_due_at=datetime.fromtimestamp(first, UTC) if first is not None else None,
+        resting=resting,
+        connections=parts.clients.open,
+        tasks=len(asyncio.all_tasks()),
+        jobs=[
+            JobRun(
+                name=job.name,
+                purpose=job.purpose,
+                last_run_at=job.last_run_at,
+                last_result=job.last_result,
+                last_failed=job.last_failed,
+                next_run_at=job.next_run_at,
+            )
+            for job in (housekeeping.jobs if housekeeping is not None else [])
+        ],
+    )

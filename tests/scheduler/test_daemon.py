@@ -1,0 +1,105 @@
+"""The daemon as a process: signals, restarts, and what it says of itself."""
+
+import json
+import signal
+import time
+from pathlib import Path
+
+from tests.support.daemon import DaemonProcess, SandboxProcess, plain_world, run_command, wait_until, whole_house
+
+GROUPS = ["@plaza01", "@plaza02", "@plaza03", "@plaza04"]
+
+
+def start_posting(daemon: DaemonProcess, **config: object) -> None:
+    wanted = {"groups": GROUPS, "post_content": "Hi", "delay_between_posts": 0.3, "delay_between_cycles": 3600}
+    daemon.call("alice", "PATCH", "/api/config", json=wanted | config).raise_for_status()
+    daemon.call("alice", "POST", "/api/bot/start").raise_for_status()
+
+
+def log_of(daemon: DaemonProcess) -> str:
+    return (daemon.state_dir / "logs" / "postfleet.log").read_text()
+
+
+def test_sigterm_lets_posts_in_flight_end_and_leaves_within_ten_seconds(tmp_path: Path) -> None:
+    with whole_house(tmp_path, plain_world(), SESSIONS_AT_START="1") as (sandbox, daemon):
+        sandbox.fault(do="delay", method="messages.sendMessage", seconds=1.5)
+        start_posting(daemon)
+        wait_until(lambda: posted(sandbox) == 2, "the second post, which is not answered yet")
+        began = time.monotonic()
+        code, errors = daemon.stop()
+        assert code == 0, errors
+        assert time.monotonic() - began <= 10
+        assert posted(sandbox) == 2, "no other post began"
+        assert "posts are left for when the bot starts again" in log_of(daemon)
+
+        sandbox.clear_faults()
+        daemon.start()
+        assert daemon.state("alice")["stats"]["total_success"] == 2, "the post in flight was answered and written down"
+        daemon.call("alice", "POST", "/api/bot/start").raise_for_status()
+        wait_until(lambda: "cycle_finished" in str(daemon.state("alice")["logs"]), "the cycle to be finished")
+        assert [len(sandbox.texts(group[1:])) for group in GROUPS] == [1, 1, 1, 1]
+
+
+def posted(sandbox: SandboxProcess) -> int:
+    return sum(len(sandbox.texts(group[1:])) for group in GROUPS)
+
+
+def test_a_second_signal_leaves_at_once_and_nothing_is_lost_or_doubled(tmp_path: Path) -> None:
+    with whole_house(tmp_path, plain_world(), SESSIONS_AT_START="1") as (sandbox, daemon):
+        sandbox.fault(do="delay", method="messages.sendMessage", seconds=5)
+        start_posting(daemon)
+        wait_until(lambda: daemon.state("alice")["progress"] is not None, "the cycle")
+        daemon.process.send_signal(signal.SIGTERM)
+        wait_until(lambda: "daemon_stopping" in log_of(daemon), "the first signal to be heard")
+        began = time.monotonic()
+        daemon.process.send_signal(signal.SIGINT)
+        daemon.process.communicate(timeout=10)
+        assert time.monotonic() - began < 2
+        assert daemon.process.returncode == -signal.SIGINT
+
+        sandbox.clear_faults()
+        daemon.env["POSTFLEET_RESUME_ON_START"] = "true"
+        daemon.start()
+        wait_until(lambda: "cycle_finished" in str(daemon.state("alice")["logs"]), "the cycle, gone on with by itself")
+        assert [len(sandbox.texts(group[1:])) for group in GROUPS] == [1, 1, 1, 1]
+        assert "Going on with the cycle that was cut off" in str(daemon.state("alice")["logs"])
+        assert daemon.state("alice")["bot_status"] == "running"
+
+
+def test_sighup_reloads_what_can_change_and_names_what_needs_a_restart(tmp_path: Path) -> None:
+    with whole_house(tmp_path, plain_world(accounts=1, groups=1)) as (_, daemon):
+        assert daemon.call("alice", "GET", "/api/allowance").json()["per_day"] == 2000
+        env = tmp_path / ".env"
+        env.write_text("POSTFLEET_POSTS_PER_DAY=12\nPOSTFLEET_MAX_CONCURRENT_SESSIONS=9\n")
+        daemon.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: "settings_reloaded" in log_of(daemon), "the settings to be read again")
+        assert daemon.call("alice", "GET", "/api/allowance").json()["per_day"] == 12
+        assert "need a restart to change: max_concurrent_sessions" in log_of(daemon)
+        env.write_text("POSTFLEET_POSTS_PER_DAY=lots\n")
+        daemon.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: "Settings were not reloaded: POSTFLEET_POSTS_PER_DAY" in log_of(daemon), "the refusal")
+        assert daemon.call("alice", "GET", "/api/allowance").json()["per_day"] == 12
+        env.unlink()
+        code, _ = daemon.stop()
+        assert code == 0
+
+
+def test_status_shows_cycles_waiting_bots_and_housekeeping(tmp_path: Path) -> None:
+    with whole_house(tmp_path, plain_world()) as (_, daemon):
+        start_posting(daemon, delay_between_posts=0)
+        wait_until(lambda: "cycle_finished" in str(daemon.state("alice")["logs"]), "a cycle")
+        wait_until(lambda: daemon.state("alice")["progress"] is None, "its end")
+        answer = run_command("status", "--json", env=daemon.env, cwd=tmp_path)
+        assert answer.returncode == 0, answer.stderr
+        seen = json.loads(answer.stdout)
+        assert (seen["running"], seen["waiting"]) == ([], 1)
+        assert seen["next_due_at"] == daemon.state("alice")["next_run_at"]
+        assert {job["name"] for job in seen["jobs"]} == {"backup", "retention", "allowances", "statistics"}
+        assert all(job["next_run_at"] for job in seen["jobs"])
+        shown = run_command("status", env=daemon.env, cwd=tmp_path).stdout
+        assert "1 bots wait" in shown
+        assert daemon.call("alice", "GET", "/api/operator/status").status_code == 403
+        daemon.stop()
+        gone = run_command("status", env=daemon.env, cwd=tmp_path)
+        assert gone.returncode == 1
+        assert "no daemon answers" in gone.stderr
