@@ -365,6 +365,7 @@ _TABLE: tuple[tuple[Rule, dict[str, str]], ...] = (
         TRANSIENT,
         {
             "TIMEOUT": "Telegram did not answer in time; the same post is tried again.",
+            "SESSION_IN_USE": "Another process works with this account just now; tried again.",
             "CONNECTION_ERROR": "The connection to Telegram broke; the same post is tried again.",
             **dict.fromkeys(_TROUBLE, _AGAIN),
         },

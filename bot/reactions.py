@@ -13,7 +13,7 @@ from telethon import errors as telegram
 
 from bot.reaction_rules import Action, Rule, Scope
 from bot.reaction_table import BY_CODE, UNKNOWN, UNNAMED
-from core.errors import InvalidInput, PostfleetError
+from core.errors import InvalidInput, PostfleetError, SessionInUse
 
 __all__ = [
     "SIGN_OF_A_LIMITED_ACCOUNT",
@@ -40,6 +40,7 @@ _CODES_OF_CLASSES: dict[type[BaseException], str] = {
     **{cls: pattern.replace(r"_(\d+)", "") for pattern, cls in telegram.rpc_errors_re},
 }
 _CODES_OUTSIDE_RPC: tuple[tuple[type[BaseException], str], ...] = (  # the first that fits
+    (SessionInUse, "SESSION_IN_USE"),
     (telegram.AuthKeyNotFound, "AUTH_KEY_NOT_FOUND"),
     (telegram.SecurityError, "SECURITY_CHECK_FAILED"),
     (telegram.InvalidBufferError, "CONNECTION_ERROR"),

@@ -79,6 +79,8 @@ class Share:
                 await self._retire(reaction)
             case Action.NEEDS_LOGIN | Action.FREEZE:
                 await self._pause_account(reaction)
+            case Action.QUARANTINE:
+                await self._quarantine(reaction)
             case _:
                 await self._rest(reaction)
 
@@ -158,6 +160,25 @@ class Share:
             await self._hand_over()
         else:
             await self._end_all(DeliveryState.SKIPPED, reaction.explanation)
+        raise LeaveSession
+
+    async def _quarantine(self, reaction: Reaction) -> None:
+        """Telegram refuses the API pair: nothing runs on it any more, and whoever has accounts on it is told which."""
+        api_id = self._parts.store.snapshot.sessions[self._session].api_id
+        lost = await self._parts.sessions.quarantine_pair(api_id, reaction.explanation) if api_id is not None else {}
+        log.error(
+            "API pair %s is quarantined: %s Accounts that need a new login: %s",
+            api_id,
+            reaction.explanation,
+            ", ".join(lost) or "none more",
+            extra={"action": "api_pair_quarantined"},
+        )
+        for name, user in lost.items():
+            if user is not None:
+                text = f"{name} needs a new login: Telegram refuses its API pair. {reaction.explanation}"
+                event = self._run.event("session_needs_login", text, Level.ERROR, name)
+                await self._parts.journal.add_event(replace(event, user=user))
+        await self._hand_over()
         raise LeaveSession
 
     async def _hand_over(self) -> None:

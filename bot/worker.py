@@ -24,7 +24,7 @@ from bot.run import BotParts, CycleRun
 from bot.share import LeaveSession, Share
 from bot.targets import parse_target
 from core.clock import wait_for_event
-from core.errors import InvalidInput, PostfleetError
+from core.errors import InvalidInput, PostfleetError, SessionInUse
 from core.models import Delivery, DeliveryState, Level
 from sessions.client import PostingClient
 
@@ -57,7 +57,9 @@ class _Posting(Share):
                     await self._connect_and_post()
                 except LeaveSession:
                     return
-                except PostfleetError as error:  # no usable key, API pair or lease: the operator's to mend, in words
+                except SessionInUse as error:  # an operator's command looks at the account: that is soon over
+                    await self._react(error, None)
+                except PostfleetError as error:  # no usable key or API pair: the operator's to mend, in words
                     await self._end_all(DeliveryState.FAILED, str(error))
                 except Exception as error:  # noqa: BLE001  the table decides about every error
                     await self._react(error, None)

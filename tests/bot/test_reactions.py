@@ -13,7 +13,7 @@ from bot.compose_send import SourceUnavailable
 from bot.reaction_rules import Action, Scope
 from bot.reaction_table import BY_CODE
 from bot.reactions import code_of, limited_account, reaction_to
-from core.errors import InvalidInput
+from core.errors import InvalidInput, SessionInUse
 from tests.bot.errors_not_met import NOT_MET
 
 DAY = 86400.0
@@ -123,6 +123,7 @@ def test_what_telegram_answers_leads_to_its_reaction(message: str, code: int, sc
         (OSError(101, "unreachable"), Scope.NETWORK, Action.RETRY, "CONNECTION_ERROR"),
         (asyncio.IncompleteReadError(b"", 4), Scope.NETWORK, Action.RETRY, "CONNECTION_ERROR"),
         (telegram.InvalidBufferError(b"\x6c\xfe\xff\xff"), Scope.NETWORK, Action.RETRY, "CONNECTION_ERROR"),
+        (SessionInUse("acc01"), Scope.NETWORK, Action.RETRY, "SESSION_IN_USE"),
         (TimeoutError(), Scope.NETWORK, Action.RETRY, "TIMEOUT"),
         (ZeroDivisionError(), Scope.GROUP, Action.HOLD, "UNEXPECTED_ERROR"),
     ],
