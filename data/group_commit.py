@@ -46,7 +46,9 @@ class GroupCommit(Generic[W]):
             raise StateError("the store is closed")
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
+            # The loop before is gone, and with it whoever waited there.
             self._loop, self._starting, self._writing = loop, False, None
+            self._waiting.clear()
         answer: asyncio.Future[object] = loop.create_future()
         self._waiting.append((work, answer))
         self._start_soon(loop)
@@ -89,7 +91,7 @@ class GroupCommit(Generic[W]):
             if waiter.done():
                 continue  # its caller was cancelled meanwhile
             if answer.error is not None:
-                waiter.set_exception(answer.error)
+                waiter.set_exception(_as_exception(answer.error))
             else:
                 waiter.set_result(answer.value)
         if self._waiting and self._loop is not None:
@@ -97,4 +99,9 @@ class GroupCommit(Generic[W]):
 
 
 def _as_exception(error: BaseException) -> Exception:
+    """The error as a future can carry it."""
+    if isinstance(error, StopIteration):
+        told = RuntimeError("the change raised StopIteration: give next() a default")
+        told.__cause__ = error
+        return told
     return error if isinstance(error, Exception) else StateError(f"the writer stopped: {error!r}")

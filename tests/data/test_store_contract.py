@@ -86,6 +86,15 @@ async def test_one_failing_caller_fails_no_other_of_its_batch(open_store: OpenSt
     assert not open_store().snapshot.sessions
 
 
+async def test_a_change_that_runs_out_of_an_iterator_is_told_so_and_holds_nobody_up(open_store: OpenStore) -> None:
+    store = open_store()
+    answers = await asyncio.gather(
+        store.transact(lambda tx: next(iter(tx.sessions))), store.transact(add("alice")), return_exceptions=True
+    )
+    assert isinstance(answers[0], RuntimeError)
+    assert answers[1] == 1
+
+
 async def test_the_revision_moves_by_one_a_commit_and_marks_the_users_it_touched(open_store: OpenStore) -> None:
     store = open_store()
     await store.transact(add("alice"))
