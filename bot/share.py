@@ -29,7 +29,7 @@ from data.data_manager import Transaction
 log = logging.getLogger(__name__)
 
 MOST_TRIES = 6
-"""So often a delivery is tried over a broken network before it is given up for this cycle."""
+"""So often a delivery is tried at least before it is given up for this cycle."""
 _FIRST_BACK_OFF = 0.5
 _LONGEST_BACK_OFF = 15.0
 _FLOODS = frozenset({"FLOOD_WAIT", "FLOOD_PREMIUM_WAIT"})
@@ -53,6 +53,7 @@ class Share:
         self._unanswered = {d.id for d in deliveries if d.state is DeliveryState.SENDING}
         """Deliveries of which some attempt may have arrived."""
         self._failures = 0
+        self._trouble_since = 0.0
         self._banned_in: set[str] = set()
         """Groups in a row that said this account is banned there."""
         self.handed_over: list[Delivery] = []
@@ -87,9 +88,16 @@ class Share:
     async def _try_again(self, reaction: Reaction, delivery: Delivery | None) -> None:
         """Back off, then the same delivery with the same random_id; after too many tries give it up for this cycle."""
         self._failures += 1
+        now = self._parts.clock.monotonic()
+        if self._failures == 1:
+            self._trouble_since = now
+            if delivery is None:
+                text = f"{self._session} cannot reach Telegram and keeps trying: {reaction.explanation}"
+                await self._run.record(event=self._run.event("unreachable", text, Level.WARNING, self._session))
         if reaction.action is Action.REFETCH:
             self._parts.shelf(self._run.user, self._session).forget()
-        if self._failures >= MOST_TRIES:
+        patience = self._parts.settings.network_patience_seconds if delivery is None else 0.0
+        if self._failures >= MOST_TRIES and now - self._trouble_since >= patience:
             self._failures = 0
             if delivery is None:
                 await self._end_all(DeliveryState.FAILED, f"no connection for {self._session}: {reaction.explanation}")

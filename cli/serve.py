@@ -1,5 +1,6 @@
 """`serve`: the daemon and its API."""
 
+import os
 import sys
 
 import typer
@@ -17,6 +18,7 @@ def serve() -> None:
 
     from cli.daemon import run_daemon
 
+    os.umask(0o077)  # whatever the daemon writes is its owner's alone
     try:
         settings = load_settings()
         settings.check_secrets()

@@ -76,9 +76,10 @@ def set_up_logs(
         root.addHandler(to_file)
     if terminal:
         root.addHandler(_terminal_handler())
-    # Telethon tells every reconnect at INFO and uvicorn every request; ours say what matters.
-    for noisy in ("telethon", "apscheduler", "httpx", "httpcore", "uvicorn.access"):
+    # Telethon tells every reconnect and uvicorn every request; our own lines say what matters, and about whom.
+    for noisy in ("telethon", "apscheduler", "httpx", "httpcore", "uvicorn"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    logging.getLogger("telethon.network").setLevel(logging.ERROR)
 
 
 def _terminal_handler() -> logging.Handler:

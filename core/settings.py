@@ -53,6 +53,7 @@ class Settings(BaseSettings):
     max_concurrent_sessions: int = Field(default=200, ge=1)
     send_timeout_seconds: float = Field(default=30.0, gt=0)
     idle_connection_seconds: float = Field(default=60.0, ge=0)
+    network_patience_seconds: float = Field(default=300.0, ge=0)
     wait_patience_seconds: float = Field(default=60.0, ge=0)
     group_gap_seconds: float = Field(default=3.0, ge=0)
     daily_posts_per_account: int = Field(default=200, ge=1)

@@ -40,28 +40,6 @@ async def test_every_group_gets_the_post_once_and_the_journal_knows_its_message_
         assert house.journal.stats("alice").total_success == 3
 
 
-@pytest.mark.parametrize("fault", ["drop_after", "drop_before", "silent"])
-async def test_a_lost_answer_leads_to_one_post_not_two_and_not_none(tmp_path: Path, fault: str) -> None:
-    async with open_house(tmp_path, send_timeout_seconds=0.5) as house:
-        house.sandbox.add_fault({"do": fault, "method": SEND, "chat": "plaza01", "count": 2})
-        await house.add_user("alice", [G1, G2])
-        await house.cycle("alice")
-        assert (house.texts(G1), house.texts(G2)) == (["Hello from alice"], ["Hello from alice"])
-        assert {delivery.state for delivery in (await house.deliveries("alice")).values()} == {DeliveryState.DELIVERED}
-        assert house.journal.stats("alice").total_success == 2
-
-
-async def test_random_id_duplicate_counts_once_and_its_message_is_found(tmp_path: Path) -> None:
-    async with open_house(tmp_path) as house:
-        house.sandbox.add_fault({"do": "drop_after", "method": SEND, "count": 1})
-        house.sandbox.add_fault({"error": "RANDOM_ID_DUPLICATE", "method": SEND, "after": 1})
-        await house.add_user("alice", [G1])
-        await house.cycle("alice")
-        delivery = (await house.deliveries("alice"))[G1]
-        assert delivery.state is DeliveryState.DELIVERED
-        assert [message["id"] for message in house.messages(G1)] == [delivery.message_id]
-
-
 async def test_a_repeated_random_id_is_told_at_once_and_not_after_seconds_of_waiting(tmp_path: Path) -> None:
     world = demo_world()
     world.repeats = "error"
@@ -243,27 +221,6 @@ async def test_a_cycle_cut_off_by_a_shutdown_goes_on_with_the_same_posts(tmp_pat
         assert {group: delivery.random_id for group, delivery in (await house.deliveries("alice")).items()} == planned
 
 
-async def test_one_account_that_hangs_does_not_hold_up_the_others(tmp_path: Path) -> None:
-    async with open_house(tmp_path, sessions_at_start=2, send_timeout_seconds=1.0) as house:
-        house.sandbox.add_fault({"do": "ignore", "account": "acc01", "method": SEND, "count": 2})
-        await house.add_user("alice", [G1, G2, G3])
-        await house.cycle("alice")
-        assert [house.texts(group) for group in (G1, G2, G3)] == [["Hello from alice"]] * 3
-
-
-async def test_no_connection_or_task_is_left_after_a_cancelled_cycle(tmp_path: Path) -> None:
-    async with open_house(tmp_path, sessions_at_start=3) as house:
-        before = asyncio.all_tasks()
-        await house.add_user("alice", [G1, G2, G3], delay_between_posts=30.0)
-        cycle = asyncio.create_task(house.cycle("alice"))
-        await until(lambda: house.parts.clients.open == 3, "the connections")
-        cycle.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await cycle
-        assert house.parts.clients.open == 0
-        await until(lambda: not (asyncio.all_tasks() - before), "the tasks to end")
-
-
 async def test_usernames_are_looked_up_once_an_account_even_after_a_restart(tmp_path: Path) -> None:
     def look_ups(house: House) -> int:
         return sum(house.sandbox.report()["rpc"].get("contacts.resolveUsername", {}).values())
@@ -308,33 +265,6 @@ async def test_a_file_that_is_gone_fails_the_post_everywhere_and_names_the_file(
         await house.cycle("alice")
         assert {delivery.state for delivery in (await house.deliveries("alice")).values()} == {DeliveryState.FAILED}
         assert "gone.png" in house.said("alice")
-
-
-async def test_an_account_banned_after_an_unanswered_send_is_looked_up_by_another_and_counted_once(
-    tmp_path: Path,
-) -> None:
-    world = demo_world(accounts=3, groups=1, ban_after_sends=1, ban_account="acc01")
-    async with open_house(tmp_path, world, sessions_at_start=1) as house:
-        house.sandbox.add_fault({"do": "drop_after", "method": SEND, "account": "acc01"})
-        await house.add_user("alice", [G1])
-        await house.cycle("alice")
-        assert house.texts(G1) == ["Hello from alice"]
-        delivery = (await house.deliveries("alice"))[G1]
-        assert (delivery.state, delivery.session) == (DeliveryState.DELIVERED, "acc01")
-        assert house.messages(G1)[0]["id"] == delivery.message_id
-
-
-async def test_an_account_banned_before_its_send_arrived_leaves_an_unknown_end_and_no_second_post(
-    tmp_path: Path,
-) -> None:
-    async with open_house(tmp_path, accounts=3, sessions_at_start=1, send_timeout_seconds=1.0) as house:
-        house.sandbox.add_fault({"do": "drop_before", "method": SEND, "account": "acc01", "count": 1})
-        house.sandbox.add_fault({"error": "USER_DEACTIVATED_BAN", "method": SEND, "account": "acc01"})
-        await house.add_user("alice", [G1])
-        await house.cycle("alice")
-        assert house.texts(G1) == []
-        assert (await house.deliveries("alice"))[G1].state is DeliveryState.UNKNOWN
-        assert "Could not find out whether the post reached" in house.said("alice")
 
 
 async def test_slow_mode_known_beforehand_is_waited_out_without_a_refusal(tmp_path: Path) -> None:

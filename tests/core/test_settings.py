@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import SettingsError
-from core.settings import EXAMPLE_SECRET, load_settings
+from core.settings import EXAMPLE_SECRET, Settings, load_settings
 
 GOOD_SECRET = "Zk3v9QpL7xW2mN8rT5yB1cD4fG6hJ0sA-uEiOq"
 PAIR = "12345:0123456789abcdef0123456789abcdef"
@@ -55,3 +55,16 @@ def test_a_malformed_api_pair_is_refused_by_name_without_showing_the_hash(pairs:
 def test_a_public_key_file_that_is_not_there_is_named() -> None:
     with pytest.raises(SettingsError, match=r"DC_PUBLIC_KEY.*nowhere\.pem"):
         load_settings(dc_public_key="nowhere.pem")
+
+
+def test_every_setting_is_described_in_the_example_file() -> None:
+    example = (Path(__file__).parents[2] / ".env.example").read_text()
+    assert [name for name in Settings.model_fields if f"POSTFLEET_{name.upper()}=" not in example] == []
+
+
+def test_the_example_file_sets_what_the_defaults_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    example = Path(__file__).parents[2] / ".env.example"
+    told = Settings(_env_file=example)  # type: ignore[call-arg]  # pydantic-settings takes it
+    plain = load_settings()
+    differs = {name for name in Settings.model_fields if getattr(told, name) != getattr(plain, name)}
+    assert differs <= {"jwt_secret"}

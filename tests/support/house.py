@@ -119,6 +119,7 @@ async def house_on(folder: Path, sandbox: Sandbox, **settings: Any) -> AsyncIter
         "send_timeout_seconds": 5.0,
         "wait_patience_seconds": 3.0,
         "group_gap_seconds": 0,
+        "network_patience_seconds": 0,
         "tick_seconds": 0.5,
     }
     built = load_settings(
