@@ -27,7 +27,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from api.tokens import OPERATOR
-from bench.api import server, token
+from bench.parts.api_servers import server, token
 from bench.report import Report
 
 _SECONDS_A_REQUEST = 60

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from bench.api import server
 from bench.fuzz_api import fuzz
+from bench.parts.api_servers import server
 
 
 def test_whatever_is_asked_the_answer_is_one_the_document_names(tmp_path: Path) -> None:

@@ -1,0 +1,196 @@
+"""The servers `bench/api.py` and `bench/fuzz_api.py` ask: ours with real rooms behind it, and bare Starlette.
+
+`python -m bench.parts.api_servers KIND FOLDER` runs one; `server` starts it in a process of its own.
+"""
+
+import asyncio
+import contextlib
+import itertools
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import uvicorn
+import uvloop
+from msgspec.structs import replace
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from api.app import create_app
+from api.tokens import issue_token
+from bot.cycle import CycleRunner
+from bot.run import BotParts
+from core.clock import SystemClock
+from core.logs import set_up_logs
+from core.models import (
+    BotStatus,
+    Cycle,
+    Delivery,
+    DeliveryState,
+    Event,
+    PostType,
+    Session,
+    User,
+)
+from core.settings import Settings
+from data.data_manager import DataManager, Transaction
+from data.journal import Journal
+from scheduler.bots import Bots
+from scheduler.scheduler import Scheduler
+from sessions.client import Clients
+from sessions.pool import Pool
+from sessions.session_manager import SessionManager
+from sessions.vault import Vault
+
+SECRET = "bench-only-Zk3v9QpL7xW2mN8rT5yB1cD4fG6h"  # noqa: S105  opens nothing but the bench's own server
+PATH = "/api/sync/state"
+USERS = 100
+POSTING = 50
+NO_LIMIT = "100000000/second"
+
+
+def token(user: int, roles: Sequence[str] = ()) -> str:
+    """A token for one of the bench's users."""
+    return issue_token(SECRET, f"user{user}", now=SystemClock().now(), lifetime=timedelta(hours=1), roles=roles)
+
+
+@dataclass(frozen=True)
+class Server:
+    """One that runs in a process of its own."""
+
+    pid: int
+    port: int
+
+    def worked(self) -> float:
+        """Seconds of processor time it has used."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(") ")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@contextlib.contextmanager
+def server(kind: str, state: Path) -> Iterator["Server"]:
+    command = [sys.executable, "-m", "bench.parts.api_servers", kind, str(state)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            yield Server(process.pid, int(process.stdout.readline()))
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
+class _Announcing(uvicorn.Server):
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        print(self.servers[0].sockets[0].getsockname()[1], flush=True)
+
+
+async def _serve(kind: str, state: Path) -> None:
+    set_up_logs(state / "logs", terminal=False)
+    async with _bare(state) if kind == "bare" else _ours(state, posting=kind == "posting") as app:
+        config = uvicorn.Config(app, port=0, log_config=None, access_log=False, lifespan="off")  # type: ignore[arg-type]  # ASGI
+        await _Announcing(config).serve()
+
+
+@contextlib.asynccontextmanager
+async def _bare(state: Path) -> AsyncIterator[object]:
+    body = (state / "body").read_bytes()
+
+    async def answer(_: Request) -> Response:
+        return Response(body, media_type="application/json")
+
+    yield Starlette(routes=[Route(PATH, answer)])
+
+
+@contextlib.asynccontextmanager
+async def _ours(state: Path, *, posting: bool) -> AsyncIterator[object]:
+    settings = Settings(
+        jwt_secret=SECRET,  # type: ignore[arg-type]  # as the environment has it
+        state_dir=state / "state",
+        rate_per_user=NO_LIMIT,
+        rate_per_address=NO_LIMIT,
+        rate_failed_auth=NO_LIMIT,
+        rate_expensive=NO_LIMIT,
+        rate_login=NO_LIMIT,
+    )
+    clock = SystemClock()
+    store = DataManager.open(settings.state_dir, clock)
+    journal = Journal.open(settings.state_dir)
+    if not store.snapshot.users:
+        await _fill(store, journal, clock)
+    pool = Pool(settings.state_dir, Vault.open(settings.state_dir), store, clock)
+    sessions, clients = SessionManager(settings, store, pool, clock), Clients(settings, pool)
+    parts = BotParts.put_together(settings, store, journal, sessions, clients, clock)
+    app = create_app(settings, store, journal, Bots(parts, Scheduler(parts, CycleRunner(parts))), clock)
+    posts = [
+        asyncio.create_task(_post(f"user{user}", store, journal, clock)) for user in range(POSTING if posting else 0)
+    ]
+    yield app
+    for task in posts:
+        task.cancel()
+    await asyncio.gather(*posts, return_exceptions=True)
+    await app.close()
+    await journal.close()
+    await store.close()
+
+
+async def _fill(store: DataManager, journal: Journal, clock: SystemClock) -> None:
+    """Users as they are in the field: 20 groups, 7 accounts, 50 lines of log; about 6 KB of state each."""
+
+    def users(tx: Transaction) -> None:
+        for number in range(USERS):
+            names = tuple(f"account{number}x{index}" for index in range(2))
+            for name in names:
+                tx.put_session(name, Session(added_at=clock.now()))
+            user = User(
+                groups=tuple(f"@group{number}x{index}" for index in range(20)),
+                post_content="Hello",
+                assigned_sessions=names,
+                bot_status=BotStatus.RUNNING,
+            )
+            tx.put_user(f"user{number}", user)
+
+    await store.transact(users)
+    for index in range(24):  # many writers share a commit
+        await asyncio.gather(*(journal.add_event(_event(f"user{number}", index, clock)) for number in range(USERS)))
+
+
+def _event(user: str, number: int, clock: SystemClock) -> Event:
+    group = f"@group{number % 20}"
+    return Event(
+        at=clock.now(),
+        user=user,
+        action="post_delivered",
+        text=f"Delivered to {group}",
+        group=group,
+        session="account0",
+    )
+
+
+async def _post(user: str, store: DataManager, journal: Journal, clock: SystemClock) -> None:
+    """What a posting account writes, once a second: a delivery before and after, its event, and when it runs next."""
+    for number in itertools.count():
+        now = clock.now()
+        cycle = Cycle(
+            id=int(now.timestamp() * 1000), user=user, post_type=PostType.TEXT, post_content="Hello", started_at=now
+        )
+        planned = Delivery(
+            user=user, cycle=cycle.id, group="@group1", session="account0", random_id=number + 1, planned_at=now
+        )
+        (delivery,) = await journal.plan_cycle(cycle, [planned])
+        done = replace(delivery, state=DeliveryState.DELIVERED, message_id=number + 1, finished_at=clock.now())
+        await journal.update(done, event=_event(user, number, clock), messages=1)
+        await journal.finish_cycle(user, cycle.id, clock.now())
+        await store.transact(lambda tx: tx.put_user(user, replace(tx.user(user), next_run_at=clock.now())))
+        await clock.sleep(1.0)
+
+
+if __name__ == "__main__":
+    uvloop.run(_serve(sys.argv[1], Path(sys.argv[2])))
