@@ -17,7 +17,7 @@ from bot.compose_media import Call
 from bot.compose_outgoing import Outgoing, prepare
 from bot.compose_rights import obstacle
 from bot.compose_send import Destination, Sent, SourceUnavailable, pin
-from bot.pacing import Verdict, decide
+from bot.pacing import Decision, Verdict, decide
 from bot.plan import clock_time, same_chat_reason
 from bot.reactions import Action, ForeseenRefusal, reaction_to
 from bot.run import BotParts, CycleRun
@@ -25,7 +25,7 @@ from bot.share import LeaveSession, Share
 from bot.targets import parse_target
 from core.clock import wait_for_event
 from core.errors import InvalidInput, PostfleetError, SessionInUse
-from core.models import Delivery, DeliveryState, Level
+from core.models import Delivery, DeliveryState, Level, User
 from sessions.client import PostingClient
 
 _WISHED = frozenset({"account_gap", "group_gap"})
@@ -103,12 +103,23 @@ class _Posting(Share):
             decision = decide(now, limits, standing)
             if decision.verdict is Verdict.GO or self._only_looks(delivery):
                 return delivery, 0.0
-            if decision.verdict is Verdict.DEFER and decision.code not in _WISHED:
+            if self._is_too_long(decision, user):
                 reason = f"{decision.reason} {self._session} may post there after {clock_time(decision.at)}"
                 await self._end(delivery, DeliveryState.SKIPPED, reason, decision.code.upper())
             else:
                 waits.append(decision.seconds)
         return None, min(waits, default=0.0)
+
+    def _is_too_long(self, decision: Decision, user: User) -> bool:
+        """Whether this cycle leaves the group out instead of waiting.
+
+        The next cycle begins when this one ends, so a wait for one slow group keeps all others waiting too: at most a
+        tenth of the pause between cycles, unless this group is all that is left of the cycle.
+        """
+        if decision.code == "slow_mode" and decision.seconds > user.delay_between_cycles / 10:
+            others = self._run.count(DeliveryState.PLANNED, DeliveryState.SENDING, DeliveryState.DELIVERED) > 1
+            return others or decision.verdict is Verdict.DEFER
+        return decision.verdict is Verdict.DEFER and decision.code not in _WISHED
 
     async def _try(self, client: PostingClient, delivery: Delivery) -> None:
         if delivery.group not in self._user().groups:

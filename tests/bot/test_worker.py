@@ -279,6 +279,22 @@ async def test_slow_mode_known_beforehand_is_waited_out_without_a_refusal(tmp_pa
         assert house.sandbox.report()["refused"] == []
 
 
+async def test_a_slow_group_does_not_hold_up_the_next_cycle_of_all_the_others(tmp_path: Path) -> None:
+    world = demo_world()
+    world.chats[0].slow_mode = 2
+    async with open_house(tmp_path, world) as house:
+        await house.add_user("alice", [G1, G2, G3], delay_between_cycles=10.0)
+        await house.cycle("alice")
+        await house.cycle("alice")
+        assert [len(house.texts(group)) for group in (G1, G2, G3)] == [1, 2, 2]
+        left_out = (await house.deliveries("alice"))[G1]
+        assert (left_out.state, left_out.error) == (DeliveryState.SKIPPED, "SLOW_MODE")
+        await house.change_user("alice", groups=(G1,))
+        await house.cycle("alice")
+        assert len(house.texts(G1)) == 2, "with nobody else to keep waiting the slow group is waited for"
+        assert house.sandbox.report()["floods"] == {}
+
+
 async def test_an_account_that_made_its_posts_of_the_day_rests_and_the_user_reads_why(tmp_path: Path) -> None:
     async with open_house(tmp_path, daily_posts_per_account=2, sessions_at_start=1) as house:
         await house.add_user("alice", [G1, G2, G3])

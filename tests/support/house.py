@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from bot.cycle import CycleRunner
 from bot.run import BotParts, CycleControl
-from core.clock import SystemClock
+from core.clock import Clock, SystemClock
 from core.models import Delivery, Event, User
 from core.settings import Settings, load_settings
 from data.data_manager import DataManager
@@ -112,7 +112,9 @@ async def open_house(
 
 
 @contextlib.asynccontextmanager
-async def house_on(folder: Path, sandbox: Sandbox, **settings: Any) -> AsyncIterator[House]:
+async def house_on(
+    folder: Path, sandbox: Sandbox, *, clock: Clock | None = None, **settings: Any
+) -> AsyncIterator[House]:
     """The same on a data centre that runs already."""
     state = folder / "state"
     chosen: dict[str, Any] = {
@@ -134,7 +136,7 @@ async def house_on(folder: Path, sandbox: Sandbox, **settings: Any) -> AsyncIter
         (state / "sessions" / "available").mkdir(parents=True)
         for account in sandbox.world.accounts:
             sandbox.write_session(account.name, state / "sessions" / "available" / f"{account.name}.session")
-    clock = SystemClock()
+    clock = clock or SystemClock()
     store = DataManager.open(state, clock)
     journal = Journal.open(state)
     try:
