@@ -13,7 +13,21 @@ from api.keys import Keys
 from api.parts import Parts
 from api.rates import Rates
 from api.revocations import Revocations
-from api.routes import admin, allowance, auth, bot, config, health, history, me, operator, sessions, sync, tickets
+from api.routes import (
+    admin,
+    allowance,
+    auth,
+    bot,
+    config,
+    health,
+    history,
+    me,
+    operator,
+    preview,
+    sessions,
+    sync,
+    tickets,
+)
 from api.security_log import SecurityLog
 from api.shell import Shell, headers_of
 from api.state_documents import StateDocuments
@@ -77,7 +91,8 @@ def create_app(
     app.state.issuer = Issuer(settings, rules, memory, revocations, rates, security, clock)
     app.state.tickets = Tickets(clock)
     app.state.streams = Streams(documents, clock)
-    for resource in (bot, config, allowance, sync, sessions, history, auth, tickets, me, admin, operator, health):
+    resources = (bot, config, preview, allowance, sync, sessions, history, auth, tickets, me, admin, operator, health)
+    for resource in resources:
         app.include_router(resource.routes)
     app.add_exception_handler(PostfleetError, problems.on_own_error)
     app.add_exception_handler(HTTPException, problems.on_http_error)

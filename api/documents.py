@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from api import admin_views, session_views, views
 from api.problems import MEDIA_TYPE, Problem
+from bot.preflight_report import Preflight
 from core.errors import NoContent, NoGroups, NoRoomOnApiPairs, NoSpareSession, ScheduleOver
 from scheduler.overview import Overview
 
@@ -23,6 +24,7 @@ _SHOWN = (
     *session_views.SHOWN,
     *admin_views.SHOWN,
     Problem,
+    Preflight,
 )
 _SAID = {
     400: "The request cannot be read.",

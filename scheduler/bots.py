@@ -6,9 +6,11 @@ from datetime import datetime
 from msgspec.structs import replace
 
 from bot.cycle import check_ready
+from bot.preflight import preflight
+from bot.preflight_report import Preflight
 from bot.run import BotParts, CycleProgress, End
 from core.errors import ScheduleOver
-from core.models import BotStatus, Event
+from core.models import BotStatus, Event, User
 from data.data_manager import Transaction
 from scheduler.housekeeping import Housekeeping
 from scheduler.overview import Overview, overview
@@ -124,6 +126,14 @@ class Bots:
     def overview(self) -> Overview:
         """What the daemon does now, for who runs it."""
         return overview(self._parts, self._scheduler, self._housekeeping, self._since)
+
+    async def preflight(self, user_id: str, user: User) -> Preflight:
+        """What the bot's next cycle would do; `user` may hold changes that are not stored yet. Nothing is posted.
+
+        Raises:
+            NoGroups, NoContent: there is nothing to look at.
+        """
+        return await preflight(self._parts, user_id, user)
 
     def progress(self, user_id: str) -> CycleProgress | None:
         """The cycle that runs, None when none does."""

@@ -1,0 +1,30 @@
+"""`/api/preview`: what the next cycle would do, without posting."""
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from api.auth import Caller
+from api.config import ConfigPatch
+from api.documents import json_answer, problems, shows
+from api.rates import Rate, Rates
+from api.routes.common import Rooms
+from api.users import known_user
+from bot.preflight_report import Preflight
+
+routes = APIRouter(prefix="/api/preview", tags=["preview"])
+
+
+@routes.post(
+    "",
+    response_class=Response,
+    responses={200: shows(Preflight, "What the next cycle would do."), **problems(401, 403, 409, 422, 503)},
+)
+async def preview(caller: Caller, request: Request, rooms: Rooms, changes: ConfigPatch | None = None) -> Response:
+    """The rendered post, and for every group who can post there, who will, or why nobody does. Nothing is posted.
+
+    With a body it shows what would be if the config were changed so; nothing is stored.
+    """
+    rates: Rates = request.app.state.rates
+    rates.spend(Rate.EXPENSIVE, caller.user_id)
+    user = await known_user(rooms, caller.user_id)
+    return json_answer(await rooms.bots.preflight(caller.user_id, changes.applied_to(user) if changes else user))

@@ -1,0 +1,285 @@
+"""What the next cycle would do, found out without posting: who posts where, why some groups are left out, how long.
+
+`bot.survey` asks Telegram; what follows from it is decided here, with the planner and the pacing that cycles use.
+"""
+
+from collections import Counter
+from datetime import datetime
+from typing import Any
+
+from telethon import utils
+
+from bot.compose_content import Occasion, Post, kind_of, post_for_cycle, render, render_poll
+from bot.compose_media import file_of
+from bot.compose_rights import is_exempt, obstacle, rights_needed, uses_custom_emoji
+from bot.compose_text import MAX_CAPTION_UNITS, MAX_CAPTION_UNITS_PREMIUM, MAX_TEXT_UNITS, Formatted
+from bot.cycle import check_ready
+from bot.pacing import Standing, Verdict, cycle_seconds, decide
+from bot.plan import Bar, Plan, clock_time, plan_cycle, same_chat_reason, same_chats
+from bot.preflight_report import (
+    AccountCheck,
+    AccountInGroup,
+    GroupCheck,
+    Preflight,
+    ShownEntity,
+    ShownFile,
+    ShownPost,
+)
+from bot.reaction_table import BY_CODE
+from bot.run import BotParts
+from bot.survey import AccountView, Survey, survey
+from bot.targets import Target, parse_target
+from core.errors import InvalidInput
+from core.models import User
+
+
+async def preflight(parts: BotParts, user_id: str, user: User) -> Preflight:
+    """Look at everything the next cycle of this bot needs. `user` may hold changes that are not stored yet.
+
+    Raises:
+        NoGroups, NoContent: there is nothing to look at.
+    """
+    check_ready(user)
+    number = user.cycles + 1
+    post = post_for_cycle(user.post_type, user.post_content, number)
+    targets = [parse_target(group) for group in user.groups]
+    await parts.books.open(user_id)
+    found = await survey(parts, user, post, targets)
+    return _Judgement(parts, user_id, user, post, number, found, parts.clock.now()).report()
+
+
+class _Judgement:
+    """From what was seen to what will happen."""
+
+    def __init__(
+        self, parts: BotParts, user_id: str, user: User, post: Post, number: int, found: Survey, now: datetime
+    ) -> None:
+        self._parts = parts
+        self._user_id = user_id
+        self._user = user
+        self._post = post
+        self._number = number
+        self._found = found
+        self._now = now
+        self._targets = {group: parse_target(group) for group in user.groups}
+        self._sessions = parts.store.snapshot.sessions
+
+    def report(self) -> Preflight:
+        problems, files = self._files()
+        if self._found.source_problem is not None:
+            problems.append(self._found.source_problem)
+        rendered = self._rendered(problems)
+        bars = {group: self._bars(group) for group in self._user.groups}
+        doubles = same_chats(self._user.groups, self._ids())
+        groups = [group for group in self._user.groups if group not in doubles]
+        plan = plan_cycle(self._user, self._sessions, self._now, groups, bars)
+        left_out = plan.skipped | {group: same_chat_reason(first) for group, first in doubles.items()}
+        for group in list(plan.sessions):
+            reason = problems[0] if problems else self._too_long_here(group)
+            if reason is not None:
+                del plan.sessions[group]
+                left_out[group] = reason
+        load = Counter(plan.sessions.values())
+        return Preflight(
+            post=self._shown(rendered, files),
+            rights_needed=rights_needed(self._post),
+            problems=problems,
+            groups=[self._group(group, plan, left_out.get(group), bars[group]) for group in self._user.groups],
+            accounts=[self._account(view, load[view.session], rendered) for view in self._found.views.values()],
+            posts=len(plan.sessions),
+            cycle_seconds=cycle_seconds(list(load.values()), self._parts.books.limits(self._user)),
+        )
+
+    # The post
+
+    def _files(self) -> tuple[list[str], list[ShownFile]]:
+        folder = self._parts.settings.state_dir / "media" / self._user_id
+        shown, problems = [], []
+        for media in self._post.content.media:
+            kind = kind_of(self._post.type, media)
+            size = None
+            try:
+                size = file_of(folder, media, kind, "post_content.media").stat().st_size
+            except InvalidInput as error:
+                problems.append(error.fix)
+            shown.append(ShownFile(file=media.file, kind=kind, bytes=size))
+        return problems, shown
+
+    def _rendered(self, problems: list[str]) -> Formatted:
+        """As the first group that can be named sees it."""
+        first = next((self._title(group) for group in self._user.groups if self._title(group)), None)
+        try:
+            return self._render(first or self._user.groups[0])
+        except InvalidInput:
+            pass  # too long in this group, maybe not in others
+        try:
+            return render(self._post, None)
+        except InvalidInput as error:
+            problems.append(error.fix)
+            return Formatted("")
+
+    def _render(self, title: str) -> Formatted:
+        occasion = Occasion(group=title, moment=self._now, number=self._number)
+        if self._post.content.poll is not None:
+            render_poll(self._post.content.poll, occasion)
+        return render(self._post, occasion)
+
+    def _too_long_here(self, group: str) -> str | None:
+        try:
+            self._render(self._title(group) or group)
+        except InvalidInput as error:
+            return error.fix
+        return None
+
+    def _shown(self, text: Formatted, files: list[ShownFile]) -> ShownPost:
+        content = self._post.content
+        caption = bool(content.media)
+        return ShownPost(
+            type=self._post.type,
+            number=self._number,
+            text=text.text,
+            entities=[_shown_entity(entity) for entity in text.entities],
+            units=text.units,
+            most_units=MAX_CAPTION_UNITS if caption else MAX_TEXT_UNITS,
+            most_units_premium=MAX_CAPTION_UNITS_PREMIUM if caption else MAX_TEXT_UNITS,
+            files=files,
+            poll_question=content.poll.question if content.poll else None,
+            poll_answers=content.poll.answers if content.poll else (),
+            message=content.message,
+        )
+
+    # Groups
+
+    def _bars(self, group: str) -> dict[str, Bar]:
+        """What keeps each account from this group, by what Telegram said just now."""
+        bars: dict[str, Bar] = {}
+        for session, view in self._found.views.items():
+            bar = self._bar(view, self._targets[group])
+            if bar is not None:
+                bars[session] = bar
+        return bars
+
+    def _bar(self, view: AccountView, target: Target) -> Bar | None:
+        if (reason := view.absent.get(target.chat)) is not None:
+            return Bar(reason)
+        chat = view.chats.get(target.chat)
+        if chat is None:
+            return None
+        if (found := obstacle(chat, self._post)) is not None:
+            return Bar(found.reason, personal=found.personal)
+        code = self._topic_code(target, exempt=is_exempt(chat))
+        if code is not None:
+            return Bar(BY_CODE[code][1])
+        return Bar(view.source_missing) if view.source_missing is not None else None
+
+    def _topic_code(self, target: Target, *, exempt: bool) -> str | None:
+        state = self._topic(target)
+        if state == "missing":
+            return "TOPIC_ID_INVALID"
+        return "TOPIC_CLOSED" if state == "closed" and not exempt else None
+
+    def _topic(self, target: Target) -> str | None:
+        if target.topic is None:
+            return None
+        chats = [view.chats[target.chat] for view in self._found.views.values() if target.chat in view.chats]
+        if chats and not any(getattr(chat, "forum", False) for chat in chats):
+            return "missing"
+        topics = self._found.closed_topics.get(target.chat, {})
+        if target.topic not in topics:
+            return "unknown"
+        closed = topics[target.topic]
+        return "missing" if closed is None else "closed" if closed else "open"
+
+    def _group(self, group: str, plan: Plan, reason: str | None, bars: dict[str, Bar]) -> GroupCheck:
+        target = self._targets[group]
+        chats = [view.chats[target.chat] for view in self._found.views.values() if target.chat in view.chats]
+        slow_mode = self._found.slow_modes.get(target.chat)
+        if slow_mode is None and chats and not any(getattr(chat, "slowmode_enabled", False) for chat in chats):
+            slow_mode = 0.0
+        return GroupCheck(
+            group=group,
+            title=self._title(group),
+            session=plan.sessions.get(group),
+            reason=reason,
+            slow_mode_seconds=slow_mode,
+            topic=self._topic(target),
+            protected=any(getattr(chat, "noforwards", False) for chat in chats),
+            accounts=[self._in_group(view, group, bars.get(view.session)) for view in self._found.views.values()],
+        )
+
+    def _in_group(self, view: AccountView, group: str, bar: Bar | None) -> AccountInGroup:
+        target, name = self._targets[group], view.session
+        chat = view.chats.get(target.chat)
+        hold = self._user.group_holds.get(group, {}).get(name)
+        if bar is not None:
+            return AccountInGroup(session=name, can_post=False, reason=bar.reason)
+        if hold is not None and hold.until > self._now:
+            reason = f"it leaves this group alone until {clock_time(hold.until)}: {hold.reason}"
+            return AccountInGroup(session=name, can_post=False, reason=reason, not_before=hold.until)
+        if chat is None:
+            return AccountInGroup(
+                session=name, can_post=None, reason=view.trouble or "it was not asked about this group"
+            )
+        slow_mode = 0.0 if is_exempt(chat) else self._found.slow_modes.get(target.chat, 0.0)
+        books = self._parts.books
+        account = books.account(name, self._sessions[name])
+        place = books.in_group(self._user_id, self._user, name, group, slow_mode)
+        both = Standing(
+            account_posts=account.account_posts,
+            account_hold=account.account_hold,
+            group_last=place.group_last,
+            own_last_in_group=place.own_last_in_group,
+            slow_mode_seconds=slow_mode,
+        )
+        wait = decide(self._now, books.limits(self._user), both)
+        waits = wait.verdict is not Verdict.GO
+        return AccountInGroup(
+            session=name,
+            can_post=True,
+            reason=None,
+            not_before=wait.at if waits else None,
+            waits_for=wait.reason if waits else None,
+        )
+
+    def _ids(self) -> dict[str, int]:
+        return {
+            name: int(utils.get_peer_id(chat))
+            for view in self._found.views.values()
+            for name, chat in view.chats.items()
+        }
+
+    def _title(self, group: str) -> str | None:
+        chat = self._targets[group].chat
+        seen = (view.chats[chat] for view in self._found.views.values() if chat in view.chats)
+        return next((utils.get_display_name(one) for one in seen), None)
+
+    # Accounts
+
+    def _account(self, view: AccountView, posts: int, rendered: Formatted) -> AccountCheck:
+        return AccountCheck(
+            session=view.session, premium=view.premium, posts=posts, reason=self._remark(view, posts, rendered)
+        )
+
+    def _remark(self, view: AccountView, posts: int, rendered: Formatted) -> str | None:
+        session = self._sessions[view.session]
+        if session.state_reason is not None:
+            return session.state_reason
+        if view.trouble is not None:
+            return view.trouble
+        if session.hold is not None and session.hold.until > self._now:
+            return f"it rests until {clock_time(session.hold.until)}: {session.hold.reason}"
+        if view.source_missing is not None:
+            return view.source_missing
+        limits = self._parts.books.limits(self._user)
+        room = limits.daily_cap - len(self._parts.books.account(view.session, session).account_posts)
+        if posts > room:
+            return f"it makes at most {limits.daily_cap} posts in 24 hours; {posts - max(room, 0)} of its groups wait"
+        if posts and view.premium is False and uses_custom_emoji(rendered):
+            return "it has no Telegram Premium: custom emoji arrive as the plain ones they stand for"
+        return None
+
+
+def _shown_entity(entity: Any) -> ShownEntity:
+    name = type(entity).__name__.removeprefix("MessageEntity")
+    kind = "".join(f"_{sign.lower()}" if sign.isupper() else sign for sign in name).lstrip("_")
+    return ShownEntity(kind=kind, offset=entity.offset, length=entity.length, url=getattr(entity, "url", None))
