@@ -228,7 +228,9 @@ class Scheduler:
             # From here on the next cycle may begin, while this task still looks after what came meanwhile.
             del self.active[user_id]
         if not self._leaving:
-            await self.settle(user_id)  # a stop that came in the last moment still found the cycle running
+            user = self._parts.store.snapshot.users.get(user_id)
+            if user is not None and user.bot_status is BotStatus.STOPPING:
+                await self.settle(user_id)  # a stop that came in the last moment still found the cycle running
             self._look_again(user_id)  # and so did a start
 
     async def _run_guarded(self, user_id: str, active: Active) -> None:

@@ -118,6 +118,7 @@ async def house_on(
     """The same on a data centre that runs already."""
     state = folder / "state"
     chosen: dict[str, Any] = {
+        "api_pairs": API_PAIRS,
         "send_timeout_seconds": 5.0,
         "wait_patience_seconds": 3.0,
         "group_gap_seconds": 0,
@@ -127,7 +128,6 @@ async def house_on(
     built = load_settings(
         state_dir=state,
         jwt_secret=SECRET,
-        api_pairs=API_PAIRS,
         dc="{},{},{}".format(sandbox.dc_id, *sandbox.address),
         dc_public_key=sandbox.public_key_path,
         **(chosen | settings),

@@ -1,0 +1,259 @@
+"""The tick in real time: 10,000 users of whom 500 are due each second, beside APScheduler with a job a user and a scan.
+
+The durable run is the daemon's own: every start looks at the store, every end is committed to disk. The bare runs only
+start something and enter the next time, which is what the other two do.
+"""
+
+import asyncio
+import gc
+import resource
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+
+from bench.report import Report
+from bot.cycle import CycleRunner
+from bot.run import BotParts, CycleControl, CycleRun
+from core.clock import SystemClock
+from core.models import BotStatus, User
+from core.settings import Settings
+from data.data_manager import DataManager, Transaction
+from data.journal import Journal
+from scheduler.active import Active
+from scheduler.scheduler import Scheduler
+from sessions.client import Clients
+from sessions.pool import Pool
+from sessions.session_manager import SessionManager
+from sessions.vault import Vault
+
+USERS = 10_000
+DUE_A_SECOND = 500
+SECONDS = 15.0
+IDLE_USERS = 100_000
+IDLE_SECONDS = 20.0
+_INTERVAL = USERS / DUE_A_SECOND
+_SCAN_SECONDS = 0.05
+
+
+class Notes:
+    """How late each start was, in seconds."""
+
+    def __init__(self) -> None:
+        self.late: list[float] = []
+
+    def percentile(self, share: float) -> float:
+        """In milliseconds."""
+        return sorted(self.late)[min(len(self.late) - 1, int(share * len(self.late)))] * 1000
+
+
+class InstantCycles(CycleRunner):
+    """Cycles that end at once; all that is left is the scheduler's own work."""
+
+    def __init__(self, parts: BotParts, notes: Notes) -> None:
+        super().__init__(parts)
+        self._notes = notes
+
+    async def run(
+        self,
+        user_id: str,
+        control: CycleControl,  # noqa: ARG002  nothing is ended early
+        started: Callable[[CycleRun], None] = lambda _: None,  # noqa: ARG002  there is no progress
+    ) -> None:
+        """Note how late it is."""
+        due = self._parts.store.snapshot.users[user_id].next_run_at
+        assert due is not None
+        self._notes.late.append((self._parts.clock.now() - due).total_seconds())
+
+
+class BareScheduler(Scheduler):
+    """The tick and the heap without what is written down."""
+
+    notes: Notes
+    entered: dict[str, datetime]
+
+    def _launch(self, user_id: str) -> None:
+        due = self.entered[user_id]
+        self.active[user_id] = Active(due, 0.0)
+        self._own(self._bare(user_id, due), user_id)
+
+    async def _bare(self, user_id: str, due: datetime) -> None:
+        now = self._parts.clock.now()
+        self.notes.late.append((now - due).total_seconds())
+        del self.active[user_id]
+        self.enter(user_id, due + timedelta(seconds=_INTERVAL))
+
+    def enter(self, user_id: str, at: datetime) -> None:
+        """The next time."""
+        self.entered[user_id] = at
+        self.wake(user_id, at)
+
+
+class House:
+    """Real rooms on a folder of their own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.settings = Settings(state_dir=folder, tick_seconds=2.0, log_level="ERROR")
+        clock = SystemClock()
+        self.store = DataManager.open(folder, clock)
+        self.journal = Journal.open(folder)
+        pool = Pool(folder, Vault.open(folder), self.store, clock)
+        sessions = SessionManager(self.settings, self.store, pool, clock)
+        clients = Clients(self.settings, pool)
+        self.parts = BotParts.put_together(self.settings, self.store, self.journal, sessions, clients, clock)
+
+    async def close(self) -> None:
+        """Let go of the files."""
+        await self.journal.close()
+        await self.store.close()
+
+
+async def durable(folder: Path) -> tuple[Notes, float]:
+    """The daemon's own scheduler, store and all; answers CPU seconds a start too."""
+    house, notes = House(folder), Notes()
+    begin = datetime.now(UTC) + timedelta(seconds=2)
+
+    def fill(tx: Transaction) -> None:
+        for number in range(USERS):
+            due = begin + timedelta(seconds=number / DUE_A_SECOND)
+            user = User(delay_between_cycles=_INTERVAL, bot_status=BotStatus.RUNNING, next_run_at=due)
+            tx.put_user(f"user{number:05}", user)
+
+    await house.store.transact(fill)
+    scheduler = Scheduler(house.parts, InstantCycles(house.parts, notes))
+    for user_id, user in house.store.snapshot.users.items():
+        assert user.next_run_at is not None
+        scheduler.wake(user_id, user.next_run_at)
+    cost = await _measured(scheduler, notes, begin)
+    await house.close()
+    return notes, cost
+
+
+async def bare(folder: Path) -> tuple[Notes, float]:
+    """The same tick with nothing written down."""
+    house, notes = House(folder), Notes()
+    scheduler = BareScheduler(house.parts, InstantCycles(house.parts, notes))
+    scheduler.notes, scheduler.entered = notes, {}
+    begin = datetime.now(UTC) + timedelta(seconds=1)
+    for number in range(USERS):
+        scheduler.enter(f"user{number:05}", begin + timedelta(seconds=number / DUE_A_SECOND))
+    cost = await _measured(scheduler, notes, begin)
+    await house.close()
+    return notes, cost
+
+
+async def _measured(scheduler: Scheduler, notes: Notes, begin: datetime) -> float:
+    gc.collect()
+    ticking = asyncio.create_task(scheduler.run())
+    await asyncio.sleep((begin - datetime.now(UTC)).total_seconds())
+    used, first = time.process_time(), len(notes.late)
+    await asyncio.sleep(SECONDS)
+    cost = (time.process_time() - used) / max(1, len(notes.late) - first)
+    await scheduler.leave(5)
+    await ticking
+    return cost
+
+
+async def apscheduler() -> tuple[Notes, float]:
+    """A job a user."""
+    notes, scheduler = Notes(), AsyncIOScheduler(timezone=UTC)
+    begin = datetime.now(UTC) + timedelta(seconds=6)
+    due = {number: begin + timedelta(seconds=number / DUE_A_SECOND) for number in range(USERS)}
+
+    async def job(number: int) -> None:
+        notes.late.append((datetime.now(UTC) - due[number]).total_seconds())
+        due[number] += timedelta(seconds=_INTERVAL)
+
+    scheduler.start(paused=True)
+    for number, at in due.items():
+        scheduler.add_job(job, "interval", args=(number,), seconds=_INTERVAL, start_date=at, misfire_grace_time=600)
+    scheduler.resume()
+    await asyncio.sleep(max(0.0, (begin - datetime.now(UTC)).total_seconds()))
+    used, first = time.process_time(), len(notes.late)
+    await asyncio.sleep(SECONDS)
+    cost = (time.process_time() - used) / max(1, len(notes.late) - first)
+    scheduler.shutdown(wait=False)
+    return notes, cost
+
+
+async def scan() -> tuple[Notes, float]:
+    """Look at everybody, again and again."""
+    notes = Notes()
+    begin = time.time() + 0.5
+    due = {f"user{number:05}": begin + number / DUE_A_SECOND for number in range(USERS)}
+
+    async def start(user_id: str, at: float) -> None:
+        notes.late.append(time.time() - at)
+        due[user_id] = at + _INTERVAL
+
+    tasks: set[asyncio.Task[None]] = set()
+    await asyncio.sleep(0.5)
+    used = time.process_time()
+    while time.time() < begin + SECONDS:
+        now = time.time()
+        for user_id, at in due.items():
+            if at <= now:
+                task = asyncio.create_task(start(user_id, at))
+                tasks.add(task)
+                task.add_done_callback(tasks.discard)
+        await asyncio.sleep(_SCAN_SECONDS)
+    return notes, (time.process_time() - used) / len(notes.late)
+
+
+async def idle(folder: Path) -> tuple[float, float]:
+    """100,000 users of whom nobody is due: share of a core in per cent, and KiB a user (store and heap)."""
+    house = House(folder)
+    later = datetime.now(UTC) + timedelta(days=1)
+    gc.collect()
+    before = _resident_kib()
+
+    def fill(tx: Transaction) -> None:
+        for number in range(IDLE_USERS):
+            user = User(bot_status=BotStatus.RUNNING, next_run_at=later + timedelta(seconds=number / 100))
+            tx.put_user(f"user{number:06}", user)
+
+    await house.store.transact(fill)
+    scheduler = Scheduler(house.parts, InstantCycles(house.parts, Notes()))
+    for user_id, user in house.store.snapshot.users.items():
+        scheduler.wake(user_id, user.next_run_at or later)
+    gc.collect()
+    kept = (_resident_kib() - before) / IDLE_USERS
+    ticking = asyncio.create_task(scheduler.run())
+    await asyncio.sleep(2)
+    used = time.process_time()
+    await asyncio.sleep(IDLE_SECONDS)
+    share = (time.process_time() - used) / IDLE_SECONDS * 100
+    await scheduler.leave(1)
+    await ticking
+    await house.close()
+    return share, kept
+
+
+def _resident_kib() -> float:
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * resource.getpagesize() / 1024
+
+
+def run(_argv: list[str]) -> Report:
+    """Bench the tick."""
+    report = Report("schedule", ("who", "late p50 ms", "p99 ms", "max ms", "CPU µs a start", "starts"))
+    figures: dict[str, tuple[Notes, float]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        share, kept = asyncio.run(idle(Path(folder) / "idle"))
+        figures["Postfleet, durable"] = asyncio.run(durable(Path(folder) / "durable"))
+        figures["Postfleet, the tick alone"] = asyncio.run(bare(Path(folder) / "bare"))
+    figures["APScheduler, a job a user"] = asyncio.run(apscheduler())
+    figures["scan every 50 ms"] = asyncio.run(scan())
+    for name, (notes, cost) in figures.items():
+        late = (notes.percentile(0.5), notes.percentile(0.99), notes.percentile(1))
+        report.row(name, *late, cost * 1e6, len(notes.late))
+    report.row(f"idle with {IDLE_USERS:,} users: {share:.3f} % of a core, {kept:.2f} KiB a user", "", "", "", "", "")
+    times = figures["APScheduler, a job a user"][1] / figures["Postfleet, the tick alone"][1]
+    report.target("lateness_p99_ms", figures["Postfleet, durable"][0].percentile(0.99), "<=", 50)
+    report.target("vs_apscheduler_cpu", times, ">=", 1)
+    report.target("idle_cpu_pct_100k", share, "<=", 0.1)
+    report.target("kib_per_user", kept, "<=", 4)
+    return report
