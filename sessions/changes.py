@@ -54,7 +54,9 @@ def holder_of(tx: Transaction, name: str) -> str | None:
 
 
 def admit(tx: Transaction, name: str, newcomer: Newcomer, rules: Rules, now: datetime) -> Admitted:
-    """Make the account a session, or renew the session it has; an owner's own account is theirs to post with at once.
+    """Make the account a session, or renew the one it has; an owner's own account is theirs to post with at once.
+
+    A renewed session leaves its user when the pair it was logged in with is full.
 
     Raises:
         Conflict: the name is another account's, or the account is here already for somebody else.
@@ -81,6 +83,9 @@ def admit(tx: Transaction, name: str, newcomer: Newcomer, rules: Rules, now: dat
     holder = holder_of(tx, name)
     if holder is not None:
         put_user(tx, holder, tx.user(holder))
+        if session.api_id is not None and sessions_on_pairs(tx.users, tx.sessions)[session.api_id] > rules.per_pair:
+            release(tx, name)  # the pair it was logged in with filled up meanwhile
+            holder = None
     elif session.owner is not None and session.owner in tx.users:
         holder = _give_to(tx, name, session.owner, rules)
     return Admitted(name, known is not None, holder)

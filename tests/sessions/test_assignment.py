@@ -14,6 +14,8 @@ from core.errors import NoRoomOnApiPairs, NoSpareSession
 from core.models import Hold, Session, SessionState, User
 from data.data_manager import DataManager, Snapshot
 from sessions.assignment import BAN_WAVE, Replacement, Rules, assign, retire
+from sessions.changes import Newcomer, admit
+from sessions.vault import Credentials
 from tests.support.clock import START, MovableClock
 from tests.support.sets import put
 
@@ -128,6 +130,20 @@ def test_no_more_than_the_allowed_replacements_a_day(store: DataManager) -> None
     second = ban(store, "alice", "b", 2, thrifty)
     assert second.spare is None
     assert "within 24 hours" in (second.why_not or "")
+
+
+def test_a_new_login_on_a_full_pair_does_not_overfill_it(store: DataManager) -> None:
+    tight = Rules(api_ids=(11, 12), per_user=7, per_pair=2, replacements_per_day=2)
+    put(store, {"alice": User(), "bob": User()}, spares("a", "b", "c"))
+    give(store, "alice", 3, tight)
+    on_11 = [name for name in "abc" if store.snapshot.sessions[name].api_id == 11]
+    (other,) = set("abc") - set(on_11)
+    key = Credentials(2, "127.0.0.1", 443, bytes(range(256)))
+    put(store, {}, {other: Session(api_id=12, telegram_id=7)})
+    renewed = Newcomer(credentials=key, telegram_id=7, api_id=11)
+    done = store.transact_now(lambda tx: admit(tx, other, renewed, tight, START))
+    assert (done.renewed, done.assigned_to) == (True, None)
+    check_invariants(store.snapshot, tight)
 
 
 def check_invariants(snapshot: Snapshot, rules: Rules) -> None:
