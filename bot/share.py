@@ -54,6 +54,8 @@ class Share:
         """Deliveries of which some attempt may have arrived."""
         self._failures = 0
         self._trouble_since = 0.0
+        self._posted: list[Delivery] = []
+        """What arrived, for looking after it."""
         self._banned_in: set[str] = set()
         """Groups in a row that said this account is banned there."""
         self.handed_over: list[Delivery] = []

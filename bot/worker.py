@@ -11,6 +11,7 @@ from typing import Any
 from msgspec.structs import replace
 from telethon.errors import RPCError
 
+from bot.aftercare import see_what_stands
 from bot.compose import random_id
 from bot.compose_content import Occasion
 from bot.compose_media import Call
@@ -74,6 +75,8 @@ class _Posting(Share):
             await self._parts.sessions.used(self._session, client.self_id)
             while (delivery := await self._next()) is not None:
                 await self._try(client, delivery)
+            posted, self._posted = self._posted, []
+            await see_what_stands(self._parts, self._run, client, posted)
 
     async def _next(self) -> Delivery | None:
         """The delivery whose time has come, waiting for it; None when nothing is left or the cycle is over early."""
@@ -207,6 +210,8 @@ class _Posting(Share):
         event = self._run.event("post_delivered", text, Level.INFO, delivery.session, delivery.group)
         await self._run.record(ended, event=event, messages=parts)
         self._parts.books.posted(self._run.user, delivery.session, delivery.group, now)
+        if delivery.session == self._session:
+            self._posted.append(ended)
         self._drop(delivery)
         if self._session in self._user().group_holds.get(delivery.group, {}):
             await self._hold_group(delivery.group, None)

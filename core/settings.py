@@ -55,6 +55,7 @@ class Settings(BaseSettings):
     idle_connection_seconds: float = Field(default=60.0, ge=0)
     network_patience_seconds: float = Field(default=300.0, ge=0)
     wait_patience_seconds: float = Field(default=60.0, ge=0)
+    check_posts_after_seconds: float = Field(default=0.0, ge=0, le=600)
     group_gap_seconds: float = Field(default=3.0, ge=0)
     daily_posts_per_account: int = Field(default=200, ge=1)
     max_replacements_per_day: int = Field(default=2, ge=0)

@@ -1,0 +1,64 @@
+"""After the post: does it still stand some seconds later? Bots that keep order in groups take posts away again.
+
+Asked by the account that posted, on the connection it has, when the last of its posts is old enough: no task, no
+connection and no look-up of its own. A stop ends the wait.
+"""
+
+import logging
+from collections.abc import Iterable
+from typing import Any
+
+from msgspec.structs import replace
+from telethon.errors import RPCError
+from telethon.tl import types as tl
+from telethon.tl.functions.channels import GetMessagesRequest as GetChannelMessagesRequest
+from telethon.tl.functions.messages import GetMessagesRequest
+
+from bot.run import BotParts, CycleRun
+from bot.targets import parse_target
+from core.clock import wait_for_event
+from core.models import Delivery, Level
+from sessions.client import PostingClient
+
+log = logging.getLogger(__name__)
+
+REMOVED = "POST_REMOVED"
+"""`Delivery.error` of a post that arrived and was taken away."""
+
+
+async def see_what_stands(parts: BotParts, run: CycleRun, client: PostingClient, posted: Iterable[Delivery]) -> None:
+    """Wait until the posts are old enough, ask for each, and write down which are gone. Trouble on the way ends it."""
+    seconds = parts.settings.check_posts_after_seconds
+    asked_for = [one for one in posted if one.message_id is not None and one.finished_at is not None]
+    if seconds <= 0 or not asked_for or run.over:
+        return
+    age = parts.clock.now() - max(one.finished_at for one in asked_for if one.finished_at is not None)
+    await wait_for_event(parts.clock, run.control.asked, max(0.0, seconds - age.total_seconds()))
+    for delivery in asked_for:
+        if run.control.asked.is_set():
+            return
+        try:
+            stands = await _stands(parts, client, delivery)
+        except (OSError, RPCError) as error:
+            log.warning("Could not see which posts of %s still stand: %s", delivery.session, type(error).__name__)
+            return
+        if not stands:
+            await _write_down(run, delivery)
+
+
+async def _stands(parts: BotParts, client: PostingClient, delivery: Delivery) -> bool:
+    known = await parts.peers.resolve(client, delivery.session, parse_target(delivery.group).chat)
+    ids = [tl.InputMessageID(delivery.message_id)]
+    request: Any = GetMessagesRequest(ids)
+    if isinstance(known.peer, tl.InputPeerChannel):
+        request = GetChannelMessagesRequest(tl.InputChannel(known.peer.channel_id, known.peer.access_hash), ids)
+    found = await client.call(request, parts.settings.send_timeout_seconds)
+    return any(isinstance(message, tl.Message) and message.id == delivery.message_id for message in found.messages)
+
+
+async def _write_down(run: CycleRun, delivery: Delivery) -> None:
+    """It was delivered, and counts so; the journal and the user's log say that it is gone."""
+    reason = "it was taken away soon after it arrived; ask the group's people whether such posts are welcome"
+    text = f"The post in {delivery.group} is gone: {reason}"
+    event = run.event("post_removed", text, Level.WARNING, delivery.session, delivery.group)
+    await run.record(replace(delivery, error=REMOVED, reason=reason), event=event)
