@@ -6,7 +6,9 @@ neither a crash nor a lost answer doubles a post. Every error goes through `reac
 
 import logging
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from msgspec.structs import replace
 from telethon.errors import RPCError
@@ -185,20 +187,23 @@ class _Posting(Share):
         """The post for this group, its files at Telegram; nothing is posted yet."""
         target = parse_target(delivery.group)
         known = await self._parts.peers.resolve(client, self._session, target.chat)
-        cycle = self._run.cycle
 
         async def peer_of(chat: str) -> object:
             return await self._parts.peers.source(client, self._session, chat)
 
         outgoing = await prepare(
             self._run.post,
-            Occasion(group=known.title or delivery.group, moment=cycle.started_at, number=self._run.number),
+            Occasion(group=known.title or delivery.group, moment=self._moment(), number=self._run.number),
             client=client,
             call=self._calls(client),
             shelf=self._parts.shelf(self._run.user, self._session),
             peer_of=peer_of,
         )
         return outgoing, Destination(known.peer, target.topic)
+
+    def _moment(self) -> datetime:
+        """When the cycle began, as its user's calendar and clock show it."""
+        return self._run.cycle.started_at.astimezone(ZoneInfo(self._user().schedule.timezone))
 
     async def _delivered(self, delivery: Delivery, sent: Sent, parts: int) -> None:
         self._failures = 0

@@ -168,7 +168,10 @@ class Stage:
             "API_PAIRS": ",".join(f"{number}:{api_hash}" for number, api_hash in enumerate(hashes, 1001)),
             "DC": dc.dc,
             "DC_PUBLIC_KEY": dc.public_key,
-            "DAILY_POSTS_PER_ACCOUNT": "100000",  # its accounts post all day, and it is nobody's Telegram
+            # Its bots may post all day: it is nobody's Telegram.
+            "DAILY_POSTS_PER_ACCOUNT": "1000000",
+            "POSTS_PER_DAY": "1000000",
+            "POSTS_PER_MONTH": "10000000",
         }
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("POSTFLEET_")}
         process = self._start(

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+from datetime import timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from core.models import (
     Poll,
     PostContent,
     PostType,
+    Schedule,
     SessionState,
     TextFormat,
 )
@@ -340,3 +342,15 @@ async def test_a_session_file_that_cannot_be_opened_fails_its_posts_in_words_and
         assert {delivery.state for delivery in deliveries} == {DeliveryState.FAILED, DeliveryState.DELIVERED}
         assert "the session file of acc01 cannot be opened" in house.said("alice")
         assert house.store.snapshot.sessions["acc01"].hold is None
+
+
+async def test_date_and_time_in_a_post_are_those_of_its_users_time_zone(tmp_path: Path) -> None:
+    async with open_house(tmp_path) as house:
+        schedule = Schedule(timezone="Asia/Kathmandu")
+        await house.add_user("alice", [G1], post_content="{date} {time}", schedule=schedule)
+        before = house.parts.clock.now()
+        await house.cycle("alice")
+        there = timezone(timedelta(hours=5, minutes=45))
+        moments = {f"{moment.astimezone(there):%Y-%m-%d %H:%M}" for moment in (before, house.parts.clock.now())}
+        assert set(house.texts(G1)) <= moments
+        assert house.texts(G1)
