@@ -210,7 +210,7 @@ async def _until_over(endless: Awaitable[None]) -> None:
 
 @contextlib.asynccontextmanager
 async def _sandbox(folder: Path, clock: SimulatedClock) -> AsyncIterator[Sandbox]:
-    sandbox = Sandbox(world_of(), folder=folder, clock=clock)
+    sandbox = Sandbox(world_of(), folder=folder, control_port=None, clock=clock)
     await sandbox.start()
     try:
         yield sandbox
