@@ -2,8 +2,8 @@
 fixed delay: who is told to wait, and how much of what the limits allow is delivered?
 
 Three users, each 4 accounts and 20 groups, some in slow mode and one closed to members, and a schedule of their own.
-All settings are the defaults, but for the daily cap: that is our own caution and no limit of the table. What it would
-leave of each schedule is told beside.
+All settings are the defaults, but for the daily cap and the allowance, which are ours and no limits of the table. What
+the cap would leave of each schedule is told beside.
 """
 
 import argparse
@@ -195,6 +195,7 @@ class Day:
 async def _day(folder: Path, clock: SimulatedClock, seconds: float) -> Day:
     async with _sandbox(folder / "dc", clock) as ours, _sandbox(folder / "naive", clock) as theirs:
         chosen = DEFAULTS | {"tick_seconds": 60.0, "sessions_at_start": ACCOUNTS, "daily_posts_per_account": 1_000_000}
+        chosen |= {"posts_per_day": 1_000_000, "posts_per_month": 1_000_000}
         async with house_on(folder, ours, clock=clock, **chosen) as house:
             shares = await begin(house)
             side_by_side: list[Awaitable[None]] = [bots(house, seconds), _until_over(naive(theirs, shares, seconds))]
