@@ -11,6 +11,7 @@ from bot.books import Books
 from bot.compose_content import Post
 from bot.compose_media import MediaShelf
 from bot.peers import Peers
+from bot.slots import FairSlots
 from core.clock import Clock
 from core.models import UNFINISHED, Cycle, Delivery, DeliveryState, Event, Level, PostContent
 from core.settings import Settings
@@ -32,6 +33,8 @@ class BotParts:
     peers: Peers
     books: Books
     clock: Clock
+    sends: FairSlots
+    """Posts being sent for everybody together."""
     shelves: dict[str, MediaShelf] = field(default_factory=dict)
     """session → the files it has brought to Telegram"""
 
@@ -55,6 +58,7 @@ class BotParts:
             peers=Peers(journal, settings.send_timeout_seconds, clock),
             books=Books(journal, settings, clock),
             clock=clock,
+            sends=FairSlots(settings.max_concurrent_sends),
         )
 
     def shelf(self, user_id: str, session: str) -> MediaShelf:

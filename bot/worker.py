@@ -146,6 +146,12 @@ class _Posting(Share):
                 await self._react(error, delivery)
 
     async def _post(self, client: PostingClient, delivery: Delivery) -> None:
+        # Many connections rest between two posts; only those that send now take a turn of their own.
+        async with self._parts.sends.taken_by(self._run.user):
+            if not self._run.over:
+                await self._post_now(client, delivery)
+
+    async def _post_now(self, client: PostingClient, delivery: Delivery) -> None:
         if delivery.state is not DeliveryState.SENDING and not await self._may_begin(client, delivery):
             return
         outgoing, to = await self._prepare(client, delivery)

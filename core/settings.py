@@ -51,6 +51,7 @@ class Settings(BaseSettings):
     max_sessions_per_api_pair: int = Field(default=7, ge=1, le=100)
     sessions_at_start: int = Field(default=3, ge=1, le=100)
     max_concurrent_sessions: int = Field(default=200, ge=1)
+    max_concurrent_sends: int = Field(default=50, ge=1)
     send_timeout_seconds: float = Field(default=30.0, gt=0)
     idle_connection_seconds: float = Field(default=60.0, ge=0)
     network_patience_seconds: float = Field(default=300.0, ge=0)

@@ -118,6 +118,17 @@ async def test_a_slow_user_never_holds_up_another(tmp_path: Path) -> None:
         assert house.bots.progress("alice") is not None
 
 
+async def test_sending_has_slots_of_its_own_apart_from_connections(tmp_path: Path) -> None:
+    async with running_house(tmp_path, max_concurrent_sends=1, sessions_at_start=1) as house:
+        await house.add_user("alice", [G1])
+        async with house.parts.sends.taken_by("somebody else"):
+            await house.bots.start("alice")
+            await until(lambda: house.parts.sends.is_waiting("alice"), "alice to wait for a turn to send")
+            assert house.parts.clients.open == 1
+            assert house.texts(G1) == []
+        await until(lambda: house.texts(G1), "the post")
+
+
 async def test_racing_starts_and_stops_end_in_the_last_wanted_state_without_overlapping_cycles(tmp_path: Path) -> None:
     async with running_house(tmp_path, accounts=6, sessions_at_start=1) as house:
         users = [f"user{number}" for number in range(6)]
