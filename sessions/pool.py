@@ -120,20 +120,24 @@ class Pool:
         known = self._store.snapshot.sessions
         for path in sorted((self._root / AVAILABLE).glob(f"*{_SUFFIX}")):
             name = path.name.removesuffix(_SUFFIX)
-            if name in known and _is_sealed(path):
+            if name in known:
+                if not _is_sealed(path):
+                    text = (
+                        "%s was not taken in: there is a session of that name; rename the file, or use session import"
+                    )
+                    log.warning(text, path.name, extra={"action": "session_refused"})
                 continue
             try:
                 credentials, telegram_id = self._seal_if_plain(name, path)
             except (InvalidInput, StateDamaged, OSError) as error:
                 log.warning("%s was not taken in: %s", path.name, error, extra={"action": "session_refused"})
                 continue
-            if name not in known:
-                new[name] = Session(
-                    dc_id=credentials.dc_id,
-                    key_id=credentials.key_id,
-                    telegram_id=telegram_id,
-                    added_at=self._clock.now(),
-                )
+            new[name] = Session(
+                dc_id=credentials.dc_id,
+                key_id=credentials.key_id,
+                telegram_id=telegram_id,
+                added_at=self._clock.now(),
+            )
         return self._register(new) if new else []
 
     def _register(self, new: Mapping[str, Session]) -> list[str]:
@@ -204,9 +208,12 @@ class Pool:
         file_name = path.name.partition("~")[0].removesuffix(_SUFFIX) + _SUFFIX
         for other in FOLDERS:
             stale = self._root / other / file_name
-            if stale != path:
-                stale.unlink(missing_ok=True)
-        path.rename(self._root / folder / file_name)
+            if stale != path and _is_sealed(stale):
+                stale.unlink()
+        target = self._root / folder / file_name
+        if target.exists():  # a plain file of another account that happens to have this name
+            target.rename(target.with_name(file_name + ".other"))
+        path.rename(target)
 
     def _find(self, name: str) -> Path | None:
         session = self._store.snapshot.sessions.get(name)
@@ -215,7 +222,7 @@ class Pool:
             if staged.is_file():
                 return staged
         paths = (self._root / folder / f"{name}{_SUFFIX}" for folder in FOLDERS)
-        return next((path for path in paths if path.is_file()), None)
+        return next((path for path in paths if _is_sealed(path)), None)
 
     def _staged(self, name: str, key_id: str) -> Path:
         # The key's own name is in it: what a crash or a refusal left behind is never taken for another login's key.

@@ -53,3 +53,22 @@ async def test_a_file_put_in_while_the_daemon_runs_is_taken_in_when_asked(tmp_pa
         house.sandbox.write_session("acc01", tmp_path / "x.session", 1)
         (tmp_path / "x.session").rename(house.settings.state_dir / "sessions" / "available" / "late.session")
         assert house.pool.take_in() == ["late"]
+
+
+async def test_a_plain_file_never_takes_the_place_of_another_session_of_its_name(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with open_house(tmp_path, sessions_at_start=1) as house:
+        await house.add_user("alice", ["@plaza01"])
+        (name,) = await house.give_sessions("alice")
+        before = house.pool.credentials(name)
+        house.sandbox.write_session("acc04", house.settings.state_dir / "sessions" / "available" / f"{name}.session")
+        house.pool.repair()
+        assert house.pool.credentials(name) == before
+        assert "rename the file" in caplog.text
+        await house.parts.sessions.release(name)
+        assert house.pool.credentials(name) == before
+        folder = house.settings.state_dir / "sessions" / "available"
+        assert (folder / f"{name}.session.other").read_bytes().startswith(b"SQLite"), (
+            "and the other account is not lost"
+        )
