@@ -205,6 +205,10 @@ class CountsView(View, frozen=True, kw_only=True):
     failed: int
     skipped: int
     unknown: int
+    removed: int
+    """Of the delivered: taken away again within seconds, by a moderation bot say."""
+    health: int | None
+    """How many of 100 posts that were tried stand; null when none was tried."""
 
 
 class StatsPage(View, frozen=True, kw_only=True):

@@ -105,6 +105,14 @@ class Counts:
     failed: int
     skipped: int
     unknown: int
+    removed: int
+    """Of the delivered: somebody took them away within seconds (a moderation bot, say)."""
+
+    @property
+    def health(self) -> int | None:
+        """How many of 100 posts that were tried stand; None when none was tried."""
+        tried = self.delivered + self.failed + self.unknown
+        return round(100 * (self.delivered - self.removed) / tried) if tried else None
 
 
 def counts(connection: sqlite3.Connection, user: str, since: datetime, *, by_group: bool) -> list[Counts]:
@@ -112,7 +120,8 @@ def counts(connection: sqlite3.Connection, user: str, since: datetime, *, by_gro
     key, order = ('"group"', "count(*) DESC, 1") if by_group else ("date(planned_at / 1000000, 'unixepoch')", "1")
     rows = connection.execute(
         f"SELECT {key}, sum(state = 'delivered'), sum(state = 'failed'), sum(state = 'skipped'), "  # noqa: S608
-        "sum(state = 'unknown') FROM deliveries WHERE user = ? AND planned_at >= ? AND finished_at IS NOT NULL "
+        "sum(state = 'unknown'), sum(state = 'delivered' AND error IS 'POST_REMOVED') "
+        "FROM deliveries WHERE user = ? AND planned_at >= ? AND finished_at IS NOT NULL "
         f"GROUP BY 1 ORDER BY {order}",
         (user, stamp(since) or 0),
     )

@@ -24,6 +24,7 @@ from scheduler.timing import Next
 
 log = logging.getLogger(__name__)
 
+EMPTY_CYCLE_REST_SECONDS = 5.0
 FAILURES_UNTIL_ERROR = 5
 """After so many broken cycles in a row a bot stops with the status `error`."""
 LONGEST_CATCH_UP_SECONDS = 300.0
@@ -244,6 +245,7 @@ class Scheduler:
             await self._failed(user_id, active, error)
         else:
             self._failures.pop(user_id, None)
+            await self._rest_after_nothing(user_id, active)
             if not (self._leaving and active.cut_off):
                 await self._enter_next(user_id, active.slot, 0)
 
@@ -257,6 +259,13 @@ class Scheduler:
             if not active.stuck or self._leaving:
                 raise
             raise CycleStuck("it showed no sign of life") from None
+
+    async def _rest_after_nothing(self, user_id: str, active: Active) -> None:
+        """A cycle in which nothing could be posted is not followed by the next at once, whatever its user's delay:
+        a list of groups that are all on hold would turn without end and fill the journal."""
+        if active.run is not None and active.run.progress().delivered == 0:
+            rest = EMPTY_CYCLE_REST_SECONDS - self._parts.store.snapshot.users[user_id].delay_between_cycles
+            await wait_for_event(self._parts.clock, active.control.asked, rest)
 
     async def _failed(self, user_id: str, active: Active, error: Exception) -> None:
         failures = self._failures[user_id] = self._failures.get(user_id, 0) + 1

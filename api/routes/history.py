@@ -120,7 +120,15 @@ async def stats(caller: Caller, rooms: Rooms, days: Annotated[int, Query(ge=1, l
 
 def _shown(counts: list[Counts]) -> list[CountsView]:
     return [
-        CountsView(key=one.key, delivered=one.delivered, failed=one.failed, skipped=one.skipped, unknown=one.unknown)
+        CountsView(
+            key=one.key,
+            delivered=one.delivered,
+            failed=one.failed,
+            skipped=one.skipped,
+            unknown=one.unknown,
+            removed=one.removed,
+            health=one.health,
+        )
         for one in counts
     ]
 

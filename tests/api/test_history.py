@@ -90,10 +90,8 @@ async def test_counters_by_day_and_by_group(api: Api) -> None:
     stats = (await api.http.get("/api/stats", headers=alice)).json()
     days = [(day["delivered"], day["failed"], day["skipped"]) for day in stats["by_day"]]
     assert days == [(1, 0, 0), (0, 1, 1)]
-    assert [(group["key"], group["delivered"], group["failed"]) for group in stats["by_group"]] == [
-        ("@news", 1, 1),
-        ("@other", 0, 0),
-    ]
+    groups = [(group["key"], group["delivered"], group["failed"], group["health"]) for group in stats["by_group"]]
+    assert groups == [("@news", 1, 1, 50), ("@other", 0, 0, None)]
     assert stats["totals"]["total_success"] == 1
     recent = (await api.http.get("/api/stats", headers=alice, params={"days": 1})).json()
     assert len(recent["by_day"]) == 1

@@ -1,6 +1,7 @@
 """After the post: posts that a moderating bot takes away are noticed, told and counted as what they were."""
 
 import asyncio
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,9 @@ async def test_a_post_that_was_taken_away_is_told_and_the_one_that_stands_is_not
         assert told == [WATCHED]
         stats = house.journal.stats("alice")
         assert (stats.total_posts, stats.total_success, stats.total_failures) == (2, 2, 0)
+        long_ago = house.parts.clock.now() - timedelta(hours=1)
+        health = {one.key: one.health for one in await house.journal.counts("alice", long_ago, by_group=True)}
+        assert health == {WATCHED: 0, QUIET: 100}
 
 
 async def test_nobody_looks_unless_asked_to(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from core.errors import NoContent, NoGroups, NoSpareSession, UnknownUser
 from core.models import BotStatus
+from scheduler.scheduler import EMPTY_CYCLE_REST_SECONDS
 from tests.support.house import House, open_house, until
 
 G1, G2, G3 = "@plaza01", "@plaza02", "@plaza03"
@@ -171,3 +173,17 @@ async def test_a_bot_without_any_account_left_stops_and_says_why(tmp_path: Path)
         await house.bots.start("alice")
         await until(lambda: house.user("alice").bot_status is BotStatus.ERROR, "the bot to stop")
         assert "no account is left" in (house.user("alice").status_reason or "")
+
+
+async def test_cycles_in_which_nothing_can_be_posted_do_not_follow_each_other_without_rest(tmp_path: Path) -> None:
+    async with running_house(tmp_path, sessions_at_start=1) as house:
+        house.sandbox.add_fault({"error": "CHAT_WRITE_FORBIDDEN", "method": "messages.sendMessage"})
+        await house.add_user("alice", [G1], delay_between_cycles=0.0)
+        await house.bots.start("alice")
+
+        def ends() -> list[datetime]:
+            return [event.at for event in house.events("alice") if event.action == "cycle_finished"]
+
+        await until(lambda: len(ends()) == 2, "the second cycle")
+        first, second = ends()
+        assert (second - first).total_seconds() >= EMPTY_CYCLE_REST_SECONDS
