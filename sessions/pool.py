@@ -10,7 +10,7 @@ import logging
 import os
 import re
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,7 +73,8 @@ class Pool:
             UnknownSession: it has no file.
             StateDamaged: the file cannot be opened.
         """
-        path = self._find(name)
+        # A damaged file is told apart from a missing one: unsealing it says what may be wrong with it.
+        path = self._find(name) or next((path for path in self._places(name) if path.is_file()), None)
         if path is None:
             raise UnknownSession(f"there is no session file for {name} under {self._root}")
         return self.vault.unseal(name, path.read_bytes())
@@ -221,8 +222,10 @@ class Pool:
             staged = self._staged(name, session.key_id)
             if staged.is_file():
                 return staged
-        paths = (self._root / folder / f"{name}{_SUFFIX}" for folder in FOLDERS)
-        return next((path for path in paths if _is_sealed(path)), None)
+        return next((path for path in self._places(name) if _is_sealed(path)), None)
+
+    def _places(self, name: str) -> Iterator[Path]:
+        return (self._root / folder / f"{name}{_SUFFIX}" for folder in FOLDERS)
 
     def _staged(self, name: str, key_id: str) -> Path:
         # The key's own name is in it: what a crash or a refusal left behind is never taken for another login's key.
