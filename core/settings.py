@@ -60,6 +60,8 @@ class Settings(BaseSettings):
     group_gap_seconds: float = Field(default=3.0, ge=0)
     daily_posts_per_account: int = Field(default=200, ge=1)
     max_replacements_per_day: int = Field(default=2, ge=0)
+    ban_wave_in_10_minutes: int = Field(default=2, ge=1)
+    ban_wave_in_24_hours: int = Field(default=3, ge=1)
     resume_on_start: bool = False
     posts_per_day: int = Field(default=2_000, ge=0)
     posts_per_month: int = Field(default=40_000, ge=0)

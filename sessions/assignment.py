@@ -27,6 +27,8 @@ class Rules:
     per_user: int
     per_pair: int
     replacements_per_day: int
+    waves: tuple[tuple[timedelta, int], ...] = WAVES
+    """So many bans within such a time are a wave."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ def retire(tx: Transaction, user_id: str, name: str, reason: str, rules: Rules, 
     bans = (*user.banned_sessions, BannedSession(name=name, at=now, reason=reason))
     keep = tuple(other for other in user.assigned_sessions if other != name)
     put_user(tx, user_id, replace(user, assigned_sessions=keep, banned_sessions=bans))
-    if _is_wave(bans, now):
+    if _is_wave(bans, now, rules):
         # Spending more accounts on whatever gets them banned helps nobody.
         stopping = replace(tx.user(user_id), status_reason=BAN_WAVE)
         if stopping.bot_status is BotStatus.RUNNING:
@@ -88,8 +90,8 @@ def retire(tx: Transaction, user_id: str, name: str, reason: str, rules: Rules, 
     return Replacement(spare)
 
 
-def _is_wave(bans: tuple[BannedSession, ...], now: datetime) -> bool:
-    return any(sum(now - ban.at < within for ban in bans) >= many for within, many in WAVES)
+def _is_wave(bans: tuple[BannedSession, ...], now: datetime, rules: Rules) -> bool:
+    return any(sum(now - ban.at < within for ban in bans) >= many for within, many in rules.waves)
 
 
 def _give_one(tx: Transaction, user_id: str, rules: Rules, now: datetime) -> str:

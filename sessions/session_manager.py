@@ -39,6 +39,10 @@ class SessionManager:
             per_user=self._settings.max_sessions_per_user,
             per_pair=self._settings.max_sessions_per_api_pair,
             replacements_per_day=self._settings.max_replacements_per_day,
+            waves=(
+                (timedelta(minutes=10), self._settings.ban_wave_in_10_minutes),
+                (timedelta(hours=24), self._settings.ban_wave_in_24_hours),
+            ),
         )
 
     def assign_at_start(self, tx: Transaction, user_id: str) -> tuple[str, ...]:

@@ -115,6 +115,13 @@ def test_two_bans_within_ten_minutes_are_a_wave_and_spend_no_second_spare(store:
     assert store.snapshot.users["alice"].status_reason == BAN_WAVE
 
 
+def test_what_counts_as_a_wave_can_be_set(store: DataManager) -> None:
+    patient = Rules(api_ids=(11,), per_user=7, per_pair=7, replacements_per_day=5, waves=((HOUR, 3),))
+    put(store, {"alice": User()}, spares(*"abcdef"))
+    give(store, "alice", 3, patient)
+    assert [ban(store, "alice", name, 0, patient).wave for name in "abc"] == [False, False, True]
+
+
 def test_bans_a_day_apart_are_no_wave(store: DataManager) -> None:
     put(store, {"alice": User()}, spares(*"abcdef"))
     give(store, "alice", 3)
