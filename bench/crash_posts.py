@@ -114,9 +114,15 @@ def _resurrect(daemon: DaemonProcess, *, resume: bool) -> None:
 
 def _finish_in_peace(daemon: DaemonProcess) -> None:
     for user in USERS:
+        # Stopped before it is taken up again, a cycle that was cut off rightly waits for the next start.
+        wait_until(partial(_runs, daemon, user), f"a cycle of {user}")
         daemon.call(user, "POST", "/api/bot/stop").raise_for_status()
     for user in USERS:
         wait_until(partial(_is_stopped, daemon, user), f"the last cycle of {user}", 120)
+
+
+def _runs(daemon: DaemonProcess, user: str) -> bool:
+    return daemon.state(user)["progress"] is not None
 
 
 def _is_stopped(daemon: DaemonProcess, user: str) -> bool:
