@@ -17,7 +17,6 @@ from bot.compose_content import post_for_cycle, posts_of
 from bot.known import claim_what_was_begun, known_bars, known_doubles
 from bot.plan import plan_cycle, same_chat_reason
 from bot.run import BotParts, CycleControl, CycleRun, End
-from bot.slots import FairSlots
 from bot.worker import execute_session_cycle
 from core.errors import NoContent, NoGroups, NoSpareSession
 from core.models import Cycle, Delivery, DeliveryState, Level, PostType, Session, User
@@ -31,8 +30,6 @@ class CycleRunner:
 
     def __init__(self, parts: BotParts) -> None:
         self._parts = parts
-        self.connections = FairSlots(parts.settings.max_concurrent_sessions)
-        """Connections open for everybody together."""
 
     async def run(
         self, user_id: str, control: CycleControl, started: Callable[[CycleRun], None] = lambda _: None
@@ -127,8 +124,7 @@ class CycleRunner:
         self, run: CycleRun, slots: asyncio.Semaphore, session: str, batch: list[Delivery]
     ) -> list[Delivery]:
         """One session's share. Whatever goes wrong in it never stops the others."""
-        async with slots, self.connections.taken_by(run.user):
-            run.alive()
+        async with slots:
             try:
                 return await execute_session_cycle(self._parts, run, session, batch)
             except Exception:

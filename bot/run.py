@@ -33,6 +33,8 @@ class BotParts:
     peers: Peers
     books: Books
     clock: Clock
+    connections: FairSlots
+    """Accounts at work for everybody together, each with a connection."""
     sends: FairSlots
     """Posts being sent for everybody together."""
     shelves: dict[str, MediaShelf] = field(default_factory=dict)
@@ -58,7 +60,8 @@ class BotParts:
             peers=Peers(journal, settings.send_timeout_seconds, clock),
             books=Books(journal, settings, clock),
             clock=clock,
-            sends=FairSlots(settings.max_concurrent_sends),
+            connections=FairSlots(lambda: settings.max_concurrent_sessions),
+            sends=FairSlots(lambda: settings.max_concurrent_sends),
         )
 
     def shelf(self, user_id: str, session: str) -> MediaShelf:

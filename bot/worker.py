@@ -57,7 +57,10 @@ class _Posting(Share):
         try:
             while self._queue and not self._run.over:
                 try:
-                    await self._connect_and_post()
+                    await self._rest_before_connecting()
+                    async with self._parts.connections.taken_by(self._run.user):
+                        self._run.alive()
+                        await self._connect_and_post()
                 except LeaveSession:
                     return
                 except SessionInUse as error:  # an operator's command looks at the account: that is soon over
@@ -77,16 +80,32 @@ class _Posting(Share):
             await self._parts.sessions.used(self._session, client.self_id)
             while (delivery := await self._next()) is not None:
                 await self._try(client, delivery)
+                if self._parts.connections.should_give_way(self._run.user):
+                    break
+            if self._queue and not self._run.over:
+                return  # others have their turn; the connection is kept for a while
             posted, self._posted = self._posted, []
             await see_what_stands(self._parts, self._run, client, posted)
 
+    async def _rest_before_connecting(self) -> None:
+        """Hold no connection before something may go."""
+        while self._queue and not self._run.over:
+            delivery, wait = await self._choose()
+            if delivery is not None:
+                return
+            await wait_for_event(self._parts.clock, self._run.control.asked, wait)
+
     async def _next(self) -> Delivery | None:
-        """The delivery whose time has come, waiting for it; None when nothing is left or the cycle is over early."""
+        """The delivery whose time has come, waiting for it; None when nothing is left, the cycle is over early, or
+        somebody who holds fewer connections waits for one."""
+        connections, user = self._parts.connections, self._run.user
         while self._queue and not self._run.over:
             delivery, wait = await self._choose()
             if delivery is not None:
                 return delivery
-            await wait_for_event(self._parts.clock, self._run.control.asked, wait)
+            await connections.rest(self._parts.clock, self._run.control.asked, wait, user)
+            if connections.should_give_way(user):
+                break
         return None
 
     async def _choose(self) -> tuple[Delivery | None, float]:

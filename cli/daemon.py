@@ -119,7 +119,7 @@ async def _serve(settings: Settings, app: Shell, listener: socket.socket, schedu
         )
     )
     leave = asyncio.Event()
-    _listen_to_signals(leave, settings)
+    _listen_to_signals(leave, settings, scheduler)
     ticking = asyncio.create_task(keep_alive("tick", scheduler.run, clock), name="tick")
     answering = asyncio.create_task(server.serve(sockets=[listener]), name="api")
     leaving = asyncio.create_task(leave.wait(), name="signals")
@@ -143,7 +143,7 @@ async def _serve(settings: Settings, app: Shell, listener: socket.socket, schedu
         log.info("Stopped", extra={"action": "daemon_stopped"})
 
 
-def _listen_to_signals(leave: asyncio.Event, settings: Settings) -> None:
+def _listen_to_signals(leave: asyncio.Event, settings: Settings, scheduler: Scheduler) -> None:
     """The first signal asks the daemon to leave in order; a second one ends it at once. SIGHUP reloads settings."""
     loop = asyncio.get_running_loop()
 
@@ -156,16 +156,17 @@ def _listen_to_signals(leave: asyncio.Event, settings: Settings) -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, on_signal, number)
-    loop.add_signal_handler(signal.SIGHUP, _reload, settings)
+    loop.add_signal_handler(signal.SIGHUP, _reload, settings, scheduler)
 
 
-def _reload(settings: Settings) -> None:
+def _reload(settings: Settings, scheduler: Scheduler) -> None:
     try:
         changed, need_restart = reload_settings(settings)
     except SettingsError as error:
         log.warning("Settings were not reloaded: %s", error, extra={"action": "settings_refused"})
         return
     logging.getLogger().setLevel(settings.log_level.upper())
+    scheduler.take_new_settings()
     log.info(
         "Settings were reloaded; changed: %s", ", ".join(changed) or "nothing", extra={"action": "settings_reloaded"}
     )

@@ -172,6 +172,8 @@ RELOADABLE = frozenset(
         "send_timeout_seconds",
         "wait_patience_seconds",
         "max_sessions_per_user",
+        "max_concurrent_sessions",
+        "max_concurrent_sends",
         "misfire_grace_seconds",
         "catch_up_per_second",
         "stuck_cycle_seconds",

@@ -78,6 +78,12 @@ class Scheduler:
         """The user is not due any more."""
         self._due.remove(user_id)
 
+    def take_new_settings(self) -> None:
+        """Settings were reloaded: let in who waits where a limit was raised, and look again."""
+        self._parts.connections.refill()
+        self._parts.sends.refill()
+        self._woken.set()
+
     @property
     def waiting(self) -> int:
         """How many users wait for their moment."""

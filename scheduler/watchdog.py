@@ -50,5 +50,5 @@ class Watchdog:
         return settings.stuck_cycle_seconds + settings.wait_patience_seconds + between_posts
 
     def _waits_for_a_slot(self, user_id: str) -> bool:
-        slots = self._cycles.connections
+        slots = self._parts.connections
         return slots.is_waiting(user_id) and not slots.held_by(user_id)

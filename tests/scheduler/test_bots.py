@@ -131,6 +131,37 @@ async def test_sending_has_slots_of_its_own_apart_from_connections(tmp_path: Pat
         await until(lambda: house.texts(G1), "the post")
 
 
+async def test_a_user_with_five_groups_is_not_starved_by_one_with_five_hundred(tmp_path: Path) -> None:
+    everywhere = [f"@plaza{number:02}" for number in range(1, 501)]
+    async with running_house(tmp_path, accounts=6, groups=500, max_concurrent_sessions=1) as house:
+        await house.add_user("big", everywhere)
+        await house.add_user("small", everywhere[:5])
+        await house.bots.start("big")
+        await until(lambda: said(house, "big") >= 3, "the big cycle to be under way")
+        before = said(house, "big")
+        await house.bots.start("small")
+        await until(lambda: said(house, "small") == 5, "the small user's posts")
+        assert said(house, "big") <= before + 20, "turn by turn, not after all of the big one's"
+        await until(lambda: said(house, "big") == 500, "the big user's posts, none of them lost")
+        ids = [message["random_id"] for group in everywhere for message in house.messages(group)]
+        assert len(ids) == len(set(ids)) == 505
+
+
+async def test_while_one_user_rests_between_posts_another_has_the_connection(tmp_path: Path) -> None:
+    async with running_house(tmp_path, max_concurrent_sessions=1, sessions_at_start=1) as house:
+        await house.add_user("slow", [G1, G2], delay_between_posts=3600.0)
+        await house.add_user("quick", [G1, G2])
+        await house.bots.start("slow")
+        await until(lambda: said(house, "slow") == 1, "the first post of the one who rests an hour now")
+        await house.bots.start("quick")
+        await until(lambda: said(house, "quick") == 2, "both posts of the other")
+
+
+def said(house: House, user: str) -> int:
+    """How many posts of the user stand in the chats."""
+    return house.journal.stats(user).total_success
+
+
 async def test_racing_starts_and_stops_end_in_the_last_wanted_state_without_overlapping_cycles(tmp_path: Path) -> None:
     async with running_house(tmp_path, accounts=6, sessions_at_start=1) as house:
         users = [f"user{number}" for number in range(6)]

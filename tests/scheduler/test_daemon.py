@@ -70,11 +70,11 @@ def test_sighup_reloads_what_can_change_and_names_what_needs_a_restart(tmp_path:
     with whole_house(tmp_path, plain_world(accounts=1, groups=1)) as (_, daemon):
         assert daemon.call("alice", "GET", "/api/allowance").json()["per_day"] == 2000
         env = tmp_path / ".env"
-        env.write_text("POSTFLEET_POSTS_PER_DAY=12\nPOSTFLEET_MAX_CONCURRENT_SESSIONS=9\n")
+        env.write_text("POSTFLEET_POSTS_PER_DAY=12\nPOSTFLEET_RESUME_ON_START=true\n")
         daemon.process.send_signal(signal.SIGHUP)
         wait_until(lambda: "settings_reloaded" in log_of(daemon), "the settings to be read again")
         assert daemon.call("alice", "GET", "/api/allowance").json()["per_day"] == 12
-        assert "need a restart to change: max_concurrent_sessions" in log_of(daemon)
+        assert "need a restart to change: resume_on_start" in log_of(daemon)
         env.write_text("POSTFLEET_POSTS_PER_DAY=lots\n")
         daemon.process.send_signal(signal.SIGHUP)
         wait_until(lambda: "Settings were not reloaded: POSTFLEET_POSTS_PER_DAY" in log_of(daemon), "the refusal")
@@ -82,6 +82,25 @@ def test_sighup_reloads_what_can_change_and_names_what_needs_a_restart(tmp_path:
         env.unlink()
         code, _ = daemon.stop()
         assert code == 0
+
+
+def test_sighup_raises_the_limits_for_who_waits_already(tmp_path: Path) -> None:
+    env = tmp_path / ".env"
+    env.write_text("POSTFLEET_MAX_CONCURRENT_SESSIONS=1\nPOSTFLEET_MAX_CONCURRENT_SENDS=1\n")
+    with whole_house(tmp_path, plain_world(), SESSIONS_AT_START="1") as (sandbox, daemon):
+        sandbox.fault(do="delay", method="messages.sendMessage", seconds=25, count=1)
+        start_posting(daemon, groups=["@plaza01"])
+        wait_until(lambda: daemon.overview()["connections"] == 1, "alice, whose post is not answered")
+        settings = {"groups": ["@plaza02"], "post_content": "Hi"}
+        daemon.call("bob", "PATCH", "/api/config", json=settings).raise_for_status()
+        daemon.call("bob", "POST", "/api/bot/start").raise_for_status()
+        wait_until(lambda: daemon.state("bob")["progress"] is not None, "bob's plan")
+        assert daemon.overview()["connections"] == 1, "there is no room for bob"
+        env.write_text("POSTFLEET_MAX_CONCURRENT_SESSIONS=2\nPOSTFLEET_MAX_CONCURRENT_SENDS=2\n")
+        daemon.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: sandbox.texts("plaza02"), "bob's post, though alice still holds hers", within=15)
+        assert daemon.state("alice")["stats"]["total_success"] == 0
+        assert "changed: max_concurrent_sessions, max_concurrent_sends" in log_of(daemon)
 
 
 def test_status_shows_cycles_waiting_bots_and_housekeeping(tmp_path: Path) -> None:

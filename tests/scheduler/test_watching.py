@@ -100,7 +100,7 @@ async def hold(slots: FairSlots, user: str, order: list[str], seconds: float = 0
 
 
 async def test_a_user_with_five_groups_is_served_next_though_one_with_five_hundred_came_first() -> None:
-    slots, order = FairSlots(7), list[str]()
+    slots, order = FairSlots(lambda: 7), list[str]()
     many = [asyncio.create_task(hold(slots, "big", order)) for _ in range(500)]
     await asyncio.sleep(0)
     few = [asyncio.create_task(hold(slots, "small", order)) for _ in range(5)]
@@ -110,7 +110,7 @@ async def test_a_user_with_five_groups_is_served_next_though_one_with_five_hundr
 
 
 async def test_who_holds_more_than_another_who_waits_should_give_way() -> None:
-    slots = FairSlots(2)
+    slots = FairSlots(lambda: 2)
     async with slots.taken_by("big"), slots.taken_by("big"):
         assert not slots.should_give_way("big")
         waiting = asyncio.create_task(hold(slots, "small", []))
@@ -120,13 +120,43 @@ async def test_who_holds_more_than_another_who_waits_should_give_way() -> None:
     await waiting
 
 
+async def test_a_raised_limit_lets_in_who_waits_and_a_lowered_one_takes_nothing_away() -> None:
+    most = 1
+    slots, order = FairSlots(lambda: most), list[str]()
+    async with slots.taken_by("first"):
+        waiting = [asyncio.create_task(hold(slots, user, order, 60)) for user in ("second", "third", "fourth")]
+        await asyncio.sleep(0)
+        most = 3
+        slots.refill()
+        await asyncio.sleep(0)
+        assert order == ["second", "third"]
+        most = 1
+        assert slots.held_by("second") == 1
+    await asyncio.sleep(0)
+    assert order == ["second", "third"], "no new one until there is room by the lower limit"
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+
+
+async def test_a_rest_with_a_slot_ends_when_somebody_with_fewer_comes_to_wait() -> None:
+    clock, slots = MovableClock(), FairSlots(lambda: 1)
+    async with slots.taken_by("big"):
+        resting = asyncio.create_task(slots.rest(clock, asyncio.Event(), 3600, "big"))
+        await asyncio.sleep(0)
+        waiting = asyncio.create_task(hold(slots, "small", []))
+        await asyncio.wait_for(resting, 5)
+        assert slots.should_give_way("big")
+    await waiting
+
+
 @given(
     st.integers(1, 4),
     st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from(["run", "cancel"]), st.integers(0, 3)), max_size=40),
 )
 def test_no_slot_is_ever_lost_or_given_twice_whoever_is_cancelled(most: int, steps: list[tuple[str, str, int]]) -> None:
     async def play() -> None:
-        slots = FairSlots(most)
+        slots = FairSlots(lambda: most)
         inside = 0
 
         async def one(user: str, turns: int) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 
-from api.tokens import issue_token
+from api.tokens import OPERATOR, issue_token
 from core.clock import SystemClock
 from tests.support.house import API_PAIRS, SECRET
 
@@ -134,14 +134,21 @@ class DaemonProcess:
             return bool(self.url) and HTTP.get(f"{self.url}/healthz").is_success
         return False
 
-    def token(self, user: str) -> str:
+    def token(self, user: str, *roles: str) -> str:
         """What an issuer that knows the secret would make."""
-        return issue_token(SECRET, user, now=SystemClock().now(), lifetime=timedelta(hours=1))
+        return issue_token(SECRET, user, now=SystemClock().now(), lifetime=timedelta(hours=1), roles=roles)
 
     def call(self, user: str, method: str, path: str, **options: Any) -> httpx.Response:
         """A request with that user's token."""
         headers = {"Authorization": f"Bearer {self.token(user)}"} | options.pop("headers", {})
         return HTTP.request(method, self.url + path, headers=headers, **options)
+
+    def overview(self) -> dict[str, Any]:
+        """What an operator sees of it."""
+        headers = {"Authorization": f"Bearer {self.token('operator', OPERATOR)}"}
+        answer = HTTP.get(f"{self.url}/api/operator/status", headers=headers)
+        seen: dict[str, Any] = answer.raise_for_status().json()
+        return seen
 
     def state(self, user: str) -> dict[str, Any]:
         """The user's sync state."""
