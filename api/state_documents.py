@@ -1,8 +1,9 @@
 """The sync state of each user, encoded once and kept until something in it changes.
 
 `revision` is the number of the newest commit plus the id of the user's newest event, taken when the document last
-changed. Both only grow, over restarts too. The ETag adds a digest of the bytes, because a cycle's progress moves
-without a commit.
+changed. Both only grow, over restarts too. The ETag adds a digest of the bytes, because some fields (`_MOVING`) move
+without a commit: with a cycle's progress, or with time alone, as when a hold has passed. What time it is stands in the
+header `Date` and nowhere in the document, which would never stay the same.
 """
 
 import gzip
@@ -10,21 +11,23 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import msgspec
 
 from api.parts import Parts
-from api.users import known_user
-from api.views import (
-    ProgressView,
+from api.state_facts import Facts, facts_last, read_facts
+from api.state_views import (
     StateView,
-    config_view,
+    banned_view,
     group_view,
     log_line,
-    progress_view,
     session_view,
+    state_allowance,
     stats_view,
 )
+from api.users import known_user
+from api.views import ProgressView, actual, config_view, progress_view, wanted
 from core.models import Session, Stats, User
 from data.data_manager import DataManager, Snapshot
 from data.journal import Journal
@@ -33,8 +36,10 @@ from scheduler.bots import Bots
 CACHED_DOCUMENTS = 10_000
 LOG_LINES = 50
 _FIELDS = tuple(info.encode_name for info in msgspec.structs.fields(StateView))
-# They identify the answer, or move without the revision: every partial answer carries them.
 _ALWAYS = frozenset({"revision", "user_id", "progress", "stats"})
+"""Every partial answer carries them: they identify it, or move with every post."""
+_MOVING = frozenset({"actual", "progress", "sessions", "groups", "allowance", "stats"})
+"""They may change while the revision stays."""
 
 
 @dataclass(slots=True)
@@ -47,11 +52,16 @@ class Document:
     event_id: int
     stats: Stats
     progress: ProgressView | None
+    facts: Facts
+    fresh_until: float
+    """In monotonic seconds: from then on time alone may have changed something."""
     revision: int
     parts: dict[str, bytes]
     """Each top-level field, encoded."""
     changed_at: dict[str, int]
     """The revision at which each field took its present value, as far as is remembered."""
+    moved_within: frozenset[str]
+    """Fields that may have taken it after that revision was first shown."""
     body: bytes
     etag: bytes
     about: list[tuple[bytes, bytes]]
@@ -68,9 +78,11 @@ class Document:
         """Only the fields that changed after that revision; everything when that cannot be told."""
         if revision > self.revision:
             return self.body
-        return _joined(
-            (name, part) for name, part in self.parts.items() if name in _ALWAYS or self.changed_at[name] > revision
-        )
+        return _joined((name, part) for name, part in self.parts.items() if self._is_news(name, revision))
+
+    def _is_news(self, name: str, revision: int) -> bool:
+        changed_at = self.changed_at[name]
+        return name in _ALWAYS or changed_at > revision or (changed_at == revision and name in self.moved_within)
 
 
 class StateDocuments:
@@ -78,6 +90,7 @@ class StateDocuments:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        self._clock = parts.clock
         self._store: DataManager = parts.store
         self._journal: Journal = parts.journal
         self._bots: Bots = parts.bots
@@ -89,8 +102,9 @@ class StateDocuments:
         if known is not None:
             return known
         kept = self._kept.get(user_id)
-        await known_user(self._parts, user_id)
-        return self._remember(user_id, self._make(user_id, kept))
+        user = await known_user(self._parts, user_id)
+        facts = await read_facts(self._parts, user_id, user, kept.facts if kept else None)
+        return self._remember(user_id, self._make(user_id, facts, kept))
 
     def kept(self, user_id: str) -> Document | None:
         """The user's document, if the one in memory is still true."""
@@ -102,6 +116,7 @@ class StateDocuments:
             self._journal.last_event_id(user_id) != kept.event_id
             or progress_view(self._bots.progress(user_id)) != kept.progress
             or self._journal.stats(user_id) != kept.stats
+            or self._clock.monotonic() >= kept.fresh_until
         ):
             return False
         snapshot = self._store.snapshot
@@ -112,8 +127,8 @@ class StateDocuments:
             kept.snapshot = snapshot
         return True
 
-    def _make(self, user_id: str, before: Document | None) -> Document:
-        snapshot = self._store.snapshot
+    def _make(self, user_id: str, facts: Facts, before: Document | None) -> Document:
+        snapshot, now = self._store.snapshot, self._clock.now()
         user = snapshot.users[user_id]
         event_id = self._journal.last_event_id(user_id)
         progress = progress_view(self._bots.progress(user_id))
@@ -123,33 +138,49 @@ class StateDocuments:
             revision=revision,
             user_id=user_id,
             bot_status=user.bot_status,
+            wanted=wanted(user.bot_status),
+            actual=actual(user.bot_status, running=progress is not None),
             status_reason=user.status_reason,
             next_run_at=user.next_run_at,
             progress=progress,
             assigned_sessions=user.assigned_sessions,
             sessions=[
-                session_view(name, snapshot.sessions[name])
+                session_view(name, snapshot.sessions[name], now)
                 for name in user.assigned_sessions
                 if name in snapshot.sessions
             ],
+            banned_sessions=[banned_view(banned) for banned in reversed(user.banned_sessions)],
             config=config_view(user),
-            groups=[group_view(name, user.group_holds.get(name, {})) for name in user.groups],
+            groups=[
+                group_view(name, user.group_holds.get(name, {}), facts.groups.get(name), now) for name in user.groups
+            ],
+            allowance=state_allowance(facts.allowance),
             stats=stats_view(stats),
             logs=[log_line(event) for event in self._journal.last_events(user_id, LOG_LINES)],
         )
         parts = {name: msgspec.json.encode(getattr(view, name)) for name in _FIELDS}
+        if before is not None and parts | {"revision": before.parts["revision"]} == before.parts:
+            # Nothing that shows has moved: neither has the revision, then.
+            parts, revision = before.parts, before.revision
         body = _joined(parts.items())
         etag = f'"{revision}-{hashlib.blake2b(body, digest_size=6).hexdigest()}"'.encode()
+        sessions = _sessions(snapshot, user)
         return Document(
             snapshot=snapshot,
             user=user,
-            sessions=_sessions(snapshot, user),
+            sessions=sessions,
             event_id=event_id,
             stats=stats,
             progress=progress,
+            facts=facts,
+            fresh_until=min(
+                facts_last(self._parts, user_id, facts),
+                self._clock.monotonic() + _until_a_hold_ends(user, sessions, now),
+            ),
             revision=revision,
             parts=parts,
             changed_at=_changed_at(parts, revision, before),
+            moved_within=_moved_within(parts, revision, before),
             body=body,
             etag=etag,
             about=[(b"etag", etag), (b"content-length", b"%d" % len(body))],
@@ -167,6 +198,20 @@ def _changed_at(parts: dict[str, bytes], revision: int, before: Document | None)
     if before is None:
         return dict.fromkeys(parts, revision)
     return {name: before.changed_at[name] if part == before.parts[name] else revision for name, part in parts.items()}
+
+
+def _moved_within(parts: dict[str, bytes], revision: int, before: Document | None) -> frozenset[str]:
+    if before is None:  # what an earlier process, or a document that was forgotten, showed at this revision
+        return _MOVING
+    moved = {name for name in _MOVING if parts[name] != before.parts[name]}
+    return (before.moved_within | moved) if revision == before.revision else (before.moved_within - moved)
+
+
+def _until_a_hold_ends(user: User, sessions: tuple[Session | None, ...], now: datetime) -> float:
+    """Seconds until the first hold that is shown has passed."""
+    ends = [hold.until for holds in user.group_holds.values() for hold in holds.values()]
+    ends += [session.hold.until for session in sessions if session is not None and session.hold is not None]
+    return min(((end - now).total_seconds() for end in ends if end > now), default=float("inf"))
 
 
 def _joined(parts: Iterable[tuple[str, bytes]]) -> bytes:

@@ -74,7 +74,7 @@ def _account(
     posts: SessionPosts | None,
     posting: bool,
 ) -> Account:
-    state, reason, until = _state(session, now, posting)
+    state, reason, until = health_of(session, now, posting=posting)
     seen = [moment for moment in (session.last_used_at, posts.last if posts else None) if moment is not None]
     whole = viewer is not None and viewer == session.owner
     return Account(
@@ -94,7 +94,10 @@ def _account(
     )
 
 
-def _state(session: Session, now: datetime, posting: bool) -> tuple[AccountState, str | None, datetime | None]:
+def health_of(
+    session: Session, now: datetime, *, posting: bool = False
+) -> tuple[AccountState, str | None, datetime | None]:
+    """What the account is fit for, why no more than that, and until when; `posting`: it is at work."""
     if session.state is not SessionState.READY:
         return AccountState(session.state.value), session.state_reason, None
     hold = session.hold

@@ -11,20 +11,12 @@ from starlette.responses import Response, StreamingResponse
 
 from api.auth import Caller
 from api.documents import json_answer, problems, shows
+from api.history_views import CountsView, DeliveryPage, DeliveryView, LogPage, StatsPage, delivery_view
 from api.parts import Parts
 from api.rates import Rate, Rates
 from api.routes.common import Rooms
+from api.state_views import log_line, stats_view
 from api.tickets import Purpose, Tickets
-from api.views import (
-    CountsView,
-    DeliveryPage,
-    DeliveryView,
-    LogPage,
-    StatsPage,
-    delivery_view,
-    log_line,
-    stats_view,
-)
 from bot.targets import parse_target
 from core.errors import InvalidInput
 from data.journal_reads import Counts

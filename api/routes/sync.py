@@ -10,10 +10,10 @@ from api.auth import Caller, request_facts
 from api.documents import problems, shows
 from api.security_log import SecurityLog
 from api.shell import STATE_PATH, STREAM_PATH
+from api.state_views import StateView
 from api.streams import Streams
 from api.tickets import Purpose, Tickets
 from api.tokens import Identity
-from api.views import StateView
 from core.errors import AuthError
 
 routes = APIRouter(tags=["sync"])

@@ -55,6 +55,8 @@ async def test_status_shows_how_far_the_cycle_is(
     answer = await api.http.get("/api/bot/status", headers=alice)
     assert answer.json() == {
         "bot_status": "stopped",
+        "wanted": "stopped",
+        "actual": "stopped",
         "status_reason": None,
         "next_run_at": None,
         "progress": {"cycle": 7, "total": 20, "done": 5, "delivered": 4},

@@ -1,0 +1,77 @@
+"""What the API shows of what has happened: deliveries, counters, the log."""
+
+from datetime import datetime
+
+from api.state_views import LogLine, StatsView
+from api.views import View
+from core.models import Delivery, DeliveryState
+
+
+class DeliveryView(View, frozen=True, kw_only=True):
+    """One post to one group in one cycle."""
+
+    id: int
+    cycle: int
+    group: str
+    session: str
+    part: int
+    state: DeliveryState
+    error: str | None
+    reason: str | None
+    message_id: int | None
+    planned_at: datetime
+    finished_at: datetime | None
+
+
+class DeliveryPage(View, frozen=True, kw_only=True):
+    """Deliveries, newest first."""
+
+    items: list[DeliveryView]
+    next_before: int | None
+    """Ask for the next page with `before` set to it; null on the last."""
+
+
+class LogPage(View, frozen=True, kw_only=True):
+    """Lines of the user's log, newest first."""
+
+    items: list[LogLine]
+    next_before: int | None
+
+
+class CountsView(View, frozen=True, kw_only=True):
+    """How the deliveries of a day or a group ended."""
+
+    key: str
+    delivered: int
+    failed: int
+    skipped: int
+    unknown: int
+    removed: int
+    """Of the delivered: taken away again within seconds, by a moderation bot say."""
+    health: int | None
+    """How many of 100 posts that were tried stand; null when none was tried."""
+
+
+class StatsPage(View, frozen=True, kw_only=True):
+    """Totals, and the last days."""
+
+    totals: StatsView
+    by_day: list[CountsView]
+    by_group: list[CountsView]
+
+
+def delivery_view(delivery: Delivery) -> DeliveryView:
+    """A delivery as its user sees it."""
+    return DeliveryView(
+        id=delivery.id,
+        cycle=delivery.cycle,
+        group=delivery.group,
+        session=delivery.session,
+        part=delivery.part,
+        state=delivery.state,
+        error=delivery.error,
+        reason=delivery.reason,
+        message_id=delivery.message_id,
+        planned_at=delivery.planned_at,
+        finished_at=delivery.finished_at,
+    )
