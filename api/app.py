@@ -89,8 +89,8 @@ def create_app(
     app.state.memory = memory
     app.state.revocations = revocations
     app.state.issuer = Issuer(settings, rules, memory, revocations, rates, security, clock)
-    app.state.tickets = Tickets(clock)
-    app.state.streams = Streams(documents, clock)
+    app.state.tickets = Tickets(clock, authenticator.is_good)
+    app.state.streams = Streams(documents, clock, authenticator.is_good)
     resources = (bot, config, preview, allowance, sync, sessions, history, auth, tickets, me, admin, operator, health)
     for resource in resources:
         app.include_router(resource.routes)

@@ -88,6 +88,16 @@ class Authenticator:
             self._check_scopes(identity, scope)
         return identity
 
+    def is_good(self, identity: Identity) -> bool:
+        """Whether a token verified before still counts: not ended, not revoked, its key still there."""
+        now = self._clock.now().timestamp()
+        self._keys.look(now)
+        return (
+            identity.expires_at > now
+            and not self._revocations.covers(identity)
+            and self._keys.key(identity.key_id) is not None
+        )
+
     def _check_scopes(self, identity: Identity, scope: ASGIScope) -> None:
         needed = Scope.READ if scope["method"] in ("GET", "HEAD") else Scope.WRITE
         if not identity.may(needed):

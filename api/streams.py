@@ -2,73 +2,196 @@
 
 The first event carries the whole document, each later one only what changed; a client merges it over what it has.
 A quiet stream says so every 15 seconds, so that proxies keep it and dead clients are noticed.
+
+One task looks for all of them: once a user, however many streams they have, and the bytes of a change are made once.
+It wakes few streams at a time and lets others run in between. A stream has no queue: it remembers which document its
+reader has, and whoever reads slowly is brought from there to the newest one.
 """
 
-from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 
-from api.state_documents import StateDocuments
+from api.state_documents import Document, StateDocuments
 from api.tokens import Identity
 from core.clock import Clock
-from core.errors import TooMany
+from core.errors import PostfleetError, TooMany
+
+log = logging.getLogger(__name__)
 
 CHECK_SECONDS = 0.5
 QUIET_SECONDS = 15.0
 MAX_STREAMS = 2_000
 MAX_STREAMS_PER_USER = 10
+_WAKES_A_TURN = 8
+_LOOKS_A_TURN = 50
+
+
+class Reader:
+    """One open stream."""
+
+    __slots__ = ("_ended", "_woken", "feed", "identity", "wrote_at")
+
+    def __init__(self, identity: Identity, feed: "_Feed", now: float) -> None:
+        self.identity = identity
+        self.feed = feed
+        self.wrote_at = now
+        self._ended = False
+        self._woken = asyncio.Event()
+
+    def wake(self) -> None:
+        """Something is there to be written."""
+        self._woken.set()
+
+    def end(self) -> None:
+        """No more than a farewell."""
+        self._ended = True
+        self._woken.set()
+
+    async def woken(self) -> bool:
+        """Wait for `wake` (True) or `end` (False)."""
+        await self._woken.wait()
+        self._woken.clear()
+        return not self._ended
+
+
+@dataclass(slots=True)
+class _Feed:
+    """What the streams of one user share."""
+
+    user_id: str
+    readers: set[Reader] = field(default_factory=set)
+    newest: Document | None = None
+    _changes: dict[int, bytes] = field(default_factory=dict)
+
+    def move_to(self, document: Document) -> None:
+        self.newest = document
+        self._changes.clear()
+
+    def change_since(self, revision: int, document: Document) -> bytes:
+        """The event that brings a reader from that revision to this, the newest, document; made once."""
+        change = self._changes.get(revision)
+        if change is None:
+            change = self._changes[revision] = _event("change", document.revision, document.since(revision))
+        return change
 
 
 class Streams:
-    """Every open stream; how many there may be, and their end."""
+    """Every open stream; how many there may be, and their end.
 
-    def __init__(self, documents: StateDocuments, clock: Clock) -> None:
+    `is_good` tells whether the token that opened a stream still counts (not ended, not revoked, its key still there).
+    """
+
+    def __init__(self, documents: StateDocuments, clock: Clock, is_good: Callable[[Identity], bool]) -> None:
         self._documents = documents
         self._clock = clock
-        self._open: Counter[str] = Counter()
+        self._is_good = is_good
+        self._feeds: dict[str, _Feed] = {}
+        self._open = 0
         self._closing = False
+        self._looking: asyncio.Task[None] | None = None
 
     @property
     def open(self) -> int:
         """How many streams are open."""
-        return self._open.total()
+        return self._open
 
     def close(self) -> None:
-        """End every stream at its next look, and take no new one: the daemon is stopping."""
+        """End every stream, and take no new one: the daemon is stopping."""
         self._closing = True
+        for feed in self._feeds.values():
+            _end(feed)
 
     @contextmanager
-    def place(self, user_id: str) -> Iterator[None]:
+    def place(self, identity: Identity) -> Iterator[Reader]:
         """A place for one stream, held while it is open.
 
         Raises:
             TooMany: the user or the service has as many as it may.
         """
-        if self._closing or self._open[user_id] >= MAX_STREAMS_PER_USER or self.open >= MAX_STREAMS:
+        feed = self._feeds.get(identity.user_id) or _Feed(identity.user_id)
+        if self._closing or len(feed.readers) >= MAX_STREAMS_PER_USER or self._open >= MAX_STREAMS:
             raise TooMany("Too many streams are open; close one", QUIET_SECONDS)
-        self._open[user_id] += 1
+        reader = Reader(identity, feed, self._clock.monotonic())
+        self._feeds[identity.user_id] = feed
+        feed.readers.add(reader)
+        self._open += 1
         try:
-            yield
+            yield reader
         finally:
-            self._open[user_id] -= 1
-            if not self._open[user_id]:
-                del self._open[user_id]
+            feed.readers.discard(reader)
+            self._open -= 1
+            if not feed.readers:
+                del self._feeds[identity.user_id]
+            if not self._open and self._looking is not None:
+                self._looking.cancel()
+                self._looking = None
 
-    async def events(self, identity: Identity) -> AsyncIterator[bytes]:
-        """The stream's bytes, until the token that opened it ends or the daemon stops."""
-        document = await self._documents.of(identity.user_id)
+    async def events(self, reader: Reader) -> AsyncIterator[bytes]:
+        """The stream's bytes, until the token that opened it ends, its client leaves or the daemon stops.
+
+        Raises:
+            StateError, Forbidden: the first document cannot be made.
+        """
+        document = await self._documents.of(reader.identity.user_id)
+        if self._looking is None:
+            self._looking = asyncio.create_task(self._look_for_ever(), name="streams")
         yield _event("state", document.revision, document.body)
-        quiet_since = self._clock.monotonic()
-        while not self._closing and self._clock.now().timestamp() < identity.expires_at:
-            await self._clock.sleep(CHECK_SECONDS)
-            newest = await self._documents.of(identity.user_id)
-            if newest.etag != document.etag:
-                yield _event("change", newest.revision, newest.since(document.revision))
-                document, quiet_since = newest, self._clock.monotonic()
-            elif self._clock.monotonic() - quiet_since >= QUIET_SECONDS:
+        while await reader.woken():
+            newest = reader.feed.newest
+            if newest is not None and newest.etag != document.etag and newest.revision >= document.revision:
+                yield reader.feed.change_since(document.revision, newest)
+                document = newest
+            elif self._is_quiet(reader):
                 yield b": quiet\n\n"
-                quiet_since = self._clock.monotonic()
+            else:
+                continue
+            reader.wrote_at = self._clock.monotonic()
         yield b"event: end\ndata: {}\n\n"
+
+    def _is_quiet(self, reader: Reader) -> bool:
+        return self._clock.monotonic() - reader.wrote_at >= QUIET_SECONDS
+
+    async def _look_for_ever(self) -> None:
+        while True:
+            await self._clock.sleep(CHECK_SECONDS)
+            for number, feed in enumerate(list(self._feeds.values())):
+                if number % _LOOKS_A_TURN == 0:
+                    await asyncio.sleep(0)
+                try:
+                    await self._look(feed)
+                except PostfleetError as error:
+                    log.warning("The streams of %s end: %s", feed.user_id, error, extra={"action": "streams_ended"})
+                    _end(feed)
+                except Exception:
+                    # Those of one user: the others' go on.
+                    log.exception("The streams of %s failed", feed.user_id, extra={"action": "streams_failed"})
+                    _end(feed)
+
+    async def _look(self, feed: _Feed) -> None:
+        newest = await self._documents.of(feed.user_id)
+        moved = feed.newest is None or feed.newest.etag != newest.etag
+        if moved:
+            feed.move_to(newest)
+            await asyncio.sleep(0)
+        woken = 0
+        for reader in list(feed.readers):
+            if not self._is_good(reader.identity):
+                reader.end()
+            elif moved or self._is_quiet(reader):
+                reader.wake()
+            else:
+                continue
+            woken += 1
+            if woken % _WAKES_A_TURN == 0:
+                await asyncio.sleep(0)
+
+
+def _end(feed: _Feed) -> None:
+    for reader in feed.readers:
+        reader.end()
 
 
 def _event(kind: str, revision: int, data: bytes) -> bytes:

@@ -6,6 +6,7 @@ ends them all, which costs a browser one more request.
 
 import hashlib
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -33,10 +34,14 @@ class _Ticket:
 
 
 class Tickets:
-    """Gives and consumes tickets. Plain code on the event loop: taking one is atomic."""
+    """Gives and consumes tickets. Plain code on the event loop: taking one is atomic.
 
-    def __init__(self, clock: Clock) -> None:
+    `is_good` tells whether the token a ticket was given for still counts.
+    """
+
+    def __init__(self, clock: Clock, is_good: Callable[[Identity], bool]) -> None:
         self._clock = clock
+        self._is_good = is_good
         self._open: dict[str, _Ticket] = {}
 
     def give(self, identity: Identity, purpose: Purpose) -> str:
@@ -57,10 +62,15 @@ class Tickets:
         """Consume it: whoever comes second is refused.
 
         Raises:
-            AuthError: unknown, used, ended, or for something else; it does not say which.
+            AuthError: unknown, used, ended, for something else, or its token is revoked; it does not say which.
         """
         found = self._open.pop(_digest(ticket), None)
-        if found is None or found.purpose is not purpose or found.ends <= self._clock.monotonic():
+        if (
+            found is None
+            or found.purpose is not purpose
+            or found.ends <= self._clock.monotonic()
+            or not self._is_good(found.identity)
+        ):
             raise AuthError("The ticket is not valid; get a new one with POST /api/auth/tickets")
         return found.identity
 

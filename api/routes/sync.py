@@ -1,5 +1,6 @@
 """`/api/sync`: the state (documented here, answered by the shell through `api.sync_state`) and its stream."""
 
+import asyncio
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
@@ -11,7 +12,7 @@ from api.documents import problems, shows
 from api.security_log import SecurityLog
 from api.shell import STATE_PATH, STREAM_PATH
 from api.state_views import StateView
-from api.streams import Streams
+from api.streams import Reader, Streams
 from api.tickets import Purpose, Tickets
 from api.tokens import Identity
 from core.errors import AuthError
@@ -63,13 +64,31 @@ async def stream(
     return _Stream(streams, identity)
 
 
-class _Stream(StreamingResponse):
+class _Stream(Response):
     """Holds its place exactly as long as it is being sent; a refusal comes before its first byte."""
 
-    def __init__(self, streams: Streams, identity: Identity) -> None:
-        super().__init__(streams.events(identity), media_type="text/event-stream", headers=_NO_BUFFERS)
-        self._place = streams.place(identity.user_id)
+    media_type = "text/event-stream"
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        with self._place:
-            await super().__call__(scope, receive, send)
+    def __init__(self, streams: Streams, identity: Identity) -> None:
+        super().__init__(headers=_NO_BUFFERS)
+        del self.headers["content-length"]
+        self._streams = streams
+        self._identity = identity
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  nothing of it is needed
+        with self._streams.place(self._identity) as reader:
+            leaving = asyncio.create_task(_end_when_the_client_leaves(reader, receive), name="stream's client")
+            try:
+                await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+                async for data in self._streams.events(reader):
+                    await send({"type": "http.response.body", "body": data, "more_body": True})
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+            finally:
+                leaving.cancel()
+                await asyncio.gather(leaving, return_exceptions=True)
+
+
+async def _end_when_the_client_leaves(reader: Reader, receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    reader.end()

@@ -1,6 +1,7 @@
 """The sync state as server-sent events, opened with a one-time ticket."""
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -9,9 +10,10 @@ from typing import Any
 import httpx
 import pytest
 
+from api.state_documents import Document
 from api.streams import CHECK_SECONDS, MAX_STREAMS_PER_USER, QUIET_SECONDS
 from api.tickets import LIFETIME_SECONDS, MAX_OPEN_PER_USER
-from api.tokens import issue_token
+from api.tokens import Identity, issue_token
 from tests.api.support import SECRET, Api, problem, served, until
 
 PATH = "/api/sync/stream"
@@ -86,7 +88,7 @@ async def test_a_client_that_leaves_gives_its_place_back(
 
 async def test_one_user_cannot_take_every_place(api: Api, alice: dict[str, str], browser: httpx.AsyncClient) -> None:
     streams = api.app_state.streams
-    places = [streams.place("alice") for _ in range(MAX_STREAMS_PER_USER)]
+    places = [streams.place(Identity("alice", expires_at=1e12)) for _ in range(MAX_STREAMS_PER_USER)]
     for place in places:
         place.__enter__()
     full = await browser.get(PATH, params={"ticket": await ticket(api, alice)})
@@ -102,10 +104,77 @@ async def test_the_daemons_stop_ends_every_stream(api: Api, alice: dict[str, str
         lines = stream.aiter_lines()
         await next_event(lines)
         api.app_state.streams.close()
-        await until(lambda: api.clock.sleepers > 0)
-        await api.clock.advance(CHECK_SECONDS)
         assert await next_event(lines) == ("end", {})
         assert [line async for line in lines] == [""]
+
+
+async def test_a_logout_everywhere_ends_streams_and_tickets(
+    api: Api, alice: dict[str, str], bob: dict[str, str], browser: httpx.AsyncClient
+) -> None:
+    unused = await ticket(api, alice)
+    async with (
+        browser.stream("GET", PATH, params={"ticket": await ticket(api, alice)}) as hers,
+        browser.stream("GET", PATH, params={"ticket": await ticket(api, bob)}) as his,
+    ):
+        her_lines, his_lines = hers.aiter_lines(), his.aiter_lines()
+        await next_event(her_lines)
+        await next_event(his_lines)
+        assert (await api.http.post("/api/auth/logout", headers=alice, json={"everywhere": True})).status_code == 204
+        await api.http.patch("/api/config", headers=bob, json={"post_content": "Still here"})
+        await until(lambda: api.clock.sleepers > 0)
+        await api.clock.advance(CHECK_SECONDS)
+        assert await next_event(her_lines) == ("end", {})
+        kind, change = await next_event(his_lines)
+        assert (kind, change["config"]["post_content"]) == ("change", "Still here")
+    problem(await api.http.get(PATH, params={"ticket": unused}), 401, "unauthorized")
+
+
+async def test_streams_of_one_user_share_one_document_and_the_bytes_of_a_change(
+    api: Api, alice: dict[str, str], browser: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = []
+    since = Document.since
+
+    def counted(document: Document, revision: int) -> bytes:
+        made.append(revision)
+        return since(document, revision)
+
+    monkeypatch.setattr(Document, "since", counted)
+    async with contextlib.AsyncExitStack() as streams:
+        all_lines = []
+        for _ in range(MAX_STREAMS_PER_USER):
+            opening = browser.stream("GET", PATH, params={"ticket": await ticket(api, alice)})
+            lines = (await streams.enter_async_context(opening)).aiter_lines()
+            await next_event(lines)
+            all_lines.append(lines)
+        await api.http.patch("/api/config", headers=alice, json={"post_content": "Hello"})
+        await until(lambda: api.clock.sleepers > 0)
+        await api.clock.advance(CHECK_SECONDS)
+        changes = [await next_event(lines) for lines in all_lines]
+    assert changes == [changes[0]] * MAX_STREAMS_PER_USER
+    assert changes[0][1]["config"]["post_content"] == "Hello"
+    assert len(made) == 1
+
+
+async def test_a_slow_reader_misses_states_in_between_and_gets_the_newest(api: Api, alice: dict[str, str]) -> None:
+    identity = Identity("alice", expires_at=api.clock.now().timestamp() + 3600)
+    streams = api.app_state.streams
+    with streams.place(identity) as reader:
+        events = streams.events(reader)
+        state = _data(await anext(events))
+        for number in range(20):  # it reads none of these
+            await api.http.patch("/api/config", headers=alice, json={"post_content": f"Text {number}"})
+            await until(lambda: api.clock.sleepers > 0)
+            await api.clock.advance(CHECK_SECONDS)
+        change = _data(await anext(events))
+        assert change["config"]["post_content"] == "Text 19"
+        assert {**state, **change} == (await api.http.get("/api/sync/state", headers=alice)).json()
+        reader.end()
+        assert [event async for event in events] == [b"event: end\ndata: {}\n\n"]
+
+
+def _data(event: bytes) -> Any:
+    return json.loads(event.decode().partition("data: ")[2])
 
 
 async def test_1000_racing_consumers_of_one_ticket_and_exactly_one_wins(api: Api, alice: dict[str, str]) -> None:
