@@ -1,9 +1,10 @@
 """When each account posted and where: what `pacing` needs to know. From the journal, so a restart forgets nothing."""
 
-from collections import defaultdict, deque
+from collections import defaultdict
 from datetime import datetime, timedelta
 
 from bot.pacing import Limits, Standing
+from bot.recent_posts import RecentPosts
 from core.clock import Clock
 from core.models import DeliveryState, Session, User
 from core.settings import Settings
@@ -21,7 +22,7 @@ class Books:
         self._settings = settings
         self._clock = clock
         self._read: set[str] = set()
-        self._posts: defaultdict[str, deque[datetime]] = defaultdict(deque)
+        self._posts: defaultdict[str, RecentPosts] = defaultdict(RecentPosts)
         self._asked: dict[str, datetime] = {}
         self._group_last: dict[tuple[str, str], datetime] = {}
         self._own_last: dict[tuple[str, str], datetime] = {}
@@ -38,7 +39,7 @@ class Books:
 
     def posted(self, user_id: str, session: str, group: str, at: datetime) -> None:
         """A post arrived."""
-        self._posts[session].append(at)
+        self._posts[session].add(at)
         self._group_last[user_id, group] = at
         self._own_last[session, group] = at
 
@@ -58,12 +59,8 @@ class Books:
     def account(self, name: str, session: Session) -> Standing:
         """What is known of the account, wherever it posts."""
         posts = self._posts[name]
-        day_ago = self._clock.now() - _DAY
-        while posts and posts[0] <= day_ago:
-            posts.popleft()
-        asked = self._asked.get(name)
-        known = [*posts, asked] if asked is not None and (not posts or asked > posts[-1]) else list(posts)
-        return Standing(account_posts=known, account_hold=session.hold)
+        posts.forget_before(self._clock.now())
+        return Standing(account_posts=posts, account_asked=self._asked.get(name), account_hold=session.hold)
 
     def in_group(self, user_id: str, user: User, name: str, group: str, slow_mode: float) -> Standing:
         """What is known of the account in that group."""

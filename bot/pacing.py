@@ -47,6 +47,8 @@ class Standing:
 
     account_posts: Sequence[datetime] = ()
     """When the account posted in the last 24 hours, oldest first, wherever it went."""
+    account_asked: datetime | None = None
+    """When the account last sent a request to post, whatever came of it."""
     group_last: datetime | None = None
     """When any of the user's accounts last posted to the group."""
     own_last_in_group: datetime | None = None
@@ -107,8 +109,8 @@ def cycle_seconds(posts_by_account: Sequence[int], limits: Limits, seconds_a_pos
 def _bars(now: datetime, limits: Limits, standing: Standing) -> list[_Bar]:
     holds = (standing.account_hold, standing.group_hold)
     bars = [_Bar(hold.until, hold.code, hold.reason) for hold in holds if hold is not None]
-    if standing.account_posts:
-        rested = standing.account_posts[-1] + timedelta(seconds=limits.account_gap)
+    if last := max([*standing.account_posts[-1:], *filter(None, [standing.account_asked])], default=None):
+        rested = last + timedelta(seconds=limits.account_gap)
         bars.append(_Bar(rested, "account_gap", "This account rests between two posts."))
     if standing.group_last is not None:
         quiet = standing.group_last + timedelta(seconds=limits.group_gap)

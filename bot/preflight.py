@@ -226,6 +226,7 @@ class _Judgement:
         place = books.in_group(self._user_id, self._user, name, group, slow_mode)
         both = Standing(
             account_posts=account.account_posts,
+            account_asked=account.account_asked,
             account_hold=account.account_hold,
             group_last=place.group_last,
             own_last_in_group=place.own_last_in_group,

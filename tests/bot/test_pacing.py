@@ -38,6 +38,7 @@ def test_an_account_that_never_posted_may_post() -> None:
     ("standing", "limits", "seconds", "code"),
     [
         (Standing(account_posts=[ago(1)]), {"account_gap": 3}, 2, "account_gap"),
+        (Standing(account_posts=[ago(9)], account_asked=ago(1)), {"account_gap": 3}, 2, "account_gap"),
         (Standing(group_last=ago(10)), {"group_gap": 30}, 20, "group_gap"),
         (
             Standing(own_last_in_group=ago(10), slow_mode_seconds=30),

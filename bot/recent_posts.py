@@ -1,0 +1,69 @@
+"""When an account posted in the last 24 hours, in little room however often that was."""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import overload
+
+_DAY = timedelta(days=1)
+SPAN = timedelta(minutes=5)
+"""Posts that fall in one span all count as made at the last of them."""
+
+
+@dataclass(slots=True)
+class _Span:
+    first: datetime
+    last: datetime
+    posts: int
+
+
+class RecentPosts(Sequence[datetime]):
+    """Oldest first. Never more than a few hundred spans: an account that posts each second would else keep 86,400.
+
+    The newest moment is exact. Older ones may be told up to one span too late, so that a daily cap is never exceeded
+    and room under it opens at most five minutes later than it could.
+    """
+
+    def __init__(self) -> None:
+        self._spans: deque[_Span] = deque()
+        self._posts = 0
+
+    def add(self, at: datetime) -> None:
+        """A post was made."""
+        self._posts += 1
+        newest = self._spans[-1] if self._spans else None
+        if newest is not None and at - newest.first < SPAN:
+            newest.last = max(newest.last, at)
+            newest.posts += 1
+        else:
+            self._spans.append(_Span(at, at, 1))
+
+    def forget_before(self, now: datetime) -> None:
+        """Forget what is 24 hours old."""
+        while self._spans and self._spans[0].last <= now - _DAY:
+            self._posts -= self._spans.popleft().posts
+
+    @property
+    def spans(self) -> int:
+        """How much is kept."""
+        return len(self._spans)
+
+    def __len__(self) -> int:
+        return self._posts
+
+    @overload
+    def __getitem__(self, index: int) -> datetime: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[datetime]: ...
+    def __getitem__(self, index: int | slice) -> datetime | Sequence[datetime]:
+        if isinstance(index, slice):
+            return [self[place] for place in range(*index.indices(self._posts))]
+        from_newest = -index - 1 if index < 0 else self._posts - 1 - index
+        if not 0 <= from_newest < self._posts:
+            raise IndexError(index)
+        for span in reversed(self._spans):
+            if from_newest < span.posts:
+                return span.last
+            from_newest -= span.posts
+        raise IndexError(index)
