@@ -25,6 +25,10 @@ from data.data_manager import Transaction
 log = logging.getLogger(__name__)
 
 
+class NotWanted(Exception):
+    """The bot was stopped before its cycle had begun."""
+
+
 class CycleRunner:
     """Runs cycles. One at a time a user; the scheduler sees to that."""
 
@@ -32,38 +36,48 @@ class CycleRunner:
         self._parts = parts
 
     async def run(
-        self, user_id: str, control: CycleControl, started: Callable[[CycleRun], None] = lambda _: None
+        self,
+        user_id: str,
+        control: CycleControl,
+        started: Callable[[CycleRun], None] = lambda _: None,
+        wanted: Callable[[Transaction], bool] = lambda _: True,
     ) -> None:
         """Run the user's next cycle, or the one that was cut off.
 
+        `wanted` is asked in the transaction that begins the cycle: a stop comes wholly before it or wholly after it.
+
         Raises:
+            NotWanted: so it said; nothing was done.
             NoGroups, NoContent, NoSpareSession: there is nothing to run.
         """
         found = await self._parts.journal.unfinished_cycle(user_id)
+        number = await self._begin(user_id, wanted, anew=found is None)
         if found is not None:
             cycle, deliveries = found
-            number = self._parts.store.snapshot.users[user_id].cycles
             run = CycleRun(self._parts, cycle, number, deliveries, control)
             await claim_what_was_begun(self._parts.peers, run, deliveries)
             text = f"Going on with the cycle that was cut off: {len(run.pending)} of {len(deliveries)} posts are left"
             await run.record(event=run.event("cycle_resumed", text))
         else:
-            run = await self._plan(user_id, control)
+            run = await self._plan(user_id, number, control)
         started(run)
         await self._parts.books.open(user_id)
         await self._post_everything(run)
         await self._finish(run)
 
-    async def _plan(self, user_id: str, control: CycleControl) -> CycleRun:
+    async def _begin(self, user_id: str, wanted: Callable[[Transaction], bool], *, anew: bool) -> int:
+        """One commit for whether it may begin, and its number among the bot's cycles."""
+        number = await self._parts.store.transact(
+            lambda tx: _count_cycle(tx, user_id, anew=anew) if wanted(tx) else None
+        )
+        if number is None:
+            raise NotWanted
+        return number
+
+    async def _plan(self, user_id: str, number: int, control: CycleControl) -> CycleRun:
         snapshot = self._parts.store.snapshot
         user = snapshot.users[user_id]
-        check_ready(user)
-        if not user.assigned_sessions:
-            raise NoSpareSession(
-                "no account is left: every one was banned or released; start the bot to get spare ones"
-            )
         now = self._parts.clock.now()
-        number = await self._parts.store.transact(lambda tx: _count_cycle(tx, user_id))
         post = post_for_cycle(user.post_type, user.post_content, number)
         cycle = Cycle(
             id=int(now.timestamp() * 1000),
@@ -191,8 +205,13 @@ def _can_go_on(user: User, sessions: Mapping[str, Session], delivery: Delivery, 
     return bool(plan_cycle(alone, sessions, now, [delivery.group]).sessions)
 
 
-def _count_cycle(tx: Transaction, user_id: str) -> int:
+def _count_cycle(tx: Transaction, user_id: str, *, anew: bool) -> int:
     user = tx.user(user_id)
+    if not anew:
+        return user.cycles
+    check_ready(user)
+    if not user.assigned_sessions:
+        raise NoSpareSession("no account is left: every one was banned or released; start the bot to get spare ones")
     tx.put_user(user_id, replace(user, cycles=user.cycles + 1))
     return user.cycles + 1
 

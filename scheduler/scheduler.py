@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 from msgspec.structs import replace
 
-from bot.cycle import CycleRunner
+from bot.cycle import CycleRunner, NotWanted
 from bot.run import BotParts, CycleRun, End
 from core.clock import wait_for_event
 from core.errors import NotReady
@@ -229,8 +229,7 @@ class Scheduler:
     async def _cycle(self, user_id: str, active: Active) -> None:
         """One cycle from its begin to the entry of the next one. Owned by `_tasks`."""
         try:
-            if await self._parts.store.transact(lambda tx: _may_begin(tx, user_id)):
-                await self._run_guarded(user_id, active)
+            await self._run_guarded(user_id, active)
         finally:
             # From here on the next cycle may begin, while this task still looks after what came meanwhile.
             del self.active[user_id]
@@ -244,6 +243,8 @@ class Scheduler:
         """Run the cycle; whatever it raises becomes the user's own event and never anybody else's trouble."""
         try:
             await self._run(user_id, active)
+        except NotWanted:
+            return
         except NotReady as error:
             await self._stop_with_error(user_id, str(error))
         except Exception as error:
@@ -260,7 +261,7 @@ class Scheduler:
             active.run = run
 
         try:
-            await self._cycles.run(user_id, active.control, started)
+            await self._cycles.run(user_id, active.control, started, lambda tx: _may_begin(tx, user_id))
         except asyncio.CancelledError:
             if not active.stuck or self._leaving:
                 raise

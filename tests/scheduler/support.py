@@ -11,7 +11,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from bot.cycle import CycleRunner
+from bot.cycle import CycleRunner, NotWanted
 from bot.run import BotParts, CycleControl, CycleRun
 from core.models import BotStatus, User
 from core.settings import Settings
@@ -51,8 +51,14 @@ class NotedCycles(CycleRunner):
         self.running: set[str] = set()
 
     async def run(
-        self, user_id: str, control: CycleControl, started: Callable[[CycleRun], None] = lambda _: None
+        self,
+        user_id: str,
+        control: CycleControl,
+        started: Callable[[CycleRun], None] = lambda _: None,
+        wanted: Callable[[Transaction], bool] = lambda _: True,
     ) -> None:
+        if not await self._parts.store.transact(wanted):
+            raise NotWanted
         assert user_id not in self.running, "two cycles of one user at once"
         self.running.add(user_id)
         self.begun[user_id].append(self._parts.clock.now())
