@@ -10,6 +10,7 @@ from api.documents import describe
 from api.idempotency import Idempotency
 from api.issuer import Issuer
 from api.keys import Keys
+from api.media import Looking, open_media
 from api.parts import Parts
 from api.rates import Rates
 from api.revocations import Revocations
@@ -22,6 +23,7 @@ from api.routes import (
     health,
     history,
     me,
+    media,
     operator,
     preview,
     sessions,
@@ -91,7 +93,24 @@ def create_app(
     app.state.issuer = Issuer(settings, rules, memory, revocations, rates, security, clock)
     app.state.tickets = Tickets(clock, authenticator.is_good)
     app.state.streams = Streams(documents, clock, authenticator.is_good)
-    resources = (bot, config, preview, allowance, sync, sessions, history, auth, tickets, me, admin, operator, health)
+    app.state.media = open_media(settings)
+    app.state.looking = Looking(clock)
+    resources = (
+        bot,
+        config,
+        media,
+        preview,
+        allowance,
+        sync,
+        sessions,
+        history,
+        auth,
+        tickets,
+        me,
+        admin,
+        operator,
+        health,
+    )
     for resource in resources:
         app.include_router(resource.routes)
     app.add_exception_handler(PostfleetError, problems.on_own_error)

@@ -7,7 +7,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from starlette.responses import Response
 
-from api import admin_views, session_views, views
+from api import admin_views, media, session_views, views
 from api.problems import MEDIA_TYPE, Problem
 from bot.preflight_report import Preflight
 from core.errors import NoContent, NoGroups, NoRoomOnApiPairs, NoSpareSession, ScheduleOver
@@ -23,6 +23,7 @@ _SHOWN = (
     Overview,
     *session_views.SHOWN,
     *admin_views.SHOWN,
+    *media.SHOWN,
     Problem,
     Preflight,
 )
@@ -35,6 +36,7 @@ _SAID = {
     409: "Not as things stand; `code` says why.",
     412: "It has changed since the version in `If-Match`.",
     413: "The body is too large.",
+    415: "The file is none of the kinds that are taken.",
     422: "A field cannot be used; `errors` names each.",
     429: "Too often; `Retry-After` says when it goes on.",
     431: "The headers are too long.",

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.auth import Authenticator
 from api.problems import KeyInUse, KeyReused
+from api.shell import UPLOADS
 from core.clock import Clock
 from core.errors import InvalidInput
 from data.auth_store import Answer, AuthStore
@@ -23,6 +24,7 @@ MAX_KEY_LENGTH = 200
 _KEPT_HEADERS = frozenset({b"content-type", b"etag", b"cache-control", b"retry-after"})
 # They hand out secrets, which are never kept; a login or a ticket asked for twice is simply two.
 _NOT_FOR = "/api/auth/"
+_NOT_FOR_LAST = "/export"
 
 
 class Idempotency:
@@ -44,7 +46,7 @@ class Idempotency:
             AuthError: as without a key. InvalidInput, KeyReused, KeyInUse: the key cannot be used for this.
         """
         keys = [value for name, value in scope["headers"] if name == b"idempotency-key"]
-        if not keys or scope["method"] in ("GET", "HEAD", "OPTIONS") or scope["path"].startswith(_NOT_FOR):
+        if not keys or scope["method"] in ("GET", "HEAD", "OPTIONS") or _needs_none(scope["path"]):
             await self._app(scope, receive, send)
             return
         key = _checked(keys)
@@ -86,6 +88,11 @@ class Idempotency:
                 )
         for message in messages:
             await send(message)
+
+
+def _needs_none(path: str) -> bool:
+    """Nor do uploads need one: what arrives twice is recognised by its content."""
+    return path.startswith(_NOT_FOR) or path.endswith(_NOT_FOR_LAST) or path in UPLOADS
 
 
 async def _replay(before: Answer, request: str, send: Send) -> None:

@@ -19,7 +19,10 @@ from core.errors import (
     NotReady,
     PostfleetError,
     StateError,
+    TooLarge,
     TooMany,
+    TooSlow,
+    UnsupportedMedia,
 )
 
 MEDIA_TYPE = "application/problem+json"
@@ -101,6 +104,9 @@ _STATUSES: Sequence[tuple[type[PostfleetError], int]] = (
     (Forbidden, 403),
     (TooMany, 429),
     (HeadersTooLong, 431),
+    (TooSlow, 408),
+    (TooLarge, 413),
+    (UnsupportedMedia, 415),
     (NotFound, 404),
     (InvalidInput, 422),
     (NotReady, 409),

@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 
 STATE_PATH = "/api/sync/state"
 STREAM_PATH = "/api/sync/stream"
+UPLOADS = frozenset({"/api/media", "/api/sessions/import"})
+"""POST here takes what is larger than other bodies, and longer to arrive; its route bounds the size, piece by piece."""
 _ALIAS = "/api/v1/"
 _SECURITY_HEADERS = [
     (b"x-content-type-options", b"nosniff"),
@@ -52,6 +54,7 @@ class Shell:
         self._proxies = settings.trusted_proxies
         self._max_body = settings.max_body_bytes
         self._seconds = settings.request_timeout_seconds
+        self._upload_seconds = settings.upload_timeout_seconds
         self._headers = headers_of(settings)
         self._inner: ASGIApp = self._way
         self._sync_state_alone = not settings.cors_origins
@@ -100,29 +103,33 @@ class Shell:
                 await self._answer_instead(_answer_to(error, request_id, path), scope, receive, sending)
             return
         is_stream = path == STREAM_PATH
+        is_upload = path in UPLOADS and scope["method"] == "POST"
+        seconds = self._upload_seconds if is_upload else self._seconds
         sending = _Sending(send, request_id, self._headers, self._seconds if is_stream else None)
         try:
             self._rates.addresses.spend(address_of(scope))
-            self._check_size(scope)
+            self._check_size(scope, body=not is_upload)
             if is_stream:
                 await self._inner(scope, receive, sending)
             else:
-                async with asyncio.timeout(self._seconds):
+                async with asyncio.timeout(seconds):
                     await self._inner(scope, receive, sending)
         except TimeoutError:
             log.warning("Request %s took too long", request_id, extra={"action": "request_timed_out", "path": path})
             late = problem_response(
                 request_id,
                 408,
-                detail=f"The request was not over within {self._seconds:g} seconds.",
+                detail=f"The request was not over within {seconds:g} seconds.",
                 headers={"Connection": "close"},
             )
             await self._answer_instead(late, scope, receive, sending)
         except Exception as error:  # noqa: BLE001  the outermost place there is: logged, and answered as what it is
             await self._answer_instead(_answer_to(error, request_id, path), scope, receive, sending)
 
-    def _check_size(self, scope: Scope) -> None:
+    def _check_size(self, scope: Scope, *, body: bool) -> None:
         """Refuse a request too big by what it declares. A body that grows is FastAPI's to stop.
+
+        `body` False: its route looks at the body's size.
 
         Raises:
             HeadersTooLong, HTTPException of 413.
@@ -130,7 +137,7 @@ class Shell:
         size = 0
         for name, value in scope["headers"]:
             size += len(name) + len(value)
-            if name == b"content-length" and value.isdigit() and int(value[:20]) > self._max_body:
+            if body and name == b"content-length" and value.isdigit() and int(value[:20]) > self._max_body:
                 raise HTTPException(413, f"The body is too large; at most {self._max_body} bytes are taken.")
         if size > MAX_HEADER_BYTES:
             raise HeadersTooLong

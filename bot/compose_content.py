@@ -4,6 +4,7 @@ A `PostContent` can hold several posts that take turns; a `Post` is one of them 
 for accounts without Premium (core.telegram.org/api/config, core.telegram.org/bots/api#sendpoll).
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import PurePosixPath
@@ -172,6 +173,16 @@ def render_poll(poll: Poll, occasion: Occasion | None, field: str = "post_conten
     )
     _check_poll(filled, field)
     return filled
+
+
+def media_of(content: str | PostContent, field: str = "post_content") -> Iterator[tuple[str, Media]]:
+    """Every file that is named anywhere in it, with where (`post_content.posts[2].media[0]`)."""
+    if isinstance(content, str):
+        return
+    for index, media in enumerate(content.media):
+        yield f"{field}.media[{index}]", media
+    for index, entry in enumerate(content.posts):
+        yield from media_of(entry, f"{field}.posts[{index}]")
 
 
 def kind_of(post_type: PostType, media: Media) -> MediaKind:

@@ -14,6 +14,7 @@ from telethon.tl import types as tl
 from bot.compose_content import Post, kind_of
 from core.errors import InvalidInput
 from core.models import Media, MediaKind, PostType
+from data.media import shown_name
 
 MAX_PHOTO_BYTES = 10 * 1024 * 1024
 MAX_FILE_BYTES = 4000 * 512 * 1024
@@ -98,10 +99,11 @@ class MediaShelf:
         facts = path.stat()
         key = (media, kind, facts.st_size, facts.st_mtime_ns)
         if key not in self._handles:
+            shown = await asyncio.to_thread(shown_name, self._folder, media.file)
             with await asyncio.to_thread(_opened, path, media, field) as stream:
-                uploaded = await _upload(client, stream, facts.st_size, path.name, self._within)
+                uploaded = await _upload(client, stream, facts.st_size, shown, self._within)
             answer = await call(
-                functions.messages.UploadMediaRequest(tl.InputPeerSelf(), _as_uploaded(uploaded, media, kind))
+                functions.messages.UploadMediaRequest(tl.InputPeerSelf(), _as_uploaded(uploaded, media, kind, shown))
             )
             self._handles[key] = _handle(answer, media, kind)
             if len(self._handles) > _KEPT:
@@ -149,13 +151,13 @@ def _opened(path: Path, media: Media, field: str) -> BinaryIO:
         raise InvalidInput(field, f"the file '{media.file}' cannot be read; upload it again") from None
 
 
-def _as_uploaded(uploaded: Any, media: Media, kind: MediaKind) -> Any:
+def _as_uploaded(uploaded: Any, media: Media, kind: MediaKind, shown: str) -> Any:
     if kind is MediaKind.PHOTO:
         return tl.InputMediaUploadedPhoto(uploaded, spoiler=media.spoiler or None)
     return tl.InputMediaUploadedDocument(
         uploaded,
         mime_type="audio/ogg" if kind is MediaKind.VOICE else _mime_type(media.file),
-        attributes=_attributes(media, kind),
+        attributes=_attributes(media, kind, shown),
         force_file=kind is MediaKind.DOCUMENT or None,
         spoiler=media.spoiler or None,
     )
@@ -165,8 +167,8 @@ def _mime_type(name: str) -> str:
     return mimetypes.guess_type(name)[0] or "application/octet-stream"
 
 
-def _attributes(media: Media, kind: MediaKind) -> list[Any]:
-    name = tl.DocumentAttributeFilename(media.file)
+def _attributes(media: Media, kind: MediaKind, shown: str) -> list[Any]:
+    name = tl.DocumentAttributeFilename(shown)
     duration = media.duration or 0
     match kind:
         case MediaKind.VIDEO:
@@ -174,7 +176,7 @@ def _attributes(media: Media, kind: MediaKind) -> list[Any]:
             size = (media.width or 1, media.height or 1)
             return [name, tl.DocumentAttributeVideo(duration, *size, supports_streaming=True)]
         case MediaKind.AUDIO:
-            return [name, tl.DocumentAttributeAudio(duration, title=Path(media.file).stem)]
+            return [name, tl.DocumentAttributeAudio(duration, title=Path(shown).stem)]
         case MediaKind.VOICE:
             return [tl.DocumentAttributeAudio(duration, voice=True)]
     return [name]

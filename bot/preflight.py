@@ -31,6 +31,7 @@ from bot.survey import AccountView, Survey, survey
 from bot.targets import Target, parse_target
 from core.errors import InvalidInput
 from core.models import User
+from data.media import media_folder
 
 
 async def preflight(parts: BotParts, user_id: str, user: User) -> Preflight:
@@ -93,7 +94,7 @@ class _Judgement:
     # The post
 
     def _files(self) -> tuple[list[str], list[ShownFile]]:
-        folder = self._parts.settings.state_dir / "media" / self._user_id
+        folder = media_folder(self._parts.settings.state_dir, self._user_id)
         shown, problems = [], []
         for media in self._post.content.media:
             kind = kind_of(self._post.type, media)

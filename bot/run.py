@@ -17,6 +17,7 @@ from core.models import UNFINISHED, Cycle, Delivery, DeliveryState, Event, Level
 from core.settings import Settings
 from data.data_manager import DataManager
 from data.journal import Journal
+from data.media import media_folder
 from sessions.client import Clients
 from sessions.session_manager import SessionManager
 
@@ -66,7 +67,7 @@ class BotParts:
 
     def shelf(self, user_id: str, session: str) -> MediaShelf:
         """The session's files at Telegram; the user's media folder is where they come from."""
-        folder = self.settings.state_dir / "media" / user_id
+        folder = media_folder(self.settings.state_dir, user_id)
         return self.shelves.setdefault(f"{user_id}/{session}", MediaShelf(folder))
 
 

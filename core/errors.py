@@ -21,9 +21,13 @@
     │   └── ScheduleOver
     ├── Conflict                 true only of another moment or another version
     │   ├── LoginRefused         an account cannot be logged in this way; `code` says why
-    │   └── SessionInUse         another process works with the session
+    │   ├── SessionInUse         another process works with the session
+    │   ├── QuotaUsedUp          a user's files would be too many or too much together
+    │   └── FileInUse            a post names the file
     ├── AuthError                who is asking cannot be established
     ├── Forbidden                who is asking is known and may not
+    ├── TooLarge, TooSlow        what is sent is too much, or does not arrive in time
+    ├── UnsupportedMedia         a file of a kind that is not taken
     └── TooMany                  too often, or too many at once; says when to come back
 
 Every error carries a `code`: stable, for machines (the API's problem documents use it). Its text is for people
@@ -156,6 +160,18 @@ class Conflict(PostfleetError):
     code = "conflict"
 
 
+class QuotaUsedUp(Conflict):
+    """A user's files together would be more than they may keep."""
+
+    code = "media_quota_used_up"
+
+
+class FileInUse(Conflict):
+    """A post names the file; the text says which."""
+
+    code = "media_in_use"
+
+
 class LoginRefused(Conflict):
     """An account cannot be logged in, or not this way; each reason has a `code` of its own."""
 
@@ -192,3 +208,21 @@ class TooMany(PostfleetError):
     def __init__(self, text: str, retry_after: float) -> None:
         super().__init__(text)
         self.retry_after = retry_after
+
+
+class TooLarge(PostfleetError):
+    """What somebody sends is larger than is taken; the text says how much is."""
+
+    code = "too_large"
+
+
+class UnsupportedMedia(PostfleetError):
+    """A file is none of the kinds that are taken; the text names those."""
+
+    code = "unsupported_media_type"
+
+
+class TooSlow(PostfleetError):
+    """What somebody sends does not arrive in time."""
+
+    code = "timed_out"

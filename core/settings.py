@@ -86,6 +86,9 @@ class Settings(BaseSettings):
     behind_tls: bool = False
     max_body_bytes: int = Field(default=1_000_000, ge=1_000)
     request_timeout_seconds: float = Field(default=30.0, gt=0)
+    max_upload_mb: int = Field(default=50, ge=1, le=2_000)
+    media_quota_mb: int = Field(default=500, ge=0)
+    upload_timeout_seconds: float = Field(default=600.0, gt=0)
     rate_per_user: str = "1200/minute"
     rate_per_address: str = "6000/minute"
     rate_expensive: str = "30/minute"

@@ -18,6 +18,7 @@ from core.clock import Clock
 from core.settings import Settings
 from data.backup import make_backup
 from data.journal import Journal
+from data.media import sweep
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +56,7 @@ class Housekeeping:
                 Job("backup", "A copy of the whole state", self._backup, _daily(2, 30)),
                 Job("retention", "Forget old events and posts", self._forget, _daily(3, 30)),
                 Job("allowances", "Give back what was reserved in vain", self._give_back, _every(hours=1)),
+                Job("uploads", "Remove what broken uploads left", self._sweep, _every(hours=1)),
                 Job("statistics", "A line of figures in the log", self._statistics, _every(minutes=15)),
             )
         }
@@ -114,6 +116,9 @@ class Housekeeping:
 
     async def _give_back(self) -> str:
         return f"{await self._journal.give_back_lost()} reserved posts were given back"
+
+    async def _sweep(self) -> str:
+        return f"{await asyncio.to_thread(sweep, self._settings.state_dir)} leftovers of uploads were removed"
 
     async def _statistics(self) -> str:
         status = await asyncio.to_thread(Path("/proc/self/status").read_text)

@@ -15,7 +15,7 @@ from tests.api.support import SECRET, Api, problem
 
 HIDDEN = "what only Bob may read"
 OPEN = {"/healthz", "/readyz", "/api/auth/login", "/api/auth/refresh"}
-BY_TICKET = {"/api/sync/stream", "/api/deliveries.csv"}
+BY_TICKET = {"/api/sync/stream", "/api/deliveries.csv", "/api/media/{name}/content"}
 BODIES: dict[str, Any] = {
     "/api/config": {"post_content": "Alice's"},
     "/api/bot/stop": {"mode": "now"},

@@ -113,7 +113,7 @@ def test_status_shows_cycles_waiting_bots_and_housekeeping(tmp_path: Path) -> No
         seen = json.loads(answer.stdout)
         assert (seen["running"], seen["waiting"]) == ([], 1)
         assert seen["next_due_at"] == daemon.state("alice")["next_run_at"]
-        assert {job["name"] for job in seen["jobs"]} == {"backup", "retention", "allowances", "statistics"}
+        assert {job["name"] for job in seen["jobs"]} == {"backup", "retention", "allowances", "uploads", "statistics"}
         assert all(job["next_run_at"] for job in seen["jobs"])
         shown = run_command("status", env=daemon.env, cwd=tmp_path).stdout
         assert "1 bots wait" in shown

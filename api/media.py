@@ -1,0 +1,151 @@
+"""Uploaded files as the API shows them, and what happens to one between its first byte and its name."""
+
+import asyncio
+import mimetypes
+from collections.abc import AsyncIterator
+from datetime import datetime
+
+from api.media_content import label_of, recognize
+from api.parts import Parts
+from api.views import View
+from bot.compose_content import kind_of, media_of
+from core.clock import Clock
+from core.errors import InvalidInput, TooSlow
+from core.models import Media, MediaKind, PostType, User
+from core.settings import Settings
+from data.media import About, Arrival, MediaStore, StoredFile, sweep
+
+MEGABYTE = 1_000_000
+_BUFFER = 256 * 1024
+"""So much of an upload is in memory at a time."""
+
+
+class MediaView(View, frozen=True, kw_only=True):
+    """A file that posts can name."""
+
+    name: str
+    """What `media[].file` of a post takes."""
+    label: str
+    """What people see where Telegram shows a file's name."""
+    type: str
+    kind: MediaKind
+    """As what it can be posted; a picture too large for a photo is a document."""
+    bytes: int
+    width: int | None
+    height: int | None
+    added_at: datetime
+    used_by: list[str]
+    """Where the config names it: `post_content.posts[2].media[0]`. Such a file cannot be deleted."""
+
+
+class MediaPage(View, frozen=True, kw_only=True):
+    """The caller's files, and how much room there is, in bytes."""
+
+    files: list[MediaView]
+    quota: int
+    used: int
+    arriving: int
+    """Reserved for uploads that are under way."""
+    left: int
+    largest: int
+    """The largest file that is taken."""
+
+
+SHOWN = (MediaPage, MediaView)
+
+
+def open_media(settings: Settings) -> MediaStore:
+    """The store; what a crash left of uploads is removed."""
+    sweep(settings.state_dir, 0)
+    return MediaStore(
+        settings.state_dir,
+        quota=settings.media_quota_mb * MEGABYTE,
+        largest=settings.max_upload_mb * MEGABYTE,
+    )
+
+
+def uses_of(user: User | None, name: str) -> list[str]:
+    """Where the user's config names the file."""
+    return [] if user is None else [where for where, media in media_of(user.post_content) if media.file == name]
+
+
+async def uses_now(rooms: Parts, user_id: str, name: str) -> list[str]:
+    """The same, and the cycle that is not finished, which posts what the config said when it began."""
+    found = uses_of((await rooms.store.refresh()).users.get(user_id), name)
+    unfinished = await rooms.journal.unfinished_cycle(user_id)
+    if not found and unfinished and any(media.file == name for _, media in media_of(unfinished[0].post_content)):
+        found.append("the cycle that is not finished")
+    return found
+
+
+def media_view(file: StoredFile, user: User | None) -> MediaView:
+    """A file; one that was put into the folder by hand is what its name says."""
+    about = file.about or About(
+        label=file.name,
+        type=mimetypes.guess_type(file.name)[0] or "application/octet-stream",
+        kind=kind_of(PostType.ALBUM, Media(file=file.name)),
+        added_at=file.changed_at,
+    )
+    return MediaView(
+        name=file.name,
+        label=about.label,
+        type=about.type,
+        kind=about.kind,
+        bytes=file.bytes,
+        width=about.width,
+        height=about.height,
+        added_at=about.added_at,
+        used_by=uses_of(user, file.name),
+    )
+
+
+async def receive(arrival: Arrival, pieces: AsyncIterator[bytes], patience: float) -> None:
+    """Write down what arrives, in pieces of a bounded size.
+
+    Raises:
+        TooSlow: nothing came for `patience` seconds.
+        TooLarge, QuotaUsedUp, StateNotWritten: see `Arrival.write`.
+    """
+    buffer = bytearray()
+    while True:
+        try:
+            async with asyncio.timeout(patience):
+                piece = await anext(pieces, None)
+        except TimeoutError:
+            raise TooSlow(f"Nothing arrived for {patience:g} seconds.") from None
+        if piece is not None:
+            buffer += piece
+        if buffer and (piece is None or len(buffer) >= _BUFFER):
+            await asyncio.to_thread(arrival.write, bytes(buffer))
+            buffer.clear()
+        if piece is None:
+            return
+
+
+class Looking:
+    """Looks at files that have arrived, one at a time: a decoded picture takes much memory."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._one_at_a_time = asyncio.Lock()
+
+    async def keep(self, arrival: Arrival, label: str | None) -> tuple[StoredFile, bool]:
+        """Find out what it is and make it the user's file; False when the same content was there already.
+
+        Raises:
+            UnsupportedMedia, InvalidInput: it is nothing that is taken.
+            StateNotWritten: the disk refused.
+        """
+        if not arrival.size:
+            raise InvalidInput("body", "is empty; send the file's content")
+        async with self._one_at_a_time:
+            found = await asyncio.to_thread(recognize, arrival.path)
+        about = About(
+            label=label_of(label, arrival.name, found.suffix),
+            type=found.type,
+            kind=found.kind,
+            width=found.width,
+            height=found.height,
+            added_at=self._clock.now(),
+        )
+        return await asyncio.to_thread(arrival.keep, found.suffix, about, relabel=label is not None)

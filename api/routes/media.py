@@ -1,0 +1,205 @@
+"""`/api/media`: the caller's files, which posts name."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Annotated, Any, BinaryIO
+from urllib.parse import quote
+
+from fastapi import APIRouter, Depends, Query, Request
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response, StreamingResponse
+
+from api.auth import Caller, request_facts
+from api.documents import json_answer, problems, shows
+from api.media import Looking, MediaPage, MediaView, media_view, receive, uses_now
+from api.media_content import TYPES
+from api.problems import problem_response, request_id_of, response_to
+from api.rates import Rate, Rates
+from api.routes.common import Rooms
+from api.security_log import SecurityLog
+from api.tickets import Purpose, Tickets
+from api.users import known_user
+from core.errors import (
+    FileInUse,
+    InvalidInput,
+    PostfleetError,
+    QuotaUsedUp,
+    TooLarge,
+    TooMany,
+    TooSlow,
+    UnsupportedMedia,
+)
+from data.media import MediaStore, StoredFile
+
+routes = APIRouter(prefix="/api/media", tags=["media"])
+_PIECE = 64 * 1024
+_BOUND_BELOW = 2**62  # the framework's own limit is for other bodies; `data.media` bounds these
+_REFUSALS = (InvalidInput, QuotaUsedUp, TooLarge, TooMany, TooSlow, UnsupportedMedia)
+_ANY = "application/octet-stream"
+_BINARY = {"schema": {"type": "string", "format": "binary"}}
+_UPLOAD: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "description": "The file itself, as it is: no form, no base64. Its type is found out from its content.",
+        "content": {_ANY: _BINARY},
+    }
+}
+
+
+async def _media(request: Request) -> MediaStore:
+    store: MediaStore = request.app.state.media
+    return store
+
+
+Files = Annotated[MediaStore, Depends(_media)]
+
+
+@routes.get("", response_class=Response, responses={200: shows(MediaPage, "The files."), **problems(401, 403, 503)})
+async def every(caller: Caller, rooms: Rooms, files: Files) -> Response:
+    """The caller's files by name: how large, of what kind, which posts use them; and how much room is left."""
+    user = await known_user(rooms, caller.user_id)
+    found = await asyncio.to_thread(files.files, caller.user_id)
+    space = await asyncio.to_thread(files.space, caller.user_id)
+    page = MediaPage(
+        files=[media_view(file, user) for file in found],
+        quota=space.quota,
+        used=space.used,
+        arriving=space.arriving,
+        left=space.left,
+        largest=files.largest,
+    )
+    return json_answer(page)
+
+
+@routes.post(
+    "",
+    status_code=201,
+    response_class=Response,
+    responses={
+        201: shows(MediaView, "Taken; `name` is what posts call it."),
+        200: shows(MediaView, "The same content was there already; nothing more is used up."),
+        **problems(400, 401, 403, 408, 409, 413, 415, 422, 503),
+    },
+    openapi_extra=_UPLOAD,
+    max_body_size=_BOUND_BELOW,
+)
+async def upload(
+    caller: Caller,
+    request: Request,
+    rooms: Rooms,
+    files: Files,
+    label: Annotated[
+        str | None, Query(max_length=255, description="What people call it; its suffix becomes that of its content.")
+    ] = None,
+) -> Response:
+    """Upload a file: the request's body is the file. Room for it is reserved before its first byte is taken.
+
+    No `Idempotency-Key` is needed: the name comes from the content, so the same file sent again is the same file.
+    """
+    try:
+        file, fresh = await _taken(caller.user_id, request, rooms, files, label)
+    except ClientDisconnect:
+        return problem_response(request_id_of(request), 400, detail="The file did not arrive whole.")
+    except _REFUSALS as error:
+        _note_refusal(request, caller.user_id, error)
+        answer = response_to(error, request_id_of(request))
+        # The rest of the body is nobody's to read: without this the server would go on taking it, to throw it away.
+        answer.headers["Connection"] = "close"
+        return answer
+    user = await known_user(rooms, caller.user_id)
+    location = {"Location": f"/api/media/{file.name}"}
+    return json_answer(media_view(file, user), 201 if fresh else 200, location)
+
+
+async def _taken(
+    user_id: str, request: Request, rooms: Rooms, files: MediaStore, label: str | None
+) -> tuple[StoredFile, bool]:
+    rates: Rates = request.app.state.rates
+    looking: Looking = request.app.state.looking
+    rates.spend(Rate.EXPENSIVE, user_id)
+    await known_user(rooms, user_id)
+    length = request.headers.get("content-length", "")
+    declared = int(length) if length.isdigit() and len(length) < 20 else None
+    arrival = await asyncio.to_thread(files.begin, user_id, declared)
+    try:
+        await receive(arrival, request.stream(), rooms.settings.request_timeout_seconds)
+        return await looking.keep(arrival, label)
+    finally:
+        arrival.close()
+
+
+def _note_refusal(request: Request, user_id: str, error: PostfleetError) -> None:
+    security: SecurityLog = request.app.state.security
+    facts = request_facts(request.scope)
+    security.refused("upload_refused", "An upload was refused", user=user_id, reason=error.code, **facts)
+
+
+@routes.get(
+    "/{name}",
+    response_class=Response,
+    responses={200: shows(MediaView, "The file's facts."), **problems(401, 403, 404, 422, 503)},
+)
+async def one(caller: Caller, rooms: Rooms, files: Files, name: str) -> Response:
+    """What is known of a file. Its content comes from `…/content`."""
+    user = await known_user(rooms, caller.user_id)
+    return json_answer(media_view(await asyncio.to_thread(files.file, caller.user_id, name), user))
+
+
+@routes.get(
+    "/{name}/content",
+    response_class=StreamingResponse,
+    responses={
+        200: {
+            "description": "The file.",
+            "content": dict.fromkeys((*TYPES, _ANY), _BINARY),
+        },
+        **problems(401, 403, 404, 422),
+    },
+)
+async def content(
+    request: Request,
+    files: Files,
+    name: str,
+    ticket: Annotated[
+        str, Query(max_length=200, description='From `POST /api/auth/tickets` with `{"purpose": "download"}`.')
+    ],
+) -> Response:
+    """The file itself, opened with a one-time ticket so that a browser can show or save it."""
+    tickets: Tickets = request.app.state.tickets
+    user_id = tickets.take(ticket, Purpose.DOWNLOAD).user_id
+    file = await asyncio.to_thread(files.file, user_id, name)
+    shown = media_view(file, None)
+    opened = await asyncio.to_thread(files.opened, user_id, name)
+    headers = {
+        # Never shown as a page of ours: saved, under the name people gave it.
+        "Content-Disposition": f"attachment; filename*=UTF-8''{quote(shown.label)}",
+        "Content-Length": str(shown.bytes),
+        "Cache-Control": "private, no-store",
+    }
+    return StreamingResponse(
+        _pieces(opened, shown.bytes), media_type=shown.type if file.about else _ANY, headers=headers
+    )
+
+
+async def _pieces(opened: BinaryIO, size: int) -> AsyncIterator[bytes]:
+    """No more than was announced, should somebody put a larger file there meanwhile."""
+    with opened:
+        while size > 0 and (piece := await asyncio.to_thread(opened.read, min(_PIECE, size))):
+            yield piece
+            size -= len(piece)
+
+
+@routes.delete(
+    "/{name}",
+    status_code=204,
+    response_class=Response,
+    responses={204: {"description": "It is gone."}, **problems(401, 403, 404, 409, 422, 503)},
+)
+async def delete(caller: Caller, rooms: Rooms, files: Files, name: str) -> Response:
+    """Delete a file that no post names; 409 `media_in_use` tells where one does."""
+    await asyncio.to_thread(files.file, caller.user_id, name)
+    used = await uses_now(rooms, caller.user_id, name)
+    if used:
+        raise FileInUse(f"{name} is used by {', '.join(used[:5])}; take it out there first")
+    await asyncio.to_thread(files.remove, caller.user_id, name)
+    return Response(status_code=204)

@@ -1,0 +1,352 @@
+"""Users' files: they arrive piece by piece, lie under names of ours, and are counted against a quota.
+
+    STATE_DIR/media/USER/NAME              what posts name
+    STATE_DIR/media/.about/USER/NAME.json  what is known of it; written before the file stands there
+    STATE_DIR/media/.incoming/             what is still arriving; whatever a crash leaves there is rubbish
+
+A name is the digest of the content and the suffix of its type: the same content is the same file, and sending it twice
+takes no more room. User ids never begin with a dot. Everything here waits for the disk: call it from a thread.
+"""
+
+import contextlib
+import hashlib
+import os
+import secrets
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from core.errors import NotFound, QuotaUsedUp, StateNotWritten, TooLarge, TooMany
+from core.models import MediaKind
+from data.files import Disk, make_folder, write_whole
+
+MEDIA = "media"
+MOST_FILES = 1_000
+"""Of one user: many tiny files are not free either."""
+MOST_AT_ONCE = 4
+"""Uploads of one user that arrive at the same time."""
+ABANDONED_SECONDS = 6 * 3600
+_ABOUT = ".about"
+_INCOMING = ".incoming"
+_STEP = 1_000_000
+"""Of an upload that does not say how large it is, so much at a time is reserved."""
+
+
+class About(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of an uploaded file besides its content."""
+
+    label: str
+    """What its people call it; shown where Telegram shows a file's name."""
+    type: str
+    """Its media type, by its content."""
+    kind: MediaKind
+    """As what it can be posted."""
+    width: int | None = None
+    """Pixels of a picture."""
+    height: int | None = None
+    added_at: datetime
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A file in a user's media folder. `about` is None when it was not uploaded but put there by hand."""
+
+    name: str
+    bytes: int
+    changed_at: datetime
+    about: About | None
+
+
+@dataclass(frozen=True)
+class Space:
+    """A user's room for files, in bytes."""
+
+    quota: int
+    used: int
+    arriving: int
+    """Reserved for uploads that are under way."""
+
+    @property
+    def left(self) -> int:
+        """What may still be uploaded."""
+        return max(0, self.quota - self.used - self.arriving)
+
+
+def media_folder(state_dir: Path, user_id: str) -> Path:
+    """Where the files lie that this user's posts may name."""
+    return state_dir / MEDIA / user_id
+
+
+def shown_name(folder: Path, file: str) -> str:
+    """What people see as the name of a file in a media folder: its label, or its name where it has none."""
+    about = _about(folder.parent / _ABOUT / folder.name, file)
+    return about.label if about is not None else file
+
+
+class MediaStore:
+    """The files of every user of one STATE_DIR. One process has one of them: reservations are in its memory."""
+
+    def __init__(self, state_dir: Path, *, quota: int, largest: int) -> None:
+        """`quota` of a user and the `largest` file, in bytes."""
+        self._root = state_dir / MEDIA
+        self._quota = quota
+        self.largest = largest
+        self._lock = threading.Lock()
+        self._reserved: Counter[str] = Counter()
+        self._arriving: Counter[str] = Counter()
+
+    def begin(self, user_id: str, declared: int | None) -> "Arrival":
+        """Make room for an upload before its first byte: all that it declares, or a first step. Close what it answers.
+
+        Raises:
+            TooLarge, QuotaUsedUp: it will not fit. TooMany: too many of this user's are under way.
+            StateNotWritten: the folders cannot be made.
+        """
+        self._refuse_too_large(declared or 0)
+        for folder in (self._root, self._root / _INCOMING, self._root / user_id):
+            make_folder(folder)
+        with self._lock:
+            if self._arriving[user_id] >= MOST_AT_ONCE:
+                raise TooMany(f"At most {MOST_AT_ONCE} of your uploads can be under way; wait for one to end", 2.0)
+            if self._used(user_id)[1] + self._arriving[user_id] >= MOST_FILES:
+                raise QuotaUsedUp(f"you may have {MOST_FILES:,} files; delete some that no post uses")
+            first = min(_STEP, self.largest) if declared is None else declared
+            self._reserve(user_id, first)
+            self._arriving[user_id] += 1
+        return Arrival(self, user_id, self._root / _INCOMING / secrets.token_hex(16), first)
+
+    def space(self, user_id: str) -> Space:
+        """How much room there is."""
+        with self._lock:
+            used, _ = self._used(user_id)
+            return Space(self._quota, used, self._reserved[user_id])
+
+    def files(self, user_id: str) -> list[StoredFile]:
+        """The user's files, by name."""
+        found = (self._stored(user_id, entry.name) for entry in _entries(self._root / user_id))
+        return sorted((file for file in found if file is not None), key=lambda file: file.name)
+
+    def file(self, user_id: str, name: str) -> StoredFile:
+        """One of them. Raises NotFound."""
+        plain = name not in {"", ".", ".."} and not any(sign in name for sign in "/\\\0")
+        found = self._stored(user_id, name) if plain else None
+        if found is None:
+            raise NotFound(f"you have no file {name[:80]!r}")
+        return found
+
+    def opened(self, user_id: str, name: str) -> BinaryIO:
+        """The content; the caller closes it. Raises NotFound."""
+        self.file(user_id, name)
+        try:
+            return os.fdopen(os.open(self._root / user_id / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb")
+        except OSError:
+            raise NotFound(f"you have no file {name[:80]!r}") from None
+
+    def remove(self, user_id: str, name: str) -> None:
+        """Delete a file. Raises NotFound, StateNotWritten."""
+        self.file(user_id, name)
+        try:
+            with self._lock:
+                (self._root / user_id / name).unlink()
+                self._about_path(user_id, name).unlink(missing_ok=True)
+                Disk().sync_folder(self._root / user_id)
+        except FileNotFoundError:
+            raise NotFound(f"you have no file {name[:80]!r}") from None
+        except OSError as error:
+            raise StateNotWritten(f"the file {name} could not be deleted ({error.strerror})") from error
+
+    # For arrivals.
+
+    def grow(self, user_id: str, have: int, needed: int) -> int:
+        """Reserve more for an upload that has reserved `have` and needs `needed`; what it has then."""
+        self._refuse_too_large(needed)
+        more = min(max(needed - have, _STEP), self.largest - have)
+        with self._lock:
+            space = self._quota - self._used(user_id)[0] - self._reserved[user_id]
+            self._reserve(user_id, min(more, max(space, needed - have)))
+            return have + min(more, max(space, needed - have))
+
+    def settle(self, arrival: "Arrival", name: str, about: About, *, relabel: bool) -> tuple[StoredFile, bool]:
+        """Put what has arrived in its place; False when the same content was there. What it reserved is free then."""
+        user_id = arrival.user_id
+        folder = self._about_path(user_id, name).parent
+        make_folder(folder.parent)
+        make_folder(folder)
+        target = self._root / user_id / name
+        with self._lock:
+            fresh = not target.exists()
+            if fresh or relabel:
+                os.close(write_whole(Disk(), self._about_path(user_id, name), [msgspec.json.encode(about)]))
+            if fresh:
+                arrival.path.rename(target)
+                Disk().sync_folder(target.parent)
+            self._give_back(arrival)
+        return self.file(user_id, name), fresh
+
+    def give_back(self, arrival: "Arrival") -> None:
+        """It is over, one way or the other."""
+        with self._lock:
+            self._give_back(arrival)
+
+    def _give_back(self, arrival: "Arrival") -> None:
+        if arrival.over:
+            return
+        arrival.over = True
+        for counts, size in ((self._reserved, arrival.reserved), (self._arriving, 1)):
+            counts[arrival.user_id] -= size
+            if not counts[arrival.user_id]:
+                del counts[arrival.user_id]
+
+    def _reserve(self, user_id: str, size: int) -> None:
+        used, _ = self._used(user_id)
+        if used + self._reserved[user_id] + size > self._quota:
+            left = max(0, self._quota - used - self._reserved[user_id])
+            raise QuotaUsedUp(
+                f"your files may have {self._quota:,} bytes together; {left:,} are left. Delete some that no post uses"
+            )
+        self._reserved[user_id] += size
+
+    def _refuse_too_large(self, size: int) -> None:
+        if size > self.largest:
+            raise TooLarge(f"The file is too large; at most {self.largest:,} bytes are taken.")
+
+    def _used(self, user_id: str) -> tuple[int, int]:
+        """Bytes and files."""
+        sizes = [entry.stat(follow_symlinks=False).st_size for entry in _entries(self._root / user_id)]
+        return sum(sizes), len(sizes)
+
+    def _stored(self, user_id: str, name: str) -> StoredFile | None:
+        path = self._root / user_id / name
+        try:
+            facts = path.lstat()
+            if not path.is_file() or path.is_symlink():
+                return None
+        except (OSError, ValueError):
+            return None
+        changed_at = datetime.fromtimestamp(facts.st_mtime, UTC)
+        return StoredFile(name, facts.st_size, changed_at, _about(self._root / _ABOUT / user_id, name))
+
+    def _about_path(self, user_id: str, name: str) -> Path:
+        return self._root / _ABOUT / user_id / f"{name}.json"
+
+
+class Arrival:
+    """One upload on its way. Closing it before it was kept leaves nothing behind."""
+
+    def __init__(self, store: MediaStore, user_id: str, path: Path, reserved: int) -> None:
+        self.user_id = user_id
+        self.path = path
+        self.reserved = reserved
+        self.over = False
+        self.size = 0
+        self._store = store
+        self._digest = hashlib.sha256()
+        # A request that is given up closes the upload while a thread may still be writing a piece of it.
+        self._lock = threading.Lock()
+        try:
+            self._descriptor: int | None = Disk().create(path)
+        except OSError as error:
+            store.give_back(self)
+            raise StateNotWritten(f"an upload could not be begun ({error.strerror})") from error
+
+    def write(self, piece: bytes) -> None:
+        """Append, after room was made for it.
+
+        Raises:
+            TooLarge, QuotaUsedUp: it has become too much.
+            StateNotWritten: the disk refused.
+        """
+        with self._lock:
+            if self._descriptor is None:
+                return
+            if self.size + len(piece) > self.reserved:
+                self.reserved = self._store.grow(self.user_id, self.reserved, self.size + len(piece))
+            self._digest.update(piece)
+            self.size += len(piece)
+            rest = memoryview(piece)
+            try:
+                while rest:
+                    rest = rest[os.write(self._descriptor, rest) :]
+            except OSError as error:
+                raise StateNotWritten(f"an upload could not be written ({error.strerror})") from error
+
+    @property
+    def name(self) -> str:
+        """What it will be called, without a suffix, if nothing more arrives."""
+        return self._digest.hexdigest()[:32]
+
+    def keep(self, suffix: str, about: About, *, relabel: bool) -> tuple[StoredFile, bool]:
+        """Make it the user's file, durably, under a name of ours; False when the same content was there already.
+
+        `relabel` says whether the description of content that was there is replaced by this one.
+
+        Raises:
+            StateNotWritten: the disk refused.
+        """
+        try:
+            with self._lock:
+                if self._descriptor is None:
+                    raise StateNotWritten("the upload was given up")
+                os.fsync(self._descriptor)
+                return self._store.settle(self, f"{self.name}{suffix}", about, relabel=relabel)
+        except OSError as error:
+            raise StateNotWritten(f"an upload could not be kept ({error.strerror})") from error
+
+    def close(self) -> None:
+        """Remove what was not kept and give its reservation back. May be called again."""
+        with self._lock:
+            if self._descriptor is None:
+                return
+            os.close(self._descriptor)
+            self._descriptor = None
+            with contextlib.suppress(OSError):
+                self.path.unlink(missing_ok=True)
+            self._store.give_back(self)
+
+
+def sweep(state_dir: Path, abandoned_for: float = ABANDONED_SECONDS) -> int:
+    """Remove what no upload will finish and what describes no file; how much that was.
+
+    `abandoned_for`: only what nobody has touched for so many seconds. 0 where no daemon can be writing.
+    """
+    root, swept, before = state_dir / MEDIA, 0, time.time() - abandoned_for
+    for entry in _entries(root / _INCOMING):
+        swept += _removed(Path(entry), before)
+    for folder in (root / _ABOUT).glob("*"):
+        for entry in _entries(folder):
+            # What was cut off between the description and the file: the description alone, or half of it.
+            if not (root / folder.name / entry.name.removesuffix(".json")).exists() or entry.name.endswith(".tmp"):
+                swept += _removed(Path(entry), before)
+    return swept
+
+
+def _removed(path: Path, before: float) -> bool:
+    try:
+        if path.stat().st_mtime > before:
+            return False
+        path.unlink()
+    except OSError:
+        return False
+    return True
+
+
+def _about(folder: Path, name: str) -> About | None:
+    try:
+        return msgspec.json.decode((folder / f"{name}.json").read_bytes(), type=About)
+    except (OSError, ValueError, msgspec.MsgspecError):
+        return None
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    """The files in it that are files."""
+    try:
+        with os.scandir(folder) as found:
+            return [entry for entry in found if entry.is_file(follow_symlinks=False)]
+    except FileNotFoundError:
+        return []
