@@ -3,7 +3,8 @@
 from datetime import datetime
 
 from api.views import View
-from core.models import BotStatus, SessionState
+from core.models import BotStatus
+from scheduler.overview import JobRun, RestingAccount, RunningCycle
 
 
 class UserLine(View, frozen=True, kw_only=True):
@@ -27,35 +28,63 @@ class UserList(View, frozen=True, kw_only=True):
     next_after: str | None
 
 
-class PoolLine(View, frozen=True, kw_only=True):
-    """An account of the pool."""
+class BanLine(View, frozen=True, kw_only=True):
+    """An account that was lost for good."""
 
-    name: str
-    state: SessionState
-    state_reason: str | None
-    api_id: int | None
-    owner: str | None
-    assigned_to: str | None
-    resting_until: datetime | None
-
-
-class PoolList(View, frozen=True, kw_only=True):
-    """Every account there is."""
-
-    items: list[PoolLine]
+    session: str
+    user: str | None
+    """Whose bot it posted for; null for a spare one."""
+    at: datetime | None
+    """Null where nobody noted it."""
+    reason: str | None
+    replaced_by: str | None
 
 
-class Overview(View, frozen=True, kw_only=True):
+class WaveLine(View, frozen=True, kw_only=True):
+    """A bot that stopped because several of its accounts were banned within a short time."""
+
+    user: str
+    bans: int
+    last_at: datetime
+
+
+class BanList(View, frozen=True, kw_only=True):
+    """Every ban, newest first, and the bots that stopped for a wave of them."""
+
+    items: list[BanLine]
+    waves: list[WaveLine]
+
+
+class JobList(View, frozen=True, kw_only=True):
+    """The housekeeping."""
+
+    items: list[JobRun]
+
+
+class AdminOverview(View, frozen=True, kw_only=True):
     """The service at a glance."""
 
     revision: int
-    users: int
-    running: int
+    started_at: datetime
+    users: dict[str, int]
+    """bot status → users"""
     sessions: dict[str, int]
     """state → accounts"""
     api_pairs: dict[str, int]
     """api_id → accounts on it"""
+    running: list[RunningCycle]
+    """Cycles that run; the first 500."""
+    waiting: int
+    """Bots that wait for their next cycle."""
+    next_due_at: datetime | None
+    resting: list[RestingAccount]
+    """Accounts that rest; the first 500."""
+    connections: int
+    """Connections to Telegram that are open."""
     streams: int
+    """Dashboards that are connected."""
+    tasks: int
+    jobs: list[JobRun]
 
 
 class Readiness(View, frozen=True, kw_only=True):
@@ -66,4 +95,4 @@ class Readiness(View, frozen=True, kw_only=True):
     """Name → `ok` or what is wrong."""
 
 
-SHOWN = (UserLine, UserList, PoolLine, PoolList, Overview, Readiness)
+SHOWN = (UserLine, UserList, BanLine, WaveLine, BanList, JobList, JobRun, AdminOverview, Readiness)

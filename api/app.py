@@ -16,6 +16,8 @@ from api.rates import Rates
 from api.revocations import Revocations
 from api.routes import (
     admin,
+    admin_pool,
+    admin_users,
     allowance,
     auth,
     bot,
@@ -24,7 +26,6 @@ from api.routes import (
     history,
     me,
     media,
-    operator,
     preview,
     sessions,
     sync,
@@ -92,6 +93,7 @@ def create_app(
     app.state.revocations = revocations
     app.state.issuer = Issuer(settings, rules, memory, revocations, rates, security, clock)
     app.state.tickets = Tickets(clock, authenticator.is_good)
+    app.state.documents = documents
     app.state.streams = Streams(documents, clock, authenticator.is_good)
     app.state.media = open_media(settings)
     app.state.looking = Looking(clock)
@@ -108,7 +110,8 @@ def create_app(
         tickets,
         me,
         admin,
-        operator,
+        admin_users,
+        admin_pool,
         health,
     )
     for resource in resources:

@@ -7,20 +7,19 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from starlette.responses import Response
 
-from api import admin_views, media, session_views, views
+from api import admin_views, history_views, media, session_views, state_views, views
 from api.problems import MEDIA_TYPE, Problem
 from bot.preflight_report import Preflight
 from core.errors import NoContent, NoGroups, NoRoomOnApiPairs, NoSpareSession, ScheduleOver
-from scheduler.overview import Overview
 
 _REF = "#/components/schemas/{name}"
 _SHOWN = (
     *(
         kind
-        for kind in vars(views).values()
+        for module in (views, state_views, history_views)
+        for kind in vars(module).values()
         if isinstance(kind, type) and issubclass(kind, views.View) and kind is not views.View
     ),
-    Overview,
     *session_views.SHOWN,
     *admin_views.SHOWN,
     *media.SHOWN,

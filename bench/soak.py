@@ -121,7 +121,7 @@ def _look(http: httpx.Client, pid: int, secret: str, control: str, minutes: floa
             httpx.post(f"{control}/faults", json=chance.choice(_FAULTS), timeout=10).raise_for_status()
             faulty = passed + _FAULT_SECONDS
         headers = {"Authorization": f"Bearer {_token(secret, 'soak', OPERATOR)}"}
-        seen = http.get("/api/operator/status", headers=headers).raise_for_status().json()
+        seen = http.get("/api/admin/overview", headers=headers).raise_for_status().json()
         samples.append(Sample(passed / 60, *_of_process(pid), tasks=seen["tasks"]))
         time.sleep(every)
     return samples

@@ -42,7 +42,7 @@ def _ask() -> httpx.Response:
     now = SystemClock().now()
     secret = settings.jwt_secret.get_secret_value()
     token = issue_token(secret, "status", now=now, lifetime=timedelta(minutes=1), roles=(OPERATOR,))
-    answer = httpx.get(f"{address}/api/operator/status", headers={"Authorization": f"Bearer {token}"}, timeout=10)
+    answer = httpx.get(f"{address}/api/admin/overview", headers={"Authorization": f"Bearer {token}"}, timeout=10)
     return answer.raise_for_status()
 
 

@@ -9,11 +9,11 @@ from bot.cycle import check_ready
 from bot.preflight import preflight
 from bot.preflight_report import Preflight
 from bot.run import BotParts, CycleProgress, End
-from core.errors import ScheduleOver
+from core.errors import NotFound, ScheduleOver
 from core.models import BotStatus, Event, User
 from data.data_manager import Transaction
 from scheduler.housekeeping import Housekeeping
-from scheduler.overview import Overview, overview
+from scheduler.overview import JobRun, Overview, job_run, overview
 from scheduler.scheduler import Scheduler
 from scheduler.timing import first_run
 
@@ -126,6 +126,12 @@ class Bots:
     def overview(self) -> Overview:
         """What the daemon does now, for who runs it."""
         return overview(self._parts, self._scheduler, self._housekeeping, self._since)
+
+    async def run_job(self, name: str) -> JobRun:
+        """Do a piece of housekeeping now, after the one that runs. Raises NotFound: there is none of that name."""
+        if self._housekeeping is None or name not in {job.name for job in self._housekeeping.jobs}:
+            raise NotFound(f"there is no job {name!r}")
+        return job_run(await self._housekeeping.run(name))
 
     async def preflight(self, user_id: str, user: User) -> Preflight:
         """What the bot's next cycle would do; `user` may hold changes that are not stored yet. Nothing is posted.

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from bot.run import BotParts
-from scheduler.housekeeping import Housekeeping
+from scheduler.housekeeping import Housekeeping, Job
 from scheduler.scheduler import Scheduler
 
 
@@ -79,15 +79,17 @@ def overview(
         resting=resting,
         connections=parts.clients.open,
         tasks=len(asyncio.all_tasks()),
-        jobs=[
-            JobRun(
-                name=job.name,
-                purpose=job.purpose,
-                last_run_at=job.last_run_at,
-                last_result=job.last_result,
-                last_failed=job.last_failed,
-                next_run_at=job.next_run_at,
-            )
-            for job in (housekeeping.jobs if housekeeping is not None else [])
-        ],
+        jobs=[job_run(job) for job in (housekeeping.jobs if housekeeping is not None else [])],
+    )
+
+
+def job_run(job: Job) -> JobRun:
+    """A job as operators see it."""
+    return JobRun(
+        name=job.name,
+        purpose=job.purpose,
+        last_run_at=job.last_run_at,
+        last_result=job.last_result,
+        last_failed=job.last_failed,
+        next_run_at=job.next_run_at,
     )

@@ -1,9 +1,10 @@
 """How each account is, for people: one state, why, until when, what it did; phone numbers whole for their owner."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+
+import msgspec
 
 from core.models import Session, SessionState
 from data.data_manager import Snapshot
@@ -27,8 +28,7 @@ class AccountState(StrEnum):
     BANNED = "banned"
 
 
-@dataclass(frozen=True)
-class Account:
+class Account(msgspec.Struct, frozen=True, kw_only=True):
     """One account as `viewer` may see it."""
 
     name: str
@@ -39,13 +39,15 @@ class Account:
     user: str | None
     """Whose bot posts with it."""
     owner: str | None
-    """The only user who may have it."""
+    """The only user who may have it; none: a spare one for everyone."""
     phone: str | None
+    """Whole for its owner, masked for everybody else."""
     telegram_id: int | None
     api_id: int | None
     added_at: datetime | None
     last_used_at: datetime | None
     posts_today: int
+    """Since midnight UTC."""
 
 
 def accounts(

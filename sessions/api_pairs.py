@@ -7,7 +7,6 @@ ones, sealed by the vault. The file is read again when another process changed i
 import base64
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
@@ -66,9 +65,8 @@ class _File(Model, frozen=True, kw_only=True):
     pairs: dict[int, _Kept] = msgspec.field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class ApiPairView:
-    """A pair as an operator sees it; the hash stays inside."""
+class ApiPairView(msgspec.Struct, frozen=True):
+    """An API pair as an operator sees it; its hash is never shown."""
 
     api_id: int
     state: PairState

@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+import msgspec
 from telethon.tl.types import User
 
 from core.clock import Clock, wait_for_event
@@ -61,23 +62,24 @@ class Wish:
     by_operator: bool = False
 
 
-@dataclass(frozen=True)
-class Login:
+class Login(msgspec.Struct, frozen=True, kw_only=True):
     """How far a login has come."""
 
     id: str
     step: Step
+    """What it waits for."""
     expires_at: datetime
     sent: str | None
     """Where the code went, in words."""
     qr_url: str | None
-    """What the QR code to scan says; it changes every `QR_SECONDS`."""
+    """What the QR code to scan says; it changes about twice a minute."""
     hint: str | None
     """What the account's owner wrote to remember the two-step password by."""
     session: str | None
-    """The session, once it is done."""
+    """The account's session, once the login is done."""
     assigned_to: str | None
     reason: str | None
+    """Why it is over."""
 
 
 @dataclass

@@ -25,7 +25,7 @@ _Issuer = Annotated[Issuer, Depends(_issuer)]
 _Password = Annotated[SecretStr, Field(max_length=MAX_LENGTH)]
 
 
-class Login(BaseModel):
+class PasswordLogin(BaseModel):
     """Who, and how they prove it."""
 
     model_config = ConfigDict(extra="forbid")
@@ -64,7 +64,7 @@ class PasswordChange(BaseModel):
     response_class=Response,
     responses={200: shows(GrantView, "An access token and a refresh token."), **problems(401, 403, 422, 503)},
 )
-async def login(request: Request, issuer: _Issuer, body: Login) -> Response:
+async def login(request: Request, issuer: _Issuer, body: PasswordLogin) -> Response:
     """Log in with a password that an operator set."""
     about = request_facts(request.scope)
     return _granted(await issuer.log_in(body.user, body.password.get_secret_value(), about))

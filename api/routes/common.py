@@ -5,6 +5,8 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from api.parts import Parts
+from core.errors import NotReady
+from sessions.rooms import AccountRooms
 
 
 async def _parts(request: Request) -> Parts:
@@ -14,3 +16,13 @@ async def _parts(request: Request) -> Parts:
 
 Rooms = Annotated[Parts, Depends(_parts)]
 """A route's parameter: the rooms below."""
+
+
+async def _accounts(rooms: Rooms) -> AccountRooms:
+    if rooms.accounts is None:
+        raise NotReady("this API was started without accounts")
+    return rooms.accounts
+
+
+Accounts = Annotated[AccountRooms, Depends(_accounts)]
+"""A route's parameter: everything about accounts."""

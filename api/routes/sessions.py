@@ -1,34 +1,22 @@
-"""`/api/sessions`: the caller's accounts, logins of new ones, and what operators do with the pool."""
+"""`/api/sessions`: the caller's accounts, and logins of new ones."""
 
 import io
 from enum import StrEnum
-from typing import Annotated
 
 import segno
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from starlette.responses import Response
 
-from api.auth import Caller, Operator
+from api.auth import Caller
 from api.documents import json_answer, problems, shows
 from api.rates import Rate, Rates
-from api.routes.common import Rooms
-from api.session_views import (
-    AccountsView,
-    AccountView,
-    ExportView,
-    LoginView,
-    PairsView,
-    RepairView,
-    account_view,
-    login_view,
-    pair_view,
-)
+from api.routes.common import Accounts
+from api.session_views import AccountsView, ExportView
 from api.users import known_user
-from core.errors import Forbidden, InvalidInput, NotFound, NotReady, UnknownSession
+from core.errors import Forbidden, InvalidInput, NotFound, UnknownSession
 from sessions.accounts import Account
-from sessions.api_pairs import PairState
-from sessions.enrol import Wish
+from sessions.enrol import Login, Wish
 from sessions.formats import telethon_string
 from sessions.rooms import AccountRooms
 
@@ -38,15 +26,6 @@ _EXPORTED = (
     "Whoever has this string is the account: they can read everything and post as it, and no password stops them. "
     "Used in two places at once, Telegram destroys it: release the account here first."
 )
-
-
-async def _accounts(rooms: Rooms) -> AccountRooms:
-    if rooms.accounts is None:
-        raise NotReady("this API was started without accounts")
-    return rooms.accounts
-
-
-_Accounts = Annotated[AccountRooms, Depends(_accounts)]
 
 
 class _Body(BaseModel):
@@ -82,30 +61,10 @@ class LabelRequest(_Body):
     label: str = Field(max_length=80)
 
 
-class MoveRequest(_Body):
-    """Who gets the account."""
-
-    user: str = Field(min_length=1, max_length=128)
-
-
 class ExportRequest(_Body):
     """That the caller knows what an exported session is."""
 
     understood: bool = Field(strict=True)
-
-
-class PairRequest(_Body):
-    """A pair from my.telegram.org."""
-
-    api_id: int = Field(gt=0, lt=2**31, strict=True)
-    api_hash: SecretStr = Field(max_length=64)
-
-
-class PairChange(_Body):
-    """Whether a pair may be used."""
-
-    state: PairState
-    reason: str | None = Field(default=None, max_length=200)
 
 
 class Picture(StrEnum):
@@ -118,21 +77,18 @@ class Picture(StrEnum):
 @routes.get(
     "", response_class=Response, responses={200: shows(AccountsView, "The accounts."), **problems(401, 403, 409, 503)}
 )
-async def every(caller: Caller, rooms: _Accounts, everyone: Annotated[bool, Query(alias="all")] = False) -> Response:
-    """The caller's accounts and how each is; with `all` everybody's (operators only)."""
-    if everyone and not caller.operator:
-        raise Forbidden("Only an operator may see everybody's accounts")
-    found = await rooms.every(None if everyone else caller.user_id)
-    return json_answer(AccountsView(accounts=[account_view(account) for account in found]))
+async def every(caller: Caller, rooms: Accounts) -> Response:
+    """The caller's accounts and how each is."""
+    return json_answer(AccountsView(accounts=await rooms.every(caller.user_id)))
 
 
 @routes.post(
     "/logins",
     status_code=201,
     response_class=Response,
-    responses={201: shows(LoginView, "It waits for the code, or for a scan."), **problems(401, 403, 409, 422, 503)},
+    responses={201: shows(Login, "It waits for the code, or for a scan."), **problems(401, 403, 409, 422, 503)},
 )
-async def begin_login(caller: Caller, request: Request, rooms: _Accounts, wish: LoginRequest) -> Response:
+async def begin_login(caller: Caller, request: Request, rooms: Accounts, wish: LoginRequest) -> Response:
     """Begin to log an account in: Telegram sends a code to its number, or a QR code is to be scanned."""
     if wish.spare and not caller.operator:
         raise Forbidden("Only an operator may log in spare accounts")
@@ -142,17 +98,17 @@ async def begin_login(caller: Caller, request: Request, rooms: _Accounts, wish: 
     owner = None if wish.spare else caller.user_id
     wanted = Wish(owner=owner, name=wish.name, label=wish.label, by_operator=wish.spare)
     phone = wish.phone.get_secret_value() if wish.phone is not None else None
-    return json_answer(login_view(await rooms.logins.begin(caller.user_id, wanted, phone)), 201, _NO_STORE)
+    return json_answer(await rooms.logins.begin(caller.user_id, wanted, phone), 201, _NO_STORE)
 
 
 @routes.get(
     "/logins/{login_id}",
     response_class=Response,
-    responses={200: shows(LoginView, "How far it is."), **problems(401, 403, 404, 409, 422, 503)},
+    responses={200: shows(Login, "How far it is."), **problems(401, 403, 404, 409, 422, 503)},
 )
-async def login(caller: Caller, rooms: _Accounts, login_id: str) -> Response:
+async def login(caller: Caller, rooms: Accounts, login_id: str) -> Response:
     """How far a login is; it can be asked for until some minutes after its end."""
-    return json_answer(login_view(rooms.logins.status(caller.user_id, login_id)), headers=_NO_STORE)
+    return json_answer(rooms.logins.status(caller.user_id, login_id), headers=_NO_STORE)
 
 
 @routes.get(
@@ -163,7 +119,7 @@ async def login(caller: Caller, rooms: _Accounts, login_id: str) -> Response:
         **problems(401, 403, 404, 409, 422, 503),
     },
 )
-async def qr_code(caller: Caller, rooms: _Accounts, login_id: str, picture: Picture) -> Response:
+async def qr_code(caller: Caller, rooms: Accounts, login_id: str, picture: Picture) -> Response:
     """The login's QR code as a picture; it changes about twice a minute."""
     url = rooms.logins.status(caller.user_id, login_id).qr_url
     if url is None:
@@ -177,45 +133,45 @@ async def qr_code(caller: Caller, rooms: _Accounts, login_id: str, picture: Pict
 @routes.post(
     "/logins/{login_id}/code",
     response_class=Response,
-    responses={200: shows(LoginView, "Done, or it waits for the password."), **problems(401, 403, 404, 409, 422, 503)},
+    responses={200: shows(Login, "Done, or it waits for the password."), **problems(401, 403, 404, 409, 422, 503)},
 )
-async def answer_code(caller: Caller, rooms: _Accounts, login_id: str, body: CodeRequest) -> Response:
+async def answer_code(caller: Caller, rooms: Accounts, login_id: str, body: CodeRequest) -> Response:
     """Answer with the code. A wrong one may be corrected a few times; a login is used up once."""
     done = await rooms.logins.code(caller.user_id, login_id, body.code.get_secret_value())
-    return json_answer(login_view(done), headers=_NO_STORE)
+    return json_answer(done, headers=_NO_STORE)
 
 
 @routes.post(
     "/logins/{login_id}/password",
     response_class=Response,
-    responses={200: shows(LoginView, "Done."), **problems(401, 403, 404, 409, 422, 503)},
+    responses={200: shows(Login, "Done."), **problems(401, 403, 404, 409, 422, 503)},
 )
-async def answer_password(caller: Caller, rooms: _Accounts, login_id: str, body: PasswordRequest) -> Response:
+async def answer_password(caller: Caller, rooms: Accounts, login_id: str, body: PasswordRequest) -> Response:
     """Answer with the account's two-step password."""
     done = await rooms.logins.password(caller.user_id, login_id, body.password.get_secret_value())
-    return json_answer(login_view(done), headers=_NO_STORE)
+    return json_answer(done, headers=_NO_STORE)
 
 
 @routes.delete(
     "/logins/{login_id}",
     response_class=Response,
-    responses={200: shows(LoginView, "It is over."), **problems(401, 403, 404, 409, 422, 503)},
+    responses={200: shows(Login, "It is over."), **problems(401, 403, 404, 409, 422, 503)},
 )
-async def cancel_login(caller: Caller, rooms: _Accounts, login_id: str) -> Response:
+async def cancel_login(caller: Caller, rooms: Accounts, login_id: str) -> Response:
     """Give a login up."""
-    return json_answer(login_view(await rooms.logins.cancel(caller.user_id, login_id)), headers=_NO_STORE)
+    return json_answer(await rooms.logins.cancel(caller.user_id, login_id), headers=_NO_STORE)
 
 
 @routes.patch(
     "/{name}",
     response_class=Response,
-    responses={200: shows(AccountView, "The account."), **problems(401, 403, 404, 409, 422, 503)},
+    responses={200: shows(Account, "The account."), **problems(401, 403, 404, 409, 422, 503)},
 )
-async def relabel(caller: Caller, rooms: _Accounts, name: str, body: LabelRequest) -> Response:
+async def relabel(caller: Caller, rooms: Accounts, name: str, body: LabelRequest) -> Response:
     """Note what an account is for."""
     await _own(rooms, caller.user_id, name, operator=caller.operator)
     await rooms.sessions.set_label(name, body.label)
-    return json_answer(account_view(await _own(rooms, caller.user_id, name, operator=caller.operator)))
+    return json_answer(await _own(rooms, caller.user_id, name, operator=caller.operator))
 
 
 @routes.post(
@@ -224,22 +180,10 @@ async def relabel(caller: Caller, rooms: _Accounts, name: str, body: LabelReques
     response_class=Response,
     responses={204: {"description": "It posts for nobody now."}, **problems(401, 403, 404, 409, 422, 503)},
 )
-async def release(caller: Caller, rooms: _Accounts, name: str) -> Response:
+async def release(caller: Caller, rooms: Accounts, name: str) -> Response:
     """Take an account from the bot it posts for. It stays its owner's, or becomes spare again."""
     await _own(rooms, caller.user_id, name, operator=caller.operator)
     await rooms.sessions.release(name)
-    return Response(status_code=204)
-
-
-@routes.post(
-    "/{name}/move",
-    status_code=204,
-    response_class=Response,
-    responses={204: {"description": "It posts for that user now."}, **problems(401, 403, 404, 409, 422, 503)},
-)
-async def move(_: Operator, rooms: _Accounts, name: str, body: MoveRequest) -> Response:
-    """Give an account to a user, taking it from whoever has it (operators only)."""
-    await rooms.sessions.move(name, body.user)
     return Response(status_code=204)
 
 
@@ -248,7 +192,7 @@ async def move(_: Operator, rooms: _Accounts, name: str, body: MoveRequest) -> R
     response_class=Response,
     responses={200: shows(ExportView, "The session as text."), **problems(401, 403, 404, 409, 422, 503)},
 )
-async def export(caller: Caller, rooms: _Accounts, name: str, body: ExportRequest) -> Response:
+async def export(caller: Caller, rooms: Accounts, name: str, body: ExportRequest) -> Response:
     """The session as a Telethon StringSession, for the account's owner alone. Whoever has it is the account."""
     account = await _own(rooms, caller.user_id, name, operator=False)
     if account.owner != caller.user_id:
@@ -257,59 +201,6 @@ async def export(caller: Caller, rooms: _Accounts, name: str, body: ExportReques
         raise InvalidInput("understood", f"set it to true once you know: {_EXPORTED}")
     text = telethon_string(rooms.pool.credentials(name))
     return json_answer(ExportView(format="telethon string", session=text, warning=_EXPORTED), headers=_NO_STORE)
-
-
-@routes.post(
-    "/repair",
-    response_class=Response,
-    responses={200: shows(RepairView, "What was found and done."), **problems(401, 403, 409, 503)},
-)
-async def repair(_: Operator, rooms: _Accounts) -> Response:
-    """Take in files put into sessions/available, and let every file follow users.json (operators only)."""
-    done = await rooms.repair()
-    found = {name: list(getattr(done, name)) for name in RepairView.__struct_fields__}
-    return json_answer(RepairView(**found))
-
-
-@routes.get(
-    "/pairs", response_class=Response, responses={200: shows(PairsView, "The pairs."), **problems(401, 403, 409, 503)}
-)
-async def pairs(_: Operator, rooms: _Accounts) -> Response:
-    """Every API pair and whether it may be used (operators only)."""
-    return _pairs(rooms)
-
-
-@routes.post(
-    "/pairs",
-    status_code=201,
-    response_class=Response,
-    responses={201: shows(PairsView, "The pairs."), **problems(401, 403, 409, 422, 503)},
-)
-async def add_pair(_: Operator, rooms: _Accounts, body: PairRequest) -> Response:
-    """Add an API pair; its hash is kept sealed and never shown (operators only)."""
-    rooms.sessions.pairs.add(body.api_id, body.api_hash, rooms.clock.now())
-    return _pairs(rooms, status=201)
-
-
-@routes.patch(
-    "/pairs/{api_id}",
-    response_class=Response,
-    responses={200: shows(PairsView, "The pairs."), **problems(401, 403, 404, 409, 422, 503)},
-)
-async def change_pair(_: Operator, rooms: _Accounts, api_id: int, body: PairChange) -> Response:
-    """Enable, disable or quarantine a pair; `need_login` names the accounts that lost it (operators only)."""
-    pairs = rooms.sessions.pairs
-    if body.state is PairState.QUARANTINED:
-        if pairs.hash_of(api_id) is None:
-            raise NotFound(f"there is no API pair {api_id}")
-        return _pairs(rooms, await rooms.sessions.quarantine_pair(api_id, body.reason or "by the operator"))
-    pairs.set_state(api_id, body.state, body.reason, rooms.clock.now())
-    return _pairs(rooms)
-
-
-def _pairs(rooms: AccountRooms, lost: dict[str, str | None] | None = None, status: int = 200) -> Response:
-    every = [pair_view(pair) for pair in rooms.sessions.pairs.every()]
-    return json_answer(PairsView(pairs=every, need_login=sorted(lost or ())), status)
 
 
 async def _own(rooms: AccountRooms, user_id: str, name: str, *, operator: bool) -> Account:

@@ -22,7 +22,7 @@ async def test_a_user_sees_what_is_left(api: Api, alice: dict[str, str]) -> None
 async def test_an_operator_grants_posts_and_the_user_sees_by_whom_and_why(api: Api, alice: dict[str, str]) -> None:
     await api.http.get("/api/allowance", headers=alice)
     given = {"posts": 50, "note": "for the fair"}
-    answer = await api.http.post("/api/operator/allowances/alice/grants", headers=operator(api), json=given)
+    answer = await api.http.post("/api/admin/users/alice/grants", headers=operator(api), json=given)
     assert answer.status_code == 201
     seen = (await api.http.get("/api/allowance", headers=alice)).json()
     assert (seen["granted"], seen["left"]) == (50, 2050)
@@ -34,17 +34,17 @@ async def test_an_operator_grants_posts_and_the_user_sees_by_whom_and_why(api: A
 
 async def test_only_an_operator_sees_everybodys_and_grants(api: Api, alice: dict[str, str]) -> None:
     await api.store.transact(lambda tx: tx.put_user("bob", User()))
-    assert (await api.http.get("/api/operator/allowances", headers=alice)).status_code == 403
-    refused = await api.http.post("/api/operator/allowances/alice/grants", headers=alice, json={"posts": 5})
+    assert (await api.http.get("/api/admin/allowances", headers=alice)).status_code == 403
+    refused = await api.http.post("/api/admin/users/alice/grants", headers=alice, json={"posts": 5})
     problem(refused, 403, "forbidden")
-    seen = (await api.http.get("/api/operator/allowances", headers=operator(api))).json()
+    seen = (await api.http.get("/api/admin/allowances", headers=operator(api))).json()
     assert "bob" in seen["users"]
 
 
 async def test_a_grant_that_cannot_be_meant_is_refused(api: Api) -> None:
-    unknown = await api.http.post("/api/operator/allowances/nobody/grants", headers=operator(api), json={"posts": 5})
+    unknown = await api.http.post("/api/admin/users/nobody/grants", headers=operator(api), json={"posts": 5})
     problem(unknown, 404, "unknown_user")
     await api.store.transact(lambda tx: tx.put_user("bob", User()))
     for wrong in ({"posts": "5"}, {"posts": 5, "month": "2026-13"}, {"posts": 5, "user_id": "x"}, {}):
-        answer = await api.http.post("/api/operator/allowances/bob/grants", headers=operator(api), json=wrong)
+        answer = await api.http.post("/api/admin/users/bob/grants", headers=operator(api), json=wrong)
         problem(answer, 422, "invalid_input")

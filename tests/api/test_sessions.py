@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import logging
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -43,9 +44,8 @@ class Site:
         now = self.house.parts.clock.now()
         roles = [OPERATOR] if operator else []
         token = issue_token(SECRET, who, now=now, lifetime=timedelta(hours=1), roles=roles)
-        return await self.http.request(
-            method, f"/api/sessions{path}", json=body, headers={"Authorization": f"Bearer {token}"}
-        )
+        whole = path if path.startswith("/api/") else f"/api/sessions{path}"
+        return await self.http.request(method, whole, json=body, headers={"Authorization": f"Bearer {token}"})
 
     async def logged_in(self, who: str, phone: str = ANN) -> str:
         """The session of an account that was just logged in."""
@@ -118,10 +118,10 @@ async def test_two_codes_that_race_over_http_make_one_account(site: Site) -> Non
 async def test_a_number_is_whole_for_its_owner_and_masked_for_everybody_else(site: Site) -> None:
     await site.logged_in("alice")
     mine = (await site.ask("alice", "GET", "")).json()["accounts"][0]
-    seen = (await site.ask("root", "GET", "?all=true", operator=True)).json()["accounts"][0]
+    seen = (await site.ask("root", "GET", "/api/admin/sessions", operator=True)).json()["accounts"][0]
     assert (mine["phone"], seen["phone"]) == (ANN, "+99••••••01")
     assert (await site.ask("mallory", "GET", "")).json()["accounts"] == []
-    problem(await site.ask("mallory", "GET", "?all=true"), 403, "forbidden")
+    problem(await site.ask("mallory", "GET", "/api/admin/sessions"), 403, "forbidden")
 
 
 async def test_others_accounts_and_logins_do_not_exist_for_a_user(site: Site) -> None:
@@ -151,31 +151,36 @@ async def test_an_account_is_labelled_and_released_and_stays_its_owners(site: Si
     (account,) = (await site.ask("alice", "GET", "")).json()["accounts"]
     assert (account["user"], account["owner"]) == (None, "alice")
     await site.house.add_user("bob", ["@plaza"])
-    refused = await site.ask("root", "POST", f"/{name}/move", {"user": "bob"}, operator=True)
+    refused = await site.ask("root", "POST", f"/api/admin/sessions/{name}/move", {"user": "bob"}, operator=True)
     assert "never given away" in problem(refused, 409, "conflict")["detail"]
 
 
-async def test_a_pair_is_added_disabled_and_quarantined_by_operators_alone(site: Site) -> None:
+async def test_a_pair_is_added_disabled_and_quarantined_by_operators_alone(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "postfleet.security")
     new = {"api_id": 1003, "api_hash": "ab" * 16}
-    problem(await site.ask("alice", "POST", "/pairs", new), 403, "forbidden")
-    added = await site.ask("root", "POST", "/pairs", new, operator=True)
+    problem(await site.ask("alice", "POST", "/api/admin/pairs", new), 403, "forbidden")
+    added = await site.ask("root", "POST", "/api/admin/pairs", new, operator=True)
     assert added.status_code == 201
     assert "ab" * 16 not in added.text
     name = await site.logged_in("alice")
     api_id = site.house.store.snapshot.sessions[name].api_id
     lost = await site.ask(
-        "root", "PATCH", f"/pairs/{api_id}", {"state": "quarantined", "reason": "leaked"}, operator=True
+        "root", "PATCH", f"/api/admin/pairs/{api_id}", {"state": "quarantined", "reason": "leaked"}, operator=True
     )
     assert lost.json()["need_login"] == [name]
     assert site.house.store.snapshot.sessions[name].state is SessionState.NEEDS_LOGIN
     assert set(site.house.parts.sessions.pairs.usable()) == {1001, 1002, 1003} - {api_id}
-    problem(await site.ask("root", "PATCH", "/pairs/7", {"state": "disabled"}, operator=True), 404, "not_found")
+    problem(
+        await site.ask("root", "PATCH", "/api/admin/pairs/7", {"state": "disabled"}, operator=True), 404, "not_found"
+    )
 
 
 async def test_a_file_put_in_while_the_daemon_runs_is_taken_in_on_demand(site: Site) -> None:
     available = site.house.settings.state_dir / "sessions" / "available"
     site.house.sandbox.write_session("ann", available / "late.session")
-    done = await site.ask("root", "POST", "/repair", operator=True)
+    done = await site.ask("root", "POST", "/api/admin/sessions/repair", operator=True)
     assert done.json() == {"taken_in": ["late"], "moved": [], "missing": [], "unknown": []}
 
 

@@ -117,7 +117,7 @@ def test_status_shows_cycles_waiting_bots_and_housekeeping(tmp_path: Path) -> No
         assert all(job["next_run_at"] for job in seen["jobs"])
         shown = run_command("status", env=daemon.env, cwd=tmp_path).stdout
         assert "1 bots wait" in shown
-        assert daemon.call("alice", "GET", "/api/operator/status").status_code == 403
+        assert daemon.call("alice", "GET", "/api/admin/overview").status_code == 403
         daemon.stop()
         gone = run_command("status", env=daemon.env, cwd=tmp_path)
         assert gone.returncode == 1

@@ -146,7 +146,7 @@ class DaemonProcess:
     def overview(self) -> dict[str, Any]:
         """What an operator sees of it."""
         headers = {"Authorization": f"Bearer {self.token('operator', OPERATOR)}"}
-        answer = HTTP.get(f"{self.url}/api/operator/status", headers=headers)
+        answer = HTTP.get(f"{self.url}/api/admin/overview", headers=headers)
         seen: dict[str, Any] = answer.raise_for_status().json()
         return seen
 

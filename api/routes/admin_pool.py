@@ -1,0 +1,126 @@
+"""`/api/admin/sessions`, `/api/admin/pairs`: every account there is, and what they may run on."""
+
+from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from starlette.responses import Response
+
+from api.documents import json_answer, problems, shows
+from api.routes.acting import Admin
+from api.routes.common import Accounts
+from api.session_views import AccountsView, PairsView, RepairView
+from core.errors import NotFound
+from sessions.api_pairs import PairState
+from sessions.rooms import AccountRooms
+
+routes = APIRouter(prefix="/api/admin", tags=["admin"])
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class MoveRequest(_Body):
+    """Who gets the account."""
+
+    user: str = Field(min_length=1, max_length=128)
+
+
+class PairRequest(_Body):
+    """A pair from my.telegram.org."""
+
+    api_id: int = Field(gt=0, lt=2**31, strict=True)
+    api_hash: SecretStr = Field(max_length=64)
+
+
+class PairChange(_Body):
+    """Whether a pair may be used."""
+
+    state: PairState
+    reason: str | None = Field(default=None, max_length=200)
+
+
+@routes.get(
+    "/sessions",
+    response_class=Response,
+    responses={200: shows(AccountsView, "Every account there is."), **problems(401, 403, 409, 503)},
+)
+async def pool(_: Admin, rooms: Accounts) -> Response:
+    """The pool: whose bot each account posts for, on which API pair, how it is and until when."""
+    return json_answer(AccountsView(accounts=await rooms.every(None)))
+
+
+@routes.post(
+    "/sessions/repair",
+    response_class=Response,
+    responses={200: shows(RepairView, "What was found and done."), **problems(401, 403, 409, 503)},
+)
+async def repair(admin: Admin, rooms: Accounts) -> Response:
+    """Take in files put into sessions/available, and let every file follow users.json."""
+    done = await rooms.repair()
+    found = {name: list(getattr(done, name)) for name in RepairView.__struct_fields__}
+    admin.note("repair", "sessions", after=found)
+    return json_answer(RepairView(**found))
+
+
+@routes.post(
+    "/sessions/{name}/move",
+    status_code=204,
+    response_class=Response,
+    responses={204: {"description": "It posts for that user now."}, **problems(401, 403, 404, 409, 422, 503)},
+)
+async def move(admin: Admin, rooms: Accounts, name: str, body: MoveRequest) -> Response:
+    """Give an account to a user, taking it from whoever has it."""
+    users = rooms.store.snapshot.users
+    before = next((user_id for user_id, user in users.items() if name in user.assigned_sessions), None)
+    await rooms.sessions.move(name, body.user)
+    admin.note("move", name, before=before, after=body.user)
+    return Response(status_code=204)
+
+
+@routes.get(
+    "/pairs", response_class=Response, responses={200: shows(PairsView, "The pairs."), **problems(401, 403, 409, 503)}
+)
+async def pairs(_: Admin, rooms: Accounts) -> Response:
+    """Every API pair and whether it may be used."""
+    return _pairs(rooms)
+
+
+@routes.post(
+    "/pairs",
+    status_code=201,
+    response_class=Response,
+    responses={201: shows(PairsView, "The pairs."), **problems(401, 403, 409, 422, 503)},
+)
+async def add_pair(admin: Admin, rooms: Accounts, body: PairRequest) -> Response:
+    """Add an API pair; its hash is kept sealed and never shown."""
+    before = _state_of(rooms, body.api_id)
+    rooms.sessions.pairs.add(body.api_id, body.api_hash, rooms.clock.now())
+    admin.note("add_pair", str(body.api_id), before=before, after=_state_of(rooms, body.api_id))
+    return _pairs(rooms, status=201)
+
+
+@routes.patch(
+    "/pairs/{api_id}",
+    response_class=Response,
+    responses={200: shows(PairsView, "The pairs."), **problems(401, 403, 404, 409, 422, 503)},
+)
+async def change_pair(admin: Admin, rooms: Accounts, api_id: int, body: PairChange) -> Response:
+    """Enable, disable or quarantine a pair; `need_login` names the accounts that lost it."""
+    pairs, lost = rooms.sessions.pairs, dict[str, str | None]()
+    before = _state_of(rooms, api_id)
+    if before is None:
+        raise NotFound(f"there is no API pair {api_id}")
+    if body.state is PairState.QUARANTINED:
+        lost = await rooms.sessions.quarantine_pair(api_id, body.reason or "by the operator")
+    else:
+        pairs.set_state(api_id, body.state, body.reason, rooms.clock.now())
+    admin.note("change_pair", str(api_id), before=before, after=_state_of(rooms, api_id))
+    return _pairs(rooms, lost)
+
+
+def _state_of(rooms: AccountRooms, api_id: int) -> str | None:
+    return next((pair.state.value for pair in rooms.sessions.pairs.every() if pair.api_id == api_id), None)
+
+
+def _pairs(rooms: AccountRooms, lost: dict[str, str | None] | None = None, status: int = 200) -> Response:
+    return json_answer(PairsView(pairs=rooms.sessions.pairs.every(), need_login=sorted(lost or ())), status)

@@ -1,0 +1,242 @@
+"""`/api/admin/users`: the service's users, and what an operator does for one or against one."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from msgspec.structs import replace
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from starlette.responses import Response
+
+from api.admin_views import UserLine, UserList
+from api.documents import json_answer, problems, shows
+from api.issuer import Issuer
+from api.parts import Parts
+from api.passwords import MAX_LENGTH
+from api.revocations import Revocations
+from api.routes.acting import Admin, UserId
+from api.routes.common import Rooms
+from api.state_documents import StateDocuments
+from api.state_views import StateView
+from api.tokens import OPERATOR, check_user_id
+from api.views import AllowanceOverview, AllowanceView, BotChangeView, allowance_view
+from bot.allowance import budget_of
+from core.errors import UnknownUser
+from core.models import Allowance, BotStatus, Event, Grant, User
+from data.data_manager import Transaction
+
+routes = APIRouter(prefix="/api/admin", tags=["admin"])
+_MOST_POSTS = 1_000_000_000
+
+
+class NewPassword(BaseModel):
+    """A password for our own logins, and what whoever knows it may do."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    password: SecretStr = Field(max_length=MAX_LENGTH)
+    operator: bool = Field(default=False, strict=True)
+
+
+class GrantRequest(BaseModel):
+    """More posts for one user in one month; a negative number takes some back."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    posts: Annotated[int, Field(ge=-1_000_000, le=1_000_000, strict=True)]
+    month: Annotated[str | None, Field(pattern=r"^\d{4}-(0[1-9]|1[0-2])$")] = None
+    """Such as 2026-03; left out: the month it is in the user's time zone."""
+    note: Annotated[str, Field(max_length=500)] = ""
+
+
+class AllowanceChange(BaseModel):
+    """How many posts a user may make; null: what the settings say for everybody."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    per_day: Annotated[int | None, Field(ge=0, le=_MOST_POSTS, strict=True)]
+    per_month: Annotated[int | None, Field(ge=0, le=_MOST_POSTS, strict=True)]
+
+
+@routes.get(
+    "/users",
+    response_class=Response,
+    responses={200: shows(UserList, "A page of users."), **problems(401, 403, 422)},
+)
+async def users(
+    _: Admin,
+    rooms: Rooms,
+    after: Annotated[str, Query(max_length=128, description="`next_after` of the page before this one.")] = "",
+    limit: Annotated[int, Query(ge=1, le=500)] = 100,
+    status: Annotated[BotStatus | None, Query(description="Only users whose bot is in that status.")] = None,
+) -> Response:
+    """Users in the order of their ids."""
+    everybody = rooms.store.snapshot.users
+    names = sorted(
+        name for name, user in everybody.items() if name > after and (status is None or user.bot_status is status)
+    )
+    lines = [_line(name, everybody[name], rooms) for name in names[:limit]]
+    following = lines[-1].user_id if len(names) > limit else None
+    return json_answer(UserList(items=lines, next_after=following))
+
+
+@routes.get(
+    "/users/{user_id}",
+    response_class=Response,
+    responses={200: shows(StateView, "Everything the user's dashboard shows."), **problems(401, 403, 404, 422, 503)},
+)
+async def user(_: Admin, request: Request, rooms: Rooms, user_id: UserId) -> Response:
+    """One user with everything: bot, accounts, config, groups, allowance, counters, log."""
+    _known(rooms, user_id)
+    documents: StateDocuments = request.app.state.documents
+    return Response((await documents.of(user_id)).body, media_type="application/json")
+
+
+@routes.post(
+    "/users/{user_id}/stop",
+    status_code=202,
+    response_class=Response,
+    responses={
+        202: shows(BotChangeView, "Stopping or stopped."),
+        200: shows(BotChangeView, "It did not run."),
+        **problems(401, 403, 404, 422, 503),
+    },
+)
+async def stop(admin: Admin, rooms: Rooms, user_id: UserId) -> Response:
+    """Stop a user's bot after the post in flight."""
+    before = _known(rooms, user_id).bot_status
+    change = await rooms.bots.stop(user_id, now=True)
+    admin.note("stop", user_id, before=before, after=change.status)
+    view = BotChangeView(bot_status=change.status, changed=change.changed, message=change.text)
+    return json_answer(view, 202 if change.changed else 200)
+
+
+@routes.put(
+    "/users/{user_id}/password",
+    status_code=204,
+    response_class=Response,
+    responses={
+        204: {"description": "Set; what an older one opened is ended."},
+        **problems(401, 403, 422, 503),
+    },
+)
+async def set_password(admin: Admin, request: Request, user_id: UserId, body: NewPassword) -> Response:
+    """Let somebody log in with a password."""
+    issuer: Issuer = request.app.state.issuer
+    roles = frozenset({OPERATOR} if body.operator else ())
+    await issuer.set_password(user_id, body.password.get_secret_value(), roles)
+    admin.note("set_password", user_id, after={"roles": sorted(roles)})
+    return Response(status_code=204)
+
+
+@routes.post(
+    "/users/{user_id}/logout",
+    status_code=204,
+    response_class=Response,
+    responses={204: {"description": "Every token of the user is ended."}, **problems(401, 403, 422, 503)},
+)
+async def log_out(admin: Admin, request: Request, user_id: UserId) -> Response:
+    """End every token a user has now."""
+    check_user_id(user_id)
+    revocations: Revocations = request.app.state.revocations
+    await revocations.log_out_everywhere(user_id)
+    admin.note("logout", user_id, after="every token until now is refused")
+    return Response(status_code=204)
+
+
+@routes.get(
+    "/allowances",
+    response_class=Response,
+    responses={200: shows(AllowanceOverview, "Every user's allowance."), **problems(401, 403, 503)},
+)
+async def allowances(_: Admin, rooms: Rooms) -> Response:
+    """Everybody's use of this month."""
+    now = rooms.clock.now()
+    budgets = {name: budget_of(user, rooms.settings, now) for name, user in sorted(rooms.store.snapshot.users.items())}
+    uses = await rooms.journal.allowance_overview(budgets)
+    return json_answer(AllowanceOverview(users={name: allowance_view(use) for name, use in uses.items()}))
+
+
+@routes.get(
+    "/users/{user_id}/allowance",
+    response_class=Response,
+    responses={200: shows(AllowanceView, "With its history and grants."), **problems(401, 403, 404, 422, 503)},
+)
+async def allowance(_: Admin, rooms: Rooms, user_id: UserId) -> Response:
+    """What a user used and has left."""
+    return json_answer(await _allowance(rooms, user_id))
+
+
+@routes.put(
+    "/users/{user_id}/allowance",
+    response_class=Response,
+    responses={200: shows(AllowanceView, "Set; it counts from the next cycle."), **problems(401, 403, 404, 422, 503)},
+)
+async def set_allowance(admin: Admin, rooms: Rooms, user_id: UserId, body: AllowanceChange) -> Response:
+    """Say how many posts a user may make a day and a month."""
+    wanted = Allowance(per_day=body.per_day, per_month=body.per_month)
+
+    def change(tx: Transaction) -> Allowance:
+        before = tx.user(user_id)
+        tx.put_user(user_id, replace(before, allowance=wanted))
+        return before.allowance
+
+    before = await rooms.store.transact(change)
+    admin.note("set_allowance", user_id, before=_limits(before), after=_limits(wanted))
+    return json_answer(await _allowance(rooms, user_id))
+
+
+@routes.post(
+    "/users/{user_id}/grants",
+    status_code=201,
+    response_class=Response,
+    responses={201: shows(AllowanceView, "Granted."), **problems(401, 403, 404, 422, 503)},
+)
+async def grant(admin: Admin, rooms: Rooms, user_id: UserId, given: GrantRequest) -> Response:
+    """Let a user make more posts in one month."""
+    user, now = _known(rooms, user_id), rooms.clock.now()
+    month = given.month or f"{budget_of(user, rooms.settings, now).day:%Y-%m}"
+    before = await _granted(rooms, user_id, month)
+    by = admin.operator.user_id
+    await rooms.journal.grant(Grant(user=user_id, month=month, posts=given.posts, at=now, by=by, note=given.note))
+    text = f"An operator granted {given.posts} posts for {month}" + (f": {given.note}" if given.note else "")
+    await rooms.journal.add_event(Event(at=now, user=user_id, action="allowance_granted", text=text))
+    after = await _granted(rooms, user_id, month)
+    admin.note("grant", user_id, before={"month": month, "granted": before}, after={"month": month, "granted": after})
+    return json_answer(await _allowance(rooms, user_id), 201)
+
+
+def _known(rooms: Parts, user_id: str) -> User:
+    user = rooms.store.snapshot.users.get(user_id)
+    if user is None:
+        raise UnknownUser(f"there is no user {user_id!r}")
+    return user
+
+
+def _line(name: str, user: User, rooms: Parts) -> UserLine:
+    stats = rooms.journal.stats(name)
+    return UserLine(
+        user_id=name,
+        bot_status=user.bot_status,
+        status_reason=user.status_reason,
+        next_run_at=user.next_run_at,
+        groups=len(user.groups),
+        assigned_sessions=len(user.assigned_sessions),
+        banned_sessions=len(user.banned_sessions),
+        total_success=stats.total_success,
+        total_failures=stats.total_failures,
+    )
+
+
+def _limits(allowance: Allowance) -> dict[str, int | None]:
+    return {"per_day": allowance.per_day, "per_month": allowance.per_month}
+
+
+async def _granted(rooms: Parts, user_id: str, month: str) -> int:
+    _, grants = await rooms.journal.allowance_history(user_id)
+    return sum(grant.posts for grant in grants if grant.month == month)
+
+
+async def _allowance(rooms: Parts, user_id: str) -> AllowanceView:
+    use = await rooms.journal.allowance(user_id, budget_of(_known(rooms, user_id), rooms.settings, rooms.clock.now()))
+    days, grants = await rooms.journal.allowance_history(user_id)
+    return allowance_view(use, days, grants)
