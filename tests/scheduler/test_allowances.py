@@ -196,7 +196,7 @@ async def test_a_cycle_posts_as_far_as_the_allowance_goes_and_says_what_it_left_
 ends = st.sampled_from([STATES.DELIVERED, STATES.FAILED, STATES.SKIPPED, STATES.UNKNOWN])
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.integers(1, 4), st.lists(ends, max_size=6)), max_size=12), st.integers(0, 15))
 def test_whatever_happens_to_deliveries_the_books_say_what_they_say(
     cycles: list[tuple[int, list[DeliveryState]]], per_day: int

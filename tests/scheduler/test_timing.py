@@ -154,7 +154,7 @@ schedules = st.builds(
 moments = st.datetimes(datetime(2018, 1, 1), datetime(2030, 1, 1)).map(lambda wall: wall.replace(tzinfo=UTC))  # noqa: DTZ001
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(schedules, moments, st.floats(0, 200_000))
 def test_the_next_run_is_never_in_the_past_nor_in_quiet_hours_and_time_always_moves_on(
     schedule: Schedule, slot: datetime, took: float

@@ -168,7 +168,7 @@ def check_invariants(snapshot: Snapshot, rules: Rules) -> None:
             assert snapshot.sessions[name].owner in {None, user_id}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     owners=st.lists(st.sampled_from([None, None, "u0", "u1"]), min_size=1, max_size=24),
     steps=st.lists(

@@ -128,7 +128,7 @@ class Story:
             assert self.pool.credentials(name).key_id == self.expected[name]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(steps=st.lists(STEP, min_size=12, max_size=30))
 def test_no_history_with_crashes_breaks_what_must_be_true_of_accounts(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, int, int, str]]
