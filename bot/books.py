@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from bot.pacing import Limits, Standing
 from bot.recent_posts import RecentPosts
 from core.clock import Clock
-from core.models import DeliveryState, Session, User
+from core.models import DeliveryState, Hold, Session, User
 from core.settings import Settings
 from data.journal import Journal
 
@@ -62,11 +62,11 @@ class Books:
         posts.forget_before(self._clock.now())
         return Standing(account_posts=posts, account_asked=self._asked.get(name), account_hold=session.hold)
 
-    def in_group(self, user_id: str, user: User, name: str, group: str, slow_mode: float) -> Standing:
-        """What is known of the account in that group."""
+    def in_group(self, user_id: str, name: str, group: str, slow_mode: float, hold: Hold | None) -> Standing:
+        """What is known of the account in that group, where it may be on hold."""
         return Standing(
             group_last=self._group_last.get((user_id, group)),
             own_last_in_group=self._own_last.get((name, group)),
             slow_mode_seconds=slow_mode,
-            group_hold=user.group_holds.get(group, {}).get(name),
+            group_hold=hold,
         )

@@ -220,7 +220,9 @@ def _check_post(post: Post, field: str) -> None:
             raise InvalidInput(f"{field}.message", f'name the message by its link, or write "{SAVED}"')
         if content.message.strip().lower() != SAVED:
             parse_message_link(content.message, f"{field}.message")
-    render(post, None, f"{field}.text")
+    render(
+        post, None, f"{field}.text", premium=True
+    )  # without Premium it may be too long: the planner knows who has it
 
 
 def _check_only_what_belongs(post: Post, field: str) -> None:

@@ -11,7 +11,8 @@ from telethon import TelegramClient, utils
 from telethon.tl import functions
 from telethon.tl import types as tl
 
-from bot.compose_content import Post, kind_of
+from bot.compose_content import Post, kind_of, render
+from bot.compose_text import MAX_CAPTION_UNITS
 from core.errors import InvalidInput
 from core.models import Media, MediaKind, PostType
 from data.media import shown_name
@@ -62,22 +63,43 @@ def check_files(folder: Path, post: Post, field: str = "post_content.media", *, 
     )
 
 
+def premium_needed(folder: Path, post: Post) -> str | None:
+    """Why only an account with Telegram Premium can send this post; None: any account can, as far as is known."""
+    try:
+        render(post, None)
+    except InvalidInput:
+        return f"a caption of more than {MAX_CAPTION_UNITS:,} characters needs Telegram Premium, which it has not"
+    try:
+        check_files(folder, post)
+    except InvalidInput:
+        if _fits(folder, post):
+            return "a file this big needs Telegram Premium, which it has not"
+    return None
+
+
+def _fits(folder: Path, post: Post) -> bool:
+    """Whether a Premium account could send the files."""
+    try:
+        check_files(folder, post, premium=True)
+    except InvalidInput:
+        return False
+    return True
+
+
 class MediaShelf:
     """The files one account has brought to Telegram. A handle is good for that account alone, and grows old.
 
     It outlives connections. Used by one task at a time: an account sends one post after the other.
     """
 
-    def __init__(self, folder: Path, *, premium: bool = False, within: float = 30.0) -> None:
-        self._folder = folder
-        self._premium = premium
+    def __init__(self, folder: Path, *, within: float = 30.0) -> None:
+        self.folder = folder
+        """Where the files come from."""
         self._within = within
         """Seconds without any progress after which an upload counts as hung."""
         self._handles: OrderedDict[tuple[object, ...], Any] = OrderedDict()
 
-    async def ready(
-        self, client: TelegramClient, call: Call, post: Post, field: str = "post_content.media"
-    ) -> list[Any]:
+    async def ready(self, client: TelegramClient, call: Call, post: Post, *, premium: bool = False) -> list[Any]:
         """Telethon's InputMedia for the files of a post: from the shelf, or uploaded now. A changed file is a new one.
 
         Raises:
@@ -85,7 +107,7 @@ class MediaShelf:
             TimeoutError, ConnectionError, RPCError: what uploading met. Nothing was posted.
         """
         return [
-            await self._one(client, call, post.type, media, f"{field}[{index}].file")
+            await self._one(client, call, (post.type, media), f"post_content.media[{index}].file", premium=premium)
             for index, media in enumerate(post.content.media)
         ]
 
@@ -93,13 +115,15 @@ class MediaShelf:
         """The handles grew old (`Action.REFETCH`): what is sent next is uploaded again."""
         self._handles.clear()
 
-    async def _one(self, client: TelegramClient, call: Call, post_type: PostType, media: Media, field: str) -> Any:
-        kind = kind_of(post_type, media)
-        path = file_of(self._folder, media, kind, field, premium=self._premium)
+    async def _one(
+        self, client: TelegramClient, call: Call, what: tuple[PostType, Media], field: str, *, premium: bool
+    ) -> Any:
+        media, kind = what[1], kind_of(*what)
+        path = file_of(self.folder, media, kind, field, premium=premium)
         facts = path.stat()
         key = (media, kind, facts.st_size, facts.st_mtime_ns)
         if key not in self._handles:
-            shown = await asyncio.to_thread(shown_name, self._folder, media.file)
+            shown = await asyncio.to_thread(shown_name, self.folder, media.file)
             with await asyncio.to_thread(_opened, path, media, field) as stream:
                 uploaded = await _upload(client, stream, facts.st_size, shown, self._within)
             answer = await call(

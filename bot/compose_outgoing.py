@@ -97,7 +97,7 @@ async def prepare(
         return Outgoing(Post(post.type, worded), text)
     if post.type in {PostType.FORWARD, PostType.COPY}:
         return Outgoing(post, text, source=await _source(post.content.message or "", call, peer_of))
-    return Outgoing(post, text, tuple(await shelf.ready(client, call, post)))
+    return Outgoing(post, text, tuple(await shelf.ready(client, call, post, premium=premium)))
 
 
 async def _source(message: str, call: Call, peer_of: Callable[[str], Awaitable[Any]]) -> Source:

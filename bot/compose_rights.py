@@ -8,12 +8,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from msgspec.structs import replace
 from telethon.tl import types as tl
 
 from bot.compose_content import Post, kind_of
 from bot.compose_text import Formatted
 from bot.reaction_table import BY_CODE
-from core.models import MediaKind, PostType
+from core.models import MediaKind, PostType, User
 
 _RIGHT_OF_KIND = {
     MediaKind.PHOTO: ("send_photos", "CHAT_SEND_PHOTOS_FORBIDDEN"),
@@ -25,6 +26,10 @@ _RIGHT_OF_KIND = {
 _TEXT = ("send_plain", "CHAT_SEND_PLAIN_FORBIDDEN")
 _POLL = ("send_polls", "CHAT_SEND_POLL_FORBIDDEN")
 _ANY_MEDIA = ("send_media", "CHAT_SEND_MEDIA_FORBIDDEN")
+_PUBLIC_VOTES = "BROADCAST_PUBLIC_VOTERS_FORBIDDEN"
+_ABOUT_ONE_KIND = frozenset(
+    {code for _, code in (*_RIGHT_OF_KIND.values(), _TEXT, _POLL, _ANY_MEDIA)} | {_PUBLIC_VOTES}
+)
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,25 @@ def obstacle(chat: Any, post: Post) -> Obstacle | None:
     """
     code = _not_there(chat) or _not_allowed(chat, post)
     return None if code is None else Obstacle(code, BY_CODE[code][1], personal=_is_personal(chat, code, post))
+
+
+def concerns(code: str, post: Post) -> bool:
+    """Whether this refusal of a group says anything about this post: one of photos says nothing about texts.
+
+    What is in a forward or a copy is not known here, so every refusal concerns it.
+    """
+    if code not in _ABOUT_ONE_KIND or post.type in {PostType.FORWARD, PostType.COPY}:
+        return True
+    return code in {needed for _, needed in _needed(post)} or (post.type is PostType.POLL and code == _PUBLIC_VOTES)
+
+
+def holds_about(user: User, post: Post) -> User:
+    """The user with those holds alone that keep this post from a group."""
+    holds = {
+        group: {session: hold for session, hold in held.items() if concerns(hold.code, post)}
+        for group, held in user.group_holds.items()
+    }
+    return replace(user, group_holds=holds)
 
 
 def rights_needed(post: Post) -> tuple[str, ...]:
@@ -100,7 +124,7 @@ def _not_in_a_channel(chat: Any, post: Post) -> str | None:
     if not getattr(chat, "creator", False) and not _has(getattr(chat, "admin_rights", None), "post_messages"):
         return "CHAT_ADMIN_REQUIRED"
     if post.content.poll is not None and not post.content.poll.anonymous:
-        return "BROADCAST_PUBLIC_VOTERS_FORBIDDEN"
+        return _PUBLIC_VOTES
     return None
 
 

@@ -14,8 +14,9 @@ from msgspec.structs import replace
 from bot.allowance import NO_ALLOWANCE, budget_of
 from bot.compose import random_id
 from bot.compose_content import post_for_cycle, posts_of
+from bot.compose_rights import holds_about
 from bot.known import claim_what_was_begun, known_bars, known_doubles
-from bot.plan import plan_cycle, same_chat_reason
+from bot.plan import Bar, plan_cycle, same_chat_reason
 from bot.run import BotParts, CycleControl, CycleRun, End
 from bot.worker import execute_session_cycle
 from core.errors import NoContent, NoGroups, NoSpareSession
@@ -88,7 +89,8 @@ class CycleRunner:
         )
         doubles = await known_doubles(self._parts.peers, user)
         groups = [group for group in user.groups if group not in doubles]
-        plan = plan_cycle(user, snapshot.sessions, now, groups, known_bars(self._parts.peers, user, post))
+        bars = known_bars(self._parts, user_id, user, post)
+        plan = plan_cycle(holds_about(user, post), snapshot.sessions, now, groups, bars)
         skipped = plan.skipped | {group: same_chat_reason(first) for group, first in doubles.items()}
 
         def delivery(group: str, session: str, reason: str | None) -> Delivery:
@@ -151,15 +153,16 @@ class CycleRunner:
         """Who posts what. A delivery keeps its account while that can post; else one that was never sent is planned
         anew, and of one that may have arrived another account only finds out (see `worker`)."""
         snapshot = self._parts.store.snapshot
-        user, now = snapshot.users[run.user], self._parts.clock.now()
+        user, now = holds_about(snapshot.users[run.user], run.post), self._parts.clock.now()
         batches: dict[str, list[Delivery]] = defaultdict(list)
         others: dict[str, Delivery] = {}
+        bars = known_bars(self._parts, run.user, user, run.post)
         for delivery in deliveries:
-            if _can_go_on(user, snapshot.sessions, delivery, now):
+            if _can_go_on(user, snapshot.sessions, delivery, now, bars):
                 batches[delivery.session].append(delivery)
             else:
                 others[delivery.group] = delivery
-        plan = plan_cycle(user, snapshot.sessions, now, others, known_bars(self._parts.peers, user, run.post))
+        plan = plan_cycle(user, snapshot.sessions, now, others, bars)
         for group, session in plan.sessions.items():
             delivery = others[group]
             if delivery.state is DeliveryState.PLANNED:
@@ -197,12 +200,19 @@ class CycleRunner:
         await run.record(event=run.event("cycle_finished", text, level))
 
 
-def _can_go_on(user: User, sessions: Mapping[str, Session], delivery: Delivery, now: datetime) -> bool:
-    """Whether the account that a delivery was given to may still post it."""
+def _can_go_on(
+    user: User,
+    sessions: Mapping[str, Session],
+    delivery: Delivery,
+    now: datetime,
+    bars: Mapping[str, Mapping[str, Bar]],
+) -> bool:
+    """Whether the account that a delivery was given to may still post it. One that was sent is that account's."""
     if delivery.session not in user.assigned_sessions:
         return False
     alone = replace(user, assigned_sessions=(delivery.session,))
-    return bool(plan_cycle(alone, sessions, now, [delivery.group]).sessions)
+    known = bars if delivery.state is DeliveryState.PLANNED else {}
+    return bool(plan_cycle(alone, sessions, now, [delivery.group], known).sessions)
 
 
 def _count_cycle(tx: Transaction, user_id: str, *, anew: bool) -> int:

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import Any
 
 from telethon.tl.functions.account import GetAuthorizationsRequest, GetPasswordRequest
 from telethon.tl.functions.users import GetUsersRequest
@@ -90,7 +91,7 @@ class Health:
         try:
             api_id = session.api_id or self._sessions.pair_for_login()
             async with self._clients.connected(name, api_id) as client:
-                checkup, phone = await _ask(client, name)
+                checkup, me = await _ask(client, name)
                 if thorough:
                     checkup = await _ask_more(client, checkup)
         except SessionInUse as error:
@@ -99,7 +100,7 @@ class Health:
             return Checkup(name, False, str(error))
         except Exception as error:  # noqa: BLE001  the table decides about every error
             return await self._react(name, reaction_to(error))
-        await self._sessions.used(name, checkup.telegram_id or 0, phone)
+        await self._sessions.used(name, me.id, premium=bool(me.premium), phone=me.phone)
         return checkup
 
     async def round(self) -> list[Checkup]:
@@ -162,10 +163,10 @@ class Health:
             await self._sessions.quarantine_pair(api_id, reaction.explanation)
 
 
-async def _ask(client: PostingClient, name: str) -> tuple[Checkup, str | None]:
+async def _ask(client: PostingClient, name: str) -> tuple[Checkup, Any]:
     me = (await client.call(GetUsersRequest([InputUserSelf()]), _CALL_SECONDS))[0]
     shown = " ".join(filter(None, [me.first_name, me.last_name])) + (f" (@{me.username})" if me.username else "")
-    return Checkup(name, True, telegram_id=int(me.id), display_name=shown), me.phone
+    return Checkup(name, True, telegram_id=int(me.id), display_name=shown), me
 
 
 async def _ask_more(client: PostingClient, checkup: Checkup) -> Checkup:

@@ -3,25 +3,38 @@
 from collections.abc import Iterable
 
 from bot.compose_content import Post
+from bot.compose_media import premium_needed
 from bot.compose_rights import obstacle
 from bot.peers import Peers
 from bot.plan import Bar, same_chats
-from bot.run import CycleRun
+from bot.run import BotParts, CycleRun
 from bot.targets import parse_target
 from core.models import Delivery, DeliveryState, User
 
 
-def known_bars(peers: Peers, user: User, post: Post, groups: Iterable[str] | None = None) -> dict[str, dict[str, Bar]]:
-    """group → session → why Telegram would refuse that post there, as far as the chat's description is at hand."""
+def known_bars(parts: BotParts, user_id: str, user: User, post: Post) -> dict[str, dict[str, Bar]]:
+    """group → session → why Telegram would refuse that post there: by what the account is, and by the chat's
+    description where that is at hand."""
     bars: dict[str, dict[str, Bar]] = {}
-    for group in user.groups if groups is None else groups:
+    without = without_premium(parts, user_id, user, post)
+    for group in user.groups:
         chat = parse_target(group).chat
         for session in user.assigned_sessions:
-            description = peers.description(session, chat)
+            description = parts.peers.description(session, chat)
             found = obstacle(description, post) if description is not None else None
-            if found is not None:
+            if session in without:
+                bars.setdefault(group, {})[session] = without[session]
+            elif found is not None:
                 bars.setdefault(group, {})[session] = Bar(found.reason, personal=found.personal)
     return bars
+
+
+def without_premium(parts: BotParts, user_id: str, user: User, post: Post) -> dict[str, Bar]:
+    """Accounts that are known not to have the Telegram Premium this post needs."""
+    sessions = parts.store.snapshot.sessions
+    without = [name for name in user.assigned_sessions if sessions[name].premium is False]
+    needed = premium_needed(parts.media_folder(user_id), post) if without else None
+    return {} if needed is None else dict.fromkeys(without, Bar(needed))
 
 
 async def known_doubles(peers: Peers, user: User) -> dict[str, str]:

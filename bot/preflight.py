@@ -10,8 +10,8 @@ from typing import Any
 from telethon import utils
 
 from bot.compose_content import Occasion, Post, kind_of, post_for_cycle, render, render_poll
-from bot.compose_media import file_of
-from bot.compose_rights import is_exempt, obstacle, rights_needed, uses_custom_emoji
+from bot.compose_media import file_of, premium_needed
+from bot.compose_rights import holds_about, is_exempt, obstacle, rights_needed, uses_custom_emoji
 from bot.compose_text import MAX_CAPTION_UNITS, MAX_CAPTION_UNITS_PREMIUM, MAX_TEXT_UNITS, Formatted
 from bot.cycle import check_ready
 from bot.pacing import Standing, Verdict, cycle_seconds, decide
@@ -31,7 +31,6 @@ from bot.survey import AccountView, Survey, survey
 from bot.targets import Target, parse_target
 from core.errors import InvalidInput
 from core.models import User
-from data.media import media_folder
 
 
 async def preflight(parts: BotParts, user_id: str, user: User) -> Preflight:
@@ -57,13 +56,14 @@ class _Judgement:
     ) -> None:
         self._parts = parts
         self._user_id = user_id
-        self._user = user
+        self._user = holds_about(user, post)
         self._post = post
         self._number = number
         self._found = found
         self._now = now
         self._targets = {group: parse_target(group) for group in user.groups}
         self._sessions = parts.store.snapshot.sessions
+        self._needs_premium = premium_needed(parts.media_folder(user_id), post)
 
     def report(self) -> Preflight:
         problems, files = self._files()
@@ -76,7 +76,7 @@ class _Judgement:
         plan = plan_cycle(self._user, self._sessions, self._now, groups, bars)
         left_out = plan.skipped | {group: same_chat_reason(first) for group, first in doubles.items()}
         for group in list(plan.sessions):
-            reason = problems[0] if problems else self._too_long_here(group)
+            reason = problems[0] if problems else self._too_long_here(group, plan.sessions[group])
             if reason is not None:
                 del plan.sessions[group]
                 left_out[group] = reason
@@ -94,13 +94,13 @@ class _Judgement:
     # The post
 
     def _files(self) -> tuple[list[str], list[ShownFile]]:
-        folder = media_folder(self._parts.settings.state_dir, self._user_id)
+        folder = self._parts.media_folder(self._user_id)
         shown, problems = [], []
         for media in self._post.content.media:
             kind = kind_of(self._post.type, media)
             size = None
             try:
-                size = file_of(folder, media, kind, "post_content.media").stat().st_size
+                size = file_of(folder, media, kind, "post_content.media", premium=True).stat().st_size
             except InvalidInput as error:
                 problems.append(error.fix)
             shown.append(ShownFile(file=media.file, kind=kind, bytes=size))
@@ -110,24 +110,24 @@ class _Judgement:
         """As the first group that can be named sees it."""
         first = next((self._title(group) for group in self._user.groups if self._title(group)), None)
         try:
-            return self._render(first or self._user.groups[0])
+            return self._render(first or self._user.groups[0], premium=True)
         except InvalidInput:
             pass  # too long in this group, maybe not in others
         try:
-            return render(self._post, None)
+            return render(self._post, None, premium=True)
         except InvalidInput as error:
             problems.append(error.fix)
             return Formatted("")
 
-    def _render(self, title: str) -> Formatted:
+    def _render(self, title: str, *, premium: bool) -> Formatted:
         occasion = Occasion(group=title, moment=self._now, number=self._number)
         if self._post.content.poll is not None:
             render_poll(self._post.content.poll, occasion)
-        return render(self._post, occasion)
+        return render(self._post, occasion, premium=premium)
 
-    def _too_long_here(self, group: str) -> str | None:
+    def _too_long_here(self, group: str, session: str) -> str | None:
         try:
-            self._render(self._title(group) or group)
+            self._render(self._title(group) or group, premium=bool(self._premium(session)))
         except InvalidInput as error:
             return error.fix
         return None
@@ -160,7 +160,14 @@ class _Judgement:
                 bars[session] = bar
         return bars
 
+    def _premium(self, session: str) -> bool | None:
+        """As it says now, or said when it was last connected; None: nobody saw it yet."""
+        seen = self._found.views[session].premium
+        return self._sessions[session].premium if seen is None else seen
+
     def _bar(self, view: AccountView, target: Target) -> Bar | None:
+        if self._needs_premium is not None and self._premium(view.session) is False:
+            return Bar(self._needs_premium)
         if (reason := view.absent.get(target.chat)) is not None:
             return Bar(reason)
         chat = view.chats.get(target.chat)
@@ -224,7 +231,7 @@ class _Judgement:
         slow_mode = 0.0 if is_exempt(chat) else self._found.slow_modes.get(target.chat, 0.0)
         books = self._parts.books
         account = books.account(name, self._sessions[name])
-        place = books.in_group(self._user_id, self._user, name, group, slow_mode)
+        place = books.in_group(self._user_id, name, group, slow_mode, hold)
         both = Standing(
             account_posts=account.account_posts,
             account_asked=account.account_asked,

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 
 from msgspec.structs import replace
 
@@ -67,8 +68,11 @@ class BotParts:
 
     def shelf(self, user_id: str, session: str) -> MediaShelf:
         """The session's files at Telegram; the user's media folder is where they come from."""
-        folder = media_folder(self.settings.state_dir, user_id)
-        return self.shelves.setdefault(f"{user_id}/{session}", MediaShelf(folder))
+        return self.shelves.setdefault(f"{user_id}/{session}", MediaShelf(self.media_folder(user_id)))
+
+    def media_folder(self, user_id: str) -> Path:
+        """Where the user's uploaded files lie."""
+        return media_folder(self.settings.state_dir, user_id)
 
 
 class End(StrEnum):
@@ -85,6 +89,9 @@ class CycleControl:
     """How others end a cycle: the post in flight is finished, nothing more is sent."""
 
     asked: asyncio.Event = field(default_factory=asyncio.Event)
+    """Somebody wants the cycle to end."""
+    over: asyncio.Event = field(default_factory=asyncio.Event)
+    """Nothing more is sent, for this reason or because Telegram refused the post: whoever pauses goes on at once."""
     why: End | None = None
 
     def end(self, why: End) -> None:
@@ -92,6 +99,7 @@ class CycleControl:
         if self.why is not End.SHUTDOWN:
             self.why = why
         self.asked.set()
+        self.over.set()
 
 
 @dataclass(frozen=True)
@@ -122,6 +130,11 @@ class CycleRun:
         self.content_refused: str | None = None
         """Telegram refused the post itself: no group gets it."""
 
+    def refuse_content(self, explanation: str) -> None:
+        """Telegram refused the post itself; every account of the cycle stops, those that pause included."""
+        self.content_refused = explanation
+        self.control.over.set()
+
     @property
     def user(self) -> str:
         """Whose cycle it is."""
@@ -141,7 +154,7 @@ class CycleRun:
     @property
     def over(self) -> bool:
         """Nothing more is sent."""
-        return self.control.asked.is_set() or self.content_refused is not None
+        return self.control.over.is_set()
 
     @property
     def pending(self) -> list[Delivery]:

@@ -10,6 +10,8 @@ from datetime import timedelta
 
 from msgspec.structs import replace
 
+from bot.compose_media import premium_needed
+from bot.compose_rights import concerns
 from bot.plan import NOT_A_MEMBER, clock_time
 from bot.reactions import (
     SIGN_OF_A_LIMITED_ACCOUNT,
@@ -107,7 +109,7 @@ class Share:
             await self._end(delivery, DeliveryState.FAILED, reaction.explanation, reaction.code)
             return
         pause = min(_LONGEST_BACK_OFF, _FIRST_BACK_OFF * 2 ** (self._failures - 1)) * random.uniform(0.7, 1.3)
-        await wait_for_event(self._parts.clock, self._run.control.asked, pause)
+        await wait_for_event(self._parts.clock, self._run.control.over, pause)
 
     async def _group_refuses(self, reaction: Reaction, delivery: Delivery) -> None:
         seconds = reaction.hold_seconds or 0.0
@@ -154,7 +156,7 @@ class Share:
 
     async def _refuse_content(self, explanation: str, code: str, delivery: Delivery | None) -> None:
         """The post itself is wrong: no group gets it, and the cycle says so once."""
-        self._run.content_refused = explanation
+        self._run.refuse_content(explanation)
         if delivery is not None:
             await self._end(delivery, DeliveryState.FAILED, explanation, code, tell=False)
         raise LeaveSession
@@ -190,6 +192,15 @@ class Share:
                 await self._parts.journal.add_event(replace(event, user=user))
         await self._hand_over()
         raise LeaveSession
+
+    def _leave_to_premium(self) -> None:
+        """This account turned out to have no Telegram Premium: what needs it, and was not sent, goes back to the
+        planner, which now knows."""
+        if premium_needed(self._parts.media_folder(self._run.user), self._run.post) is None:
+            return
+        for delivery in [one for one in self._queue if one.state is DeliveryState.PLANNED]:
+            self.handed_over.append(delivery)
+            self._drop(delivery)
 
     async def _hand_over(self) -> None:
         """What was never sent can go to another account. What may have arrived cannot: it could arrive twice; others
@@ -234,6 +245,11 @@ class Share:
     def _user(self) -> User:
         return self._parts.store.snapshot.users[self._run.user]
 
+    def _hold_in(self, group: str) -> Hold | None:
+        """Why this account leaves that group alone, if it is about posts of this kind."""
+        hold = self._user().group_holds.get(group, {}).get(self._session)
+        return hold if hold is not None and concerns(hold.code, self._run.post) else None
+
     def _refusals(self, error: Exception, delivery: Delivery | None) -> int:
         """How often in a row the scope of this error refused before."""
         if delivery is not None and reaction_to(error).scope is Scope.GROUP:
@@ -242,7 +258,7 @@ class Share:
         return hold.count if hold is not None and hold.code == code_of(error) else 0
 
     def _refusals_of(self, group: str) -> int:
-        hold = self._user().group_holds.get(group, {}).get(self._session)
+        hold = self._hold_in(group)
         return hold.count if hold is not None else 0
 
     async def _hold_group(self, group: str, hold: Hold | None) -> None:

@@ -77,7 +77,9 @@ class _Posting(Share):
         if api_id is None:
             raise InvalidInput(self._session, "it has no API pair; release it and start the bot again")
         async with self._parts.clients.connected(self._session, api_id) as client:
-            await self._parts.sessions.used(self._session, client.self_id)
+            await self._parts.sessions.used(self._session, client.self_id, premium=client.premium)
+            if not client.premium:
+                self._leave_to_premium()
             while (delivery := await self._next()) is not None:
                 await self._try(client, delivery)
                 if self._parts.connections.should_give_way(self._run.user):
@@ -93,7 +95,7 @@ class _Posting(Share):
             delivery, wait = await self._choose()
             if delivery is not None:
                 return
-            await wait_for_event(self._parts.clock, self._run.control.asked, wait)
+            await wait_for_event(self._parts.clock, self._run.control.over, wait)
 
     async def _next(self) -> Delivery | None:
         """The delivery whose time has come, waiting for it; None when nothing is left, the cycle is over early, or
@@ -103,7 +105,7 @@ class _Posting(Share):
             delivery, wait = await self._choose()
             if delivery is not None:
                 return delivery
-            await connections.rest(self._parts.clock, self._run.control.asked, wait, user)
+            await connections.rest(self._parts.clock, self._run.control.over, wait, user)
             if connections.should_give_way(user):
                 break
         return None
@@ -123,7 +125,9 @@ class _Posting(Share):
         waits: list[float] = []
         for delivery in list(self._queue):
             slow_mode = self._parts.peers.slow_mode(self._session, parse_target(delivery.group).chat)
-            standing = books.in_group(self._run.user, user, self._session, delivery.group, slow_mode)
+            standing = books.in_group(
+                self._run.user, self._session, delivery.group, slow_mode, self._hold_in(delivery.group)
+            )
             decision = decide(now, limits, standing)
             if decision.verdict is Verdict.GO or self._only_looks(delivery):
                 return delivery, 0.0
@@ -223,6 +227,7 @@ class _Posting(Share):
             call=self._calls(client),
             shelf=self._parts.shelf(self._run.user, self._session),
             peer_of=peer_of,
+            premium=client.premium,
         )
         return outgoing, Destination(known.peer, target.topic)
 
@@ -243,7 +248,7 @@ class _Posting(Share):
         if delivery.session == self._session:
             self._posted.append(ended)
         self._drop(delivery)
-        if self._session in self._user().group_holds.get(delivery.group, {}):
+        if self._hold_in(delivery.group) is not None:
             await self._hold_group(delivery.group, None)
 
     async def _look_up(self, client: PostingClient, delivery: Delivery) -> None:

@@ -223,6 +223,8 @@ class Session(Model, frozen=True, kw_only=True):
     """What its people call it."""
     phone: str | None = None
     """Digits only. Shown whole to its owner alone."""
+    premium: bool | None = None
+    """Whether the account has Telegram Premium, as it was last seen; None: never seen."""
     key_id: str | None = None
     """Names the auth key without telling it: two files of one login have the same."""
     state: SessionState = SessionState.READY

@@ -33,6 +33,9 @@ _CONNECT_SECONDS = 10
 class PostingClient(TelegramClient):  # type: ignore[misc]  # telethon has no types
     """A Telethon client for posting: no updates, no waits of its own, errors told instead of swallowed."""
 
+    premium = False
+    """Whether the account has Telegram Premium; known once it is connected."""
+
     async def get_me(self, input_peer: bool = False) -> User:  # noqa: ARG002  telethon's signature
         """Who the account is. Telethon's own answers None for banned and revoked accounts; this raises the error."""
         return (await self(GetUsersRequest([InputUserSelf()])))[0]
@@ -40,6 +43,7 @@ class PostingClient(TelegramClient):  # type: ignore[misc]  # telethon has no ty
     async def _on_login(self, user: User) -> User:
         # Telethon asks for the update state here; nobody follows updates.
         self._mb_entity_cache.set_self_user(user.id, user.bot, user.access_hash)
+        self.premium = bool(user.premium)
         self._authorized = True
         return user
 

@@ -145,18 +145,25 @@ class SessionManager:
             raise NoRoomOnApiPairs("no API pair may be used: enable one, or add one to POSTFLEET_API_PAIRS")
         return api_id
 
-    async def used(self, name: str, telegram_id: int, phone: str | None = None) -> None:
-        """The account was seen alive; remembers who it is and (coarsely, for a commit costs) when."""
+    async def used(self, name: str, telegram_id: int, *, premium: bool | None = None, phone: str | None = None) -> None:
+        """The account was seen alive; remembers who it is and (coarsely, for a commit costs) when.
+
+        What is None was not seen this time and stays as it was.
+        """
         now = self._clock.now()
 
-        def change(session: Session) -> Session:
-            return replace(session, telegram_id=telegram_id, last_used_at=now, phone=phone or session.phone)
+        def seen(session: Session) -> Session:
+            return replace(
+                session,
+                telegram_id=telegram_id,
+                phone=phone or session.phone,
+                premium=session.premium if premium is None else premium,
+            )
 
         session = self._store.snapshot.sessions[name]
         recent = session.last_used_at is not None and now - session.last_used_at < _COARSE
-        same = session.telegram_id == telegram_id and phone in {None, session.phone}
-        if not (recent and same):
-            await self._change(name, change)
+        if not recent or seen(session) != session:
+            await self._change(name, lambda session: replace(seen(session), last_used_at=now))
 
     async def _change(self, name: str, change: Callable[[Session], Session]) -> None:
         await self._store.transact(lambda tx: tx.put_session(name, change(tx.session(name))))

@@ -46,7 +46,7 @@ async def test_one_account_that_hangs_does_not_hold_up_the_others(tmp_path: Path
 async def test_no_connection_or_task_is_left_after_a_cancelled_cycle(tmp_path: Path) -> None:
     async with open_house(tmp_path, sessions_at_start=3) as house:
         before = asyncio.all_tasks()
-        await house.add_user("alice", [G1, G2, G3], delay_between_posts=30.0)
+        await house.add_user("alice", [f"@plaza0{number}" for number in range(1, 7)], delay_between_posts=30.0)
         cycle = asyncio.create_task(house.cycle("alice"))
         await until(lambda: house.parts.clients.open == 3, "the connections")
         cycle.cancel()

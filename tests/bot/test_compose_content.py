@@ -69,7 +69,7 @@ def test_everything_a_user_may_post_is_accepted(kind: PostType, what: str | Post
         (PHOTO, content(media=photos("a.gif")), "post_content.media[0].file", "is no photo; use .jpg"),
         (PHOTO, content(media=photos("../a.jpg")), "post_content.media[0].file", "without folders"),
         (PHOTO, content(media=photos("..")), "post_content.media[0].file", "without folders"),
-        (PHOTO, content(media=photos("a.jpg"), text="x" * 1025), "post_content.text", "of at most 1,024"),
+        (PHOTO, content(media=photos("a.jpg"), text="x" * 4097), "post_content.text", "of at most 4,096"),
         (
             PHOTO,
             content(media=(Media(file="a.mp4", kind=MediaKind.VIDEO),)),

@@ -123,3 +123,20 @@ async def test_a_cycle_that_was_cut_off_does_not_post_to_the_other_spelling(tmp_
         await house.change_user("alice", delay_between_posts=0.0)
         await house.cycle("alice")
         assert house.texts("plaza01") == ["Hello from alice"]
+
+
+async def test_a_group_that_takes_no_photos_still_gets_the_texts_between_them(tmp_path: Path) -> None:
+    async with open_house(tmp_path, world(1, default_banned=["send_photos"]), sessions_at_start=1) as house:
+        await add_photographer(house, "@plaza01")
+        content = PostContent(
+            posts=(PostContent(media=(Media(file="cat.png"),)), PostContent(type=PostType.TEXT, text="hi"))
+        )
+        await house.change_user("alice", post_content=content)
+        for cycle in range(1, 5):
+            await house.cycle("alice")
+            newest = (await house.deliveries("alice"))["@plaza01"]
+            assert newest.state is (DeliveryState.DELIVERED if cycle % 2 == 0 else newest.state)
+        assert house.texts("plaza01") == ["hi", "hi"]
+        [hold] = house.user("alice").group_holds["@plaza01"].values()
+        assert (hold.code, hold.count) == ("CHAT_SEND_PHOTOS_FORBIDDEN", 1), "a text does not take the hold away"
+        assert house.sandbox.report()["refused"] == []

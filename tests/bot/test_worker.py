@@ -68,6 +68,17 @@ async def test_a_chat_that_never_answers_does_not_use_up_the_tries_of_the_others
         assert ends == {G1: DeliveryState.UNKNOWN, G2: DeliveryState.DELIVERED, G3: DeliveryState.DELIVERED}
 
 
+async def test_when_the_post_itself_is_refused_accounts_that_pause_do_not_pause_on(tmp_path: Path) -> None:
+    async with open_house(tmp_path, sessions_at_start=2) as house:
+        await house.add_user("alice", [G1, G2, G3, "@plaza04"], delay_between_posts=3600.0)
+        late = {"do": "delay", "method": "contacts.resolveUsername", "account": "acc01", "seconds": 1.5}
+        house.sandbox.add_fault(late)
+        house.sandbox.add_fault({"error": "MESSAGE_EMPTY", "method": SEND, "account": "acc01"})
+        await house.cycle("alice")  # bounded: an hour's pause would not end in time
+        assert sum(len(house.texts(group)) for group in (G1, G2, G3, "@plaza04")) == 1, "one account was pausing"
+        assert [event.action for event in house.events("alice")].count("content_refused") == 1
+
+
 async def test_a_short_flood_wait_is_waited_out_and_counted(tmp_path: Path) -> None:
     async with open_house(tmp_path) as house:
         house.sandbox.add_fault({"error": "FLOOD_WAIT_1", "method": SEND, "count": 1})
