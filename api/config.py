@@ -1,8 +1,11 @@
 """A change of a user's config: what may be written, and how it is applied."""
 
+import hashlib
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import msgspec
+from fastapi import Header
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -13,10 +16,15 @@ from pydantic import (
     WithJsonSchema,
 )
 
+from api.parts import Parts
+from api.problems import PreconditionFailed
+from api.users import known_user
+from api.views import config_view
 from bot.compose_content import check_content
 from bot.targets import parse_target
 from core.errors import InvalidInput
 from core.models import PostContent, PostType, Schedule, User
+from data.data_manager import Transaction
 from scheduler.timing import check_schedule
 
 MAX_GROUPS = 1000
@@ -52,9 +60,13 @@ def _post_content(value: object) -> str | PostContent:
         raise ValueError(str(error)) from None
 
 
-_GroupName = Annotated[str, BeforeValidator(_group_text), Field(max_length=200), AfterValidator(_group_name)]
-_Groups = Annotated[list[_GroupName], Field(max_length=MAX_GROUPS), AfterValidator(_each_once)]
+IfMatch = Annotated[str | None, Header(description="Change it only if it still is the version of this ETag.")]
+"""A route's parameter."""
+GroupName = Annotated[str, BeforeValidator(_group_text), Field(max_length=200), AfterValidator(_group_name)]
+Groups = Annotated[list[GroupName], Field(max_length=MAX_GROUPS), AfterValidator(_each_once)]
 _CONTENT_SCHEMA = {"anyOf": [{"type": "string"}, {"$ref": "#/components/schemas/PostContent"}]}
+PostBody = Annotated[str | PostContent, PlainValidator(_post_content), WithJsonSchema(_CONTENT_SCHEMA)]
+"""A post, as text or as an object."""
 _SCHEDULE_SCHEMA = {"allOf": [{"$ref": "#/components/schemas/Schedule"}]}
 
 
@@ -77,9 +89,9 @@ class ConfigPatch(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra=_no_defaults)
 
-    groups: _Groups = Field(default=[], examples=[["@my_channel", "https://t.me/my_forum/12", -1001234567890]])
+    groups: Groups = Field(default=[], examples=[["@my_channel", "https://t.me/my_forum/12", -1001234567890]])
     post_type: PostType = PostType.TEXT
-    post_content: Annotated[str | PostContent, PlainValidator(_post_content), WithJsonSchema(_CONTENT_SCHEMA)] = ""
+    post_content: PostBody = ""
     delay_between_posts: float = Field(default=3.0, ge=0, le=MAX_POST_DELAY, strict=True, allow_inf_nan=False)
     delay_between_cycles: float = Field(default=3600.0, ge=0, le=MAX_CYCLE_DELAY, strict=True, allow_inf_nan=False)
 
@@ -93,18 +105,57 @@ class ConfigPatch(BaseModel):
         return bool(self.model_fields_set & {"schedule", "delay_between_cycles"})
 
     def applied_to(self, user: User) -> User:
-        """The user with these changes. A group that leaves the list takes its holds along.
+        """The user with these changes. Raises as `with_changes` does."""
+        return with_changes(user, {name: getattr(self, name) for name in self.model_fields_set})
 
-        Raises:
-            InvalidInput: a post that Telegram would refuse, by the limits of its type, or a schedule without a moment.
-        """
-        changes: dict[str, Any] = {name: getattr(self, name) for name in self.model_fields_set}
-        if "groups" in changes:
-            kept = set(changes["groups"])
-            changes["group_holds"] = {name: holds for name, holds in user.group_holds.items() if name in kept}
-        changed = msgspec.structs.replace(user, **changes)
-        if changes.keys() & {"post_type", "post_content"}:
-            check_content(changed.post_type, changed.post_content)
-        if "schedule" in changes:
-            check_schedule(changed.schedule)
-        return changed
+
+def with_changes(user: User, changes: dict[str, Any]) -> User:
+    """The user with these fields of the config changed. A group that leaves the list takes its holds along.
+
+    Raises:
+        InvalidInput: a post that Telegram would refuse, by the limits of its type, or a schedule without a moment.
+    """
+    if "groups" in changes:
+        kept = set(changes["groups"])
+        holds = {name: holds for name, holds in user.group_holds.items() if name in kept}
+        changes = {**changes, "group_holds": holds}
+    changed = msgspec.structs.replace(user, **changes)
+    if changes.keys() & {"post_type", "post_content"}:
+        check_content(changed.post_type, changed.post_content)
+    if "schedule" in changes:
+        check_schedule(changed.schedule)
+    return changed
+
+
+async def change_config(rooms: Parts, user_id: str, if_match: str | None, change: Callable[[User], User]) -> User:
+    """Change the config in one transaction; the user after it. Everything that is a view of the config goes this way.
+
+    Raises:
+        PreconditionFailed: `if_match` names other versions than the one that is there.
+        What `change` raises; nothing was changed then.
+    """
+    await known_user(rooms, user_id)
+
+    def apply(tx: Transaction) -> User:
+        before = tx.user(user_id)
+        if if_match is not None and if_match.strip() != "*" and config_etag(before) not in _tags(if_match):
+            raise PreconditionFailed
+        user = change(before)
+        tx.put_user(user_id, user)
+        return user
+
+    return await rooms.store.transact(apply)
+
+
+def config_etag(user: User) -> str:
+    """Names this version of the config, and of everything that is a view of it."""
+    return f'"{hashlib.blake2b(msgspec.json.encode(config_view(user)), digest_size=8).hexdigest()}"'
+
+
+def config_headers(user: User) -> dict[str, str]:
+    """What an answer about the config carries."""
+    return {"ETag": config_etag(user), "Cache-Control": "private, no-cache"}
+
+
+def _tags(if_match: str) -> set[str]:
+    return {tag.strip() for tag in if_match.split(",")}

@@ -7,7 +7,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from starlette.responses import Response
 
-from api import admin_views, history_views, media, session_views, state_views, views
+from api import admin_views, group_views, history_views, media, session_views, state_views, views
 from api.problems import MEDIA_TYPE, Problem
 from bot.preflight_report import Preflight
 from core.errors import NoContent, NoGroups, NoRoomOnApiPairs, NoSpareSession, ScheduleOver
@@ -23,6 +23,7 @@ _SHOWN = (
     *session_views.SHOWN,
     *admin_views.SHOWN,
     *media.SHOWN,
+    *group_views.SHOWN,
     Problem,
     Preflight,
 )

@@ -50,8 +50,13 @@ async def read_facts(parts: Parts, user_id: str, user: User, before: Facts | Non
     allowance = await parts.journal.allowance(user_id, budget)
     if before is not None and read_at - before.groups_read_at < FACTS_SECONDS:
         return Facts(mark, budget, allowance, read_at, before.groups, before.groups_read_at)
-    counts = await parts.journal.counts(user_id, now - timedelta(days=GROUP_DAYS), by_group=True)
-    return Facts(mark, budget, allowance, read_at, {one.key: one for one in counts}, read_at)
+    return Facts(mark, budget, allowance, read_at, await groups_lately(parts, user_id), read_at)
+
+
+async def groups_lately(parts: Parts, user_id: str) -> dict[str, Counts]:
+    """How posts fared in each group lately."""
+    since = parts.clock.now() - timedelta(days=GROUP_DAYS)
+    return {one.key: one for one in await parts.journal.counts(user_id, since, by_group=True)}
 
 
 def facts_last(parts: Parts, user_id: str, facts: Facts) -> float:

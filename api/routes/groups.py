@@ -1,0 +1,126 @@
+"""`/api/groups`: where is posted, group by group. A view of the config's `groups`, and who can post there."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Request
+from msgspec.structs import replace
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
+
+from api.auth import Caller
+from api.config import MAX_GROUPS, Groups, IfMatch, change_config, config_headers, with_changes
+from api.documents import json_answer, problems, shows
+from api.group_views import GroupChecks, GroupsView
+from api.parts import Parts
+from api.rates import Rate, Rates
+from api.routes.common import Rooms
+from api.state_facts import groups_lately
+from api.state_views import group_view
+from api.users import known_user
+from bot.compose_content import posts_of
+from bot.targets import parse_target
+from core.errors import InvalidInput, UnknownGroup
+from core.models import PostType, User
+
+routes = APIRouter(prefix="/api/groups", tags=["groups"])
+_EXAMPLE = ["@my_channel", "https://t.me/my_forum/12"]
+
+
+class GroupList(BaseModel):
+    """Groups, written in any way."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    groups: Groups = Field(min_length=1, examples=[_EXAMPLE])
+
+
+@routes.get(
+    "",
+    response_class=Response,
+    responses={200: shows(GroupsView, "The groups, with the config's ETag."), **problems(401, 403, 503)},
+)
+async def every(caller: Caller, rooms: Rooms) -> Response:
+    """The caller's groups: which accounts leave them alone, until when and why, and how posts fared there."""
+    return await _answer(rooms, caller.user_id, await known_user(rooms, caller.user_id))
+
+
+@routes.post(
+    "",
+    status_code=201,
+    response_class=Response,
+    responses={
+        201: shows(GroupsView, "All groups, the new ones last."),
+        200: shows(GroupsView, "They were on the list already."),
+        **problems(401, 403, 409, 412, 422, 503),
+    },
+)
+async def add(caller: Caller, rooms: Rooms, body: GroupList, if_match: IfMatch = None) -> Response:
+    """Put groups on the list; those that are on it stay where they are."""
+    fresh: list[str] = []
+
+    def change(user: User) -> User:
+        fresh[:] = [group for group in body.groups if group not in user.groups]
+        groups = (*user.groups, *fresh)
+        if len(groups) > MAX_GROUPS:
+            raise InvalidInput("groups", f"at most {MAX_GROUPS} groups can be on the list; it would have {len(groups)}")
+        return with_changes(user, {"groups": groups})
+
+    user = await change_config(rooms, caller.user_id, if_match, change)
+    return await _answer(rooms, caller.user_id, user, 201 if fresh else 200)
+
+
+@routes.delete(
+    "/{group:path}",
+    response_class=Response,
+    responses={200: shows(GroupsView, "The groups that are left."), **problems(401, 403, 404, 409, 412, 422, 503)},
+)
+async def remove(
+    caller: Caller,
+    rooms: Rooms,
+    group: Annotated[str, Path(max_length=200, description="Written in any way; slashes as they are.")],
+    if_match: IfMatch = None,
+) -> Response:
+    """Take a group off the list; its holds go with it."""
+    name = parse_target(group, "group").text
+
+    def change(user: User) -> User:
+        if name not in user.groups:
+            raise UnknownGroup(f"{name} is not on your list of groups")
+        return with_changes(user, {"groups": tuple(one for one in user.groups if one != name)})
+
+    return await _answer(rooms, caller.user_id, await change_config(rooms, caller.user_id, if_match, change))
+
+
+@routes.post(
+    "/check",
+    response_class=Response,
+    responses={200: shows(GroupChecks, "Group by group, account by account."), **problems(401, 403, 409, 422, 503)},
+)
+async def check(caller: Caller, request: Request, rooms: Rooms, body: GroupList | None = None) -> Response:
+    """Ask Telegram who of the caller's accounts can post where, and why not: rights, membership, slow mode, topics.
+
+    With a body it looks at those groups instead, on the list or not. Nothing is posted or stored. While there is
+    nothing to post yet, it is asked for a text.
+    """
+    rates: Rates = request.app.state.rates
+    rates.spend(Rate.EXPENSIVE, caller.user_id)
+    user = await known_user(rooms, caller.user_id)
+    if body is not None:
+        user = with_changes(user, {"groups": tuple(body.groups)})
+    if not posts_of(user.post_type, user.post_content):
+        user = replace(user, post_type=PostType.TEXT, post_content="Hello")
+    found = await rooms.bots.preflight(caller.user_id, user)
+    checks = GroupChecks(
+        groups=found.groups,
+        accounts=found.accounts,
+        rights_needed=list(found.rights_needed),
+        problems=found.problems,
+    )
+    return json_answer(checks)
+
+
+async def _answer(rooms: Parts, user_id: str, user: User, status: int = 200) -> Response:
+    counts = await groups_lately(rooms, user_id)
+    now = rooms.clock.now()
+    groups = [group_view(name, user.group_holds.get(name, {}), counts.get(name), now) for name in user.groups]
+    return json_answer(GroupsView(groups=groups), status, config_headers(user))
