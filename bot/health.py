@@ -29,7 +29,6 @@ QUIET = timedelta(hours=24)
 MOST_A_ROUND = 50
 _CALL_SECONDS = 20.0
 _PAUSE_SECONDS = 1.0
-_ROUND_SECONDS = 900.0
 
 Tell = Callable[[str, str, str, Level, str], Awaitable[None]]
 """Tells a user: id, action, text, level, session."""
@@ -72,12 +71,6 @@ class Health:
             await parts.journal.add_event(event)
 
         return cls(parts.store, parts.sessions, parts.clients, parts.clock, tell)
-
-    async def run(self) -> None:
-        """A round now and then, until cancelled."""
-        while True:
-            await self._clock.sleep(_ROUND_SECONDS)
-            await self.round()
 
     async def check(self, name: str, *, thorough: bool = True) -> Checkup:
         """Ask one account; `thorough` asks for its two-step password and its other logins too.

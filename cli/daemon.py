@@ -13,7 +13,6 @@ import uvicorn
 from api.app import create_app
 from api.shell import Shell
 from bot.cycle import CycleRunner
-from bot.health import Health
 from bot.run import BotParts
 from core.clock import Clock, SystemClock
 from core.errors import SettingsError
@@ -73,14 +72,13 @@ async def _rooms(settings: Settings, clock: Clock) -> AsyncIterator[tuple[Bots, 
             sessions = SessionManager(settings, store, pool, clock)
             logins = Logins(sessions, clients, clock)
             parts = BotParts.put_together(settings, store, journal, sessions, clients, clock)
-            rounds = asyncio.create_task(keep_alive("health", Health.of(parts).run, clock), name="health")
             try:
                 cycles = CycleRunner(parts)
                 scheduler = Scheduler(parts, cycles)
                 await scheduler.take_over()
                 watchdog = Watchdog(parts, cycles, scheduler)
                 watching = asyncio.create_task(keep_alive("watchdog", watchdog.run, clock), name="watchdog")
-                housekeeping = Housekeeping(settings, journal, clock)
+                housekeeping = Housekeeping(parts)
                 housekeeping.start()
                 accounts = AccountRooms(store, journal, pool, sessions, clients, logins, clock)
                 try:
@@ -90,8 +88,6 @@ async def _rooms(settings: Settings, clock: Clock) -> AsyncIterator[tuple[Bots, 
                     await asyncio.gather(watching, return_exceptions=True)
                     await housekeeping.stop()
             finally:
-                rounds.cancel()
-                await asyncio.gather(rounds, return_exceptions=True)
                 await logins.close()
                 await clients.close()
         finally:

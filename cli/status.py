@@ -1,4 +1,4 @@
-"""`status`: what the daemon of a state folder does now."""
+"""`status`: what the daemon of a state folder does now, and what its users have left of their allowances."""
 
 import sys
 from datetime import timedelta
@@ -15,11 +15,17 @@ from core.clock import SystemClock
 from core.errors import PostfleetError
 from core.settings import load_settings
 
+_FEWEST_LEFT = 10
 
-def status(as_json: Annotated[bool, typer.Option("--json", help="As the daemon's API says it.")] = False) -> None:
-    """Show what the daemon does: cycles that run, who is due when, accounts that rest, housekeeping."""
+
+def status(
+    as_json: Annotated[bool, typer.Option("--json", help="As the daemon's API says it.")] = False,
+    allowances: Annotated[bool, typer.Option("--allowances", help="Every user's allowance, and only that.")] = False,
+) -> None:
+    """Show what the daemon does: cycles that run, who is due when, accounts that rest, housekeeping, allowances."""
     try:
-        answer = _ask()
+        used = _ask("/api/admin/allowances") if allowances or not as_json else None
+        answer = used if allowances and used is not None else _ask("/api/admin/overview")
     except PostfleetError as error:
         typer.echo(f"postfleet: {error}", err=True)
         sys.exit(2)
@@ -31,10 +37,13 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="As the daemon's
     if as_json:
         typer.echo(answer.text)
     else:
-        _show(answer.json())
+        if not allowances:
+            _show(answer.json())
+        if used is not None:
+            _show_allowances(used.json()["users"], None if allowances else _FEWEST_LEFT)
 
 
-def _ask() -> httpx.Response:
+def _ask(path: str) -> httpx.Response:
     settings = load_settings()
     address = address_of(settings.state_dir)
     if address is None:
@@ -42,7 +51,7 @@ def _ask() -> httpx.Response:
     now = SystemClock().now()
     secret = settings.jwt_secret.get_secret_value()
     token = issue_token(secret, "status", now=now, lifetime=timedelta(minutes=1), roles=(OPERATOR,))
-    answer = httpx.get(f"{address}/api/admin/overview", headers={"Authorization": f"Bearer {token}"}, timeout=10)
+    answer = httpx.get(f"{address}{path}", headers={"Authorization": f"Bearer {token}"}, timeout=30)
     return answer.raise_for_status()
 
 
@@ -66,3 +75,18 @@ def _show(seen: dict[str, Any]) -> None:
         result = ("FAILED " if job["last_failed"] else "") + (job["last_result"] or "")
         table.add_row(job["name"], job["last_run_at"] or "never", result, job["next_run_at"] or "-")
     console.print(table)
+
+
+def _show_allowances(users: dict[str, dict[str, Any]], most: int | None) -> None:
+    """Who has least left comes first."""
+    least = sorted(users.items(), key=lambda item: (item[1]["left"], item[0]))[:most]
+    title = (
+        "Allowances" if len(least) == len(users) else f"Allowances: the {len(least)} of {len(users)} with least left"
+    )
+    table = Table("user", "left", "today", "this month", "granted", "reserved", "uncounted", title=title)
+    for name, use in least:
+        today = f"{use['spent_today']} of {use['per_day'] + use['granted']}"
+        month = f"{use['spent_this_month']} of {use['per_month'] + use['granted']}"
+        others = (str(use[field]) for field in ("granted", "reserved", "uncounted"))
+        table.add_row(name, str(use["left"]), today, month, *others)
+    Console(soft_wrap=True).print(table)

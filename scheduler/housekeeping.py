@@ -1,4 +1,4 @@
-"""Work that comes round by itself: backups, forgetting what is old, giving back what was reserved in vain, statistics.
+"""Work that comes round by itself: backups, forgetting what is old, allowances, accounts' health, statistics.
 
 APScheduler keeps the times; each job's last and next run, and how the last one went, can be asked for.
 """
@@ -14,16 +14,18 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
-from core.clock import Clock
-from core.settings import Settings
+from bot.health import Health
+from bot.run import BotParts
 from data.backup import make_backup
-from data.journal import Journal
 from data.media import sweep
+from scheduler.resets import tell_of_new_days
 
 log = logging.getLogger(__name__)
 
 BACKUPS_FOLDER = "backups"
 _JITTER_SECONDS = 60
+_QUARTERS = CronTrigger(minute="*/15", second=1, timezone=UTC)
+"""Midnight is at a quarter of an hour of UTC in every time zone."""
 
 
 @dataclass
@@ -44,10 +46,13 @@ class Job:
 class Housekeeping:
     """Runs the jobs; none twice at once, none in another's way."""
 
-    def __init__(self, settings: Settings, journal: Journal, clock: Clock) -> None:
-        self._settings = settings
-        self._journal = journal
-        self._clock = clock
+    def __init__(self, parts: BotParts) -> None:
+        self._parts = parts
+        self._settings = parts.settings
+        self._journal = parts.journal
+        self._clock = parts.clock
+        self._health = Health.of(parts)
+        self._days_told_until = parts.clock.now()
         self._one_at_a_time = asyncio.Lock()
         self._scheduler = AsyncIOScheduler(timezone=UTC)
         self._jobs = {
@@ -56,6 +61,8 @@ class Housekeeping:
                 Job("backup", "A copy of the whole state", self._backup, _daily(2, 30)),
                 Job("retention", "Forget old events and posts", self._forget, _daily(3, 30)),
                 Job("allowances", "Give back what was reserved in vain", self._give_back, _every(hours=1)),
+                Job("resets", "Tell whose allowance begins anew, by their own time zone", self._reset, _QUARTERS),
+                Job("health", "Ask accounts that were quiet for a day how they are", self._ask, _every(minutes=15)),
                 Job("uploads", "Remove what broken uploads left", self._sweep, _every(hours=1)),
                 Job("statistics", "A line of figures in the log", self._statistics, _every(minutes=15)),
             )
@@ -77,8 +84,12 @@ class Housekeeping:
             )
         self._scheduler.start()
 
+    def begin_now(self, name: str) -> None:
+        """Let a job come round at once, as if it were its time."""
+        self._scheduler.modify_job(name, next_run_time=datetime.now(UTC))
+
     async def stop(self) -> None:
-        """No job begins any more; the one that runs is finished."""
+        """No job begins any more; the one that runs is broken off where it waits."""
         if self._scheduler.running:
             self._scheduler.shutdown(wait=False)
         async with self._one_at_a_time:
@@ -119,6 +130,15 @@ class Housekeeping:
 
     async def _sweep(self) -> str:
         return f"{await asyncio.to_thread(sweep, self._settings.state_dir)} leftovers of uploads were removed"
+
+    async def _reset(self) -> str:
+        since, self._days_told_until = self._days_told_until, self._clock.now()
+        return await tell_of_new_days(self._parts, since, self._days_told_until)
+
+    async def _ask(self) -> str:
+        found = await self._health.round()
+        unwell = [checkup.name for checkup in found if checkup.alive is False]
+        return f"{len(found)} accounts were asked" + (f"; not well: {', '.join(unwell)}" if unwell else "")
 
     async def _statistics(self) -> str:
         status = await asyncio.to_thread(Path("/proc/self/status").read_text)

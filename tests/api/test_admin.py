@@ -9,7 +9,6 @@ import pytest
 
 from api.tokens import OPERATOR, issue_token
 from core.models import BannedSession, BotStatus, Session, SessionState, User
-from core.settings import Settings
 from data.data_manager import Transaction
 from scheduler.housekeeping import Housekeeping
 from sessions.assignment import BAN_WAVE
@@ -24,9 +23,9 @@ def root(clock: MovableClock) -> dict[str, str]:
 
 
 @pytest.fixture
-async def keeping(api: Api, settings: Settings) -> AsyncIterator[Housekeeping]:
+async def keeping(api: Api) -> AsyncIterator[Housekeeping]:
     """The housekeeping of the API's bots."""
-    found = Housekeeping(settings, api.journal, api.clock)
+    found = Housekeeping(api.bots._parts)
     found.start()
     api.bots._housekeeping = found
     yield found

@@ -113,10 +113,18 @@ def test_status_shows_cycles_waiting_bots_and_housekeeping(tmp_path: Path) -> No
         seen = json.loads(answer.stdout)
         assert (seen["running"], seen["waiting"]) == ([], 1)
         assert seen["next_due_at"] == daemon.state("alice")["next_run_at"]
-        assert {job["name"] for job in seen["jobs"]} == {"backup", "retention", "allowances", "uploads", "statistics"}
+        names = {"backup", "retention", "allowances", "resets", "health", "uploads", "statistics"}
+        assert {job["name"] for job in seen["jobs"]} == names
         assert all(job["next_run_at"] for job in seen["jobs"])
         shown = run_command("status", env=daemon.env, cwd=tmp_path).stdout
         assert "1 bots wait" in shown
+        assert "4 of 2000" in shown, "what alice has of her allowance"
+        alone = run_command("status", "--allowances", env=daemon.env, cwd=tmp_path).stdout
+        assert "4 of 2000" in alone
+        assert "4 of 40000" in alone
+        assert "Housekeeping" not in alone
+        told = json.loads(run_command("status", "--allowances", "--json", env=daemon.env, cwd=tmp_path).stdout)
+        assert told["users"]["alice"]["left"] == 1996
         assert daemon.call("alice", "GET", "/api/admin/overview").status_code == 403
         daemon.stop()
         gone = run_command("status", env=daemon.env, cwd=tmp_path)

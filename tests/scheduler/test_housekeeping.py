@@ -1,19 +1,25 @@
 """Work that comes round by itself."""
 
+import asyncio
 import tarfile
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
-from core.models import Event
+from bot.allowance import budget_of
+from core.models import Allowance, Cycle, Delivery, DeliveryState, Event, PostType, Schedule, User
+from data.data_manager import Transaction
 from scheduler.housekeeping import Housekeeping
-from tests.scheduler.support import time_house
+from tests.scheduler.support import TimeHouse, time_house
+from tests.support.clock import START
+from tests.support.house import House, open_house, until
 
 
 async def test_each_job_is_entered_and_its_last_run_can_be_seen(tmp_path: Path) -> None:
     async with time_house(tmp_path) as house:
-        keeping = Housekeeping(house.parts.settings, house.parts.journal, house.clock)
+        keeping = Housekeeping(house.parts)
         keeping.start()
         assert all(job.next_run_at is not None and job.last_run_at is None for job in keeping.jobs)
         job = await keeping.run("statistics")
@@ -25,7 +31,7 @@ async def test_each_job_is_entered_and_its_last_run_can_be_seen(tmp_path: Path) 
 async def test_backups_are_whole_and_old_ones_go(tmp_path: Path) -> None:
     async with time_house(tmp_path, backups_kept=2) as house:
         await house.add_users({}, running=False)
-        keeping = Housekeeping(house.parts.settings, house.parts.journal, house.clock)
+        keeping = Housekeeping(house.parts)
         for _ in range(3):
             job = await keeping.run("backup")
             assert not job.last_failed, job.last_result
@@ -41,15 +47,76 @@ async def test_old_events_are_forgotten_after_the_days_that_are_set(tmp_path: Pa
         for days in range(80):
             at = house.clock.now() - timedelta(days=80 - days)
             await house.parts.journal.add_event(Event(at=at, user="alice", action="test", text=f"{days}"))
-        keeping = Housekeeping(house.parts.settings, house.parts.journal, house.clock)
+        keeping = Housekeeping(house.parts)
         job = await keeping.run("retention")
         assert job.last_result is not None
         assert job.last_result.startswith("30 rows"), "the newest 50 of a user always stay"
 
 
+async def test_who_had_used_up_everything_is_told_when_a_new_day_begins_where_they_live(tmp_path: Path) -> None:
+    evening = START.replace(hour=18)
+    async with time_house(tmp_path, evening, posts_per_day=1) as house:
+        kathmandu = User(schedule=Schedule(timezone="Asia/Kathmandu"))  # midnight there is 18:15 UTC
+        users = {"alice": kathmandu, "idle": kathmandu, "berta": User()}
+        users["none"] = replace(kathmandu, allowance=Allowance(per_day=0))
+        await house.add_users(users, running=False)
+        keeping = Housekeeping(house.parts)
+        for user_id in ("alice", "berta"):
+            await spend_one(house, user_id)
+        await house.wait(minutes=10)
+        await keeping.run("resets")
+        assert house.said("alice") == [], "it is not midnight yet"
+        await house.wait(minutes=10)
+        job = await keeping.run("resets")
+        assert job.last_result == "3 users began a new day; 1 of them had nothing left before it"
+        assert house.said("alice") == ["A new day began: 1 posts may be made on 2026-03-03"]
+        await house.wait(minutes=10)
+        await keeping.run("resets")
+        assert len(house.said("alice")) == 1, "once a day"
+        assert house.said("idle") == house.said("berta") == house.said("none") == []
+
+
+async def spend_one(house: TimeHouse, user_id: str) -> None:
+    now = house.clock.now()
+    cycle = Cycle(id=1, user=user_id, post_type=PostType.TEXT, post_content="Hi", started_at=now)
+    post = Delivery(user=user_id, cycle=1, group="@g", session="s", random_id=1, planned_at=now)
+    budget = budget_of(house.user(user_id), house.parts.settings, now)
+    (planned,) = await house.parts.journal.plan_cycle(cycle, [post], budget)
+    await house.parts.journal.update(replace(planned, state=DeliveryState.DELIVERED, finished_at=now))
+
+
+async def test_rounds_of_health_are_a_job_whose_result_can_be_seen(tmp_path: Path) -> None:
+    async with open_house(tmp_path, accounts=2) as house:
+        await let_be_quiet(house, "acc01", "acc02")
+        house.sandbox.ban("acc02")
+        job = await Housekeeping(house.parts).run("health")
+        assert job.last_result == "2 accounts were asked; not well: acc02"
+
+
+async def test_a_round_of_health_that_hangs_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    async with open_house(tmp_path, accounts=1) as house:
+        await let_be_quiet(house, "acc01")
+        house.sandbox.add_fault({"do": "silent", "account": "acc01"})
+        keeping = Housekeeping(house.parts)
+        keeping.start()
+        keeping.begin_now("health")
+        await until(lambda: house.parts.clients.at_work("acc01"), "the round to ask the account")
+        await asyncio.wait_for(keeping.stop(), 3)
+
+
+async def let_be_quiet(house: House, *names: str) -> None:
+    long_ago = house.parts.clock.now() - timedelta(days=2)
+
+    def change(tx: Transaction) -> None:
+        for name in names:
+            tx.put_session(name, replace(tx.session(name), last_used_at=long_ago))
+
+    await house.store.transact(change)
+
+
 async def test_a_job_that_fails_says_so_and_the_next_one_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with time_house(tmp_path) as house:
-        keeping = Housekeeping(house.parts.settings, house.parts.journal, house.clock)
+        keeping = Housekeeping(house.parts)
         (tmp_path / "state" / "backups").write_text("in the way")
         failed = await keeping.run("backup")
         assert failed.last_failed
