@@ -13,7 +13,7 @@ def client_address(scope: Scope, trusted: Sequence[Network]) -> str:
     """The nearest address that is not a trusted proxy. X-Forwarded-For from anybody else is not believed."""
     client = scope.get("client")
     nearest: str = client[0] if client else UNKNOWN
-    if not trusted or not _is_trusted(nearest, trusted):
+    if not trusted or not is_trusted(nearest, trusted):
         return nearest
     named = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
     hops = b",".join(named).decode("latin-1").split(",") if named else []
@@ -21,7 +21,7 @@ def client_address(scope: Scope, trusted: Sequence[Network]) -> str:
         if not _is_address(hop):
             break
         nearest = hop
-        if not _is_trusted(hop, trusted):
+        if not is_trusted(hop, trusted):
             break
     return nearest
 
@@ -42,5 +42,6 @@ def _is_address(text: str) -> bool:
     return True
 
 
-def _is_trusted(text: str, trusted: Sequence[Network]) -> bool:
+def is_trusted(text: str, trusted: Sequence[Network]) -> bool:
+    """Whether it is an address of those."""
     return _is_address(text) and any(ip_address(text) in network for network in trusted)

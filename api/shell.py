@@ -78,6 +78,16 @@ class Shell:
         memory: AuthStore = self.state.memory
         await memory.close()
 
+    def refusal(self, status: int, detail: str, headers: dict[str, str]) -> Response:
+        """What the server answers before there is a request, with all that every answer carries."""
+        request_id = self._new_id()
+        answer = problem_response(request_id, status, detail=detail, headers=headers)
+        answer.raw_headers += [(b"x-request-id", request_id.encode()), *self._headers]
+        return answer
+
+    def _new_id(self) -> str:
+        return f"{self._prefix}-{next(self._count):08x}"
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection, request or lifespan event."""
         if scope["type"] == "websocket":
@@ -86,8 +96,7 @@ class Shell:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = f"{self._prefix}-{next(self._count):08x}"
-        scope["request_id"] = request_id
+        request_id = scope["request_id"] = self._new_id()
         scope["trusted_proxies"] = self._proxies
         path: str = scope["path"]
         if path.startswith(_ALIAS):

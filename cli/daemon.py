@@ -5,12 +5,11 @@ import contextlib
 import logging
 import signal
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
-import uvicorn
-
 from api.app import create_app
+from api.server import Server
 from api.shell import Shell
 from bot.cycle import CycleRunner
 from bot.run import BotParts
@@ -96,24 +95,8 @@ async def _rooms(settings: Settings, clock: Clock) -> AsyncIterator[tuple[Bots, 
         await store.close()
 
 
-class _Server(uvicorn.Server):
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave signals to the daemon: the API goes on answering while posts in flight are finished."""
-        yield
-
-
 async def _serve(settings: Settings, app: Shell, listener: socket.socket, scheduler: Scheduler, clock: Clock) -> None:
-    server = _Server(
-        uvicorn.Config(
-            app,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=_API_SECONDS,
-            lifespan="off",
-        )
-    )
+    server = Server(app, settings, graceful_seconds=_API_SECONDS)
     leave = asyncio.Event()
     _listen_to_signals(leave, settings, scheduler)
     ticking = asyncio.create_task(keep_alive("tick", scheduler.run, clock), name="tick")

@@ -1,6 +1,7 @@
 """`serve`: the daemon and its API."""
 
 import os
+import resource
 import sys
 
 import typer
@@ -19,6 +20,7 @@ def serve() -> None:
     from cli.daemon import run_daemon
 
     os.umask(0o077)  # whatever the daemon writes is its owner's alone
+    _take_every_descriptor()
     try:
         settings = load_settings()
         settings.check_secrets()
@@ -37,3 +39,11 @@ def serve() -> None:
     except OSError as error:
         typer.echo(f"postfleet: {error.filename or ''}: {error.strerror}", err=True)
         sys.exit(2)
+
+
+def _take_every_descriptor() -> None:
+    """Accounts and clients each take one; a shell's usual 1,024 would end long before the limits that are set."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = 65_536 if hard == resource.RLIM_INFINITY else hard
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))

@@ -86,6 +86,10 @@ class Settings(BaseSettings):
     behind_tls: bool = False
     max_body_bytes: int = Field(default=1_000_000, ge=1_000)
     request_timeout_seconds: float = Field(default=30.0, gt=0)
+    header_timeout_seconds: float = Field(default=10.0, gt=0)
+    max_connections: int = Field(default=5_000, ge=1)
+    max_connections_per_address: int = Field(default=500, ge=1)
+    max_expensive_at_once: int = Field(default=8, ge=1)
     max_upload_mb: int = Field(default=50, ge=1, le=2_000)
     media_quota_mb: int = Field(default=500, ge=0)
     upload_timeout_seconds: float = Field(default=600.0, gt=0)

@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import itertools
 import os
-import socket
+import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -24,6 +24,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from api.app import create_app
+from api.server import Server as ApiServer
+from api.shell import Shell
 from api.tokens import issue_token
 from bot.cycle import CycleRunner
 from bot.run import BotParts
@@ -95,40 +97,45 @@ def server(kind: str, state: Path) -> Iterator["Server"]:
                 raise
 
 
-class _Announcing(uvicorn.Server):
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        print(self.servers[0].sockets[0].getsockname()[1], flush=True)
+async def _announce(server: uvicorn.Server) -> None:
+    while not server.started:  # noqa: ASYNC110  uvicorn sets no event
+        await asyncio.sleep(0.01)
+    print(server.servers[0].sockets[0].getsockname()[1], flush=True)
 
 
 async def _serve(kind: str, state: Path) -> None:
+    """Ours as the daemon serves it, the bare one as uvicorn does by itself."""
     set_up_logs(state / "logs", terminal=False)
-    async with _bare(state) if kind == "bare" else _ours(state, posting=kind == "posting") as app:
+    if kind == "bare":
+        bare = uvicorn.Config(_bare(state), port=0, log_config=None, access_log=False, lifespan="off")
+        await asyncio.gather(_announce(server := uvicorn.Server(bare)), server.serve())
+        return
+    settings = _settings(state)
+    async with _ours(settings, posting=kind == "posting") as app:
         # What is still open when the bench is done is cut off.
-        config = uvicorn.Config(
-            app,  # type: ignore[arg-type]  # ASGI
-            port=0,
-            log_config=None,
-            access_log=False,
-            lifespan="off",
-            timeout_graceful_shutdown=1,
-        )
-        await _Announcing(config).serve()
+        server = ApiServer(app, settings, graceful_seconds=1)
+        leave = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, leave.set)
+        serving = asyncio.create_task(server.serve())
+        await _announce(server)
+        await leave.wait()
+        app.end_streams()
+        server.should_exit = True
+        await serving
 
 
-@contextlib.asynccontextmanager
-async def _bare(state: Path) -> AsyncIterator[object]:
+def _bare(state: Path) -> Starlette:
     body = (state / "body").read_bytes()
 
     async def answer(_: Request) -> Response:
         return Response(body, media_type="application/json")
 
-    yield Starlette(routes=[Route(PATH, answer)])
+    return Starlette(routes=[Route(PATH, answer)])
 
 
-@contextlib.asynccontextmanager
-async def _ours(state: Path, *, posting: bool) -> AsyncIterator[object]:
-    settings = Settings(
+def _settings(state: Path) -> Settings:
+    return Settings(
         jwt_secret=SECRET,  # type: ignore[arg-type]  # as the environment has it
         state_dir=state / "state",
         rate_per_user=NO_LIMIT,
@@ -136,7 +143,12 @@ async def _ours(state: Path, *, posting: bool) -> AsyncIterator[object]:
         rate_failed_auth=NO_LIMIT,
         rate_expensive=NO_LIMIT,
         rate_login=NO_LIMIT,
+        max_connections_per_address=5_000,
     )
+
+
+@contextlib.asynccontextmanager
+async def _ours(settings: Settings, *, posting: bool) -> AsyncIterator[Shell]:
     clock = SystemClock()
     store = DataManager.open(settings.state_dir, clock)
     journal = Journal.open(settings.state_dir)

@@ -8,12 +8,12 @@ from typing import Any
 
 import httpx
 import pytest
-import uvicorn
-from starlette.types import ASGIApp
 
+from api.server import Server
 from api.shell import Shell
 from bot.run import CycleProgress
 from core.models import Session
+from core.settings import load_settings
 from data.data_manager import DataManager
 from data.journal import Journal
 from scheduler.bots import Bots
@@ -65,18 +65,23 @@ async def until(holds: Callable[[], bool], seconds: float = 10.0) -> None:
 
 
 @asynccontextmanager
-async def served(app: ASGIApp) -> AsyncIterator[int]:
-    """The app behind a real server on a free port of loopback; gives the port."""
-    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, timeout_graceful_shutdown=1)
-    server = uvicorn.Server(config)
+async def serving(app: Shell, **settings: Any) -> AsyncIterator[Server]:
+    """The app behind the daemon's server on a free port of loopback."""
+    server = Server(app, load_settings(**settings), graceful_seconds=1)
     task = asyncio.create_task(server.serve())
     try:
         await until(lambda: server.started or task.done())
-        port: int = server.servers[0].sockets[0].getsockname()[1]
-        yield port
+        yield server
     finally:
         server.should_exit = True
         await task
+
+
+@asynccontextmanager
+async def served(app: Shell) -> AsyncIterator[int]:
+    """The same with settings as they come; gives the port."""
+    async with serving(app) as server:
+        yield server.port
 
 
 async def add_account(api: Api, name: str = "s1") -> None:

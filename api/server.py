@@ -1,0 +1,213 @@
+"""The HTTP server: uvicorn, with bounds on what a client may hold before and after the API sees its request.
+
+The API bounds the time from a whole head to the end of the answer (`api.shell`). What is left is here: heads that never
+come to an end, bodies nobody asked for, answers that are not read, and too many connections. They are looked at once a
+second, all together, so that a request pays nothing for it.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from api.addresses import UNKNOWN, Network, is_trusted
+from api.shell import Shell
+from core.settings import Settings
+
+log = logging.getLogger(__name__)
+
+RETRY_AFTER_SECONDS = 5
+_TICKS_A_LOOK = 10
+"""uvicorn ticks ten times a second."""
+_MAX_UNFINISHED_HEAD_BYTES = 65_536
+"""What the shell refuses by its size comes in whole; a head longer than this is not even read to its end."""
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What a connection may do."""
+
+    head_seconds: float
+    """From the connection, or the answer before, to the last byte of a head."""
+    unread_seconds: float
+    """How long bytes may wait for a client to read them."""
+    connections: int
+    connections_per_address: int
+    trusted: tuple[Network, ...] = ()
+    """Proxies, which bring connections of many clients."""
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Bounds":
+        """As the operator set them."""
+        return cls(
+            head_seconds=settings.header_timeout_seconds,
+            unread_seconds=settings.request_timeout_seconds,
+            connections=settings.max_connections,
+            connections_per_address=settings.max_connections_per_address,
+            trusted=tuple(settings.trusted_proxies),
+        )
+
+
+@dataclass
+class _Crowd:
+    """What the connections know of each other."""
+
+    by_address: Counter[str] = field(default_factory=Counter)
+    refused: int = 0
+    ended: int = 0
+
+
+class Connection(HttpToolsProtocol):
+    """One client's connection."""
+
+    def __init__(self, shell: Shell, bounds: Bounds, crowd: "_Crowd", **parts: Any) -> None:
+        super().__init__(**parts)
+        self._shell = shell
+        self._bounds = bounds
+        self._crowd = crowd
+        self._free_since = self.loop.time()
+        self._unread_since: float | None = None
+        self._head_open = False
+        self._head_bytes = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        """Take it, or refuse it when there are too many."""
+        super().connection_made(transport)
+        self._crowd.by_address[self._address] += 1
+        if len(self.connections) > self._bounds.connections or self._has_too_many():
+            self._crowd.refused += 1
+            self._refuse(503, "Too many connections are open; close some, or come back in a moment.")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It is gone."""
+        by_address = self._crowd.by_address
+        by_address[self._address] -= 1
+        if not by_address[self._address]:
+            del by_address[self._address]
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Read on, unless a head becomes far too long."""
+        in_head = self._head_open
+        super().data_received(data)
+        if in_head and self._head_open:
+            self._head_bytes += len(data)
+            if self._head_bytes > _MAX_UNFINISHED_HEAD_BYTES:
+                self._refuse(431, "The headers are too long.")
+
+    def on_message_begin(self) -> None:
+        """A head begins."""
+        self._head_open = True
+        self._head_bytes = 0
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """A head is whole."""
+        self._head_open = False
+        super().on_headers_complete()
+
+    def on_response_complete(self) -> None:
+        """The next head may come."""
+        self._free_since = self.loop.time()
+        super().on_response_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no HTTP, as a problem document like everything else."""
+        self._refuse(400, f"{msg.rstrip('.')}.")
+
+    def look(self, now: float) -> None:
+        """Once a second: end what takes longer than it may."""
+        if self.transport.get_write_buffer_size() == 0:
+            self._unread_since = None
+        elif self._unread_since is None:
+            self._unread_since = now
+        elif now - self._unread_since > self._bounds.unread_seconds:
+            self._end()
+            return
+        at_work = bool(self.cycle) and not self.cycle.response_complete
+        if not at_work and now - self._free_since > self._bounds.head_seconds:
+            self._end()
+
+    def _end(self) -> None:
+        self._crowd.ended += 1
+        self.transport.abort()
+
+    def _refuse(self, status: int, detail: str) -> None:
+        """Answer before there is a request, and close."""
+        headers = {"Connection": "close"}
+        if status == 503:
+            headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+        answer = self._shell.refusal(status, detail, headers)
+        head = b"".join(b"%b: %b\r\n" % pair for pair in answer.raw_headers)
+        self.transport.write(STATUS_LINE[status] + head + b"\r\n" + bytes(answer.body))
+        self.transport.close()
+
+    @property
+    def _address(self) -> str:
+        return self.client[0] if self.client else UNKNOWN
+
+    def _has_too_many(self) -> bool:
+        own = self._crowd.by_address[self._address]
+        return own > self._bounds.connections_per_address and not is_trusted(self._address, self._bounds.trusted)
+
+
+class Server(uvicorn.Server):
+    """Serves the API. Signals are the daemon's: it finishes posts first."""
+
+    def __init__(self, app: Shell, settings: Settings, *, graceful_seconds: int, port: int = 0) -> None:
+        """`port` counts when `serve` is not given a socket."""
+        bounds, self._crowd = Bounds.of(settings), _Crowd()
+
+        def connection(**parts: Any) -> Connection:
+            return Connection(app, bounds, self._crowd, **parts)
+
+        config = uvicorn.Config(
+            app,
+            port=port,
+            http=connection,  # type: ignore[arg-type]  # what makes a protocol, as a protocol's class does
+            ws="none",
+            interface="asgi3",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            # Whose X-Forwarded-For counts is ours to say (POSTFLEET_TRUSTED_PROXIES); uvicorn believes all of loopback.
+            proxy_headers=False,
+            timeout_graceful_shutdown=graceful_seconds,
+        )
+        super().__init__(config)
+
+    @property
+    def port(self) -> int:
+        """Where it answers, once it is started."""
+        port: int = self.servers[0].sockets[0].getsockname()[1]
+        return port
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave them to the daemon."""
+        yield
+
+    async def on_tick(self, counter: int) -> bool:
+        """Ten times a second: what uvicorn does then, and our look at the connections."""
+        if counter % _TICKS_A_LOOK == 0:
+            now = asyncio.get_running_loop().time()
+            for connection in list(self.server_state.connections):
+                if isinstance(connection, Connection):
+                    connection.look(now)
+            self._tell()
+        return await super().on_tick(counter)
+
+    def _tell(self) -> None:
+        """A line a second, not one for each of what may be thousands."""
+        crowd = self._crowd
+        if crowd.refused or crowd.ended:
+            text = "Connections: %d refused because there are too many, %d cut off because they were too slow"
+            log.warning(text, crowd.refused, crowd.ended, extra={"action": "connections_bounded"})
+            crowd.refused = crowd.ended = 0

@@ -1,0 +1,181 @@
+"""Clients that send slowly, read slowly, or come in crowds: over real connections to the daemon's own server."""
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from api.server import Server
+from tests.api.support import Api, serving, until
+
+PATH = "/api/sync/state"
+BOUNDS = {"header_timeout_seconds": 0.5, "request_timeout_seconds": 0.5}
+MOST = 20
+Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+Connect = Callable[[], Awaitable[Connection]]
+
+
+@pytest.fixture
+async def server(api: Api) -> AsyncIterator[Server]:
+    async with serving(api.app, max_connections_per_address=MOST, **BOUNDS) as server:
+        yield server
+
+
+@pytest.fixture
+async def connect(server: Server) -> AsyncIterator[Connect]:
+    """Connects; what is still open at the end is closed."""
+    writers: list[asyncio.StreamWriter] = []
+
+    async def one() -> Connection:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writers.append(writer)
+        return reader, writer
+
+    yield one
+    for writer in writers:
+        writer.close()
+    await asyncio.gather(*(writer.wait_closed() for writer in writers), return_exceptions=True)
+
+
+async def cut_off(reader: asyncio.StreamReader) -> bytes:
+    """What came until the server closed the connection, which it has to do soon."""
+    async with asyncio.timeout(10):
+        try:
+            return await reader.read()
+        except ConnectionResetError:
+            return b""
+
+
+async def drip(writer: asyncio.StreamWriter, text: bytes = b"") -> None:
+    """The text and then no end of x, a byte at a time, until nobody takes them any more."""
+    try:
+        for byte in text + b"x" * 5000:
+            writer.write(bytes([byte]))
+            await writer.drain()
+            await asyncio.sleep(0.02)
+    except ConnectionError:
+        return
+
+
+def problem_of(answer: bytes, status: int, code: str) -> dict[str, str]:
+    """The headers, after checking that it is a problem document like every other."""
+    head, _, body = answer.partition(b"\r\n\r\n")
+    first, *lines = head.decode().split("\r\n")
+    headers = dict(line.split(": ", 1) for line in lines)
+    problem: dict[str, Any] = json.loads(body)
+    assert first.split()[1] == str(status)
+    assert headers["content-type"] == "application/problem+json"
+    assert (problem["status"], problem["code"]) == (status, code)
+    assert problem["request_id"] == headers["x-request-id"]
+    assert headers["x-content-type-options"] == "nosniff"
+    return headers
+
+
+async def test_a_client_that_sends_its_head_a_byte_at_a_time_is_cut_off(server: Server, connect: Connect) -> None:
+    reader, writer = await connect()
+    writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Slow: ")
+    dripping = asyncio.create_task(drip(writer))
+    assert await cut_off(reader) == b""
+    await dripping
+    assert not server.server_state.connections
+
+
+async def test_a_client_that_says_nothing_is_cut_off(server: Server, connect: Connect) -> None:
+    reader, _ = await connect()
+    assert await cut_off(reader) == b""
+
+
+async def test_a_second_head_has_no_more_time_than_the_first(server: Server, connect: Connect) -> None:
+    reader, writer = await connect()
+    writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert b" 200 " in await reader.readline()
+    dripping = asyncio.create_task(drip(writer, b"GET / HTTP/1.1\r\nX-Slow: "))
+    rest = await cut_off(reader)
+    assert rest.count(b"HTTP/1.1") == 0
+    await dripping
+
+
+async def test_a_body_nobody_asked_for_cannot_be_sent_for_ever(
+    server: Server, connect: Connect, alice: dict[str, str]
+) -> None:
+    reader, writer = await connect()
+    head = (
+        f"GET {PATH} HTTP/1.1\r\nHost: x\r\nAuthorization: {alice['Authorization']}\r\nContent-Length: 999999\r\n\r\n"
+    )
+    writer.write(head.encode())
+    dripping = asyncio.create_task(drip(writer))
+    assert b" 200 " in await cut_off(reader)
+    await dripping
+
+
+async def test_a_head_without_an_end_is_refused_before_it_fills_memory(server: Server, connect: Connect) -> None:
+    reader, writer = await connect()
+    writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n")
+    reading = asyncio.create_task(cut_off(reader))
+    try:
+        for number in range(10_000):
+            writer.write(b"X-Padding-%d: %b\r\n" % (number, b"x" * 1000))
+            await writer.drain()
+    except ConnectionError:
+        pass
+    else:
+        pytest.fail("ten megabytes of headers were taken")
+    answer = await reading
+    if answer:  # what we sent on may have reset the connection before we read it
+        problem_of(answer, 431, "headers_too_large")
+
+
+async def test_what_is_no_http_is_refused_with_a_problem_document(server: Server, connect: Connect) -> None:
+    reader, writer = await connect()
+    writer.write(b"\x16\x03\x01 hello\r\n\r\n")
+    problem_of(await cut_off(reader), 400, "bad_request")
+
+
+async def test_who_asks_and_never_reads_is_cut_off_and_holds_no_worker(server: Server, connect: Connect) -> None:
+    with socket.socket() as lazy:
+        lazy.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        lazy.setblocking(False)
+        loop = asyncio.get_running_loop()
+        await loop.sock_connect(lazy, ("127.0.0.1", server.port))
+        # Far more than the buffers between us take.
+        await loop.sock_sendall(lazy, b"GET /api/openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 300)
+        await until(lambda: len(server.server_state.tasks) > 0)
+        await until(lambda: not server.server_state.connections and not server.server_state.tasks)
+
+
+async def test_a_body_that_comes_a_byte_at_a_time_holds_no_worker(
+    api: Api, server: Server, connect: Connect, alice: dict[str, str]
+) -> None:
+    api.app._seconds = 0.5  # as POSTFLEET_REQUEST_TIMEOUT_SECONDS sets it
+    reader, writer = await connect()
+    head = f"PATCH /api/config HTTP/1.1\r\nHost: x\r\nAuthorization: {alice['Authorization']}\r\n"
+    writer.write(f"{head}Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n{{".encode())
+    dripping = asyncio.create_task(drip(writer))
+    problem_of(await cut_off(reader), 408, "timed_out")
+    await dripping
+    assert not server.server_state.tasks
+
+
+async def test_one_address_cannot_take_every_connection(server: Server, connect: Connect) -> None:
+    crowd = [await connect() for _ in range(MOST)]
+    reader, _ = await connect()
+    headers = problem_of(await cut_off(reader), 503, "not_available")
+    assert int(headers["Retry-After".lower()]) > 0
+    crowd[0][1].close()
+    await until(lambda: len(server.server_state.connections) < len(crowd))
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{server.port}") as http:
+        assert (await http.get("/healthz")).status_code == 200
+
+
+async def test_loopback_is_no_trusted_proxy_unless_it_is_named(
+    api: Api, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: set[str] = set()
+    monkeypatch.setattr(api.app_state.rates.addresses, "spend", seen.add)
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{server.port}") as http:
+        await http.get("/healthz", headers={"X-Forwarded-For": "6.6.6.6"})
+    assert seen == {"127.0.0.1"}
