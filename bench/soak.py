@@ -1,7 +1,14 @@
 """The whole house under load for long: does it keep growing? 100 users, 300 accounts, short delays, faults all along.
 
-The daemon and the data centre are processes of their own, as anybody would start them; the daemon is looked at from
-outside: resident memory, descriptors and threads by /proc, tasks by its own status.
+The daemon and the data centre are processes of their own, as anybody would start them; the daemon alone is looked at,
+from outside: resident memory, descriptors and threads by /proc, tasks by its own status. Slopes are least squares from
+minute 5 to the end (of a shorter run, over its second half).
+
+What counts as flat. Some 6,000 posts are made a minute, so the smallest object kept for each post (50 bytes) would grow
+the daemon by 300 KiB a minute, and a task kept for each of the faults by 12 a minute; the limits lie well below. They
+are not 0 because Telethon remembers the ids of the last 500 messages of each connection against replays: 20 KiB an
+account, 6 MiB in all, which fill up during the first 12 minutes (from then on memory stands still; a run of less than
+half an hour sees little but that), and because the number of tasks swings by 150 with the cycles that run.
 """
 
 import argparse
@@ -32,6 +39,7 @@ ACCOUNTS_A_USER = 3
 GROUPS = 60
 GROUPS_A_USER = 6
 MINUTES = 30.0
+_WARM_MINUTES = 5.0
 _FAULT_SECONDS = 5.0
 _START_SECONDS = 60.0
 _PAIRS = ",".join(f"{number}:{number:032x}" for number in range(2001, 2060))
@@ -85,16 +93,16 @@ def soak(folder: Path, minutes: float, users: int) -> tuple[list[Sample], dict[s
 
 
 def report(samples: Sequence[Sample], stats: dict[str, int], minutes: float) -> Report:
-    """Slopes from the first sixth on, when everything has warmed up."""
+    """Slopes from when everything has warmed up."""
     answer = Report("soak", ("minute", "resident KiB", "descriptors", "threads", "tasks"))
     for sample in samples[:: max(1, len(samples) // 15)]:
         answer.row(sample.minute, sample.resident_kib, sample.descriptors, sample.threads, sample.tasks)
-    warm = [sample for sample in samples if sample.minute >= minutes / 6]
+    warm = [sample for sample in samples if sample.minute >= min(_WARM_MINUTES, minutes / 2)]
     answer.row(", ".join(f"{name}: {count}" for name, count in stats.items()), "", "", "", "")
     answer.target("minutes", minutes)
-    answer.target("rss_slope_kib_per_min", _slope(warm, "resident_kib"), "<=", 100)
+    answer.target("rss_slope_kib_per_min", _slope(warm, "resident_kib"), "<=", 200)
     answer.target("fd_slope_per_min", _slope(warm, "descriptors"), "<=", 0.5)
-    answer.target("task_slope_per_min", _slope(warm, "tasks"), "<=", 0.5)
+    answer.target("task_slope_per_min", _slope(warm, "tasks"), "<=", 3)
     answer.target("doubled_posts", stats["doubled"], "==", 0)
     return answer
 
@@ -115,7 +123,7 @@ def _look(http: httpx.Client, pid: int, secret: str, control: str, minutes: floa
     chance = random.Random(1)
     began = time.monotonic()
     faulty = 0.0
-    every = min(10.0, minutes * 60 / 20)
+    every = min(5.0, minutes * 60 / 20)
     while (passed := time.monotonic() - began) < minutes * 60:
         if passed >= faulty:
             httpx.post(f"{control}/faults", json=chance.choice(_FAULTS), timeout=10).raise_for_status()

@@ -70,6 +70,8 @@ class DataManager:
         self._stamp: _Stamp | None = None
         self._since_copy = 0
         self._held_for = 0.0
+        self.foreign_writes = 0
+        """How often what another process wrote was taken in."""
         self._callbacks: list[Callable[[Snapshot], None]] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._group = GroupCommit[Change]("postfleet-store", self._commit_from_thread)
@@ -116,6 +118,11 @@ class DataManager:
         if answer.error is not None:
             raise answer.error
         return cast(T, answer.value)
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether another process seems to have written since; one look at the file's date. See `refresh`."""
+        return self._stamp is not None and self._stamp_on_disk() != self._stamp
 
     async def refresh(self) -> Snapshot:
         """Notice what another process wrote; cheap when nobody did.
@@ -268,6 +275,7 @@ class DataManager:
             return
         try:
             self._read(self._document)
+            self.foreign_writes += 1
         except FileNotFoundError as error:
             raise StateDamaged(
                 f"{self._path} has gone missing while in use. Put it back, or stop and run: python run.py restore"

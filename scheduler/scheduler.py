@@ -6,6 +6,7 @@ cycle, so users never wait for one another.
 
 import asyncio
 import logging
+import math
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
@@ -14,7 +15,7 @@ from msgspec.structs import replace
 from bot.cycle import CycleRunner, NotWanted
 from bot.run import BotParts, CycleRun, End
 from core.clock import wait_for_event
-from core.errors import NotReady
+from core.errors import NotReady, StateError
 from core.models import BotStatus, Event, Level, Missed
 from data.data_manager import Transaction
 from scheduler import entries
@@ -29,6 +30,8 @@ FAILURES_UNTIL_ERROR = 5
 """After so many broken cycles in a row a bot stops with the status `error`."""
 LONGEST_CATCH_UP_SECONDS = 300.0
 """Late runs are spread over no more than this, however many they are."""
+_TOGETHER_SECONDS = 0.01
+"""Users who are due so soon after one another are served in one look."""
 _JUMP_SECONDS = 1.0
 _AGAIN_AFTER_DEATH = timedelta(seconds=30)
 
@@ -45,11 +48,16 @@ class Scheduler:
         self._cycles = cycles
         self._due = DueHeap()
         self._woken = asyncio.Event()
+        self._looks_at = math.inf
+        """When the tick looks next by itself, in seconds since 1970."""
         self._leaving = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._failures: dict[str, int] = {}
         self._ended: dict[str, datetime] = {}
         self._looked_at: tuple[datetime, float] | None = None
+        self._others_looked_at = -math.inf
+        self._foreign_writes = parts.store.foreign_writes
+        self._refreshing: asyncio.Task[None] | None = None
         self.active: dict[str, Active] = {}
         """Whose cycles run now."""
 
@@ -72,7 +80,8 @@ class Scheduler:
     def wake(self, user_id: str, at: datetime) -> None:
         """The user is due then."""
         self._due.set(user_id, at)
-        self._woken.set()
+        if at.timestamp() < self._looks_at:
+            self._woken.set()
 
     def forget(self, user_id: str) -> None:
         """The user is not due any more."""
@@ -100,8 +109,11 @@ class Scheduler:
         while not self._leaving:
             self._woken.clear()
             await self._notice_a_jump()
+            self._notice_other_writers()
             self._start_all(self._due.pop_due(clock.now()))
-            await wait_for_event(clock, self._woken, self._until_next_look())
+            wait = self._until_next_look()
+            self._looks_at = clock.now().timestamp() + wait
+            await wait_for_event(clock, self._woken, wait)
 
     async def leave(self, within: float) -> None:
         """No new cycle; posts in flight end; what is left of the cycles waits in the journal."""
@@ -146,6 +158,40 @@ class Scheduler:
             active.task.cancel()
 
     # The tick.
+
+    def _notice_other_writers(self) -> None:
+        """A command may have changed users.json while nothing here is written: one look at the file's date a tick."""
+        now = self._parts.clock.monotonic()
+        if now < self._others_looked_at + self._parts.settings.tick_seconds:
+            return
+        self._others_looked_at = now
+        store = self._parts.store
+        if store.is_behind and (self._refreshing is None or self._refreshing.done()):
+            self._refreshing = self._own(self._refresh(), "look at what another process wrote")
+        self._follow_others()
+
+    async def _refresh(self) -> None:
+        try:
+            await self._parts.store.refresh()
+        except StateError as error:
+            log.warning("What another process wrote cannot be taken in: %s", error, extra={"action": "state_unread"})
+        self._follow_others()
+        self._woken.set()
+
+    def _follow_others(self) -> None:
+        """Let the heap hold what another process wrote, for those whose cycles do not run or begin just now."""
+        store = self._parts.store
+        if store.foreign_writes == self._foreign_writes:
+            return
+        self._foreign_writes = store.foreign_writes
+        earliest = self._parts.clock.now() - timedelta(seconds=self._parts.settings.misfire_grace_seconds)
+        for user_id, user in store.snapshot.users.items():
+            if user_id in self.active:
+                continue
+            if user.bot_status is not BotStatus.RUNNING:
+                self._due.remove(user_id)
+            elif user.next_run_at is not None and user.next_run_at > earliest:
+                self._due.set(user_id, user.next_run_at)
 
     def _start_all(self, due: list[tuple[str, float]]) -> None:
         now = self._parts.clock.now()
@@ -199,7 +245,7 @@ class Scheduler:
         first = self._due.next_due()
         if first is None:
             return tick
-        return min(tick, max(0.001, first - self._parts.clock.now().timestamp()))
+        return min(tick, max(_TOGETHER_SECONDS, first - self._parts.clock.now().timestamp()))
 
     def _launch(self, user_id: str) -> None:
         if user_id in self.active:

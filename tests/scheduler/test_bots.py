@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from core.errors import NoContent, NoGroups, NoSpareSession, UnknownUser
 from core.models import BotStatus
+from data.data_manager import DataManager, Transaction
 from scheduler.scheduler import EMPTY_CYCLE_REST_SECONDS
 from tests.support.house import House, open_house, until
 
@@ -160,6 +162,29 @@ async def test_while_one_user_rests_between_posts_another_has_the_connection(tmp
 def said(house: House, user: str) -> int:
     """How many posts of the user stand in the chats."""
     return house.journal.stats(user).total_success
+
+
+async def test_an_idle_daemon_takes_in_what_a_command_wrote(tmp_path: Path) -> None:
+    async with running_house(tmp_path, sessions_at_start=1, tick_seconds=0.2) as house:
+        await house.add_user("alice", [G1], bot_status=BotStatus.STOPPED)
+        await house.give_sessions("alice")
+        heard: list[object] = []
+        house.store.on_commit(lambda snapshot: heard.append(snapshot.users["alice"].groups))
+        command = DataManager.open(house.settings.state_dir, house.parts.clock)
+
+        def change(tx: Transaction) -> None:
+            now = house.parts.clock.now()
+            tx.put_user("alice", replace(tx.user("alice"), groups=(G2,), bot_status=BotStatus.RUNNING, next_run_at=now))
+
+        await command.transact(change)
+        await until(
+            lambda: house.texts(G2), "the post of the bot the command set running, though nothing else happened"
+        )
+        assert (G2,) in heard, "dashboards are told"
+        await command.transact(lambda tx: tx.put_user("alice", replace(tx.user("alice"), bot_status=BotStatus.STOPPED)))
+        await until(lambda: house.user("alice").bot_status is BotStatus.STOPPED, "the stop to be noticed")
+        await until(lambda: house.scheduler.waiting == 0, "nobody to be due any more")
+        await command.close()
 
 
 async def test_racing_starts_and_stops_end_in_the_last_wanted_state_without_overlapping_cycles(tmp_path: Path) -> None:
