@@ -53,6 +53,14 @@ class PostingClient(TelegramClient):  # type: ignore[misc]  # telethon has no ty
         await request.resolve(self, utils)
         return await sender.send(request, ordered=ordered)
 
+    async def _disconnect_coro(self) -> None:
+        await super()._disconnect_coro()
+        # Telethon keeps why a connection ended in a future. Whoever had a request open was told; nobody else asks, and
+        # the loop would log the unread error at some later moment.
+        ended = self.disconnected
+        if ended.done() and not ended.cancelled():
+            ended.exception()
+
     @property
     def self_id(self) -> int:
         """The account's Telegram id; known once it is connected."""

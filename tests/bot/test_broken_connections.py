@@ -1,12 +1,17 @@
 """A cycle over a network that breaks: what was sent counts once, what was not is sent again."""
 
 import asyncio
+import gc
 from pathlib import Path
 
 import pytest
+from telethon.crypto import AuthKey
+from telethon.errors import AuthKeyNotFound
+from telethon.sessions import MemorySession
 
 from core.models import DeliveryState
 from sandbox.world import demo_world
+from sessions.client import PostingClient, connect
 from tests.support.house import open_house, until
 
 G1, G2, G3 = "@plaza01", "@plaza02", "@plaza03"
@@ -81,6 +86,22 @@ async def test_an_account_banned_before_its_send_arrived_leaves_an_unknown_end_a
         assert house.texts(G1) == []
         assert (await house.deliveries("alice"))[G1].state is DeliveryState.UNKNOWN
         assert "Could not find out whether the post reached" in house.said("alice")
+
+
+async def test_a_refused_connection_leaves_no_unread_error_behind_for_the_log(tmp_path: Path) -> None:
+    unread: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: unread.append(str(context)))
+    async with open_house(tmp_path) as house:
+        session = MemorySession()
+        session.set_dc(house.sandbox.dc_id, *house.sandbox.address)
+        session.auth_key = AuthKey(b"\x42" * 256)  # nobody's
+        client = PostingClient(session, 1001, "hash", connection_retries=1, auto_reconnect=False)
+        with pytest.raises(AuthKeyNotFound):
+            await connect(client)
+        await client.disconnect()
+        del client
+    gc.collect()
+    assert unread == []
 
 
 async def test_an_outage_is_sat_out_and_the_user_reads_about_it(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Keys: the exchange a new client makes, ready-made ones, and what happens with unknown ones."""
 
+import asyncio
 import stat
 from pathlib import Path
 
@@ -32,6 +33,7 @@ async def test_a_key_nobody_knows_is_refused(sandbox: Sandbox) -> None:
     with pytest.raises((errors.AuthKeyNotFound, ConnectionError)):
         await client.connect()
     await client.disconnect()
+    await asyncio.gather(client.disconnected, return_exceptions=True)  # Telethon keeps the reason there, too
 
 
 def test_the_number_to_factor_never_reads_as_negative() -> None:
