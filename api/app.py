@@ -1,5 +1,7 @@
 """The API put together: FastAPI for the resources, the sync state beside it, the shell around both."""
 
+import asyncio
+
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -29,6 +31,7 @@ from api.routes import (
     media,
     posts,
     preview,
+    session_imports,
     sessions,
     sync,
     tickets,
@@ -99,6 +102,7 @@ def create_app(
     app.state.streams = Streams(documents, clock, authenticator.is_good)
     app.state.media = open_media(settings)
     app.state.looking = Looking(clock)
+    app.state.importing = asyncio.Lock()
     resources = (
         bot,
         config,
@@ -108,6 +112,7 @@ def create_app(
         preview,
         allowance,
         sync,
+        session_imports,
         sessions,
         history,
         auth,

@@ -149,6 +149,9 @@ def response_to(error: PostfleetError, request_id: str) -> Response:
     if isinstance(error, TooMany):
         headers = {"Retry-After": str(math.ceil(error.retry_after))}
         return problem_response(request_id, 429, code=error.code, detail=str(error), headers=headers)
+    if isinstance(error, TooLarge):
+        # What is left of the body is nobody's to read: the server would go on taking it, to throw it away.
+        return problem_response(request_id, 413, detail=str(error), headers={"Connection": "close"})
     if status == 503:
         return problem_response(
             request_id,

@@ -4,6 +4,8 @@ from api.views import View
 from sessions.accounts import Account
 from sessions.api_pairs import ApiPairView
 from sessions.enrol import Login
+from sessions.formats import Format
+from sessions.imports import Verdict
 
 
 class AccountsView(View, frozen=True, kw_only=True):
@@ -19,6 +21,39 @@ class RepairView(View, frozen=True, kw_only=True):
     moved: list[str]
     missing: list[str]
     unknown: list[str]
+
+
+class ImportedView(View, frozen=True, kw_only=True):
+    """One session of an import, and what became of it."""
+
+    source: str
+    """Which one: the file in the zip, the line of the text."""
+    verdict: Verdict
+    session: str | None
+    """What it is called here, or what its account was called already."""
+    format: Format | None
+    reason: str | None
+
+
+class ImportView(View, frozen=True, kw_only=True):
+    """What became of each session that was sent."""
+
+    sessions: list[ImportedView]
+
+
+class CheckView(View, frozen=True, kw_only=True):
+    """What Telegram says of an account now."""
+
+    name: str
+    alive: bool | None
+    """Null: it could not be found out just now."""
+    reason: str | None
+    telegram_id: int | None
+    display_name: str | None
+    two_step: bool | None
+    """Whether it has a two-step password."""
+    other_sessions: int | None
+    """Logins of the account besides this one."""
 
 
 class ExportView(View, frozen=True, kw_only=True):
@@ -37,4 +72,4 @@ class PairsView(View, frozen=True, kw_only=True):
     """Accounts that a change just made left without a pair: they need a new login."""
 
 
-SHOWN = (AccountsView, Account, Login, RepairView, ExportView, PairsView)
+SHOWN = (ImportView, CheckView, AccountsView, Account, Login, RepairView, ExportView, PairsView)

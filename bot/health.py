@@ -20,6 +20,7 @@ from core.errors import PostfleetError, SessionInUse, UnknownSession
 from core.models import Event, Level, Session, SessionState
 from data.data_manager import DataManager
 from sessions.client import Clients, PostingClient
+from sessions.rooms import AccountRooms
 from sessions.session_manager import SessionManager
 
 log = logging.getLogger(__name__)
@@ -62,7 +63,7 @@ class Health:
         self._tell = tell
 
     @classmethod
-    def of(cls, parts: BotParts) -> "Health":
+    def of(cls, parts: BotParts | AccountRooms) -> "Health":
         """With a line in the log of whoever has an account that is not well."""
 
         async def tell(user: str, action: str, text: str, level: Level, session: str) -> None:

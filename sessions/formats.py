@@ -11,6 +11,7 @@ import base64
 import binascii
 import contextlib
 import ipaddress
+import itertools
 import sqlite3
 import struct
 from collections.abc import Iterator
@@ -26,6 +27,9 @@ _KEY_BYTES = 256
 _PYROGRAM = {362: ">BI?256sQ?", 356: ">B?256sQ?", 351: ">B?256sI?"}
 _TELETHON = {352: ">B4sH256s", 368: ">B16sH256s"}
 _LONGEST_STRING = 400
+_STEPS_A_ROUND, _MOST_ROUNDS = 10_000, 200
+"""Of SQLite's machine; a real file takes a few hundred steps."""
+_LONGEST_VALUE = 1_000_000
 # Where Telegram's data centres are, for formats that only number them.
 _PRODUCTION = {
     1: "149.154.175.53",
@@ -36,6 +40,25 @@ _PRODUCTION = {
     203: "91.105.192.100",
 }
 _TEST = {1: "149.154.175.10", 2: "149.154.167.40", 3: "149.154.175.117"}
+
+
+_NETWORKS = tuple(
+    ipaddress.ip_network(network)
+    for network in (
+        "91.105.192.0/23",
+        "91.108.4.0/22",
+        "91.108.8.0/21",
+        "91.108.16.0/21",
+        "91.108.56.0/22",
+        "149.154.160.0/20",
+        "185.76.151.0/24",
+        "2001:67c:4e8::/48",
+        "2001:b28:f23c::/47",
+        "2001:b28:f23f::/48",
+        "2a0a:f280::/32",
+    )
+)
+"""core.telegram.org/resources/cidr.txt"""
 
 
 class Format(StrEnum):
@@ -90,6 +113,10 @@ def read_session_bytes(content: bytes, name: str) -> Found:
 def _database(name: str) -> Iterator[sqlite3.Connection]:
     try:
         with contextlib.closing(sqlite3.connect("file::memory:", uri=True)) as database:
+            # Whoever made the file may have put views into it that never end, or fill the memory.
+            rounds = itertools.count(1)
+            database.set_progress_handler(lambda: next(rounds) > _MOST_ROUNDS, _STEPS_A_ROUND)
+            database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST_VALUE)
             yield database
     except sqlite3.Error as error:
         raise InvalidInput(name, f"not a Telethon session file ({error}); log the account in again") from None
@@ -209,6 +236,15 @@ def _address(dc_id: int, test_mode: bool, name: str) -> tuple[str, int]:
 
 def _a_bot(name: str) -> InvalidInput:
     return InvalidInput(name, "it is a bot's session; Postfleet posts with people's accounts only")
+
+
+def is_telegrams(host: str) -> bool:
+    """Whether the address is one of Telegram's own."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return any(address in network for network in _NETWORKS)
 
 
 def telethon_string(credentials: Credentials) -> str:

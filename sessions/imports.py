@@ -3,6 +3,7 @@
 Everything is read first, then all keys are written down together, then one transaction makes them sessions.
 """
 
+import io
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -16,9 +17,11 @@ from data.data_manager import DataManager, Transaction
 from sessions import changes
 from sessions.changes import Newcomer
 from sessions.formats import (
+    SQLITE,
     Format,
     Found,
     is_session_string,
+    is_telegrams,
     read_session_bytes,
     read_session_file,
     read_session_string,
@@ -31,6 +34,8 @@ _TEXTS = {".txt", ".string"}
 MOST_BYTES = 64 * 1024 * 1024
 """Of one file: a session file with a large cache of names is a few MB."""
 MOST_FILES = 10_000
+MOST_UNPACKED = 1024 * 1024 * 1024
+"""Of one zip, all of its files together: what it says of their sizes may be untrue."""
 _COMPANIONS = ("-journal", "-wal", "-shm")
 
 
@@ -71,10 +76,16 @@ class Terms:
 
     owner: str | None = None
     label: str = ""
+    by_operator: bool = True
+    """False: whoever imports learns nothing of others' accounts, changes none, and names no server but Telegram's."""
+    our_dc: int | None = None
+    """The data centre whose address is that of the settings, whatever a session says."""
+    most: int = MOST_FILES
+    """More pieces than that are not looked at: nothing is taken in."""
 
 
 class Importer:
-    """Imports on the operator's behalf."""
+    """Imports accounts, for an operator or for their owner."""
 
     def __init__(self, store: DataManager, pool: Pool, sessions: SessionManager, clock: Clock) -> None:
         self._store = store
@@ -91,12 +102,26 @@ class Importer:
             InvalidInput: there is nothing of the kind to read.
             StateNotWritten and its kin: nothing was taken in.
         """
+        return self._take(_pieces_of(source), str(source), terms, progress)
+
+    def take_content(self, content: bytes, name: str, terms: Terms) -> list[Report]:
+        """The same for the content of a session file, of a zip, or of a text with a session string a line.
+
+        `name` is what a single session is called, where that is free.
+        """
+        return self._take(_pieces_of_content(content, name), "body", terms)
+
+    def _take(
+        self, found: Iterator[_Piece], source: str, terms: Terms, progress: Callable[[int], None] = lambda _: None
+    ) -> list[Report]:
         pieces: list[_Piece] = []
-        for piece in _pieces_of(source):
+        for piece in found:
             pieces.append(piece)
             progress(len(pieces))
+            if len(pieces) > terms.most:
+                raise InvalidInput(source, f"more than {terms.most} sessions; import them in parts")
         if not pieces:
-            raise InvalidInput(str(source), "there is no session in it: no .session file and no session string")
+            raise InvalidInput(source, "there is no session in it: no .session file and no session string")
         return self._admit_all(pieces, terms)
 
     def _admit_all(self, pieces: list[_Piece], terms: Terms) -> list[Report]:
@@ -144,15 +169,23 @@ class _Plan:
         self._names = set(known)
         self._by_key = {session.key_id: name for name, session in known.items() if session.key_id}
         self._by_account = {session.telegram_id: name for name, session in known.items() if session.telegram_id}
+        self._owners = {name: session.owner for name, session in known.items()}
         self._need_login = {name for name, session in known.items() if session.state is SessionState.NEEDS_LOGIN}
 
     def judge(self, piece: _Piece, terms: Terms) -> Report:
         found = piece.found
         if found is None:
             return Report(piece.source, Verdict.REFUSED, reason=piece.reason)
+        server = found.credentials
+        if not terms.by_operator and server.dc_id != terms.our_dc and not is_telegrams(server.host):
+            # The daemon would connect to wherever somebody's file says.
+            return Report(piece.source, Verdict.REFUSED, None, found.format, "its server is none of Telegram's")
         same_key = self._by_key.get(found.credentials.key_id)
         name = same_key or (self._by_account.get(found.telegram_id) if found.telegram_id else None)
         verdict = Verdict.TAKEN
+        if name is not None and not terms.by_operator and self._owners.get(name, terms.owner) != terms.owner:
+            reason = "this account is here already, for somebody else; ask the operator"
+            return Report(piece.source, Verdict.REFUSED, None, found.format, reason)
         if name is not None:
             if same_key or name not in self._need_login:
                 reason = f"the same account as {name}"
@@ -171,7 +204,7 @@ class _Plan:
             telegram_id=found.telegram_id,
             api_id=found.api_id if found.api_id in self._usable else None,
             label=terms.label,
-            by_operator=True,
+            by_operator=terms.by_operator,
         )
         return Report(piece.source, verdict, name, found.format)
 
@@ -226,9 +259,19 @@ def _pieces_of_file(path: Path, source: str) -> Iterator[_Piece]:
         yield _Piece(source, path.stem, reason=f"cannot be read ({error.strerror})")
 
 
-def _pieces_of_zip(path: Path, source: str) -> Iterator[_Piece]:
+def _pieces_of_content(content: bytes, name: str) -> Iterator[_Piece]:
+    if zipfile.is_zipfile(io.BytesIO(content)):
+        yield from _pieces_of_zip(io.BytesIO(content), name)
+    elif content.startswith(SQLITE):
+        yield from _pieces_of_bytes(content, name, name)
+    else:
+        yield from _pieces_of_text(content, name, name)
+
+
+def _pieces_of_zip(opened: Path | io.BytesIO, source: str) -> Iterator[_Piece]:
+    left = MOST_UNPACKED
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(opened) as archive:
             for entry in archive.infolist()[:MOST_FILES]:
                 inner = Path(entry.filename)
                 where = f"{source}:{entry.filename}"
@@ -239,16 +282,20 @@ def _pieces_of_zip(path: Path, source: str) -> Iterator[_Piece]:
                     continue
                 try:
                     with archive.open(entry) as file:
-                        content = file.read(MOST_BYTES)  # what the archive says of sizes may be untrue
+                        content = file.read(min(MOST_BYTES, left) + 1)  # what it says of sizes may be untrue
                 except (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError, ValueError):
                     yield _Piece(where, inner.stem, reason="cannot be unpacked: damaged or with a password")
                     continue
+                left -= len(content)
+                if left < 0:
+                    yield _Piece(where, inner.stem, reason="too much in one zip; import it in parts")
+                    return
                 if inner.suffix.lower() in _TEXTS:
                     yield from _pieces_of_text(content, where, inner.stem)
                 else:
                     yield from _pieces_of_bytes(content, where, inner.stem)
     except zipfile.BadZipFile:
-        yield _Piece(source, path.stem, reason="a damaged zip")
+        yield _Piece(source, Path(source).stem, reason="a damaged zip")
 
 
 def _pieces_of_bytes(content: bytes, source: str, name: str) -> Iterator[_Piece]:

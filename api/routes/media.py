@@ -10,6 +10,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response, StreamingResponse
 
 from api.auth import Caller, request_facts
+from api.bodies import BOUND_BELOW, declared_size
 from api.documents import json_answer, problems, shows
 from api.media import Looking, MediaPage, MediaView, media_view, receive, uses_now
 from api.media_content import TYPES
@@ -33,7 +34,6 @@ from data.media import MediaStore, StoredFile
 
 routes = APIRouter(prefix="/api/media", tags=["media"])
 _PIECE = 64 * 1024
-_BOUND_BELOW = 2**62  # the framework's own limit is for other bodies; `data.media` bounds these
 _REFUSALS = (InvalidInput, QuotaUsedUp, TooLarge, TooMany, TooSlow, UnsupportedMedia)
 _ANY = "application/octet-stream"
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
@@ -81,7 +81,7 @@ async def every(caller: Caller, rooms: Rooms, files: Files) -> Response:
         **problems(400, 401, 403, 408, 409, 413, 415, 422, 503),
     },
     openapi_extra=_UPLOAD,
-    max_body_size=_BOUND_BELOW,
+    max_body_size=BOUND_BELOW,
 )
 async def upload(
     caller: Caller,
@@ -118,9 +118,7 @@ async def _taken(
     looking: Looking = request.app.state.looking
     rates.spend(Rate.EXPENSIVE, user_id)
     await known_user(rooms, user_id)
-    length = request.headers.get("content-length", "")
-    declared = int(length) if length.isdigit() and len(length) < 20 else None
-    arrival = await asyncio.to_thread(files.begin, user_id, declared)
+    arrival = await asyncio.to_thread(files.begin, user_id, declared_size(request))
     try:
         await receive(arrival, request.stream(), rooms.settings.request_timeout_seconds)
         return await looking.keep(arrival, label)

@@ -8,10 +8,11 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from starlette.responses import Response
 
-from api.auth import Caller
+from api.auth import Caller, request_facts
 from api.documents import json_answer, problems, shows
 from api.rates import Rate, Rates
 from api.routes.common import Accounts
+from api.security_log import SecurityLog
 from api.session_views import AccountsView, ExportView
 from api.users import known_user
 from core.errors import Forbidden, InvalidInput, NotFound, UnknownSession
@@ -169,9 +170,9 @@ async def cancel_login(caller: Caller, rooms: Accounts, login_id: str) -> Respon
 )
 async def relabel(caller: Caller, rooms: Accounts, name: str, body: LabelRequest) -> Response:
     """Note what an account is for."""
-    await _own(rooms, caller.user_id, name, operator=caller.operator)
+    await own_account(rooms, caller.user_id, name, operator=caller.operator)
     await rooms.sessions.set_label(name, body.label)
-    return json_answer(await _own(rooms, caller.user_id, name, operator=caller.operator))
+    return json_answer(await own_account(rooms, caller.user_id, name, operator=caller.operator))
 
 
 @routes.post(
@@ -182,7 +183,7 @@ async def relabel(caller: Caller, rooms: Accounts, name: str, body: LabelRequest
 )
 async def release(caller: Caller, rooms: Accounts, name: str) -> Response:
     """Take an account from the bot it posts for. It stays its owner's, or becomes spare again."""
-    await _own(rooms, caller.user_id, name, operator=caller.operator)
+    await own_account(rooms, caller.user_id, name, operator=caller.operator)
     await rooms.sessions.release(name)
     return Response(status_code=204)
 
@@ -192,18 +193,21 @@ async def release(caller: Caller, rooms: Accounts, name: str) -> Response:
     response_class=Response,
     responses={200: shows(ExportView, "The session as text."), **problems(401, 403, 404, 409, 422, 503)},
 )
-async def export(caller: Caller, rooms: Accounts, name: str, body: ExportRequest) -> Response:
+async def export(caller: Caller, request: Request, rooms: Accounts, name: str, body: ExportRequest) -> Response:
     """The session as a Telethon StringSession, for the account's owner alone. Whoever has it is the account."""
-    account = await _own(rooms, caller.user_id, name, operator=False)
+    account = await own_account(rooms, caller.user_id, name, operator=False)
     if account.owner != caller.user_id:
         raise Forbidden("Only its owner may export an account")
     if not body.understood:
         raise InvalidInput("understood", f"set it to true once you know: {_EXPORTED}")
     text = telethon_string(rooms.pool.credentials(name))
+    security: SecurityLog = request.app.state.security
+    facts = request_facts(request.scope)
+    security.note("session_exported", "An account was exported", user=caller.user_id, session=name, **facts)
     return json_answer(ExportView(format="telethon string", session=text, warning=_EXPORTED), headers=_NO_STORE)
 
 
-async def _own(rooms: AccountRooms, user_id: str, name: str, *, operator: bool) -> Account:
+async def own_account(rooms: AccountRooms, user_id: str, name: str, *, operator: bool) -> Account:
     """The account, if the caller may see it. Raises UnknownSession, for others' accounts too."""
     for account in await rooms.every(None if operator else user_id):
         if account.name == name:

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import logging
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -58,8 +59,15 @@ class Site:
 @pytest.fixture
 async def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Site]:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "state" / "sessions" / "available").mkdir(parents=True)
-    async with open_house(tmp_path, WORLD) as house:
+    async with open_site(tmp_path) as opened:
+        yield opened
+
+
+@asynccontextmanager
+async def open_site(folder: Path) -> AsyncIterator[Site]:
+    """A house without accounts, and its API."""
+    (folder / "state" / "sessions" / "available").mkdir(parents=True)
+    async with open_house(folder, WORLD) as house:
         parts = house.parts
         logins = Logins(parts.sessions, parts.clients, parts.clock)
         rooms = AccountRooms(house.store, house.journal, house.pool, parts.sessions, parts.clients, logins, parts.clock)

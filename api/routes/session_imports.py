@@ -1,0 +1,120 @@
+"""`/api/sessions/import` and `…/check`: accounts that were logged in elsewhere, and how an account is."""
+
+import asyncio
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+
+from api.auth import Caller, request_facts
+from api.bodies import BOUND_BELOW, bounded_body
+from api.documents import json_answer, problems, shows
+from api.problems import problem_response, request_id_of
+from api.rates import Rate, Rates
+from api.routes.common import Accounts, Rooms
+from api.routes.sessions import own_account
+from api.security_log import SecurityLog
+from api.session_views import CheckView, ImportedView, ImportView
+from api.users import known_user
+from bot.health import Health
+from core.errors import Forbidden, InvalidInput
+from sessions.imports import Importer, Report, Terms, Verdict
+
+routes = APIRouter(prefix="/api/sessions", tags=["sessions"])
+MOST_BYTES = 8 * 1024 * 1024
+"""They hold keys, so they are never written down as they come: an import is in memory, one at a time."""
+MOST_SESSIONS = 1_000
+_NO_STORE = {"Cache-Control": "no-store"}
+_GOOD = frozenset({Verdict.TAKEN, Verdict.RENEWED})
+_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "description": "A `.session` file of Telethon or Pyrogram (Kurigram), a zip of them, or strings, one a line.",
+        "content": {
+            "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
+            "text/plain": {"schema": {"type": "string"}, "example": "1BJWap1wBu…"},
+        },
+    }
+}
+
+
+@routes.post(
+    "/import",
+    status_code=201,
+    response_class=Response,
+    responses={
+        201: shows(ImportView, "Some were taken in; the report says which."),
+        200: shows(ImportView, "None was taken in; the report says why."),
+        **problems(400, 401, 403, 408, 409, 413, 422, 503),
+    },
+    openapi_extra=_BODY,
+    max_body_size=BOUND_BELOW,
+)
+async def import_sessions(
+    caller: Caller,
+    request: Request,
+    parts: Rooms,
+    rooms: Accounts,
+    name: Annotated[str, Query(max_length=64, description="What a single session is called, if that is free.")] = "",
+    label: Annotated[str, Query(max_length=80, description="A note for people.")] = "",
+    spare: Annotated[bool, Query(description="As spare accounts for everyone (operators only).")] = False,
+) -> Response:
+    """Take in accounts that were logged in elsewhere; they are the caller's own.
+
+    Each that cannot be used is refused alone; the report says why.
+
+    Whoever goes on using such a session elsewhere loses it: Telegram destroys a key that is used in two places. Sent
+    again, it finds its accounts here already; no `Idempotency-Key` is needed.
+    """
+    if spare and not caller.operator:
+        raise Forbidden("Only an operator may import spare accounts")
+    if not label.isprintable():
+        raise InvalidInput("label", "write it on one line")
+    rates: Rates = request.app.state.rates
+    rates.spend(Rate.EXPENSIVE, caller.user_id)
+    await known_user(parts, caller.user_id)
+    try:
+        content = await bounded_body(request, MOST_BYTES)
+    except ClientDisconnect:
+        return problem_response(request_id_of(request), 400, detail="The sessions did not arrive whole.")
+    dc = parts.settings.dc
+    terms = Terms(
+        our_dc=dc.dc_id if dc is not None else None,
+        owner=None if spare else caller.user_id,
+        label=label,
+        by_operator=spare,
+        most=MOST_SESSIONS,
+    )
+    importer = Importer(rooms.store, rooms.pool, rooms.sessions, rooms.clock)
+    one_at_a_time: asyncio.Lock = request.app.state.importing
+    async with one_at_a_time:
+        reports = await asyncio.to_thread(importer.take_content, content, name or "imported", terms)
+    taken = [report.session for report in reports if report.verdict in _GOOD and report.session is not None]
+    if taken:
+        security: SecurityLog = request.app.state.security
+        facts = request_facts(request.scope)
+        security.note("sessions_imported", "Accounts were imported", user=caller.user_id, sessions=taken, **facts)
+    view = ImportView(sessions=[_view(report) for report in reports])
+    return json_answer(view, 201 if taken else 200, _NO_STORE)
+
+
+@routes.post(
+    "/{name}/check",
+    response_class=Response,
+    responses={200: shows(CheckView, "How it is."), **problems(401, 403, 404, 409, 422, 503)},
+)
+async def check(caller: Caller, request: Request, rooms: Accounts, name: str) -> Response:
+    """Ask Telegram about an account: whether it is alive, who it is, two-step password, other logins.
+
+    What Telegram says has the consequences it would have in a cycle: a login that is gone is marked as gone.
+    """
+    rates: Rates = request.app.state.rates
+    rates.spend(Rate.EXPENSIVE, caller.user_id)
+    await own_account(rooms, caller.user_id, name, operator=caller.operator)
+    found = await Health.of(rooms).check(name)
+    return json_answer(CheckView(**{field: getattr(found, field) for field in CheckView.__struct_fields__}))
+
+
+def _view(report: Report) -> ImportedView:
+    return ImportedView(**{field: getattr(report, field) for field in ImportedView.__struct_fields__})

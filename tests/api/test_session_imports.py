@@ -1,0 +1,170 @@
+"""Accounts that were logged in elsewhere, brought over the API, and how an account is."""
+
+import io
+import logging
+import sqlite3
+import zipfile
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from api.tokens import OPERATOR, issue_token
+from core.models import Session, SessionState
+from tests.api.support import problem
+from tests.api.test_sessions import Site, open_site
+from tests.sessions.test_imports import key_of, pyrogram_text, some_key, telethon_file, telethon_text
+from tests.support.house import SECRET
+
+
+@pytest.fixture
+async def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Site]:
+    monkeypatch.chdir(tmp_path)
+    async with open_site(tmp_path) as opened:
+        yield opened
+
+
+async def send(site: Site, who: str, content: str | bytes, *, operator: bool = False, **params: Any) -> httpx.Response:
+    roles = [OPERATOR] if operator else []
+    now = site.house.parts.clock.now()
+    token = issue_token(SECRET, who, now=now, lifetime=timedelta(hours=1), roles=roles)
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/octet-stream"}
+    return await site.http.post("/api/sessions/import", content=content, params=params, headers=headers)
+
+
+async def test_a_session_file_becomes_the_callers_own_account_and_posts(site: Site, tmp_path: Path) -> None:
+    path = telethon_file(tmp_path / "old.session", key_of(site.house.sandbox, "ann"))
+    await site.house.add_user("alice", ["@plaza"])
+    taken = await send(site, "alice", path.read_bytes(), name="old", label="first phone")
+    assert taken.status_code == 201, taken.text
+    assert taken.headers["cache-control"] == "no-store"
+    (report,) = taken.json()["sessions"]
+    assert (report["verdict"], report["session"], report["format"]) == ("taken", "old", "telethon file")
+    (account,) = (await site.ask("alice", "GET", "")).json()["accounts"]
+    assert (account["name"], account["label"], account["owner"]) == ("old", "first phone", "alice")
+    assert account["user"] == "alice"
+    await site.house.cycle("alice")
+    assert site.house.texts("@plaza") == ["Hello from alice"]
+    assert b"first phone" not in (site.house.settings.state_dir / "sessions" / "assigned" / "old.session").read_bytes()
+    again = await send(site, "alice", path.read_bytes())
+    assert again.status_code == 200
+    assert [one["verdict"] for one in again.json()["sessions"]] == ["duplicate"]
+
+
+async def test_a_zip_and_a_text_of_strings_are_taken_in_one_by_one(site: Site) -> None:
+    sandbox = site.house.sandbox
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("work/ann.string", telethon_text(key_of(sandbox, "ann")))
+        archive.writestr("broken.session", b"not sqlite")
+        archive.writestr("readme.md", "nothing")
+    taken = await send(site, "alice", packed.getvalue())
+    assert [(one["verdict"], one["session"]) for one in taken.json()["sessions"]] == [
+        ("taken", "ann"),
+        ("refused", None),
+    ]
+    bob = pyrogram_text(key_of(sandbox, "bob"), sandbox.centre.account("bob").id)
+    lines = await send(site, "alice", f"{bob}\n\nnonsense\n", name="phones")
+    assert [(one["verdict"], one["source"]) for one in lines.json()["sessions"]] == [
+        ("taken", "phones:1"),
+        ("refused", "phones:2"),
+    ]
+    assert "nonsense" not in lines.text
+
+
+@pytest.mark.parametrize("owner", [None, "bob"])
+@pytest.mark.parametrize("state", [SessionState.READY, SessionState.NEEDS_LOGIN])
+async def test_who_brings_somebody_elses_account_learns_nothing_and_changes_nothing(
+    site: Site, owner: str | None, state: SessionState
+) -> None:
+    ann = key_of(site.house.sandbox, "ann")
+    account = site.house.sandbox.centre.account("ann").id
+    hidden = Session(telegram_id=account, key_id=ann.key_id, owner=owner, state=state, label="bobs secret")
+    await site.house.store.transact(lambda tx: tx.put_session("bobs_name", hidden))
+    answer = await send(site, "mallory", pyrogram_text(ann, account))
+    assert answer.status_code == 200
+    (report,) = answer.json()["sessions"]
+    assert (report["verdict"], report["session"]) == ("refused", None)
+    assert "somebody else" in report["reason"]
+    assert "bobs_name" not in answer.text
+    assert site.house.store.snapshot.sessions == {"bobs_name": hidden}
+
+
+async def test_the_daemon_connects_to_no_server_that_a_users_file_names(site: Site) -> None:
+    inside = replace(some_key(1), dc_id=4, host="10.0.0.5", port=6379)
+    refused = (await send(site, "alice", telethon_text(inside))).json()["sessions"]
+    assert [(one["verdict"], one["reason"]) for one in refused] == [("refused", "its server is none of Telegram's")]
+    real = replace(some_key(2), dc_id=4, host="149.154.167.91")
+    assert (await send(site, "alice", telethon_text(real))).status_code == 201
+
+
+async def test_only_operators_import_spare_accounts(site: Site) -> None:
+    text = telethon_text(key_of(site.house.sandbox, "ann"))
+    problem(await send(site, "alice", text, spare=True), 403, "forbidden")
+    assert (await send(site, "root", text, operator=True, spare=True)).status_code == 201
+    (session,) = site.house.store.snapshot.sessions.values()
+    assert session.owner is None
+
+
+@pytest.mark.parametrize(
+    ("content", "status", "code"),
+    [(b"", 422, "invalid_input"), (b"x" * (8 * 1024 * 1024 + 1), 413, "too_large")],
+)
+async def test_nothing_and_too_much_are_refused(site: Site, content: bytes, status: int, code: str) -> None:
+    problem(await send(site, "alice", content), status, code)
+    assert not site.house.store.snapshot.sessions
+
+
+async def test_a_file_made_to_never_end_is_refused_in_time(site: Site, tmp_path: Path) -> None:
+    trap = tmp_path / "trap.session"
+    with sqlite3.connect(trap) as database:
+        database.execute(
+            "CREATE VIEW sessions AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)"
+            " SELECT 2 AS dc_id, '149.154.167.51' AS server_address, 443 AS port, max(i) AS auth_key FROM n"
+        )
+    database.close()
+    (report,) = (await send(site, "alice", trap.read_bytes())).json()["sessions"]
+    assert (report["verdict"], "interrupted" in report["reason"]) == ("refused", True)
+
+
+async def test_a_check_says_who_it_is_and_marks_a_login_that_is_gone(site: Site) -> None:
+    name = await site.logged_in("alice")
+    told = (await site.ask("alice", "POST", f"/{name}/check")).json()
+    assert (told["alive"], told["two_step"]) == (True, False)
+    assert told["telegram_id"] == site.house.sandbox.centre.account("ann").id
+    problem(await site.ask("mallory", "POST", f"/{name}/check"), 404, "unknown_session")
+    await site.house.parts.clients.close()
+    site.house.sandbox.ban("ann", "revoked")
+    gone = (await site.ask("alice", "POST", f"/{name}/check")).json()
+    assert gone["alive"] is False
+    assert site.house.store.snapshot.sessions[name].state is SessionState.NEEDS_LOGIN
+
+
+async def test_exports_and_imports_stand_in_the_security_log_and_keys_nowhere(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    text = telethon_text(key_of(site.house.sandbox, "ann"))
+    with caplog.at_level(logging.DEBUG):
+        (taken,) = (await send(site, "alice", text)).json()["sessions"]
+        exported = await site.ask("alice", "POST", f"/{taken['session']}/export", {"understood": True})
+    assert exported.status_code == 200
+    noted = [record.__dict__ for record in caplog.records if record.name == "postfleet.security"]
+    assert {"sessions_imported", "session_exported"} <= {fact["action"] for fact in noted}
+    said = " ".join(record.getMessage() + str(record.__dict__) for record in caplog.records)
+    assert text[40:80] not in said
+    assert exported.json()["session"][40:80] not in said
+
+
+async def test_an_exported_key_is_never_kept_for_a_repeated_request(site: Site, tmp_path: Path) -> None:
+    name = await site.logged_in("alice")
+    now = site.house.parts.clock.now()
+    token = issue_token(SECRET, "alice", now=now, lifetime=timedelta(hours=1))
+    headers = {"Authorization": f"Bearer {token}", "Idempotency-Key": "once"}
+    exported = await site.http.post(f"/api/sessions/{name}/export", headers=headers, json={"understood": True})
+    key = exported.json()["session"].encode()
+    for path in (tmp_path / "state").rglob("*"):
+        assert not path.is_file() or key[40:80] not in path.read_bytes(), path
