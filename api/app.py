@@ -13,8 +13,10 @@ from api.idempotency import Idempotency
 from api.issuer import Issuer
 from api.keys import Keys
 from api.media import Looking, open_media
+from api.metrics import Metrics
 from api.parts import Parts
 from api.rates import Rates
+from api.request_counts import RequestCounts
 from api.revocations import Revocations
 from api.routes import (
     admin,
@@ -29,6 +31,7 @@ from api.routes import (
     history,
     me,
     media,
+    metrics,
     posts,
     preview,
     session_imports,
@@ -99,7 +102,9 @@ def create_app(
     app.state.issuer = Issuer(settings, rules, memory, revocations, rates, security, clock)
     app.state.tickets = Tickets(clock, authenticator.is_good)
     app.state.documents = documents
-    app.state.streams = Streams(documents, clock, authenticator.is_good)
+    streams = app.state.streams = Streams(documents, clock, authenticator.is_good)
+    requests = RequestCounts(clock)
+    app.state.metrics = Metrics(parts, requests, streams)
     app.state.media = open_media(settings)
     app.state.looking = Looking(clock)
     app.state.importing = asyncio.Lock()
@@ -122,6 +127,7 @@ def create_app(
         admin_users,
         admin_pool,
         health,
+        metrics,
     )
     for resource in resources:
         app.include_router(resource.routes)
@@ -131,4 +137,5 @@ def create_app(
     app.add_exception_handler(Exception, problems.on_defect)
     describe(app)
     changes = Idempotency(app, memory, authenticator, clock, settings.max_body_bytes)
-    return Shell(app, changes, SyncState(documents, authenticator, headers_of(settings)), settings, rates)
+    sync_state = SyncState(documents, authenticator, headers_of(settings), requests.polls)
+    return Shell(app, changes, sync_state, settings, rates, requests)

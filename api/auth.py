@@ -165,6 +165,11 @@ Caller = Annotated[Identity, Depends(_caller)]
 
 
 async def _operator(request: Request, caller: Caller) -> Identity:
+    return operator_only(request, caller)
+
+
+def operator_only(request: Request, caller: Identity) -> Identity:
+    """The caller, when they are an operator. Raises Forbidden, and tells the security log."""
     if not caller.operator:
         security: SecurityLog = request.app.state.security
         security.refused(

@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.addresses import address_of
 from api.problems import HeadersTooLong, internal_error, problem_response, response_to
 from api.rates import Rates
+from api.request_counts import ONE_IN, STATE_PATH, RequestCounts
 from api.streams import Streams
 from api.sync_state import MAX_HEADER_BYTES
 from core.errors import PostfleetError, StateError
@@ -28,7 +29,6 @@ from data.auth_store import AuthStore
 
 log = logging.getLogger(__name__)
 
-STATE_PATH = "/api/sync/state"
 STREAM_PATH = "/api/sync/stream"
 UPLOADS = frozenset({"/api/media", "/api/sessions/import"})
 """POST here takes what is larger than other bodies, and longer to arrive; its route bounds the size, piece by piece."""
@@ -44,13 +44,23 @@ _HSTS = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
 class Shell:
     """Around the whole API; see the top of this file. `changes` stands before `app` and passes requests on to it."""
 
-    def __init__(self, app: FastAPI, changes: ASGIApp, sync_state: ASGIApp, settings: Settings, rates: Rates) -> None:
+    def __init__(
+        self,
+        app: FastAPI,
+        changes: ASGIApp,
+        sync_state: ASGIApp,
+        settings: Settings,
+        rates: Rates,
+        requests: RequestCounts,
+    ) -> None:
         self.state = app.state
         """Tickets, streams, rates …: what FastAPI's application holds."""
         self._app = app
         self._changes = changes
         self._sync_state = sync_state
         self._rates = rates
+        self._requests = requests
+        self._polls = 0
         self._proxies = settings.trusted_proxies
         self._max_body = settings.max_body_bytes
         self._seconds = settings.request_timeout_seconds
@@ -105,16 +115,31 @@ class Shell:
         # The sync state takes no body, bounds its headers and adds ours itself. It is counted by user, and by address
         # where the token does not verify.
         if path == STATE_PATH and self._sync_state_alone and scope["method"] in ("GET", "HEAD"):
+            self._polls += 1
+            began = None if self._polls % ONE_IN else self._requests.now()
             try:
                 await self._sync_state(scope, receive, send)
             except Exception as error:  # noqa: BLE001  told apart in the same way as below
                 sending = _Sending(send, request_id, self._headers, None)
                 await self._answer_instead(_answer_to(error, request_id, path), scope, receive, sending)
+                self._requests.add(scope, sending.status, None)
+            if began is not None:
+                self._requests.took(STATE_PATH, self._requests.now() - began, ONE_IN)
             return
+        is_stream = path == STREAM_PATH
+        sending = _Sending(send, request_id, self._headers, self._seconds if is_stream else None)
+        began = self._requests.now()
+        try:
+            await self._serve(scope, receive, sending, path)
+        finally:
+            self._requests.add(scope, sending.status, None if is_stream else self._requests.now() - began)
+
+    async def _serve(self, scope: Scope, receive: Receive, sending: "_Sending", path: str) -> None:
+        """Everything but polls of the sync state."""
+        request_id = scope["request_id"]
         is_stream = path == STREAM_PATH
         is_upload = path in UPLOADS and scope["method"] == "POST"
         seconds = self._upload_seconds if is_upload else self._seconds
-        sending = _Sending(send, request_id, self._headers, self._seconds if is_stream else None)
         try:
             self._rates.addresses.spend(address_of(scope))
             self._check_size(scope, body=not is_upload)
@@ -157,7 +182,7 @@ class Shell:
 
     @staticmethod
     async def _answer_instead(answer: ASGIApp, scope: Scope, receive: Receive, sending: "_Sending") -> None:
-        if not sending.started:
+        if not sending.status:
             await answer(scope, receive, sending)
 
 
@@ -197,18 +222,19 @@ class _Sending:
     `seconds` bounds each single send: a stream has no time limit, but nobody may hold it by not reading.
     """
 
-    __slots__ = ("_headers", "_request_id", "_seconds", "_send", "started")
+    __slots__ = ("_headers", "_request_id", "_seconds", "_send", "status")
 
     def __init__(self, send: Send, request_id: str, headers: list[tuple[bytes, bytes]], seconds: float | None) -> None:
         self._send = send
         self._request_id = request_id
         self._headers = headers
         self._seconds = seconds
-        self.started = False
+        self.status = 0
+        """Of the answer that was begun."""
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            self.started = True
+            self.status = message["status"]
             headers = message.get("headers", ())
             own = (b"x-request-id", self._request_id.encode())
             # The sync state has put them on itself.

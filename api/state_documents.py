@@ -112,11 +112,13 @@ class StateDocuments:
         return kept if kept is not None and self._still_true(user_id, kept) else None
 
     def _still_true(self, user_id: str, kept: Document) -> bool:
+        # Every poll comes by here: what is the same thing is not compared field by field.
+        progress, stats = self._bots.progress(user_id), self._journal.stats(user_id)
         if (
             self._journal.last_event_id(user_id) != kept.event_id
-            or progress_view(self._bots.progress(user_id)) != kept.progress
-            or self._journal.stats(user_id) != kept.stats
+            or (stats is not kept.stats and stats != kept.stats)
             or self._clock.monotonic() >= kept.fresh_until
+            or ((progress or kept.progress) is not None and progress_view(progress) != kept.progress)
         ):
             return False
         snapshot = self._store.snapshot

@@ -25,14 +25,19 @@ _EMPTY = {"type": "http.response.body", "body": b""}
 class SyncState:
     """Answers the path; the shell in front has made the request's id and answers for what is raised.
 
-    `headers` are those every answer of ours carries.
+    `headers` are those every answer of ours carries; `answered` counts the answers by status.
     """
 
     def __init__(
-        self, documents: StateDocuments, authenticator: Authenticator, headers: list[tuple[bytes, bytes]]
+        self,
+        documents: StateDocuments,
+        authenticator: Authenticator,
+        headers: list[tuple[bytes, bytes]],
+        answered: dict[int, int],
     ) -> None:
         self._documents = documents
         self._authenticator = authenticator
+        self._answered = answered
         self._ok = [_JSON, *_CACHING, *headers]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  it takes no body
@@ -48,6 +53,7 @@ class SyncState:
         document = self._documents.kept(user_id) or await self._documents.of(user_id)
         request_id = (b"x-request-id", scope["request_id"].encode())
         if if_none_match is not None and _names(if_none_match, document.etag):
+            self._answered[304] += 1
             headers = [*_CACHING, (b"etag", document.etag), request_id]
             await send({"type": "http.response.start", "status": 304, "headers": headers})
             await send(_EMPTY)
@@ -55,6 +61,7 @@ class SyncState:
         body, headers = document.body, [*self._ok, *document.about, request_id]
         if since is not None or (accept_encoding is not None and _takes_gzip(accept_encoding)):
             body, headers = self._other(document, since, accept_encoding, request_id)
+        self._answered[200] += 1
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body} if scope["method"] == "GET" else _EMPTY)
 

@@ -84,6 +84,8 @@ class Settings(BaseSettings):
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
     trusted_proxies: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()
     behind_tls: bool = False
+    metrics_from: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()
+    least_free_megabytes: int = Field(default=100, ge=0)
     max_body_bytes: int = Field(default=1_000_000, ge=1_000)
     request_timeout_seconds: float = Field(default=30.0, gt=0)
     header_timeout_seconds: float = Field(default=10.0, gt=0)
@@ -116,7 +118,7 @@ class Settings(BaseSettings):
             raise ValueError("write each as scheme://host[:port], comma separated; * is not taken")
         return origins
 
-    @field_validator("trusted_proxies", mode="before")
+    @field_validator("trusted_proxies", "metrics_from", mode="before")
     @classmethod
     def _read_proxies(cls, value: object) -> object:
         if not isinstance(value, str):

@@ -18,7 +18,7 @@ from data.files import Disk, make_folder, refuse_half_restored
 from data.group_commit import Answer, GroupCommit
 from data.journal_reads import SessionPosts
 from data.journal_schema import JOURNAL_FILE, connect, open_journal, stamp, translated
-from data.journal_work import Effects, Work
+from data.journal_work import Effects, Figures, Work
 from data.recent_events import RecentEvents
 from data.stats_file import Counted, counted_from, read_stats, write_stats
 from data.strict_json import damaged
@@ -30,6 +30,7 @@ events_log = logging.getLogger("postfleet.events")
 
 _STATS_DELAY = 2.0
 """Seconds from an outcome until stats.json shows it."""
+_NO_STATS = Stats()
 _LEVELS = {Level.INFO: logging.INFO, Level.WARNING: logging.WARNING, Level.ERROR: logging.ERROR}
 
 
@@ -51,6 +52,7 @@ class Journal:
         self._group = GroupCommit[Work]("postfleet-journal", self._commit)
         self._in_file = known
         self._counted = counted_from(connection, known)
+        self.figures = Figures()
         self._recent = RecentEvents(self._load_events)
         self._stats_timer: asyncio.TimerHandle | None = None
         self._stats_task: asyncio.Future[None] | None = None
@@ -96,7 +98,9 @@ class Journal:
             Conflict: the user already has a cycle of that id.
             InvalidInput: a delivery is of another user or cycle.
         """
-        return await self._write(lambda connection, _: journal_work.insert_plan(connection, cycle, deliveries, budget))
+        return await self._write(
+            lambda connection, effects: journal_work.insert_plan(connection, cycle, deliveries, budget, effects)
+        )
 
     async def update(
         self, *deliveries: Delivery, event: Event | None = None, messages: int = 0, floods: int = 0
@@ -178,7 +182,7 @@ class Journal:
 
     def stats(self, user: str) -> Stats:
         """Counted from what the journal holds (plus what retention already trimmed)."""
-        return self._counted.users.get(user) or Stats()
+        return self._counted.users.get(user, _NO_STATS)
 
     async def allowance(self, user: str, budget: Budget) -> AllowanceUse:
         """What the user used of their allowance."""
@@ -281,6 +285,7 @@ class Journal:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             return [Answer(error=translated(error, self._path))] * len(batch)
+        self.figures.take(effects)
         for user, more in effects.tallies.items():
             self._counted.users[user] = journal_work.added(self._counted.users.get(user, Stats()), more)
         self._recent.add(effects.events)

@@ -1,6 +1,7 @@
 """What is done inside one commit of the journal: plain SQL a piece of work, and what is to be told after it."""
 
 import sqlite3
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -29,6 +30,8 @@ class Effects:
 
     events: list[Event] = field(default_factory=list)
     tallies: dict[str, Stats] = field(default_factory=dict)
+    outcomes: Counter[str] = field(default_factory=Counter)
+    """How deliveries ended."""
 
     def count(self, user: str, more: Stats) -> None:
         """Add to what a user's counters gain."""
@@ -37,8 +40,25 @@ class Effects:
     def take(self, other: "Effects") -> None:
         """Take over what another piece of work left."""
         self.events += other.events
+        self.outcomes += other.outcomes
         for user, more in other.tallies.items():
             self.count(user, more)
+
+
+@dataclass(slots=True)
+class Figures:
+    """What the journal's commits held, since it was opened."""
+
+    commits: int = 0
+    outcomes: Counter[str] = field(default_factory=Counter)
+    """Deliveries by the state they ended in; one of unknown end counts again once it is known."""
+    floods: int = 0
+
+    def take(self, effects: Effects) -> None:
+        """One more commit is durable."""
+        self.commits += 1
+        self.outcomes.update(effects.outcomes)
+        self.floods += sum(more.total_flood_waits for more in effects.tallies.values())
 
 
 Work = Callable[[sqlite3.Connection, Effects], object]
@@ -58,7 +78,11 @@ def added(stats: Stats, more: Stats) -> Stats:
 
 
 def insert_plan(
-    connection: sqlite3.Connection, cycle: Cycle, deliveries: Sequence[Delivery], budget: Budget | None = None
+    connection: sqlite3.Connection,
+    cycle: Cycle,
+    deliveries: Sequence[Delivery],
+    budget: Budget | None,
+    effects: Effects,
 ) -> list[Delivery]:
     """Write a cycle and its deliveries, as far as the budget has room for them; answers them with their ids."""
     for delivery in deliveries:
@@ -78,6 +102,7 @@ def insert_plan(
     ]
     if budget is not None:
         allowances.book(connection, budget, written)
+    effects.outcomes.update(delivery.state.value for delivery in written if delivery.state not in UNFINISHED)
     return written
 
 
@@ -106,6 +131,7 @@ def move_delivery(connection: sqlite3.Connection, delivery: Delivery, effects: E
     if connection.execute(_MOVE_OPEN, values + _OPEN).rowcount:
         if delivery.state not in UNFINISHED:
             effects.count(delivery.user, _tally(None, delivery))
+            effects.outcomes[delivery.state.value] += 1
             allowances.settle(connection, delivery)
         return
     found = connection.execute("SELECT state FROM deliveries WHERE id = ?", (delivery.id,)).fetchone()
@@ -116,6 +142,7 @@ def move_delivery(connection: sqlite3.Connection, delivery: Delivery, effects: E
     connection.execute(_MOVE, values)
     effects.count(delivery.user, _tally(DeliveryState(found[0]), delivery))
     if found[0] != delivery.state.value:
+        effects.outcomes[delivery.state.value] += 1
         allowances.settle(connection, delivery)
 
 

@@ -10,6 +10,7 @@ from bot.preflight import preflight
 from bot.preflight_report import Preflight
 from bot.run import BotParts, CycleProgress, End
 from core.errors import NotFound, ScheduleOver
+from core.figures import Spread
 from core.models import BotStatus, Event, User
 from data.data_manager import Transaction
 from scheduler.housekeeping import Housekeeping
@@ -126,6 +127,21 @@ class Bots:
     def overview(self) -> Overview:
         """What the daemon does now, for who runs it."""
         return overview(self._parts, self._scheduler, self._housekeeping, self._since)
+
+    @property
+    def lateness(self) -> Spread:
+        """Seconds from when cycles were due until they began, since the daemon started."""
+        return self._scheduler.lateness
+
+    @property
+    def connections(self) -> int:
+        """Connections to Telegram that are open."""
+        return self._parts.clients.open
+
+    async def silent_data_centres(self) -> list[int]:
+        """Telegram's data centres that do not answer."""
+        await self._parts.clients.data_centres.look_again(self._parts.clock)
+        return self._parts.clients.data_centres.silent
 
     async def run_job(self, name: str) -> JobRun:
         """Do a piece of housekeeping now, after the one that runs. Raises NotFound: there is none of that name."""

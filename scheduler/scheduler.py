@@ -16,6 +16,7 @@ from bot.cycle import CycleRunner, NotWanted
 from bot.run import BotParts, CycleRun, End
 from core.clock import wait_for_event
 from core.errors import NotReady, StateError
+from core.figures import Spread
 from core.models import BotStatus, Event, Level, Missed
 from data.data_manager import Transaction
 from scheduler import entries
@@ -58,6 +59,8 @@ class Scheduler:
         self._others_looked_at = -math.inf
         self._foreign_writes = parts.store.foreign_writes
         self._refreshing: asyncio.Task[None] | None = None
+        self.lateness = Spread()
+        """Seconds from when a cycle was due until it began."""
         self.active: dict[str, Active] = {}
         """Whose cycles run now."""
 
@@ -305,6 +308,7 @@ class Scheduler:
     async def _run(self, user_id: str, active: Active) -> None:
         def started(run: CycleRun) -> None:
             active.run = run
+            self.lateness.add((self._parts.clock.now() - active.slot).total_seconds())
 
         try:
             await self._cycles.run(user_id, active.control, started, lambda tx: _may_begin(tx, user_id))

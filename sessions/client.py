@@ -24,6 +24,7 @@ from core.settings import Settings
 from sessions.api_pairs import ApiPairs
 from sessions.lease import Leases
 from sessions.pool import Pool
+from sessions.reach import DataCentres
 from sessions.vault import Credentials
 
 log = logging.getLogger(__name__)
@@ -123,6 +124,7 @@ class Clients:
         self._leased: dict[str, asyncio.Lock] = {}
         self._idle: dict[str, _Line] = {}
         self._closing: set[asyncio.Task[None]] = set()
+        self.data_centres = DataCentres()
         self.open = 0
         """Connections open now."""
         if settings.dc_public_key is not None:
@@ -197,9 +199,12 @@ class Clients:
             client = self._build(credentials, api_id)
             try:
                 await connect(client)
-            except BaseException:
+            except BaseException as error:
+                if isinstance(error, OSError | TimeoutError):
+                    self.data_centres.failed(client.session.dc_id, client.session.server_address, client.session.port)
                 await _disconnect(client)
                 raise
+            self.data_centres.answered(client.session.dc_id)
             self.open += 1
             return _Line(client, api_id, credentials.key_id, lease.pop_all())
 

@@ -14,7 +14,6 @@ from api.routes.common import Rooms
 from core.errors import PostfleetError
 
 routes = APIRouter(tags=["health"])
-LEAST_FREE_BYTES = 50_000_000
 
 
 @routes.get("/healthz")
@@ -32,11 +31,16 @@ async def healthz() -> dict[str, str]:
     },
 )
 async def readyz(rooms: Rooms) -> Response:
-    """The store, the journal and the disk, each by its name. Says no more than that one does not work."""
+    """The store, the journal, Telegram and the disk, each by its name, and no more than that one does not work.
+
+    Telegram is judged by the connections accounts made. While all its data centres that were tried answer, or none was
+    tried yet, it is ok.
+    """
     checks = {
         "store": await _store(rooms),
         "journal": await _journal(rooms),
-        "disk": await asyncio.to_thread(_disk, rooms.settings.state_dir),
+        "telegram": "not reachable" if await rooms.bots.silent_data_centres() else "ok",
+        "disk": await asyncio.to_thread(_disk, rooms.settings.state_dir, rooms.settings.least_free_megabytes),
     }
     ready = all(said == "ok" for said in checks.values())
     return json_answer(Readiness(ready=ready, checks=checks), 200 if ready else 503)
@@ -58,8 +62,8 @@ async def _journal(rooms: Parts) -> str:
     return "ok"
 
 
-def _disk(folder: Path) -> str:
+def _disk(folder: Path, least_megabytes: int) -> str:
     try:
-        return "ok" if shutil.disk_usage(folder).free >= LEAST_FREE_BYTES else "nearly full"
+        return "ok" if shutil.disk_usage(folder).free >= least_megabytes * 1_000_000 else "nearly full"
     except OSError:
         return "not readable"

@@ -9,8 +9,9 @@ from starlette.types import Receive, Scope, Send
 
 from api.auth import Caller, request_facts
 from api.documents import problems, shows
+from api.request_counts import STATE_PATH
 from api.security_log import SecurityLog
-from api.shell import STATE_PATH, STREAM_PATH
+from api.shell import STREAM_PATH
 from api.state_views import StateView
 from api.streams import Reader, Streams
 from api.tickets import Purpose, Tickets

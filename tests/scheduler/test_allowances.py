@@ -205,7 +205,7 @@ def test_whatever_happens_to_deliveries_the_books_say_what_they_say(
     with closing(sqlite3.connect(":memory:")) as connection:
         connection.executescript(journal_schema._SCHEMA + journal_schema._ALLOWANCES)
         for number, (count, moves) in enumerate(cycles):
-            plan = journal_work.insert_plan(connection, cycle(number), deliveries(number, count), budget)
+            plan = journal_work.insert_plan(connection, cycle(number), deliveries(number, count), budget, Effects())
             opened = [delivery for delivery in plan if delivery.state is STATES.PLANNED]
             delivered: set[int] = set()
             for delivery, state in zip(opened * 2, moves, strict=False):

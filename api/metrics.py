@@ -1,0 +1,112 @@
+"""What `/metrics` says, in Prometheus' text form. Figures are read from the rooms when somebody asks, not before.
+
+No label names a user, an account or a group: every label has few values, whatever people do.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.registry import Collector
+
+from api.parts import Parts
+from api.request_counts import RequestCounts
+from api.streams import Streams
+from core.figures import Spread
+from core.models import BotStatus, SessionState
+
+Metric = CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily
+
+
+class Metrics:
+    """Everything that is measured."""
+
+    def __init__(self, parts: Parts, requests: RequestCounts, streams: Streams) -> None:
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._registry.register(_Figures(parts, requests, streams))
+        ProcessCollector(registry=self._registry)
+
+    def text(self) -> bytes:
+        """As it is now."""
+        return generate_latest(self._registry)
+
+
+class _Figures(Collector):
+    def __init__(self, parts: Parts, requests: RequestCounts, streams: Streams) -> None:
+        self._parts = parts
+        self._requests = requests
+        self._streams = streams
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self._bots()
+        yield from self._accounts()
+        yield from self._posts()
+        yield from self._http()
+
+    def _bots(self) -> Iterator[Metric]:
+        bots, snapshot = self._parts.bots, self._parts.store.snapshot
+        statuses = Counter(user.bot_status for user in snapshot.users.values())
+        by_status = {status.value: statuses[status] for status in BotStatus}
+        yield _by("postfleet_users", "Users by what their bot does.", "status", by_status)
+        daemon = bots.overview()
+        yield GaugeMetricFamily("postfleet_cycles_running", "Cycles that run now.", len(daemon.running))
+        yield GaugeMetricFamily("postfleet_bots_waiting", "Bots that wait for their next cycle.", daemon.waiting)
+        yield GaugeMetricFamily("postfleet_tasks", "Tasks of the event loop.", daemon.tasks)
+        yield _spread("postfleet_due_lateness_seconds", "From when a cycle was due until it began.", bots.lateness)
+        failed = sum(job.last_failed for job in daemon.jobs)
+        yield GaugeMetricFamily("postfleet_jobs_failed", "Pieces of housekeeping whose last run failed.", failed)
+
+    def _accounts(self) -> Iterator[Metric]:
+        sessions, now = self._parts.store.snapshot.sessions.values(), self._parts.clock.now()
+        states = Counter(session.state for session in sessions)
+        by_state = {state.value: states[state] for state in SessionState}
+        yield _by("postfleet_sessions", "Accounts by what they are fit for.", "state", by_state)
+        resting = sum(session.hold is not None and session.hold.until > now for session in sessions)
+        yield GaugeMetricFamily("postfleet_sessions_resting", "Accounts that wait for Telegram's leave.", resting)
+        connections = self._parts.bots.connections
+        yield GaugeMetricFamily("postfleet_telegram_connections", "Connections to Telegram that are open.", connections)
+
+    def _posts(self) -> Iterator[Metric]:
+        figures = self._parts.journal.figures
+        outcomes = CounterMetricFamily(
+            "postfleet_deliveries", "Deliveries that came to an end, by how.", labels=["outcome"]
+        )
+        for outcome, count in sorted(figures.outcomes.items()):
+            outcomes.add_metric([outcome], count)
+        yield outcomes
+        yield CounterMetricFamily("postfleet_flood_waits", "Waits Telegram asked for.", figures.floods)
+        commits = CounterMetricFamily("postfleet_commits", "Durable commits.", labels=["store"])
+        commits.add_metric(["users"], self._parts.store.snapshot.revision)
+        commits.add_metric(["journal"], figures.commits)
+        yield commits
+
+    def _http(self) -> Iterator[Metric]:
+        answers = CounterMetricFamily(
+            "postfleet_http_requests", "Requests that were answered.", labels=["method", "route", "status"]
+        )
+        for method, route, status, count in self._requests.answers():
+            answers.add_metric([method, route, str(status)], count)
+        yield answers
+        seconds = HistogramMetricFamily(
+            "postfleet_http_request_seconds", "How long requests took, streams left out.", labels=["route"]
+        )
+        for route, spread in self._requests.durations():
+            seconds.add_metric([route], _buckets(spread), spread.total)
+        yield seconds
+        yield GaugeMetricFamily("postfleet_streams_open", "Dashboards that are connected.", self._streams.open)
+
+
+def _by(name: str, text: str, label: str, values: dict[str, int]) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(name, text, labels=[label])
+    for value, count in values.items():
+        family.add_metric([value], count)
+    return family
+
+
+def _spread(name: str, text: str, spread: Spread) -> HistogramMetricFamily:
+    return HistogramMetricFamily(name, text, buckets=_buckets(spread), sum_value=spread.total)
+
+
+def _buckets(spread: Spread) -> list[tuple[str, float]]:
+    return [("+Inf" if bound == float("inf") else f"{bound:g}", count) for bound, count in spread.up_to()]

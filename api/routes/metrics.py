@@ -1,0 +1,49 @@
+"""`/metrics`: figures for Prometheus."""
+
+from ipaddress import ip_address
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request, Security
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.responses import Response
+
+from api.auth import Authenticator, bearer, operator_only
+from api.documents import problems
+from api.metrics import Metrics
+from core.settings import Settings
+
+routes = APIRouter(tags=["health"])
+_FORWARDING = frozenset({b"x-forwarded-for", b"forwarded", b"x-real-ip", b"via"})
+
+
+async def _may_look(request: Request, _: Annotated[object, Security(bearer)]) -> None:
+    """An operator, or somebody who connects from an address that was named, with no proxy in between.
+
+    Raises:
+        AuthError, Forbidden.
+    """
+    settings: Settings = request.app.state.parts.settings
+    if settings.metrics_from and not any(name in _FORWARDING for name, _ in request.scope["headers"]):
+        try:
+            address = ip_address(request.client.host if request.client else "")
+        except ValueError:
+            address = None
+        if address is not None and any(address in network for network in settings.metrics_from):
+            return
+    authenticator: Authenticator = request.app.state.authenticator
+    operator_only(request, authenticator.identify(request.scope))
+
+
+@routes.get(
+    "/metrics",
+    response_class=Response,
+    responses={
+        200: {"description": "The figures.", "content": {"text/plain": {"schema": {"type": "string"}}}},
+        **problems(401, 403),
+    },
+    dependencies=[Depends(_may_look)],
+)
+async def metrics(request: Request) -> Response:
+    """Figures in Prometheus' text form, for operators and for addresses named in POSTFLEET_METRICS_FROM."""
+    measured: Metrics = request.app.state.metrics
+    return Response(measured.text(), headers={"Content-Type": CONTENT_TYPE_LATEST, "Cache-Control": "no-store"})
