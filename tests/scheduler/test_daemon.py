@@ -1,6 +1,7 @@
 """The daemon as a process: signals, restarts, and what it says of itself."""
 
 import json
+import re
 import signal
 import time
 from pathlib import Path
@@ -101,6 +102,50 @@ def test_sighup_raises_the_limits_for_who_waits_already(tmp_path: Path) -> None:
         wait_until(lambda: sandbox.texts("plaza02"), "bob's post, though alice still holds hers", within=15)
         assert daemon.state("alice")["stats"]["total_success"] == 0
         assert "changed: max_concurrent_sessions, max_concurrent_sends" in log_of(daemon)
+
+
+def test_a_cycle_that_hangs_is_ended_by_the_watchdog_and_gone_on_with(tmp_path: Path) -> None:
+    limits = {"STUCK_CYCLE_SECONDS": "1", "WAIT_PATIENCE_SECONDS": "0", "SEND_TIMEOUT_SECONDS": "300"}
+    with whole_house(tmp_path, plain_world(), SESSIONS_AT_START="1", **limits) as (sandbox, daemon):
+        sandbox.fault(do="silent", method="messages.sendMessage", chat="plaza01")
+        start_posting(daemon, delay_between_posts=0)
+        wait_until(lambda: "showed no sign of life" in str(daemon.state("alice")["logs"]), "the watchdog")
+        assert daemon.state("alice")["progress"] is None
+        assert daemon.state("alice")["bot_status"] == "running", "it is tried again soon"
+        sandbox.clear_faults()
+        daemon.call("alice", "POST", "/api/bot/stop").raise_for_status()
+        daemon.call("alice", "POST", "/api/bot/start").raise_for_status()
+        wait_until(lambda: "cycle_finished" in str(daemon.state("alice")["logs"]), "the rest of the cycle")
+        assert [len(sandbox.texts(group[1:])) for group in GROUPS] == [1, 1, 1, 1]
+
+
+def test_runs_missed_while_the_daemon_was_asleep_or_dead_are_made_up_for_by_one_and_told(tmp_path: Path) -> None:
+    late = {"MISFIRE_GRACE_SECONDS": "1", "RESUME_ON_START": "true", "SESSIONS_AT_START": "1"}
+    with whole_house(tmp_path, plain_world(), **late) as (_, daemon):
+        start_posting(daemon, groups=["@plaza01"], delay_between_cycles=2)
+
+        def told() -> list[str]:
+            return re.findall(r"\d+ runs? since [^\"]* could not begin in time, now made up for by one", log_of(daemon))
+
+        def one_more_cycle() -> None:
+            before = log_of(daemon).count("Cycle finished")
+            wait_until(lambda: log_of(daemon).count("Cycle finished") > before, "a cycle")
+            wait_until(lambda: daemon.overview()["running"] == [], "its end")
+
+        one_more_cycle()
+        daemon.process.send_signal(signal.SIGSTOP)
+        time.sleep(4)
+        daemon.process.send_signal(signal.SIGCONT)
+        wait_until(lambda: len(told()) == 1, "the missed runs to be told")
+        one_more_cycle()
+
+        daemon.kill()
+        time.sleep(4)
+        daemon.start()
+        wait_until(lambda: len(told()) == 2, "the missed runs to be told again")
+        one_more_cycle()
+        one_more_cycle()
+        assert len(told()) == 2, "once each"
 
 
 def test_status_shows_cycles_waiting_bots_and_housekeeping(tmp_path: Path) -> None:
