@@ -72,10 +72,9 @@ async def _rooms(settings: Settings, clock: Clock) -> AsyncIterator[tuple[Bots, 
             logins = Logins(sessions, clients, clock)
             parts = BotParts.put_together(settings, store, journal, sessions, clients, clock)
             try:
-                cycles = CycleRunner(parts)
-                scheduler = Scheduler(parts, cycles)
+                scheduler = Scheduler(parts, CycleRunner(parts))
                 await scheduler.take_over()
-                watchdog = Watchdog(parts, cycles, scheduler)
+                watchdog = Watchdog(parts, scheduler)
                 watching = asyncio.create_task(keep_alive("watchdog", watchdog.run, clock), name="watchdog")
                 housekeeping = Housekeeping(parts)
                 housekeeping.start()

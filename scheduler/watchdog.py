@@ -3,7 +3,6 @@
 import asyncio
 import logging
 
-from bot.cycle import CycleRunner
 from bot.run import BotParts
 from scheduler.scheduler import Scheduler
 
@@ -16,9 +15,8 @@ _LONGEST_LOOK_SECONDS = 30.0
 class Watchdog:
     """Looks at every cycle that runs, now and then."""
 
-    def __init__(self, parts: BotParts, cycles: CycleRunner, scheduler: Scheduler) -> None:
+    def __init__(self, parts: BotParts, scheduler: Scheduler) -> None:
         self._parts = parts
-        self._cycles = cycles
         self._scheduler = scheduler
 
     async def run(self) -> None:
@@ -50,5 +48,5 @@ class Watchdog:
         return settings.stuck_cycle_seconds + settings.wait_patience_seconds + between_posts
 
     def _waits_for_a_slot(self, user_id: str) -> bool:
-        slots = self._parts.connections
-        return slots.is_waiting(user_id) and not slots.held_by(user_id)
+        every = (self._parts.connections, self._parts.sends)
+        return any(slots.is_waiting(user_id) and not slots.held_by(user_id) for slots in every)

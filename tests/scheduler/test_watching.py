@@ -59,7 +59,7 @@ async def test_a_stuck_cycle_is_ended_told_and_tried_again(tmp_path: Path) -> No
         hangs = {"alice": 10**9}
         house.cycles.seconds = lambda user_id: hangs.get(user_id, 0)
         await house.wait(minutes=11)
-        watchdog = Watchdog(house.parts, house.cycles, house.scheduler)
+        watchdog = Watchdog(house.parts, house.scheduler)
         assert watchdog.look() == [], "it may rest between posts, and wait for Telegram, on top of the limit"
         await house.wait(minutes=1)
         hangs.clear()
@@ -70,6 +70,25 @@ async def test_a_stuck_cycle_is_ended_told_and_tried_again(tmp_path: Path) -> No
         await house.wait(minutes=70)
         assert len(house.cycles.begun["alice"]) == 2
         assert not any("no sign of life" in text for text in house.said("bob"))
+
+
+@pytest.mark.parametrize("which", ["connections", "sends"])
+async def test_a_cycle_that_waits_for_its_turn_is_not_stuck_however_long_that_takes(tmp_path: Path, which: str) -> None:
+    async with time_house(
+        tmp_path, stuck_cycle_seconds=600.0, max_concurrent_sessions=1, max_concurrent_sends=1
+    ) as house:
+        slots = getattr(house.parts, which)
+        await house.add_users({"alice": User()}, running=False)
+        house.cycles.seconds = lambda _: 10.0**9
+        await house.begin(["alice"])
+        async with slots.taken_by("somebody else"):
+            waiting = asyncio.create_task(hold(slots, "alice", []))
+            await house.wait(hours=2)
+            watchdog = Watchdog(house.parts, house.scheduler)
+            assert watchdog.look() == []
+        await waiting
+        assert watchdog.look() == ["alice"], "now it has no excuse any more"
+        await house.calm()
 
 
 async def test_a_cycles_task_that_dies_outside_the_cycle_does_not_take_its_user_along(
