@@ -50,6 +50,12 @@ def without_signature(algorithm: str) -> str:
     return f"{b64(json.dumps({'alg': algorithm}).encode())}.{b64(json.dumps(FINE).encode())}."
 
 
+def other_spelling(made: str) -> str:
+    """The same bytes: the last letter of a signature of 32 bytes has two bits that mean nothing."""
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    return made[:-1] + alphabet[alphabet.index(made[-1]) + 1]
+
+
 GOOD = token()
 ATTACKS: dict[str, str | None] = {
     "nothing": None,
@@ -69,7 +75,30 @@ ATTACKS: dict[str, str | None] = {
     "jku": "Bearer " + token(jku="https://attacker.test/keys"),
     "x5u": "Bearer " + token(x5u="https://attacker.test/cert"),
     "jwk": "Bearer " + token(jwk={"kty": "oct", "k": "AAAA"}),
+    "x5c": "Bearer " + token(x5c=["AAAA"]),
     "crit": "Bearer " + token(crit=["exp"]),
+    "unencoded payload": "Bearer " + token(b64=False),
+    "compressed": "Bearer " + token(zip="DEF"),
+    "encrypted": "Bearer " + token(enc="A256GCM"),
+    "alg with a space": "Bearer " + token(alg="HS256 "),
+    "alg in small letters": "Bearer " + token(alg="hs256"),
+    "alg null": "Bearer " + token(alg=None),
+    "kid null": "Bearer " + token(kid=None),
+    "kid a number": "Bearer " + token(kid=1),
+    "kid a list": "Bearer " + token(kid=["a"]),
+    "kid a path": "Bearer " + token(kid="../../../dev/null"),
+    "kid an injection": "Bearer " + token(kid="x' UNION SELECT 'secret"),
+    "kid a command": "Bearer " + token(kid="|/bin/true"),
+    "four parts": f"Bearer {GOOD}.{GOOD.split('.')[2]}",
+    "five parts, as if encrypted": "Bearer " + ".".join([*GOOD.split("."), "AAAA", "AAAA"]),
+    "signature spelled otherwise": "Bearer " + other_spelling(GOOD),
+    "signature padded": f"Bearer {GOOD}=",
+    "signature with a line in it": f"Bearer {GOOD[:-4]}\n{GOOD[-4:]}",
+    "a letter before it": f"Bearer x{GOOD}",
+    "a quoted token": f'Bearer "{GOOD}"',
+    "two tokens in one header": f"Bearer {GOOD}, Bearer {GOOD}",
+    "header not an object": "Bearer " + signed(json.dumps(FINE).encode(), b'"HS256"'),
+    "header not text": "Bearer " + signed(json.dumps(FINE).encode(), bytes([0xFF])),
     "nested": "Bearer " + signed(GOOD.encode(), json.dumps({"alg": "HS256", "cty": "JWT"}).encode()),
     "other type": "Bearer " + token(typ="id+jwt"),
     "type no text": "Bearer " + token(typ=5),
@@ -96,6 +125,12 @@ ATTACKS: dict[str, str | None] = {
     "user with a line": "Bearer " + token({**FINE, "sub": "alice\n"}),
     "user a path": "Bearer " + token({**FINE, "sub": "../bob"}),
     "user too long": "Bearer " + token({**FINE, "sub": "a" * 129}),
+    "user with invisible letters": "Bearer " + token({**FINE, "sub": "alice\u200b"}),
+    "user written backwards": "Bearer " + token({**FINE, "sub": "\u202eecila"}),
+    "user in wide letters": "Bearer " + token({**FINE, "sub": "\uff41lice"}),
+    "user with half a letter": "Bearer " + signed(b'{"sub":"alice\\ud800","exp":%d}' % (NOW + 3600)),
+    "a claim twice, once escaped": "Bearer " + signed(b'{"sub":"bob","s\\u0075b":"alice","exp":%d}' % (NOW + 3600)),
+    "an end twice": "Bearer " + signed(b'{"sub":"alice","exp":%d,"exp":1}' % (NOW + 3600)),
     "a claim twice": "Bearer " + signed(b'{"sub":"bob","sub":"alice","exp":%d}' % (NOW + 3600)),
     "a header twice": "Bearer " + signed(json.dumps(FINE).encode(), b'{"alg":"none","alg":"HS256"}'),
     "claims a list": "Bearer " + signed(b"[]"),
