@@ -11,9 +11,9 @@ import msgspec
 from telethon import utils
 from telethon.errors import ChannelPrivateError, UserNotParticipantError
 from telethon.extensions import BinaryReader
-from telethon.tl.functions.channels import GetFullChannelRequest
+from telethon.tl.functions.channels import GetChannelsRequest, GetFullChannelRequest
 from telethon.tl.functions.contacts import ResolveUsernameRequest
-from telethon.tl.functions.messages import CheckChatInviteRequest
+from telethon.tl.functions.messages import CheckChatInviteRequest, GetChatsRequest
 from telethon.tl.types import Channel, ChatInviteAlready
 
 from bot.compose_rights import is_exempt
@@ -175,7 +175,17 @@ class Peers:
             if not isinstance(invite, ChatInviteAlready):
                 raise ChannelPrivateError(None)  # the link is good, but this account is not in the chat
             return invite.chat
+        if target.basic_group_id is not None:
+            return await self._basic_group(client, target.basic_group_id)
         return await self._among_dialogs(client, int(target.value))
+
+    async def _basic_group(self, client: PostingClient, group_id: int) -> Any:
+        """Basic groups need no access hash. One that became a supergroup has another id since, and is that."""
+        [chat] = (await client.call(GetChatsRequest([group_id]), self._timeout)).chats
+        moved = getattr(chat, "migrated_to", None)
+        if moved is None:
+            return chat
+        return (await client.call(GetChannelsRequest([moved]), self._timeout)).chats[0]
 
     async def _among_dialogs(self, client: PostingClient, chat_id: int) -> Any:
         """A chat without a public name can only be found among those the account is in."""

@@ -142,7 +142,8 @@ class _Look:
         if target.chat in self._view.chats or target.chat in self._view.absent:
             return  # another topic of it
         chat = own.find(target)
-        if chat is None and (target.kind is TargetKind.INVITE or not own.complete) and self._may_ask():
+        asked_for_alone = target.kind is TargetKind.INVITE or target.basic_group_id is not None
+        if chat is None and (asked_for_alone or not own.complete) and self._may_ask():
             try:
                 chat = await self._parts.peers.chat(client, target.chat)
             except RPCError as error:

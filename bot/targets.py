@@ -89,6 +89,12 @@ class Target:
         """The id as Telethon's `resolve_id` takes it; None for a name or an invite link."""
         return int(self.value) if self.kind is TargetKind.ID else None
 
+    @property
+    def basic_group_id(self) -> int | None:
+        """The own id of a basic group, None for everything else. It may have become a supergroup since."""
+        marked = self.marked_id
+        return -marked if marked is not None and -_CHANNEL_MARK < marked < 0 else None
+
     def __str__(self) -> str:
         return self.text
 

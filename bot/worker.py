@@ -22,7 +22,7 @@ from bot.compose_rights import obstacle
 from bot.compose_send import Destination, Sent, SourceUnavailable, pin
 from bot.pacing import Decision, Verdict, decide
 from bot.plan import clock_time, same_chat_reason
-from bot.reactions import Action, ForeseenRefusal, reaction_to
+from bot.reactions import Action, ForeseenRefusal, code_of, reaction_to
 from bot.run import BotParts, CycleRun
 from bot.share import LeaveSession, Share
 from bot.targets import parse_target
@@ -33,6 +33,9 @@ from sessions.client import PostingClient
 
 _WISHED = frozenset({"account_gap", "group_gap"})
 """Pauses the user and the operator ask for are waited out however long they are."""
+
+_STALE_PEER = frozenset({"CHAT_ID_INVALID", "CHANNEL_INVALID", "PEER_ID_INVALID"})
+"""What Telegram says to a peer that is remembered wrongly: the group may only be elsewhere."""
 
 log = logging.getLogger(__name__)
 
@@ -165,8 +168,27 @@ class _Posting(Share):
         except Exception as error:  # noqa: BLE001  the table decides about every error
             if reaction_to(error).action is Action.ALREADY_THERE:
                 await self._count_once(client, delivery)
-            else:
+            elif code_of(error) not in _STALE_PEER or not await self._has_moved(client, delivery):
                 await self._react(error, delivery)
+
+    async def _has_moved(self, client: PostingClient, delivery: Delivery) -> bool:
+        """Look the chat up afresh before "not found" is believed; whether it is elsewhere now and worth another try.
+
+        A basic group that became a supergroup is found under its new id.
+        """
+        target = parse_target(delivery.group)
+        before = await self._parts.peers.resolve(client, self._session, target.chat)
+        await self._parts.peers.forget(self._session, target.chat)
+        try:
+            now = await self._parts.peers.resolve(client, self._session, target.chat)
+        except RPCError:
+            return False
+        if now.peer == before.peer:
+            return False
+        other = self._run.claim(now.id, target.topic, delivery.group)
+        if other is not None:
+            await self._end(delivery, DeliveryState.SKIPPED, same_chat_reason(other))
+        return True
 
     async def _post(self, client: PostingClient, delivery: Delivery) -> None:
         # Many connections rest between two posts; only those that send now take a turn of their own.

@@ -173,7 +173,7 @@ def my_chats(call: Call) -> list[tuple[Chat, Message | None]]:
     """The chats one is in with their newest message, the liveliest first."""
     rows = []
     for chat in call.centre.directory.by_key.values():
-        if call.me.id not in chat.members:
+        if call.me.id not in chat.members or chat.moved_to is not None:
             continue
         top = _top(call.me, chat)
         if top is not None or chat.kind != "private":

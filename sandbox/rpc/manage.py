@@ -122,6 +122,21 @@ def add_to_group(call: Call, request: Any) -> Any:
     return types.messages.InvitedUsers(news.answer(call.centre, call.me, [], [], chat), missing_invitees=[])
 
 
+@handles(functions.messages.MigrateChatRequest, writes=True)
+def migrate(call: Call, request: Any) -> Any:
+    """Turn a basic group into a supergroup; the old id only says where it went."""
+    old = call.centre.group_from(call.me, request.chat_id)
+    if member_of(old, call.me).role != "creator":
+        raise RpcError("CHAT_ADMIN_REQUIRED")
+    if old.moved_to is not None:
+        raise RpcError("CHAT_ID_INVALID")
+    new = _new_chat(call, "supergroup", old.title, old.about, [])
+    new.members = dict(old.members)
+    old.moved_to = new
+    old.changed()
+    return news.answer(call.centre, call.me, [], [], new)
+
+
 @handles(functions.messages.DeleteChatUserRequest, writes=True)
 def remove_from_group(call: Call, request: Any) -> Any:
     """Leave a basic group, or as an admin take somebody out."""

@@ -67,7 +67,7 @@ def chat(centre: Centre, viewer: Account, place: Chat) -> Raw:
     """A channel of any kind, or a basic group."""
     data = place.rendered.get(viewer.id)
     if data is None:
-        data = encoded(_channel(centre, viewer, place) if place.own_box else _group(viewer, place))
+        data = encoded(_channel(centre, viewer, place) if place.own_box else _group(centre, viewer, place))
         _keep(place.rendered, viewer.id, data)
     return Raw(data)
 
@@ -107,10 +107,11 @@ def _channel(centre: Centre, viewer: Account, place: Chat) -> Any:
     )
 
 
-def _group(viewer: Account, place: Chat) -> Any:
+def _group(centre: Centre, viewer: Account, place: Chat) -> Any:
     member = place.members.get(viewer.id)
     role = _role(member)
     role.pop("banned_rights", None)
+    moved = place.moved_to
     return types.Chat(
         id=place.id,
         title=place.title,
@@ -120,6 +121,8 @@ def _group(viewer: Account, place: Chat) -> Any:
         version=1,
         left=member is None,
         noforwards=place.protected,
+        deactivated=moved is not None,
+        migrated_to=types.InputChannel(moved.id, centre.access_hash(viewer, moved.id)) if moved else None,
         default_banned_rights=banned_rights(place.default_banned, 0),
         **role,
     )

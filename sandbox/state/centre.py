@@ -156,7 +156,10 @@ class Centre:
         if isinstance(peer, types.InputPeerChannel):
             return self.channel_from(viewer, peer)
         if isinstance(peer, types.InputPeerChat):
-            return self.group_from(viewer, peer.chat_id)
+            group = self.group_from(viewer, peer.chat_id)
+            if group.moved_to is not None:
+                raise RpcError("CHAT_ID_INVALID")
+            return group
         return self.dialog(viewer, self.user_from(viewer, peer))
 
     def user_from(self, viewer: Account, peer: Any) -> Account:

@@ -112,6 +112,7 @@ class Chat:
         self.next_scheduled = 1
         self.deleted: list[dict[str, Any]] = []
         self.rendered: dict[int, bytes] = {}
+        self.moved_to: Chat | None = None  # the supergroup a basic group became
 
     @property
     def own_box(self) -> bool:

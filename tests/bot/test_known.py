@@ -4,6 +4,9 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+from telethon import TelegramClient
+from telethon.tl.functions.messages import MigrateChatRequest
+
 from bot.run import CycleControl, End
 from core.models import DeliveryState, Media, PostContent, PostType
 from sandbox.world import AccountSpec, ChatSpec, World
@@ -140,3 +143,40 @@ async def test_a_group_that_takes_no_photos_still_gets_the_texts_between_them(tm
         [hold] = house.user("alice").group_holds["@plaza01"].values()
         assert (hold.code, hold.count) == ("CHAT_SEND_PHOTOS_FORBIDDEN", 1), "a text does not take the hold away"
         assert house.sandbox.report()["refused"] == []
+
+
+def with_basic_group() -> World:
+    return World(
+        accounts=[AccountSpec(name="acc01"), AccountSpec(name="owner")],
+        chats=[ChatSpec(key="kitchen", title="Kitchen", kind="group", creator="owner", members=["acc01"])],
+    )
+
+
+async def become_a_supergroup(house: House, folder: Path) -> int:
+    """What its owner does in Telegram's app; the new id."""
+    kitchen = house.sandbox.centre.chat("kitchen")
+    client = TelegramClient(str(house.sandbox.write_session("owner", folder / "phone", 7)), 1, "hash")
+    await client.connect()
+    try:
+        await client(MigrateChatRequest(kitchen.id))
+    finally:
+        await client.disconnect()
+    assert kitchen.moved_to is not None
+    return kitchen.moved_to.id
+
+
+async def test_a_basic_group_that_became_a_supergroup_still_gets_its_post_and_only_one(tmp_path: Path) -> None:
+    async with open_house(tmp_path, with_basic_group(), sessions_at_start=1) as house:
+        old = f"-{house.sandbox.centre.chat('kitchen').id}"
+        await house.add_user("alice", [old])
+        await house.cycle("alice")
+        assert house.texts("kitchen") == ["Hello from alice"]
+        new_id = await become_a_supergroup(house, tmp_path)
+        await house.cycle("alice")
+        assert (await house.deliveries("alice"))[old].state is DeliveryState.DELIVERED
+        await house.change_user("alice", groups=(old, f"-100{new_id}"))
+        await house.cycle("alice")
+        ends = {group: one.state for group, one in (await house.deliveries("alice")).items()}
+        assert ends == {old: DeliveryState.DELIVERED, f"-100{new_id}": DeliveryState.SKIPPED}
+        assert house.texts(f"supergroup{new_id}") == ["Hello from alice"] * 2
+        assert house.user("alice").group_holds == {}
