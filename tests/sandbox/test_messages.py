@@ -18,13 +18,13 @@ from tests.sandbox.conftest import Clients, Starter, texts
 
 
 def png(width: int = 3, height: int = 2, shade: int = 0) -> io.BytesIO:
-    """A real, tiny picture."""
+    """A real, tiny picture, in colours: others Telethon would turn into a JPEG."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
-    head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
-    rows = zlib.compress((b"\0" + bytes([shade]) * width) * height)
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    rows = zlib.compress((b"\0" + bytes([shade]) * 3 * width) * height)
     file = io.BytesIO(b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", rows) + chunk(b"IEND", b""))
     file.name = "picture.png"
     return file
