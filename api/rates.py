@@ -76,6 +76,10 @@ class EveryRequest:
         elif self._counts.get(key, 0) >= self._most:
             raise too_many(self._ends - now)
 
+    def counted(self, key: str) -> int:
+        """How many there were in this window."""
+        return self._counts.get(key, 0)
+
     def spend(self, key: str) -> None:
         """Count one. Raises TooMany."""
         self.check(key)

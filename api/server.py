@@ -11,10 +11,11 @@ import logging
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from starlette.types import Scope
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from api.addresses import UNKNOWN, Network, is_trusted
 from api.shell import Shell
@@ -75,6 +76,7 @@ class Connection(HttpToolsProtocol):
         self._unread_since: float | None = None
         self._head_open = False
         self._head_bytes = 0
+        self._answered = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Take it, or refuse it when there are too many."""
@@ -108,9 +110,39 @@ class Connection(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        """A head is whole."""
+        """A head is whole: answer it, or make a task that does."""
         self._head_open = False
-        super().on_headers_complete()
+        self._answered = self._answer_at_once()
+        if not self._answered:
+            super().on_headers_complete()
+
+    def _answer_at_once(self) -> bool:
+        """Polls whose answer is in memory need none of what a task and its messages cost. In turn, and only while the
+        client reads."""
+        parser = self.parser
+        if self._is_at_work() or self.flow.write_paused:
+            return False
+        if parser.get_method() != b"GET" or parser.get_http_version() != "1.1" or not parser.should_keep_alive():
+            return False
+        self.scope["method"] = "GET"
+        answer = self._shell.at_once(cast(Scope, self.scope), self.url)
+        if answer is None:
+            return False
+        status, headers, body = answer
+        head = b"".join([b"%b: %b\r\n" % pair for pair in (*self.server_state.default_headers, *headers)])
+        self.transport.write(b"%b%b\r\n%b" % (STATUS_LINE[status], head, body))
+        self.server_state.total_requests += 1
+        self._free_since = self.loop.time()
+        return True
+
+    def _is_at_work(self) -> bool:
+        cycle: RequestResponseCycle | None = self.cycle
+        return cycle is not None and not cycle.response_complete
+
+    def on_message_complete(self) -> None:
+        """A request is whole."""
+        if not self._answered:
+            super().on_message_complete()
 
     def on_response_complete(self) -> None:
         """The next head may come."""
@@ -130,8 +162,7 @@ class Connection(HttpToolsProtocol):
         elif now - self._unread_since > self._bounds.unread_seconds:
             self._end()
             return
-        at_work = bool(self.cycle) and not self.cycle.response_complete
-        if not at_work and now - self._free_since > self._bounds.head_seconds:
+        if not self._is_at_work() and now - self._free_since > self._bounds.head_seconds:
             self._end()
 
     def _end(self) -> None:

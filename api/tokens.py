@@ -4,7 +4,7 @@ Reading answers with an `Identity` or with one and the same `AuthError`, whateve
 The algorithm belongs to the key, never to the token's header.
 """
 
-import base64
+import binascii
 import json
 import math
 import re
@@ -27,6 +27,8 @@ OPERATOR = "operator"
 _USER_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@:|+\-]{0,127}")
 # A header that tries to bring its own key, or means something other than a plain signed token.
 _REFUSED_HEADERS = frozenset({"jku", "jwk", "x5u", "x5c", "crit", "b64", "zip", "enc", "cty"})
+_FROM_URLSAFE = bytes.maketrans(b"-_+/", b"+/--")
+"""To the alphabet that is read; what was written in that one before no longer is."""
 _TYPES = frozenset({"jwt", "at+jwt", "application/at+jwt"})
 
 
@@ -135,7 +137,7 @@ def _verified(token: bytes, keys: Keys, rules: Rules, now: float) -> Identity:
     key = keys.key(key_id)
     # One verification whatever is wrong, with a key of that kind: time does not tell which keys there are.
     verifier = key or keys.stand_in(algorithm)
-    signed = verifier.signed(token[: -len(signature) - 1], _signature(signature))
+    signed = verifier.signed(token[: -len(signature) - 1], _bytes(signature))
     if key is None or key.algorithm != algorithm or not signed:
         raise ValueError("no such key, or another algorithm than the key's, or not signed with it")
     claims = _object(_bytes(payload))
@@ -164,20 +166,16 @@ def _header(segment: bytes) -> tuple[str, str | None]:
 
 
 def _bytes(segment: bytes) -> bytes:
-    """Base64 of the URL's alphabet, without padding."""
-    return base64.b64decode(segment + b"=" * (-len(segment) % 4), altchars=b"-_", validate=True)
-
-
-def _signature(segment: bytes) -> bytes:
-    """In its one right spelling: nothing signs the signature itself, and one token must not have many names."""
-    raw = _bytes(segment)
-    if base64.urlsafe_b64encode(raw).rstrip(b"=") != segment:
-        raise ValueError("another spelling of a signature")
+    """Base64 in its one right spelling, without padding: no other alphabet, no bits set that mean nothing."""
+    standard = segment.translate(_FROM_URLSAFE)
+    raw = binascii.a2b_base64(standard + b"=" * (-len(segment) % 4), strict_mode=True)
+    if binascii.b2a_base64(raw, newline=False).rstrip(b"=") != standard:
+        raise ValueError("another spelling")
     return raw
 
 
 def _object(raw: bytes) -> dict[str, object]:
-    value = json.loads(raw, object_pairs_hook=_each_key_once, parse_constant=_no_constant)
+    value = _STRICT.decode(raw.decode())
     if not isinstance(value, dict):
         raise TypeError("not an object")
     return value
@@ -192,6 +190,9 @@ def _each_key_once(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 def _no_constant(name: str) -> object:
     raise ValueError(f"{name} is not JSON")
+
+
+_STRICT = json.JSONDecoder(object_pairs_hook=_each_key_once, parse_constant=_no_constant)
 
 
 def _check_rules(claims: dict[str, object], rules: Rules) -> None:

@@ -178,6 +178,18 @@ async def test_a_header_that_names_somebody_else_changes_nothing(api: Api, alice
     assert set(api.store.snapshot.users) == {"alice"}
 
 
+async def test_a_token_has_one_spelling(api: Api, alice: dict[str, str]) -> None:
+    """The last character of a signature has two bits that mean nothing: three others decode to the same bytes."""
+    good = alice["Authorization"]
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    group = alphabet.index(good[-1]) // 4 * 4
+    others = {good[:-1] + character for character in alphabet[group : group + 4]}
+    others |= {good + "=", good + "A", good.replace(".", "=.", 1), good.replace("-", "+"), good.replace("_", "/")}
+    for other in others - {good}:
+        problem(await api.http.get("/api/sync/state", headers={"Authorization": other}), 401, "unauthorized")
+    assert (await api.http.get("/api/sync/state", headers=alice)).status_code == 200
+
+
 async def test_two_tokens_in_one_request_are_refused(api: Api) -> None:
     headers = [("Authorization", f"Bearer {GOOD}"), ("Authorization", f"Bearer {GOOD}")]
     problem(await api.http.get("/api/sync/state", headers=headers), 401, "unauthorized")
