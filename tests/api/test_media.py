@@ -22,6 +22,7 @@ from core.models import Cycle, Delivery, PostType
 from core.settings import Settings, load_settings
 from data.media import MOST_AT_ONCE, shown_name, sweep
 from tests.api.support import Api, problem
+from tests.api.test_preview import HEADERS, preview_house
 
 MB = 1_000_000
 Remake = Callable[..., httpx.AsyncClient]
@@ -352,3 +353,27 @@ def test_a_label_is_one_harmless_line_with_the_suffix_of_the_content(wanted: str
     assert label.isprintable()
     assert not set(label) & set('/\\<>:"|?*')
     assert not label.startswith(".")
+
+
+async def test_what_was_uploaded_is_posted_and_people_see_its_label(tmp_path: Path) -> None:
+    async with preview_house(tmp_path) as (house, http):
+        await house.add_user("alice", ["@plaza01"], post_content="")
+        files = [
+            (await http.post(f"/api/media?label={label}", headers=HEADERS, content=content)).json()
+            for label, content in (("Menu", large(100_000)), ("cat", picture("PNG", (300, 200))))
+        ]
+        for file in files:
+            content = {"type": file["kind"], "text": file["label"], "media": [{"file": file["name"]}]}
+            answer = await http.post("/api/posts", headers=HEADERS, json=content)
+            assert answer.status_code == 201, answer.text
+        shown = (await http.post("/api/preview", headers=HEADERS)).json()["post"]["files"]
+        assert shown == [{"file": files[0]["name"], "kind": "document", "bytes": 100_000}]
+        await house.cycle("alice")
+        await house.cycle("alice")
+        assert house.texts("@plaza01") == ["Menu.pdf", "cat.png"]
+        document, photo = (
+            entry.media for entry in house.sandbox.centre.directory.by_key["plaza01"].box.messages.values()
+        )
+        assert document.document.size == 100_000
+        assert [one.file_name for one in document.document.attributes if hasattr(one, "file_name")] == ["Menu.pdf"]
+        assert photo.photo.sizes
