@@ -13,7 +13,8 @@ from core.clock import Clock
 from core.errors import InvalidInput, TooSlow
 from core.models import Media, MediaKind, PostType, User
 from core.settings import Settings
-from data.media import About, Arrival, MediaStore, StoredFile, sweep
+from data.media import Arrival, MediaStore, StoredFile
+from data.media_files import About, sweep
 
 MEGABYTE = 1_000_000
 _BUFFER = 256 * 1024

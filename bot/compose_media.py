@@ -15,7 +15,7 @@ from bot.compose_content import Post, kind_of, render
 from bot.compose_text import MAX_CAPTION_UNITS
 from core.errors import InvalidInput
 from core.models import Media, MediaKind, PostType
-from data.media import shown_name
+from data.media_files import shown_name
 
 MAX_PHOTO_BYTES = 10 * 1024 * 1024
 MAX_FILE_BYTES = 4000 * 512 * 1024

@@ -18,7 +18,7 @@ from core.models import UNFINISHED, Cycle, Delivery, DeliveryState, Event, Level
 from core.settings import Settings
 from data.data_manager import DataManager
 from data.journal import Journal
-from data.media import media_folder
+from data.media_files import media_folder
 from sessions.client import Clients
 from sessions.session_manager import SessionManager
 

@@ -19,11 +19,12 @@ def backup(
     with_key: Annotated[
         bool, typer.Option(help="Put the key of the session files in too: the archive alone then opens the accounts.")
     ] = False,
+    media: Annotated[bool, typer.Option(help="Put uploaded files in too.")] = True,
 ) -> None:
     """Write one consistent archive of the state; the daemon may run meanwhile."""
     with _clear_errors():
         state_dir = load_settings().state_dir
-        manifest = make_backup(state_dir, file, datetime.now(UTC), with_key=with_key)
+        manifest = make_backup(state_dir, file, datetime.now(UTC), with_key=with_key, with_media=media)
     typer.echo(f"{file}: {len(manifest.files)} files, users.json at revision {manifest.revision}")
     if (state_dir / KEY_FILE).exists() and not with_key:
         typer.echo(f"Without {KEY_FILE}, which opens the session files: keep a copy of it somewhere else.")

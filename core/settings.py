@@ -67,6 +67,7 @@ class Settings(BaseSettings):
     posts_per_month: int = Field(default=40_000, ge=0)
     journal_days: int = Field(default=90, ge=1)
     backups_kept: int = Field(default=7, ge=0)
+    backup_media: bool = False
     misfire_grace_seconds: float = Field(default=60.0, ge=1)
     catch_up_per_second: float = Field(default=20.0, gt=0)
     stuck_cycle_seconds: float = Field(default=900.0, gt=0)
@@ -190,6 +191,7 @@ RELOADABLE = frozenset(
         "posts_per_month",
         "journal_days",
         "backups_kept",
+        "backup_media",
         "log_level",
     }
 )

@@ -24,6 +24,7 @@ from data.data_manager import STATE_LOCK, USERS_FILE
 from data.document import read_document
 from data.files import Disk, locked, open_to_read, read_whole
 from data.journal_schema import JOURNAL_FILE, connect, open_journal, translated
+from data.media_files import MediaLinks, media_links
 from data.stats_file import STATS_FILE, Counted, counted_from, encoded
 
 MANIFEST = "manifest.json"
@@ -51,15 +52,19 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True)
 class _Taken:
-    """What was read under the lock: small files as bytes, the journal as a snapshot that is still open."""
+    """What was read under the lock: small files as bytes, large ones as links, the journal as a snapshot still open."""
 
     revision: int
-    files: dict[str, bytes]
+    files: dict[str, bytes | Path]
     journal: sqlite3.Connection
 
 
-def make_backup(state_dir: Path, target: Path, now: datetime, *, with_key: bool = False) -> Manifest:
+def make_backup(
+    state_dir: Path, target: Path, now: datetime, *, with_key: bool = False, with_media: bool = True
+) -> Manifest:
     """Write the archive (tar, gzip, readable by its owner alone); the daemon may run meanwhile.
+
+    Without uploaded files (`with_media` False), a restore leaves those alone that are there.
 
     Raises:
         InvalidInput: the target exists, or its folder does not.
@@ -71,8 +76,11 @@ def make_backup(state_dir: Path, target: Path, now: datetime, *, with_key: bool 
     if not target.parent.is_dir():
         raise InvalidInput("FILE", f"there is no folder {target.parent}; make it first")
     try:
-        with tempfile.TemporaryDirectory(prefix=".postfleet-backup-", dir=target.parent) as folder:
-            files, revision = _collect(state_dir, Path(folder) / JOURNAL_FILE, with_key=with_key)
+        with (
+            tempfile.TemporaryDirectory(prefix=".postfleet-backup-", dir=target.parent) as folder,
+            media_links(state_dir) if with_media else contextlib.nullcontext() as links,
+        ):
+            files, revision = _collect(state_dir, Path(folder) / JOURNAL_FILE, links, with_key=with_key)
             manifest = Manifest(
                 format=FORMAT,
                 made_at=now,
@@ -88,16 +96,18 @@ def make_backup(state_dir: Path, target: Path, now: datetime, *, with_key: bool 
     return manifest
 
 
-def _collect(state_dir: Path, journal_copy: Path, *, with_key: bool) -> tuple[dict[str, bytes | Path], int]:
+def _collect(
+    state_dir: Path, journal_copy: Path, links: MediaLinks | None, *, with_key: bool
+) -> tuple[dict[str, bytes | Path], int]:
     open_journal(state_dir / JOURNAL_FILE).close()  # refuses a damaged one
-    with _taken(state_dir, with_key=with_key) as taken:
+    with _taken(state_dir, links, with_key=with_key) as taken:
         _copy_journal(taken.journal, journal_copy, state_dir / JOURNAL_FILE)
         stats = encoded(counted_from(taken.journal, Counted()))
         return {**taken.files, STATS_FILE: stats, JOURNAL_FILE: journal_copy}, taken.revision
 
 
 @contextlib.contextmanager
-def _taken(state_dir: Path, *, with_key: bool) -> Iterator[_Taken]:
+def _taken(state_dir: Path, links: MediaLinks | None, *, with_key: bool) -> Iterator[_Taken]:
     users_path = state_dir / USERS_FILE
     with contextlib.closing(connect(state_dir / JOURNAL_FILE)) as journal:
         with locked(state_dir / STATE_LOCK):
@@ -105,7 +115,9 @@ def _taken(state_dir: Path, *, with_key: bool) -> Iterator[_Taken]:
             revision = read_document(raw, users_path).revision
             journal.execute("BEGIN")
             journal.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()  # the snapshot begins with the first read
-            files = {USERS_FILE: raw, **_session_files(state_dir)}
+            files: dict[str, bytes | Path] = {USERS_FILE: raw, **_session_files(state_dir)}
+            if links is not None:  # under the lock no config begins to name a file that is not linked yet
+                files |= links.take()
         if with_key and (state_dir / KEY_FILE).exists():
             files[KEY_FILE] = _read(state_dir / KEY_FILE)
         yield _Taken(revision, files, journal)

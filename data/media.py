@@ -1,11 +1,7 @@
-"""Users' files: they arrive piece by piece, lie under names of ours, and are counted against a quota.
-
-    STATE_DIR/media/USER/NAME              what posts name
-    STATE_DIR/media/.about/USER/NAME.json  what is known of it; written before the file stands there
-    STATE_DIR/media/.incoming/             what is still arriving; whatever a crash leaves there is rubbish
+"""Uploads: they arrive piece by piece, get names of ours, and are counted against a quota.
 
 A name is the digest of the content and the suffix of its type: the same content is the same file, and sending it twice
-takes no more room. User ids never begin with a dot. Everything here waits for the disk: call it from a thread.
+takes no more room. Everything here waits for the disk: call it from a thread.
 """
 
 import contextlib
@@ -13,7 +9,6 @@ import hashlib
 import os
 import secrets
 import threading
-import time
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,34 +18,15 @@ from typing import BinaryIO
 import msgspec
 
 from core.errors import NotFound, QuotaUsedUp, StateNotWritten, TooLarge, TooMany
-from core.models import MediaKind
 from data.files import Disk, make_folder, write_whole
+from data.media_files import ABOUT, INCOMING, MEDIA, About, entries, read_about
 
-MEDIA = "media"
 MOST_FILES = 1_000
 """Of one user: many tiny files are not free either."""
 MOST_AT_ONCE = 4
 """Uploads of one user that arrive at the same time."""
-ABANDONED_SECONDS = 6 * 3600
-_ABOUT = ".about"
-_INCOMING = ".incoming"
 _STEP = 1_000_000
 """Of an upload that does not say how large it is, so much at a time is reserved."""
-
-
-class About(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of an uploaded file besides its content."""
-
-    label: str
-    """What its people call it; shown where Telegram shows a file's name."""
-    type: str
-    """Its media type, by its content."""
-    kind: MediaKind
-    """As what it can be posted."""
-    width: int | None = None
-    """Pixels of a picture."""
-    height: int | None = None
-    added_at: datetime
 
 
 @dataclass(frozen=True)
@@ -78,17 +54,6 @@ class Space:
         return max(0, self.quota - self.used - self.arriving)
 
 
-def media_folder(state_dir: Path, user_id: str) -> Path:
-    """Where the files lie that this user's posts may name."""
-    return state_dir / MEDIA / user_id
-
-
-def shown_name(folder: Path, file: str) -> str:
-    """What people see as the name of a file in a media folder: its label, or its name where it has none."""
-    about = _about(folder.parent / _ABOUT / folder.name, file)
-    return about.label if about is not None else file
-
-
 class MediaStore:
     """The files of every user of one STATE_DIR. One process has one of them: reservations are in its memory."""
 
@@ -109,7 +74,7 @@ class MediaStore:
             StateNotWritten: the folders cannot be made.
         """
         self._refuse_too_large(declared or 0)
-        for folder in (self._root, self._root / _INCOMING, self._root / user_id):
+        for folder in (self._root, self._root / INCOMING, self._root / user_id):
             make_folder(folder)
         with self._lock:
             if self._arriving[user_id] >= MOST_AT_ONCE:
@@ -119,7 +84,7 @@ class MediaStore:
             first = min(_STEP, self.largest) if declared is None else declared
             self._reserve(user_id, first)
             self._arriving[user_id] += 1
-        return Arrival(self, user_id, self._root / _INCOMING / secrets.token_hex(16), first)
+        return Arrival(self, user_id, self._root / INCOMING / secrets.token_hex(16), first)
 
     def space(self, user_id: str) -> Space:
         """How much room there is."""
@@ -129,7 +94,7 @@ class MediaStore:
 
     def files(self, user_id: str) -> list[StoredFile]:
         """The user's files, by name."""
-        found = (self._stored(user_id, entry.name) for entry in _entries(self._root / user_id))
+        found = (self._stored(user_id, entry.name) for entry in entries(self._root / user_id))
         return sorted((file for file in found if file is not None), key=lambda file: file.name)
 
     def file(self, user_id: str, name: str) -> StoredFile:
@@ -218,7 +183,7 @@ class MediaStore:
 
     def _used(self, user_id: str) -> tuple[int, int]:
         """Bytes and files."""
-        sizes = [entry.stat(follow_symlinks=False).st_size for entry in _entries(self._root / user_id)]
+        sizes = [entry.stat(follow_symlinks=False).st_size for entry in entries(self._root / user_id)]
         return sum(sizes), len(sizes)
 
     def _stored(self, user_id: str, name: str) -> StoredFile | None:
@@ -230,10 +195,10 @@ class MediaStore:
         except (OSError, ValueError):
             return None
         changed_at = datetime.fromtimestamp(facts.st_mtime, UTC)
-        return StoredFile(name, facts.st_size, changed_at, _about(self._root / _ABOUT / user_id, name))
+        return StoredFile(name, facts.st_size, changed_at, read_about(self._root / ABOUT / user_id, name))
 
     def _about_path(self, user_id: str, name: str) -> Path:
-        return self._root / _ABOUT / user_id / f"{name}.json"
+        return self._root / ABOUT / user_id / f"{name}.json"
 
 
 class Arrival:
@@ -308,45 +273,3 @@ class Arrival:
             with contextlib.suppress(OSError):
                 self.path.unlink(missing_ok=True)
             self._store.give_back(self)
-
-
-def sweep(state_dir: Path, abandoned_for: float = ABANDONED_SECONDS) -> int:
-    """Remove what no upload will finish and what describes no file; how much that was.
-
-    `abandoned_for`: only what nobody has touched for so many seconds. 0 where no daemon can be writing.
-    """
-    root, swept, before = state_dir / MEDIA, 0, time.time() - abandoned_for
-    for entry in _entries(root / _INCOMING):
-        swept += _removed(Path(entry), before)
-    for folder in (root / _ABOUT).glob("*"):
-        for entry in _entries(folder):
-            # What was cut off between the description and the file: the description alone, or half of it.
-            if not (root / folder.name / entry.name.removesuffix(".json")).exists() or entry.name.endswith(".tmp"):
-                swept += _removed(Path(entry), before)
-    return swept
-
-
-def _removed(path: Path, before: float) -> bool:
-    try:
-        if path.stat().st_mtime > before:
-            return False
-        path.unlink()
-    except OSError:
-        return False
-    return True
-
-
-def _about(folder: Path, name: str) -> About | None:
-    try:
-        return msgspec.json.decode((folder / f"{name}.json").read_bytes(), type=About)
-    except (OSError, ValueError, msgspec.MsgspecError):
-        return None
-
-
-def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    """The files in it that are files."""
-    try:
-        with os.scandir(folder) as found:
-            return [entry for entry in found if entry.is_file(follow_symlinks=False)]
-    except FileNotFoundError:
-        return []

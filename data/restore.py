@@ -5,6 +5,7 @@ off leaves a mark; nothing opens the state until it is carried to its end by run
 """
 
 import contextlib
+import io
 import os
 import shutil
 import tarfile
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 import msgspec
 
@@ -24,6 +26,7 @@ from data.data_manager import STATE_LOCK, USERS_FILE
 from data.document import read_document
 from data.files import HALF_RESTORED, Disk, exclusive_daemon_lock, locked, make_folder, open_to_read, read_whole
 from data.journal_schema import JOURNAL_FILE, open_journal
+from data.media_files import is_media
 from data.stats_file import STATS_FILE, read_stats
 
 _STAGED = "restore.new"
@@ -144,10 +147,11 @@ def _unpack(archive: Path, staged: Path) -> Manifest:
                 if expected is None or not about.isfile() or not _belongs(about.name):
                     raise _bad(archive, f"holds {about.name!r}, which does not belong there")
                 source = opened.extractfile(about)
-                content = source.read(expected.size + 1) if source is not None else b""
-                if expected != member_of(content):
+                if source is None or about.size != expected.size:
                     raise _bad(archive, f"holds another {about.name} than was put in")
-                _stage(staged / about.name, content)
+                _stage(staged / about.name, source)
+                if member_of(staged / about.name) != expected:
+                    raise _bad(archive, f"holds another {about.name} than was put in")
             if left:
                 raise _bad(archive, f"lacks {min(left)}")
             return manifest
@@ -176,7 +180,8 @@ def _belongs(name: str) -> bool:
     path = PurePosixPath(name)
     if name in {USERS_FILE, STATS_FILE, JOURNAL_FILE, KEY_FILE}:
         return True
-    return path.parts[0] == SESSIONS and len(path.parts) in (2, 3) and ".." not in path.parts
+    sessions = path.parts[0] == SESSIONS and len(path.parts) in (2, 3) and ".." not in path.parts
+    return sessions or is_media(path)
 
 
 def _bad(archive: Path, what: str) -> StateDamaged:
@@ -208,11 +213,11 @@ def _empty_stage(state_dir: Path) -> Path:
     return staged
 
 
-def _stage(path: Path, content: bytes) -> None:
+def _stage(path: Path, content: bytes | IO[bytes]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     disk = Disk()
     with os.fdopen(disk.create(path), "wb") as file:
-        file.write(content)
+        shutil.copyfileobj(io.BytesIO(content) if isinstance(content, bytes) else content, file)
         file.flush()
         disk.sync(file.fileno())
     disk.sync_folder(path.parent)

@@ -16,8 +16,9 @@ from apscheduler.triggers.interval import IntervalTrigger
 
 from bot.health import Health
 from bot.run import BotParts
+from core.settings import Settings
 from data.backup import make_backup
-from data.media import sweep
+from data.media_files import sweep
 from scheduler.resets import tell_of_new_days
 
 log = logging.getLogger(__name__)
@@ -117,7 +118,7 @@ class Housekeeping:
         folder = self._settings.state_dir / BACKUPS_FOLDER
         now = self._clock.now()
         target = folder / f"postfleet-{now:%Y%m%d-%H%M%S}.tar.gz"
-        await asyncio.to_thread(_back_up, self._settings.state_dir, target, now, self._settings.backups_kept)
+        await asyncio.to_thread(_back_up, self._settings, target, now)
         return f"{target.name}, {target.stat().st_size // 1024} KiB"
 
     async def _forget(self) -> str:
@@ -147,10 +148,10 @@ class Housekeeping:
         return f"memory {memory}, threads {facts.get('Threads', '?').strip()}, tasks {len(asyncio.all_tasks())}"
 
 
-def _back_up(state_dir: Path, target: Path, now: datetime, kept: int) -> None:
+def _back_up(settings: Settings, target: Path, now: datetime) -> None:
     target.parent.mkdir(mode=0o700, exist_ok=True)
-    make_backup(state_dir, target, now)
-    for old in sorted(target.parent.glob("postfleet-*.tar.gz"))[:-kept]:
+    make_backup(settings.state_dir, target, now, with_media=settings.backup_media)
+    for old in sorted(target.parent.glob("postfleet-*.tar.gz"))[: -settings.backups_kept]:
         old.unlink()
 
 

@@ -20,7 +20,8 @@ from api.app import create_app
 from api.media_content import LONGEST_LABEL, label_of
 from core.models import Cycle, Delivery, PostType
 from core.settings import Settings, load_settings
-from data.media import MOST_AT_ONCE, shown_name, sweep
+from data.media import MOST_AT_ONCE
+from data.media_files import shown_name, sweep
 from tests.api.support import Api, problem
 from tests.api.test_preview import HEADERS, preview_house
 

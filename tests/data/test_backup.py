@@ -9,7 +9,7 @@ import stat
 import tarfile
 from collections.abc import Callable
 from datetime import timedelta
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 from typer.testing import CliRunner
@@ -17,11 +17,14 @@ from typer.testing import CliRunner
 from cli.app import app
 from core.clock import SystemClock
 from core.errors import InvalidInput, StateDamaged, StateInUse, StateTooNew
-from core.models import DeliveryState, Session
+from core.models import DeliveryState, MediaKind, Session
+from data import backup
 from data.backup import make_backup
 from data.data_manager import DataManager
 from data.files import exclusive_daemon_lock
 from data.journal import Journal
+from data.media import MediaStore, StoredFile
+from data.media_files import About, is_media, sweep
 from data.restore import examine, mend, restore_archive
 from tests.data.support import NOW, add, count, cycle, delivery, event
 from tests.data.test_journal import moved
@@ -302,3 +305,62 @@ async def test_backup_and_restore_as_commands(state_dir: Path, tmp_path: Path, m
     restored = CliRunner().invoke(app, ["restore", archive, "--yes"])
     assert restored.exit_code == 0, restored.output
     await check_lived_in(state_dir)
+
+
+def uploaded(state_dir: Path, content: bytes) -> StoredFile:
+    """A file of alice's."""
+    store = MediaStore(state_dir, quota=10**6, largest=10**6)
+    arrival = store.begin("alice", len(content))
+    arrival.write(content)
+    about = About(label="Menu.pdf", type="application/pdf", kind=MediaKind.DOCUMENT, added_at=NOW)
+    return arrival.keep(".pdf", about, relabel=False)[0]
+
+
+async def test_uploaded_files_are_in_an_archive_and_come_back(state_dir: Path, tmp_path: Path) -> None:
+    await lived_in(state_dir)
+    file = uploaded(state_dir, b"%PDF" * 10_000)
+    make_backup(state_dir, tmp_path / "backup", NOW)
+    make_backup(state_dir, tmp_path / "without", NOW, with_media=False)
+    path = state_dir / "media" / "alice" / file.name
+    path.write_bytes(b"damaged")
+    restore_archive(state_dir, tmp_path / "without", NOW)
+    assert path.read_bytes() == b"damaged"
+    restore_archive(state_dir, tmp_path / "backup", NOW + timedelta(seconds=1))
+    assert MediaStore(state_dir, quota=10**6, largest=10**6).files("alice")[0].about == file.about
+    assert path.read_bytes() == b"%PDF" * 10_000
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert not list((state_dir / "media" / ".backup").glob("*"))
+
+
+async def test_a_file_that_is_deleted_during_a_backup_is_in_it_whole(
+    state_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await lived_in(state_dir)
+    file = uploaded(state_dir, b"%PDF" * 10_000)
+    real = backup.member_of
+
+    def deleted_meanwhile(content: bytes | Path) -> backup.Member:
+        (state_dir / "media" / "alice" / file.name).unlink(missing_ok=True)
+        return real(content)
+
+    monkeypatch.setattr(backup, "member_of", deleted_meanwhile)
+    make_backup(state_dir, tmp_path / "backup", NOW)
+    monkeypatch.undo()
+    restore_archive(state_dir, tmp_path / "backup", NOW)
+    assert (state_dir / "media" / "alice" / file.name).read_bytes() == b"%PDF" * 10_000
+
+
+def test_an_archive_puts_no_file_where_no_upload_lies() -> None:
+    outside = ["media/../users.json", "media/alice", "media/alice/x/y", "media/.incoming/x", "media/.about/x", "x/a/b"]
+    assert not [name for name in outside if is_media(PurePosixPath(name))]
+    assert is_media(PurePosixPath("media/alice/x.jpg"))
+    assert is_media(PurePosixPath("media/.about/alice/x.jpg.json"))
+
+
+async def test_links_that_a_killed_backup_left_are_removed_in_time(state_dir: Path) -> None:
+    left = state_dir / "media" / ".backup" / "tmpxyz"
+    left.mkdir(parents=True)
+    (left / "0").write_bytes(b"x")
+    assert sweep(state_dir) == 0
+    assert sweep(state_dir, 0) == 1
+    assert not left.exists()

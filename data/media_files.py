@@ -1,0 +1,149 @@
+"""Where users' files lie and what else lies beside them: what is known of each, leftovers, links for backups.
+
+    STATE_DIR/media/USER/NAME              what posts name
+    STATE_DIR/media/.about/USER/NAME.json  what is known of it; written before the file stands there
+    STATE_DIR/media/.incoming/             what is still arriving; whatever a crash leaves there is rubbish
+    STATE_DIR/media/.backup/               links to what a backup is copying, so that nothing of it can vanish meanwhile
+
+User ids never begin with a dot.
+"""
+
+import contextlib
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path, PurePosixPath
+
+import msgspec
+
+from core.models import MediaKind
+from data.files import make_folder
+
+MEDIA = "media"
+ABOUT = ".about"
+INCOMING = ".incoming"
+_BACKUP = ".backup"
+ABANDONED_SECONDS = 6 * 3600
+
+
+class About(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of an uploaded file besides its content."""
+
+    label: str
+    """What its people call it; shown where Telegram shows a file's name."""
+    type: str
+    """Its media type, by its content."""
+    kind: MediaKind
+    """As what it can be posted."""
+    width: int | None = None
+    """Pixels of a picture."""
+    height: int | None = None
+    added_at: datetime
+
+
+def media_folder(state_dir: Path, user_id: str) -> Path:
+    """Where the files lie that this user's posts may name."""
+    return state_dir / MEDIA / user_id
+
+
+def shown_name(folder: Path, file: str) -> str:
+    """What people see as the name of a file in a media folder: its label, or its name where it has none."""
+    about = read_about(folder.parent / ABOUT / folder.name, file)
+    return about.label if about is not None else file
+
+
+def sweep(state_dir: Path, abandoned_for: float = ABANDONED_SECONDS) -> int:
+    """Remove what no upload will finish and what describes no file; how much that was.
+
+    `abandoned_for`: only what nobody has touched for so many seconds. 0 where no daemon can be writing.
+    """
+    root, swept, before = state_dir / MEDIA, 0, time.time() - abandoned_for
+    for entry in entries(root / INCOMING):
+        swept += _removed(Path(entry), before)
+    for links in (root / _BACKUP).glob("*"):
+        if links.stat().st_mtime <= before:
+            shutil.rmtree(links, ignore_errors=True)
+            swept += 1
+    for folder in (root / ABOUT).glob("*"):
+        for entry in entries(folder):
+            # What was cut off between the description and the file: the description alone, or half of it.
+            if not (root / folder.name / entry.name.removesuffix(".json")).exists() or entry.name.endswith(".tmp"):
+                swept += _removed(Path(entry), before)
+    return swept
+
+
+@contextlib.contextmanager
+def media_links(state_dir: Path) -> Iterator["MediaLinks"]:
+    """A place for links to every file as it is at one moment. Raises StateNotWritten."""
+    make_folder(state_dir / MEDIA)
+    make_folder(state_dir / MEDIA / _BACKUP)
+    with tempfile.TemporaryDirectory(dir=state_dir / MEDIA / _BACKUP, ignore_cleanup_errors=True) as folder:
+        yield MediaLinks(state_dir, Path(folder))
+
+
+@dataclass(frozen=True)
+class MediaLinks:
+    """Keeps files readable that are deleted while they are copied."""
+
+    state_dir: Path
+    folder: Path
+
+    def take(self) -> dict[str, Path]:
+        """Every uploaded file and what is known of it: its place under STATE_DIR, and a link that stays."""
+        root = self.state_dir / MEDIA
+        taken: dict[str, Path] = {}
+        folders = [folder for folder in root.glob("*") if not folder.name.startswith(".")]
+        for folder in (*(root / ABOUT).glob("*"), *folders):
+            for entry in entries(folder):
+                link = self.folder / str(len(taken))
+                with contextlib.suppress(FileNotFoundError):  # deleted just now
+                    _link(Path(entry), link)
+                    taken[Path(entry).relative_to(self.state_dir).as_posix()] = link
+        return taken
+
+
+def is_media(name: PurePosixPath) -> bool:
+    """Whether a file of this place under STATE_DIR is an uploaded file, or what is known of one."""
+    if name.parts[:1] != (MEDIA,) or ".." in name.parts:
+        return False
+    inner = name.parts[2:] if name.parts[1:2] == (ABOUT,) else name.parts[1:]
+    return len(inner) == 2 and not inner[0].startswith(".")
+
+
+def _link(path: Path, link: Path) -> None:
+    try:
+        link.hardlink_to(path)
+    except FileNotFoundError:
+        raise
+    except OSError:  # a file system without links
+        shutil.copyfile(path, link)
+
+
+def _removed(path: Path, before: float) -> bool:
+    try:
+        if path.stat().st_mtime > before:
+            return False
+        path.unlink()
+    except OSError:
+        return False
+    return True
+
+
+def read_about(folder: Path, name: str) -> About | None:
+    try:
+        return msgspec.json.decode((folder / f"{name}.json").read_bytes(), type=About)
+    except (OSError, ValueError, msgspec.MsgspecError):
+        return None
+
+
+def entries(folder: Path) -> list[os.DirEntry[str]]:
+    """The files in it that are files."""
+    try:
+        with os.scandir(folder) as found:
+            return [entry for entry in found if entry.is_file(follow_symlinks=False)]
+    except FileNotFoundError:
+        return []
