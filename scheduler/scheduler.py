@@ -31,7 +31,7 @@ FAILURES_UNTIL_ERROR = 5
 """After so many broken cycles in a row a bot stops with the status `error`."""
 LONGEST_CATCH_UP_SECONDS = 300.0
 """Late runs are spread over no more than this, however many they are."""
-_TOGETHER_SECONDS = 0.01
+_TOGETHER_SECONDS = 0.005
 """Users who are due so soon after one another are served in one look."""
 _JUMP_SECONDS = 1.0
 _AGAIN_AFTER_DEATH = timedelta(seconds=30)
