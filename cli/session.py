@@ -94,6 +94,22 @@ def move(name: _Name, user: Annotated[str, typer.Argument(help="Who gets it.")])
 
 
 @commands.command()
+def owner(
+    name: _Name,
+    user: Annotated[str | None, typer.Option(help="The only user who may have it; without: it is spare.")] = None,
+) -> None:
+    """Say whose own account it is, so that nobody else ever gets it; or make it spare."""
+
+    async def run() -> None:
+        async with session_parts() as parts:
+            await parts.sessions.set_owner(name, user)
+
+    with clear_errors():
+        asyncio.run(run())
+        typer.echo(f"{name} is {user}'s own account" if user else f"{name} is spare")
+
+
+@commands.command()
 def label(name: _Name, text: Annotated[str, typer.Argument(help="A note for people.")]) -> None:
     """Note what an account is for."""
 
@@ -253,7 +269,7 @@ def rotate_key() -> None:
     """Seal every session with a new vault key. The daemon must be stopped; cut off at any point, run it again."""
 
     async def run() -> tuple[int, bool]:
-        async with session_parts() as parts:
+        async with session_parts(alone=True) as parts:
             named = os.environ.get("POSTFLEET_NEXT_VAULT_KEY")
             count = rotate(parts.settings, SecretStr(named) if named else None, parts.pool)
             return count, named is not None

@@ -12,9 +12,10 @@ import typer
 
 from bot.health import Health
 from core.clock import Clock, SystemClock
-from core.errors import PostfleetError
+from core.errors import PostfleetError, StateInUse, StateLocked
 from core.settings import Settings, load_settings
 from data.data_manager import DataManager
+from data.files import LOCK_TIMEOUT, locked, make_folder
 from data.journal_reads import SessionPosts, posts_by_session
 from data.journal_schema import JOURNAL_FILE
 from sessions.client import Clients
@@ -23,6 +24,9 @@ from sessions.imports import Importer
 from sessions.pool import Pool
 from sessions.session_manager import SessionManager
 from sessions.vault import Vault
+
+_COMMANDS_LOCK = "commands.lock"
+"""Held by every `session` command: shared, but alone by the one that seals all files anew."""
 
 
 @dataclass(frozen=True)
@@ -51,13 +55,30 @@ class SessionParts:
 
 
 @contextlib.asynccontextmanager
-async def session_parts() -> AsyncIterator[SessionParts]:
+async def session_parts(*, alone: bool = False) -> AsyncIterator[SessionParts]:
     """Open them beside a daemon that may be running on the same folder, and close them.
 
     Raises:
-        PostfleetError: a setting is wrong, or the state cannot be used.
+        PostfleetError: a setting is wrong, the state cannot be used, or another `session` command is at work while this
+            one has to be `alone`.
     """
     settings = load_settings()
+    make_folder(settings.state_dir)
+    with contextlib.ExitStack() as lock:
+        try:
+            lock.enter_context(
+                locked(settings.state_dir / _COMMANDS_LOCK, timeout=0 if alone else LOCK_TIMEOUT, shared=not alone)
+            )
+        except StateLocked as error:
+            raise StateInUse(
+                "another session command works on these accounts; run this again when it is done"
+            ) from error
+        async with _opened(settings) as parts:
+            yield parts
+
+
+@contextlib.asynccontextmanager
+async def _opened(settings: Settings) -> AsyncIterator[SessionParts]:
     clock = SystemClock()
     store = DataManager.open(settings.state_dir, clock)
     try:

@@ -150,21 +150,22 @@ def refuse_half_restored(state_dir: Path) -> None:
         raise StateDamaged(f"a restore of {state_dir} was cut off; carry it to its end: python run.py restore")
 
 
-def _lock(path: Path, timeout: float) -> "portalocker.Lock[IO[bytes]]":
+def _lock(path: Path, timeout: float, *, shared: bool = False) -> "portalocker.Lock[IO[bytes]]":
     return portalocker.Lock(
         path,
         "ab",
         timeout=timeout,
         check_interval=_LOCK_POLL,
         fail_when_locked=False,
+        flags=(portalocker.LOCK_SH if shared else portalocker.LOCK_EX) | portalocker.LOCK_NB,
         buffering=0,
         opener=lambda name, flags: os.open(name, flags | os.O_CLOEXEC, 0o600),
     )
 
 
 @contextlib.contextmanager
-def locked(path: Path, timeout: float = LOCK_TIMEOUT) -> Iterator[None]:
-    """Hold the lock file; the kernel lets go of it when the process ends, however it ends.
+def locked(path: Path, timeout: float = LOCK_TIMEOUT, *, shared: bool = False) -> Iterator[None]:
+    """Hold the lock file, alone or `shared`; the kernel lets go of it when the process ends, however it ends.
 
     The file itself is never replaced or removed: what is left of it after a crash is harmless.
 
@@ -172,7 +173,7 @@ def locked(path: Path, timeout: float = LOCK_TIMEOUT) -> Iterator[None]:
         StateLocked: another process held it all the time.
         StateNotWritten: the lock file cannot be made.
     """
-    lock = _lock(path, timeout)
+    lock = _lock(path, timeout, shared=shared)
     try:
         lock.acquire()
     except portalocker.exceptions.LockException as error:

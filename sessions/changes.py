@@ -146,6 +146,21 @@ def move(tx: Transaction, name: str, user_id: str, rules: Rules) -> str | None:
     return before
 
 
+def set_owner(tx: Transaction, name: str, user_id: str | None) -> None:
+    """Make the session that user's own, or with None a spare one; whoever posts with it now keeps it.
+
+    Raises:
+        UnknownUser, UnknownSession.
+        Conflict: another user posts with it.
+    """
+    session, holder = tx.session(name), holder_of(tx, name)
+    if user_id is not None:
+        tx.user(user_id)
+        if holder not in {None, user_id}:
+            raise Conflict(f"{holder} posts with {name}; release it first")
+    tx.put_session(name, replace(session, owner=user_id))
+
+
 def quarantine(tx: Transaction, api_id: int, reason: str) -> dict[str, str | None]:
     """The sessions on a refused pair need a new login; each with the user it is assigned to, if any."""
     hit = [name for name, session in tx.sessions.items() if session.api_id == api_id]

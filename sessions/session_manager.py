@@ -121,6 +121,10 @@ class SessionManager:
         self.follow(name)
         return before
 
+    async def set_owner(self, name: str, user_id: str | None) -> None:
+        """Whose own account it is; None: spare for everyone. Raises what `changes.set_owner` does."""
+        await self._store.transact(lambda tx: changes.set_owner(tx, name, user_id))
+
     async def set_label(self, name: str, label: str) -> None:
         """What its people call it. Raises UnknownSession, InvalidInput."""
         if len(label) > LONGEST_LABEL or not label.isprintable():

@@ -15,6 +15,7 @@ import pytest
 from telethon import TelegramClient, functions
 from telethon.sessions import SQLiteSession
 
+from data.files import locked
 from tests.support.daemon import ROOT, SandboxProcess, clean_environment, plain_world
 from tests.support.house import API_PAIRS, SECRET
 
@@ -87,6 +88,10 @@ def test_an_account_is_logged_in_labelled_exported_and_recognised_again(operator
     again = operator.types("import", "-", "--json", answers=exported.stdout)
     assert json.loads(again.stdout)["reports"][0]["verdict"] == "duplicate"
     assert operator.listed()[0]["label"] == "the second phone"
+    stranger = operator.types("owner", name, "--user", "zoe")
+    assert (stranger.returncode, stranger.stderr) == (1, "postfleet: there is no user 'zoe'\n")
+    assert operator.types("owner", name).stdout == f"{name} is spare\n"
+    assert operator.listed()[0]["owner"] is None
 
 
 async def test_a_qr_code_in_the_terminal_logs_in(operator: Operator) -> None:
@@ -122,6 +127,11 @@ def test_a_folder_is_imported_checked_and_sealed_with_a_new_key(operator: Operat
     assert "bob: alive, bob, Telegram id 5000000002, with two-step password" in done.stdout
     key = operator.folder / "state" / "vault.key"
     before = key.read_text()
+    with locked(operator.folder / "state" / "commands.lock", shared=True):
+        beside_another = operator.types("rotate-key")
+    assert beside_another.returncode == 1
+    assert "another session command works on these accounts" in beside_another.stderr
+    assert key.read_text() == before
     assert "Sealed 2 session(s)" in operator.types("rotate-key").stdout
     assert key.read_text() != before
     assert "alive" in operator.types("check", "ann").stdout
