@@ -9,6 +9,7 @@ from starlette.exceptions import HTTPException
 from api import problems
 from api.auth import Authenticator
 from api.documents import describe
+from api.effort import Effort
 from api.idempotency import Idempotency
 from api.issuer import Issuer
 from api.keys import Keys
@@ -100,6 +101,7 @@ def create_app(
     app.state.memory = memory
     app.state.revocations = revocations
     app.state.issuer = Issuer(settings, rules, memory, revocations, rates, security, clock)
+    app.state.effort = Effort(settings.max_expensive_at_once)
     app.state.tickets = Tickets(clock, authenticator.is_good)
     app.state.documents = documents
     streams = app.state.streams = Streams(documents, clock, authenticator.is_good)

@@ -41,7 +41,7 @@ _SAID = {
     429: "Too often; `Retry-After` says when it goes on.",
     431: "The headers are too long.",
     500: "A defect here; the log tells more under the request's id.",
-    503: "The state cannot be read or written just now; nothing was changed.",
+    503: "The state cannot be read or written just now, or too much is under way; nothing was changed.",
 }
 NOT_READY_CODES = tuple(kind.code for kind in (NoGroups, NoContent, NoSpareSession, NoRoomOnApiPairs, ScheduleOver))
 

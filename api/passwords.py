@@ -1,11 +1,14 @@
 """Passwords: which are good enough, how they are kept, how one is checked."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
 from zxcvbn import zxcvbn
 
+from api.problems import Busy
 from core.errors import InvalidInput
 
 MIN_LENGTH = 12
@@ -17,29 +20,46 @@ AT_ONCE = 2
 """Each hash takes 64 MiB and a core."""
 
 
+MOST_WAITING = 20
+"""Who would wait longer than a second or two is sent away rather than piled up."""
+RETRY_AFTER_SECONDS = 2.0
+
+
 class Passwords:
     """Hashes with argon2id in threads, a few at a time."""
 
     def __init__(self) -> None:
         self._hasher = PasswordHasher()
-        self._turn = asyncio.Semaphore(AT_ONCE)
+        self._turns = asyncio.Semaphore(AT_ONCE)
+        self._waiting = 0
         self._nobodys: str | None = None
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        if self._waiting >= MOST_WAITING:
+            raise Busy(RETRY_AFTER_SECONDS)
+        self._waiting += 1
+        try:
+            async with self._turns:
+                yield
+        finally:
+            self._waiting -= 1
 
     async def hash(self, password: str, *, user_id: str, field: str = "password") -> str:
         """The hash to keep.
 
         Raises:
-            InvalidInput: it is too short, too long or too easy to guess.
+            InvalidInput: it is too short, too long or too easy to guess. Busy: too many wait already.
         """
         check_strength(password, user_id=user_id, field=field)
-        async with self._turn:
+        async with self._turn():
             return await asyncio.to_thread(self._hasher.hash, password)
 
     async def fits(self, kept: str | None, password: str) -> bool:
-        """Whether it is the password behind the hash; takes its time when there is none, too."""
+        """Whether it is the password behind the hash; takes its time when there is none, too. Raises Busy."""
         if len(password) > MAX_LENGTH:
             return False
-        async with self._turn:
+        async with self._turn():
             return await asyncio.to_thread(self._verify, kept, password)
 
     def _verify(self, kept: str | None, password: str) -> bool:

@@ -37,6 +37,15 @@ class HeadersTooLong(PostfleetError):
         super().__init__("The headers are too long.")
 
 
+class Busy(TooMany):
+    """We are; it is not the caller who asks too often."""
+
+    code = "busy"
+
+    def __init__(self, retry_after: float) -> None:
+        super().__init__("Too much is under way here just now; nothing was done. Try again in a moment", retry_after)
+
+
 class PreconditionFailed(Conflict):
     """It has changed since the version the caller knows."""
 
@@ -102,6 +111,7 @@ _CODES = {
 _STATUSES: Sequence[tuple[type[PostfleetError], int]] = (
     (AuthError, 401),
     (Forbidden, 403),
+    (Busy, 503),
     (TooMany, 429),
     (HeadersTooLong, 431),
     (TooSlow, 408),
@@ -148,7 +158,7 @@ def response_to(error: PostfleetError, request_id: str) -> Response:
         )
     if isinstance(error, TooMany):
         headers = {"Retry-After": str(math.ceil(error.retry_after))}
-        return problem_response(request_id, 429, code=error.code, detail=str(error), headers=headers)
+        return problem_response(request_id, status, code=error.code, detail=str(error), headers=headers)
     if isinstance(error, TooLarge):
         # What is left of the body is nobody's to read: the server would go on taking it, to throw it away.
         return problem_response(request_id, 413, detail=str(error), headers={"Connection": "close"})

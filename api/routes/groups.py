@@ -10,9 +10,9 @@ from starlette.responses import Response
 from api.auth import Caller
 from api.config import MAX_GROUPS, Groups, IfMatch, change_config, config_headers, with_changes
 from api.documents import json_answer, problems, shows
+from api.effort import Kind, expensive
 from api.group_views import GroupChecks, GroupsView
 from api.parts import Parts
-from api.rates import Rate, Rates
 from api.routes.common import Rooms
 from api.state_facts import groups_lately
 from api.state_views import group_view
@@ -102,14 +102,13 @@ async def check(caller: Caller, request: Request, rooms: Rooms, body: GroupList 
     With a body it looks at those groups instead, on the list or not. Nothing is posted or stored. While there is
     nothing to post yet, it is asked for a text.
     """
-    rates: Rates = request.app.state.rates
-    rates.spend(Rate.EXPENSIVE, caller.user_id)
     user = await known_user(rooms, caller.user_id)
     if body is not None:
         user = with_changes(user, {"groups": tuple(body.groups)})
     if not posts_of(user.post_type, user.post_content):
         user = replace(user, post_type=PostType.TEXT, post_content="Hello")
-    found = await rooms.bots.preflight(caller.user_id, user)
+    with expensive(request, Kind.WORK, caller.user_id):
+        found = await rooms.bots.preflight(caller.user_id, user)
     checks = GroupChecks(
         groups=found.groups,
         accounts=found.accounts,

@@ -3,17 +3,19 @@
 import csv
 import io
 from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from api.auth import Caller
 from api.documents import json_answer, problems, shows
+from api.effort import Kind, expensive
 from api.history_views import CountsView, DeliveryPage, DeliveryView, LogPage, StatsPage, delivery_view
 from api.parts import Parts
-from api.rates import Rate, Rates
 from api.routes.common import Rooms
 from api.state_views import log_line, stats_view
 from api.tickets import Purpose, Tickets
@@ -59,7 +61,7 @@ async def deliveries(
     response_class=StreamingResponse,
     responses={
         200: {"description": "Every delivery asked for.", "content": {"text/csv": {"schema": {"type": "string"}}}},
-        **problems(401, 403, 422),
+        **problems(401, 403, 422, 503),
     },
 )
 async def deliveries_csv(
@@ -74,12 +76,10 @@ async def deliveries_csv(
 ) -> Response:
     """The same as a table, opened with a one-time ticket so that a browser can save it."""
     tickets: Tickets = request.app.state.tickets
-    rates: Rates = request.app.state.rates
     user_id = tickets.take(ticket, Purpose.DOWNLOAD).user_id
-    rates.spend(Rate.EXPENSIVE, user_id)
     lines = _lines(rooms, user_id, _normal(group), _utc(since), _utc(until))
     headers = {"Content-Disposition": 'attachment; filename="deliveries.csv"', "Cache-Control": "no-store"}
-    return StreamingResponse(lines, media_type="text/csv", headers=headers)
+    return _Table(expensive(request, Kind.WORK, user_id), lines, media_type="text/csv", headers=headers)
 
 
 @routes.get(
@@ -123,6 +123,18 @@ def _shown(counts: list[Counts]) -> list[CountsView]:
         )
         for one in counts
     ]
+
+
+class _Table(StreamingResponse):
+    """Takes its place before the first byte and holds it to the last."""
+
+    def __init__(self, place: AbstractContextManager[None], lines: AsyncIterator[str], **about: Any) -> None:
+        super().__init__(lines, **about)
+        self._place = place
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._place:
+            await super().__call__(scope, receive, send)
 
 
 async def _lines(

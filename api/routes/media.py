@@ -12,10 +12,10 @@ from starlette.responses import Response, StreamingResponse
 from api.auth import Caller, request_facts
 from api.bodies import BOUND_BELOW, declared_size
 from api.documents import json_answer, problems, shows
+from api.effort import Kind, expensive
 from api.media import Looking, MediaPage, MediaView, media_view, receive, uses_now
 from api.media_content import TYPES
 from api.problems import problem_response, request_id_of, response_to
-from api.rates import Rate, Rates
 from api.routes.common import Rooms
 from api.security_log import SecurityLog
 from api.tickets import Purpose, Tickets
@@ -114,16 +114,15 @@ async def upload(
 async def _taken(
     user_id: str, request: Request, rooms: Rooms, files: MediaStore, label: str | None
 ) -> tuple[StoredFile, bool]:
-    rates: Rates = request.app.state.rates
     looking: Looking = request.app.state.looking
-    rates.spend(Rate.EXPENSIVE, user_id)
-    await known_user(rooms, user_id)
-    arrival = await asyncio.to_thread(files.begin, user_id, declared_size(request))
-    try:
-        await receive(arrival, request.stream(), rooms.settings.request_timeout_seconds)
-        return await looking.keep(arrival, label)
-    finally:
-        arrival.close()
+    with expensive(request, Kind.UPLOAD, user_id):
+        await known_user(rooms, user_id)
+        arrival = await asyncio.to_thread(files.begin, user_id, declared_size(request))
+        try:
+            await receive(arrival, request.stream(), rooms.settings.request_timeout_seconds)
+            return await looking.keep(arrival, label)
+        finally:
+            arrival.close()
 
 
 def _note_refusal(request: Request, user_id: str, error: PostfleetError) -> None:

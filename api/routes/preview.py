@@ -6,7 +6,7 @@ from starlette.responses import Response
 from api.auth import Caller
 from api.config import ConfigPatch
 from api.documents import json_answer, problems, shows
-from api.rates import Rate, Rates
+from api.effort import Kind, expensive
 from api.routes.common import Rooms
 from api.users import known_user
 from bot.preflight_report import Preflight
@@ -24,7 +24,7 @@ async def preview(caller: Caller, request: Request, rooms: Rooms, changes: Confi
 
     With a body it shows what would be if the config were changed so; nothing is stored.
     """
-    rates: Rates = request.app.state.rates
-    rates.spend(Rate.EXPENSIVE, caller.user_id)
     user = await known_user(rooms, caller.user_id)
-    return json_answer(await rooms.bots.preflight(caller.user_id, changes.applied_to(user) if changes else user))
+    with expensive(request, Kind.WORK, caller.user_id):
+        found = await rooms.bots.preflight(caller.user_id, changes.applied_to(user) if changes else user)
+    return json_answer(found)

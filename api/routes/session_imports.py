@@ -10,8 +10,8 @@ from starlette.responses import Response
 from api.auth import Caller, request_facts
 from api.bodies import BOUND_BELOW, bounded_body
 from api.documents import json_answer, problems, shows
+from api.effort import Kind, expensive
 from api.problems import problem_response, request_id_of
-from api.rates import Rate, Rates
 from api.routes.common import Accounts, Rooms
 from api.routes.sessions import own_account
 from api.security_log import SecurityLog
@@ -71,13 +71,7 @@ async def import_sessions(
         raise Forbidden("Only an operator may import spare accounts")
     if not label.isprintable():
         raise InvalidInput("label", "write it on one line")
-    rates: Rates = request.app.state.rates
-    rates.spend(Rate.EXPENSIVE, caller.user_id)
     await known_user(parts, caller.user_id)
-    try:
-        content = await bounded_body(request, MOST_BYTES)
-    except ClientDisconnect:
-        return problem_response(request_id_of(request), 400, detail="The sessions did not arrive whole.")
     dc = parts.settings.dc
     terms = Terms(
         our_dc=dc.dc_id if dc is not None else None,
@@ -88,8 +82,13 @@ async def import_sessions(
     )
     importer = Importer(rooms.store, rooms.pool, rooms.sessions, rooms.clock)
     one_at_a_time: asyncio.Lock = request.app.state.importing
-    async with one_at_a_time:
-        reports = await asyncio.to_thread(importer.take_content, content, name or "imported", terms)
+    with expensive(request, Kind.UPLOAD, caller.user_id):
+        try:
+            content = await bounded_body(request, MOST_BYTES)
+        except ClientDisconnect:
+            return problem_response(request_id_of(request), 400, detail="The sessions did not arrive whole.")
+        async with one_at_a_time:
+            reports = await asyncio.to_thread(importer.take_content, content, name or "imported", terms)
     taken = [report.session for report in reports if report.verdict in _GOOD and report.session is not None]
     if taken:
         security: SecurityLog = request.app.state.security
@@ -109,10 +108,9 @@ async def check(caller: Caller, request: Request, rooms: Accounts, name: str) ->
 
     What Telegram says has the consequences it would have in a cycle: a login that is gone is marked as gone.
     """
-    rates: Rates = request.app.state.rates
-    rates.spend(Rate.EXPENSIVE, caller.user_id)
     await own_account(rooms, caller.user_id, name, operator=caller.operator)
-    found = await Health.of(rooms).check(name)
+    with expensive(request, Kind.WORK, caller.user_id):
+        found = await Health.of(rooms).check(name)
     return json_answer(CheckView(**{field: getattr(found, field) for field in CheckView.__struct_fields__}))
 
 

@@ -1,0 +1,78 @@
+"""What makes us work hard is done by a few at a time, so that those who only look never wait for it."""
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+
+from fastapi import Request
+
+from api.problems import Busy
+from api.rates import Rate, Rates
+from core.errors import TooMany
+from data.media import MOST_AT_ONCE
+
+RETRY_AFTER_SECONDS = 2.0
+
+
+class Kind(StrEnum):
+    """What is counted apart."""
+
+    WORK = "work"
+    """Previews, checks, exports."""
+    UPLOAD = "upload"
+    """It takes as long as the client's line is slow, and would keep others from their previews."""
+
+
+MOST_PER_USER = {Kind.WORK: 2, Kind.UPLOAD: MOST_AT_ONCE}
+_UPLOADS_FOR_ONE = 4
+"""Most of the time they wait for their client."""
+
+
+class Effort:
+    """Places for those who are at it. Plain code on the event loop: looking and taking is one."""
+
+    def __init__(self, most: int) -> None:
+        self._most = {Kind.WORK: most, Kind.UPLOAD: most * _UPLOADS_FOR_ONE}
+        self._all: Counter[Kind] = Counter()
+        self._own: Counter[tuple[Kind, str]] = Counter()
+
+    def at_once(self, kind: Kind) -> int:
+        """How many are at it now."""
+        return self._all[kind]
+
+    @contextmanager
+    def place(self, kind: Kind, user_id: str) -> Iterator[None]:
+        """A place, held as long as the work takes.
+
+        Raises:
+            TooMany: the user has as many as one may. Busy: all are taken.
+        """
+        own = (kind, user_id)
+        if self._own[own] >= MOST_PER_USER[kind]:
+            raise TooMany("You have as much under way as one may at a time; wait until it is done", RETRY_AFTER_SECONDS)
+        if self._all[kind] >= self._most[kind]:
+            raise Busy(RETRY_AFTER_SECONDS)
+        self._own[own] += 1
+        self._all[kind] += 1
+        try:
+            yield
+        finally:
+            self._all[kind] -= 1
+            self._own[own] -= 1
+            if not self._own[own]:
+                del self._own[own]
+
+
+@contextmanager
+def expensive(request: Request, kind: Kind, user_id: str) -> Iterator[None]:
+    """Around a route's work: counted against the user's rate, and in a place while it lasts.
+
+    Raises:
+        TooMany, Busy.
+    """
+    rates: Rates = request.app.state.rates
+    effort: Effort = request.app.state.effort
+    rates.spend(Rate.EXPENSIVE, user_id)
+    with effort.place(kind, user_id):
+        yield
