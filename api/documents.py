@@ -7,8 +7,8 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from starlette.responses import Response
 
-from api import admin_views, group_views, history_views, media, session_views, state_views, views
-from api.problems import MEDIA_TYPE, Problem
+from api import admin_views, examples, group_views, history_views, media, session_views, state_views, views
+from api.problems import CODES, MEDIA_TYPE, Problem
 from bot.preflight_report import Preflight
 from core.errors import NoContent, NoGroups, NoRoomOnApiPairs, NoSpareSession, ScheduleOver
 
@@ -60,7 +60,15 @@ def shows(view: type[msgspec.Struct], description: str) -> dict[str, Any]:
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """How the problem documents of a route are documented."""
     schema = {"$ref": _REF.format(name="Problem")}
-    return {status: {"description": _SAID[status], "content": {MEDIA_TYPE: {"schema": schema}}} for status in statuses}
+    return {
+        status: {
+            "description": _SAID[status],
+            "content": {
+                MEDIA_TYPE: {"schema": schema, "example": examples.problem(status, CODES[status], _SAID[status])}
+            },
+        }
+        for status in statuses
+    }
 
 
 def describe(app: FastAPI) -> None:
@@ -74,6 +82,7 @@ def describe(app: FastAPI) -> None:
             for name, schema in schemas.items():
                 known.setdefault(name, schema)
             _everywhere(document)
+            examples.fill_in(document)
             # FastAPI's own error shape: nothing here answers with it.
             known.pop("HTTPValidationError", None)
             known.pop("ValidationError", None)

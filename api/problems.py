@@ -92,13 +92,15 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     errors: list[FieldError] | msgspec.UnsetType = msgspec.UNSET
 
 
-_CODES = {
+CODES = {
     400: "bad_request",
     401: "unauthorized",
     403: "forbidden",
     404: "not_found",
     405: "method_not_allowed",
     408: "timed_out",
+    409: "conflict",
+    412: "precondition_failed",
     413: "too_large",
     415: "unsupported_media_type",
     422: "invalid_input",
@@ -107,6 +109,7 @@ _CODES = {
     500: "internal_error",
     503: "not_available",
 }
+"""What a problem of that status is called where nothing more particular is known."""
 # The first class that fits decides. What a StateError says may name files: it goes to the log, not to the caller.
 _STATUSES: Sequence[tuple[type[PostfleetError], int]] = (
     (AuthError, 401),
@@ -136,7 +139,7 @@ def problem_response(
     headers: dict[str, str] | None = None,
 ) -> Response:
     """A problem document, ready to send."""
-    code = code or _CODES.get(status, "error")
+    code = code or CODES.get(status, "error")
     problem = Problem(
         type=f"urn:postfleet:problem:{code}",
         title=HTTPStatus(status).phrase,
