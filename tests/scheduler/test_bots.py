@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import AsyncIterator
 from datetime import datetime
 from pathlib import Path
@@ -14,7 +15,7 @@ from core.errors import NoContent, NoGroups, NoSpareSession, UnknownUser
 from core.models import BotStatus
 from data.data_manager import DataManager, Transaction
 from scheduler.scheduler import EMPTY_CYCLE_REST_SECONDS
-from tests.support.house import House, open_house, until
+from tests.support.house import SOON, House, open_house, until
 
 G1, G2, G3 = "@plaza01", "@plaza02", "@plaza03"
 
@@ -185,6 +186,25 @@ async def test_an_idle_daemon_takes_in_what_a_command_wrote(tmp_path: Path) -> N
         await until(lambda: house.user("alice").bot_status is BotStatus.STOPPED, "the stop to be noticed")
         await until(lambda: house.scheduler.waiting == 0, "nobody to be due any more")
         await command.close()
+
+
+async def test_a_stop_that_comes_just_before_a_due_cycle_begins_lets_nothing_be_posted(tmp_path: Path) -> None:
+    async with running_house(tmp_path, sessions_at_start=1) as house:
+        await house.add_user("alice", [G1], bot_status=BotStatus.RUNNING)
+        await house.give_sessions("alice")
+        done = threading.Event()
+        busy = asyncio.create_task(house.store.transact(lambda _: done.wait(SOON)))
+        await asyncio.sleep(0.05)  # from here on whatever is written waits
+        stopping = asyncio.create_task(house.bots.stop("alice"))
+        await asyncio.sleep(0)
+        house.scheduler.wake("alice", house.parts.clock.now())
+        await until(lambda: "alice" in house.scheduler.active, "the tick to start the cycle")
+        done.set()
+        await asyncio.gather(busy, stopping)
+        await until(lambda: not house.scheduler.active, "its end")
+        await until(lambda: house.user("alice").bot_status is BotStatus.STOPPED, "the bot to be stopped")
+        await until(lambda: house.events("alice")[-1].action == "bot_stopped", "the user to be told")
+        assert (house.texts(G1), house.user("alice").cycles) == ([], 0)
 
 
 async def test_racing_starts_and_stops_end_in_the_last_wanted_state_without_overlapping_cycles(tmp_path: Path) -> None:
