@@ -3,8 +3,7 @@
 import asyncio
 import contextlib
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Callable
-from itertools import count
+from collections.abc import AsyncIterator, Callable, Iterator
 
 from core.clock import Clock, wait_for_event
 
@@ -12,7 +11,7 @@ _LOOK_AGAIN_SECONDS = 5.0
 
 
 class FairSlots:
-    """So many at once; among those who wait, the user who holds fewest is next, then who has waited longest."""
+    """So many at once; among those who wait, the user who holds fewest is next, then who came first."""
 
     def __init__(self, most: Callable[[], int]) -> None:
         self._most = most
@@ -20,8 +19,8 @@ class FairSlots:
         self._taken = 0
         self._held: Counter[str] = Counter()
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
-        self._since: dict[str, int] = {}
-        self._turn = count()
+        self._lines: dict[int, dict[str, None]] = {}
+        """How many they hold → the users who wait, in the order they came: thousands may wait at once."""
         self._crowded = asyncio.Event()
         """Somebody waits."""
 
@@ -44,8 +43,7 @@ class FairSlots:
 
     def should_give_way(self, user: str) -> bool:
         """Whether somebody waits who holds fewer than this user does."""
-        mine = self._held[user]
-        return any(self._held[other] < mine for other in self._waiting if other != user)
+        return bool(self._lines) and min(self._lines) < self._held[user]
 
     async def rest(self, clock: Clock, asked: asyncio.Event, seconds: float, user: str) -> None:
         """Rest that long while holding a slot; ends early when `asked`, or when this user should give way."""
@@ -62,49 +60,58 @@ class FairSlots:
 
     def refill(self) -> None:
         """Let in who waits, as far as there is room: after the limit was raised."""
-        while self._taken < self._most() and self._waiting:
-            following = min(self._waiting, key=lambda waiting: (self._held[waiting], self._since[waiting]))
-            turn = self._waiting[following][0]
-            self._leave_queue(following, turn)
-            if not turn.done():
-                self._taken += 1
-                self._held[following] += 1
-                turn.set_result(None)
+        while self._taken < self._most() and self._lines:
+            following = next(iter(self._lines[min(self._lines)]))
+            with self._moving(following):
+                turn = self._waiting[following].popleft()
+                if not turn.done():
+                    self._taken += 1
+                    self._held[following] += 1
+                    turn.set_result(None)
 
     async def _take(self, user: str) -> None:
-        if self._taken < self._most() and not self._waiting:
+        if self._taken < self._most() and not self._lines:
             self._taken += 1
             self._held[user] += 1
             return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(user, deque()).append(turn)
-        self._since.setdefault(user, next(self._turn))
-        self._crowded.set()
+        if user in self._waiting:
+            self._waiting[user].append(turn)
+        else:
+            with self._moving(user):
+                self._waiting[user] = deque([turn])
         try:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
                 self._give_back(user)  # it was handed over in the same moment
-            else:
-                self._leave_queue(user, turn)
+            elif turn in self._waiting.get(user, ()):
+                with self._moving(user):
+                    self._waiting[user].remove(turn)
             raise
 
     def _give_back(self, user: str) -> None:
-        self._taken -= 1
-        self._held[user] -= 1
-        if not self._held[user]:
-            del self._held[user]
+        with self._moving(user):
+            self._taken -= 1
+            self._held[user] -= 1
+            if not self._held[user]:
+                del self._held[user]
         self.refill()
 
-    def _leave_queue(self, user: str, turn: asyncio.Future[None]) -> None:
-        queue = self._waiting.get(user)
-        if queue is None or turn not in queue:
-            return
-        queue.remove(turn)
-        del self._since[user]
-        if queue:
-            self._since[user] = next(self._turn)
+    @contextlib.contextmanager
+    def _moving(self, user: str) -> Iterator[None]:
+        """What a user holds or waits for changes meanwhile: then they go to the end of the line that is theirs now."""
+        if user in self._waiting:
+            line = self._lines[self._held[user]]
+            del line[user]
+            if not line:
+                del self._lines[self._held[user]]
+        yield
+        if self._waiting.get(user):
+            self._lines.setdefault(self._held[user], {})[user] = None
         else:
-            del self._waiting[user]
-        if not self._waiting:
+            self._waiting.pop(user, None)
+        if self._lines:
+            self._crowded.set()
+        else:
             self._crowded.clear()
