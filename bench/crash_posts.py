@@ -6,6 +6,7 @@ been seen to answer a repeated random_id in two ways: with the first message, an
 
 import argparse
 import asyncio
+import base64
 import tempfile
 import time
 from collections.abc import Sequence
@@ -24,10 +25,13 @@ from tests.support.daemon import HTTP, DaemonProcess, SandboxProcess, plain_worl
 
 KILLS = 200
 ACCOUNTS, GROUPS = 12, 60
-USERS = ("alice", "bob")
+PARTS = {"alice": 1, "bob": 2, "carol": 1}
+"""user → messages a post has: alice posts a text, bob an album of two pictures, carol forwards a message."""
+USERS = tuple(PARTS)
 LONGEST_LIFE = 1.2
 """Seconds from the moment the daemon answers to the latest kill: about one cycle."""
-POST = "messages.sendMessage"
+POST = "messages.[sf]*"
+"""sendMessage, sendMultiMedia, forwardMessages."""
 FAULTS = (
     {"do": "drop_before", "method": POST, "probability": 0.02},
     {"do": "drop_after", "method": POST, "probability": 0.03},
@@ -35,6 +39,9 @@ FAULTS = (
     {"do": "ignore", "method": POST, "probability": 0.01},
     {"do": "drop_before", "method": "*", "probability": 0.01},
     {"error": "RPC_CALL_FAIL", "method": POST, "probability": 0.01},
+)
+PIXEL = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 )
 SETTINGS = {
     "SESSIONS_AT_START": str(ACCOUNTS // len(USERS)),
@@ -67,7 +74,7 @@ def ordeal(folder: Path, repeats: str, kills: int, seed: int) -> Ordeal:
     told, draw = Ordeal(repeats), Random(f"{seed}/{repeats}")
     world = plain_world(ACCOUNTS, GROUPS, seed=seed, repeats=repeats)
     with whole_house(folder, world, **SETTINGS) as (sandbox, daemon):
-        _begin(daemon)
+        _begin(sandbox, daemon)
         for rule in FAULTS:
             sandbox.fault(**rule)
         for _ in range(kills):
@@ -79,17 +86,26 @@ def ordeal(folder: Path, repeats: str, kills: int, seed: int) -> Ordeal:
     return told
 
 
-def _begin(daemon: DaemonProcess) -> None:
+def _begin(sandbox: SandboxProcess, daemon: DaemonProcess) -> None:
     groups = [f"@plaza{number:02d}" for number in range(1, GROUPS + 1)]
+    always = {"groups": groups, "delay_between_posts": 0.05, "delay_between_cycles": 0.05}
     for user in USERS:
-        config = {
-            "groups": groups,
-            "post_content": f"{user} {{n}}",
-            "delay_between_posts": 0.05,
-            "delay_between_cycles": 0.05,
-        }
-        daemon.call(user, "PATCH", "/api/config", json=config).raise_for_status()
+        content = _content(daemon, user)
+        daemon.call(user, "PATCH", "/api/config", json=always | content).raise_for_status()
         daemon.call(user, "POST", "/api/bot/start").raise_for_status()
+        wait_until(lambda: sandbox.texts("plaza01"), "the message to forward")
+
+
+def _content(daemon: DaemonProcess, user: str) -> dict[str, object]:
+    if user == "bob":
+        uploads = [
+            daemon.call(user, "POST", "/api/media", content=PIXEL).raise_for_status() for _ in range(PARTS[user])
+        ]
+        media = [{"file": upload.json()["name"]} for upload in uploads]
+        return {"post_type": "album", "post_content": {"text": "{n}", "media": media}}
+    if user == "carol":
+        return {"post_type": "forward", "post_content": {"message": "https://t.me/plaza01/1"}}
+    return {"post_content": f"{user} {{n}}"}
 
 
 def _live_and_die(told: Ordeal, draw: Random, sandbox: SandboxProcess, daemon: DaemonProcess) -> None:
@@ -136,7 +152,7 @@ def _judge(told: Ordeal, sandbox: SandboxProcess, daemon: DaemonProcess) -> None
     told.repeated_ids = len(report["dedup_hits"])
     deliveries, told.in_cycles = asyncio.run(_read_journal(daemon.state_dir, told.kills))
     chats = {chat: facts["messages"] for chat, facts in report["chats"].items()}
-    told.result = audit(deliveries, chats, dict.fromkeys(USERS, GROUPS))
+    told.result = audit(deliveries, chats, dict.fromkeys(USERS, GROUPS), PARTS)
     for user in USERS:
         delivered = sum(delivery.user == user and delivery.state == "delivered" for delivery in deliveries)
         told.miscounted += counted[user]["total_success"] != delivered

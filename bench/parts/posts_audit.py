@@ -5,10 +5,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from bot.compose import random_id
 from core.models import Delivery, DeliveryState
 
 _MAY_STAND = frozenset({DeliveryState.DELIVERED, DeliveryState.UNKNOWN})
 _EXPLAINED = frozenset({DeliveryState.FAILED, DeliveryState.SKIPPED})
+_ONE_EACH: Mapping[str, int] = {}
 
 
 @dataclass
@@ -25,48 +27,61 @@ class Audit:
 
 
 def audit(
-    deliveries: Sequence[Delivery], chats: Mapping[str, Iterable[Mapping[str, Any]]], groups: Mapping[str, int]
+    deliveries: Sequence[Delivery],
+    chats: Mapping[str, Iterable[Mapping[str, Any]]],
+    groups: Mapping[str, int],
+    parts: Mapping[str, int] = _ONE_EACH,
 ) -> Audit:
-    """Compare. `chats` is chat → messages as the sandbox tells them, `groups` is user → groups in each cycle.
+    """Compare. `chats` is chat → messages as the sandbox tells them, `groups` is user → groups in each cycle, `parts`
+    is user → messages a post of theirs has (albums have several).
 
     Deliveries and messages are matched by random_id. A message too many: one that no delivery explains, that repeats
     a random_id, that is the second of one cycle in one chat, or whose delivery says it was not posted. Missing: a
-    delivery that neither stands in its chat nor says why not, and one that a cycle should have planned.
+    delivery that does not stand whole in its chat nor says why not, and one that a cycle should have planned.
     """
     found = Audit(deliveries=len(deliveries), states=Counter(delivery.state.value for delivery in deliveries))
     found.reasons.update(
         f"{d.state.value}: {d.error or d.reason}" for d in deliveries if d.state is not DeliveryState.DELIVERED
     )
-    by_random_id = {delivery.random_id: delivery for delivery in deliveries}
+    wholes = [(delivery, _random_ids(delivery, parts.get(delivery.user, 1))) for delivery in deliveries]
+    by_random_id = {number: (delivery, part) for delivery, ids in wholes for part, number in enumerate(ids)}
     standing: set[int] = set()
     for chat, messages in chats.items():
         standing |= _look_through(found, chat, messages, by_random_id)
-    for delivery in deliveries:
-        if delivery.random_id not in standing and delivery.state not in _EXPLAINED:
-            found.missing.append(f"{_name(delivery)} is {delivery.state.value} and stands in no chat")
+    for delivery, ids in wholes:
+        absent = len(set(ids) - standing)
+        if absent and (delivery.state not in _EXPLAINED or absent < len(ids)):
+            what = "stands in no chat" if absent == len(ids) else "does not stand whole in its chat"
+            found.missing.append(f"{_name(delivery)} is {delivery.state.value} and {what}")
     for (user, cycle), planned in Counter((delivery.user, delivery.cycle) for delivery in deliveries).items():
         found.missing += [f"cycle {cycle} of {user} never planned a post"] * (groups[user] - planned)
     return found
 
 
 def _look_through(
-    found: Audit, chat: str, messages: Iterable[Mapping[str, Any]], by_random_id: Mapping[int, Delivery]
+    found: Audit, chat: str, messages: Iterable[Mapping[str, Any]], by_random_id: Mapping[int, tuple[Delivery, int]]
 ) -> set[int]:
     standing: set[int] = set()
-    cycles: set[tuple[str, int]] = set()
+    seen: set[tuple[str, int, int]] = set()
     for message in messages:
         found.messages += 1
-        delivery = by_random_id.get(message["random_id"])
+        delivery, part = by_random_id.get(message["random_id"], (None, 0))
         if delivery is None or delivery.group.removeprefix("@") != chat:
             found.duplicates.append(f"{chat}: message {message['id']} belongs to no delivery")
-        elif delivery.random_id in standing or (delivery.user, delivery.cycle) in cycles:
+        elif message["random_id"] in standing or (delivery.user, delivery.cycle, part) in seen:
             found.duplicates.append(f"{_name(delivery)} stands there more than once")
         elif delivery.state not in _MAY_STAND:
             found.duplicates.append(f"{_name(delivery)} stands there and is told to be {delivery.state.value}")
         if delivery is not None:
-            standing.add(delivery.random_id)
-            cycles.add((delivery.user, delivery.cycle))
+            standing.add(message["random_id"])
+            seen.add((delivery.user, delivery.cycle, part))
     return standing
+
+
+def _random_ids(delivery: Delivery, parts: int) -> list[int]:
+    """One a message of the post; the first stands in the journal."""
+    others = [random_id(delivery.user, delivery.cycle, delivery.group, part) for part in range(1, parts)]
+    return [delivery.random_id, *others]
 
 
 def _name(delivery: Delivery) -> str:

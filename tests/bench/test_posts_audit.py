@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bench.parts.posts_audit import audit
+from bot.compose import random_id
 from core.models import Delivery, DeliveryState
 
 NOW = datetime(2026, 3, 2, tzinfo=UTC)
@@ -53,3 +54,17 @@ def test_a_post_that_the_journal_denies_is_one_too_many() -> None:
 
 def test_a_group_that_a_cycle_forgot_is_missing() -> None:
     assert counts([delivery(1)], 1, groups=2) == (0, 1)
+
+
+def test_an_album_of_which_a_part_is_missing_or_stands_twice_is_seen() -> None:
+    second = random_id("alice", 1, "@plaza", 1)
+
+    def found(*random_ids: int, state: DeliveryState = DeliveryState.DELIVERED) -> tuple[int, int]:
+        chats = {"plaza": map(message, random_ids)}
+        told = audit([delivery(1, state)], chats, {"alice": 1}, {"alice": 2})
+        return len(told.duplicates), len(told.missing)
+
+    assert found(1, second) == (0, 0)
+    assert found(1) == (0, 1)
+    assert found(1, second, second) == (1, 0)
+    assert found(second, state=DeliveryState.FAILED) == (1, 1)
