@@ -12,6 +12,7 @@ from data.journal import Journal
 
 _DAY = timedelta(days=1)
 _MOST_READ = 100_000
+_KEPT_UNTIL_CLEARED = 1000
 
 
 class Books:
@@ -26,6 +27,7 @@ class Books:
         self._asked: dict[str, datetime] = {}
         self._group_last: dict[tuple[str, str], datetime] = {}
         self._own_last: dict[tuple[str, str], datetime] = {}
+        self._clear_out_at = _KEPT_UNTIL_CLEARED
 
     async def open(self, user_id: str) -> None:
         """Read the user's last day from the journal, once."""
@@ -42,6 +44,14 @@ class Books:
         self._posts[session].add(at)
         self._group_last[user_id, group] = at
         self._own_last[session, group] = at
+        if self.kept > self._clear_out_at:
+            self._clear_out()
+            self._clear_out_at = _KEPT_UNTIL_CLEARED + 2 * self.kept
+
+    @property
+    def kept(self) -> int:
+        """How many moments of groups are kept."""
+        return len(self._group_last) + len(self._own_last)
 
     def asked(self, session: str) -> None:
         """The account sent a request to post, whatever came of it: the pause before the next one begins."""
@@ -70,3 +80,15 @@ class Books:
             slow_mode_seconds=slow_mode,
             group_hold=hold,
         )
+
+    def _clear_out(self) -> None:
+        """Forget groups and accounts that were not posted to or with for so long that no wait is left of it."""
+        now = self._clock.now()
+        oldest = now - max(_DAY, timedelta(seconds=self._settings.group_gap_seconds))
+        for kept in (self._group_last, self._own_last):
+            for key in [key for key, at in kept.items() if at < oldest]:
+                del kept[key]
+        for session, posts in list(self._posts.items()):
+            posts.forget_before(now)
+            if not posts:
+                del self._posts[session]
