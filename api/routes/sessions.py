@@ -189,6 +189,19 @@ async def release(caller: Caller, rooms: Accounts, name: str) -> Response:
 
 
 @routes.post(
+    "/{name}/assign",
+    status_code=204,
+    response_class=Response,
+    responses={204: {"description": "It posts for the caller's bot."}, **problems(401, 403, 404, 409, 422, 503)},
+)
+async def assign(caller: Caller, rooms: Accounts, name: str) -> Response:
+    """Let the caller's bot post with an account of theirs: what `release` takes back."""
+    await own_account(rooms, caller.user_id, name, operator=False)
+    await rooms.sessions.move(name, caller.user_id)
+    return Response(status_code=204)
+
+
+@routes.post(
     "/{name}/export",
     response_class=Response,
     responses={200: shows(ExportView, "The session as text."), **problems(401, 403, 404, 409, 422, 503)},

@@ -1,6 +1,7 @@
 """The API over a real store and journal in a folder of the test's own."""
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -17,7 +18,9 @@ from data.journal import Journal
 from scheduler.bots import Bots
 from scheduler.scheduler import Scheduler
 from sessions.client import Clients
+from sessions.enrol import Logins
 from sessions.pool import Pool
+from sessions.rooms import AccountRooms
 from sessions.session_manager import SessionManager
 from sessions.vault import Vault
 from tests.api.support import API_PAIRS, SECRET, Api
@@ -37,14 +40,32 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
 
 @pytest.fixture
 async def api(settings: Settings, clock: MovableClock) -> AsyncIterator[Api]:
+    """Without accounts: whatever is about them says so."""
+    async with open_api(settings, clock, accounts=False) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def whole_api(settings: Settings, clock: MovableClock) -> AsyncIterator[Api]:
+    """With accounts, and a Telegram that nobody answers at."""
+    nowhere = load_settings(**{**settings.model_dump(), "dc": "2,127.0.0.1,1"})
+    async with open_api(nowhere, clock, accounts=True) as opened:
+        yield opened
+
+
+@asynccontextmanager
+async def open_api(settings: Settings, clock: MovableClock, *, accounts: bool) -> AsyncIterator[Api]:
     store = DataManager.open(settings.state_dir, clock)
     journal = Journal.open(settings.state_dir)
     bots = real_bots(settings, store, journal, clock)
-    app = create_app(settings, store, journal, bots, clock)
+    rooms = real_accounts(settings, store, journal, clock) if accounts else None
+    app = create_app(settings, store, journal, bots, clock, rooms)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://postfleet.test") as http:
-        yield Api(app=app, http=http, store=store, journal=journal, bots=bots, clock=clock)
+        yield Api(app=app, http=http, store=store, journal=journal, bots=bots, clock=clock, accounts=rooms)
     await app.close()
+    if rooms is not None:
+        await rooms.logins.close()
     await journal.close()
     await store.close()
 
@@ -70,3 +91,10 @@ def real_bots(settings: Settings, store: DataManager, journal: Journal, clock: M
     sessions = SessionManager(settings, store, pool, clock)
     parts = BotParts.put_together(settings, store, journal, sessions, Clients(settings, pool), clock)
     return Bots(parts, Scheduler(parts, CycleRunner(parts)))
+
+
+def real_accounts(settings: Settings, store: DataManager, journal: Journal, clock: MovableClock) -> AccountRooms:
+    """The rooms about accounts."""
+    pool = Pool(settings.state_dir, Vault.open(settings.state_dir), store, clock)
+    sessions, clients = SessionManager(settings, store, pool, clock), Clients(settings, pool)
+    return AccountRooms(store, journal, pool, sessions, clients, Logins(sessions, clients, clock), clock)

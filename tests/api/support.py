@@ -17,6 +17,7 @@ from core.settings import load_settings
 from data.data_manager import DataManager
 from data.journal import Journal
 from scheduler.bots import Bots
+from sessions.rooms import AccountRooms
 from tests.support.clock import MovableClock
 
 API_PAIRS = "1001:0123456789abcdef0123456789abcdef"
@@ -33,6 +34,7 @@ class Api:
     journal: Journal
     bots: Bots
     clock: MovableClock
+    accounts: AccountRooms | None = None
 
     def openapi(self) -> dict[str, Any]:
         """The document it describes itself with."""

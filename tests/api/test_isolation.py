@@ -9,14 +9,25 @@ from typing import Any
 import pytest
 
 from api.tokens import OPERATOR, issue_token
-from core.models import Cycle, Delivery, Event, PostType, User
+from core.models import Cycle, Delivery, Event, MediaKind, PostType, User
 from data.data_manager import Transaction
+from data.media import MediaStore, StoredFile
+from data.media_files import About
+from sessions.changes import Newcomer
+from sessions.vault import Credentials
 from tests.api.support import SECRET, Api, problem
 
 HIDDEN = "what only Bob may read"
 OPEN = {"/healthz", "/readyz", "/api/auth/login", "/api/auth/refresh"}
 BY_TICKET = {"/api/sync/stream", "/api/deliveries.csv", "/api/media/{name}/content"}
 BODIES: dict[str, Any] = {
+    "/api/sessions/logins": {"phone": "nobody"},
+    "/api/sessions/logins/{login_id}/code": {"code": "12345"},
+    "/api/sessions/logins/{login_id}/password": {"password": "x"},
+    "/api/sessions/{name}": {"label": "Alice's"},
+    "/api/sessions/{name}/export": {"understood": True},
+    "/api/posts/{n}": "Alice's",
+    "/api/admin/sessions/{name}/move": {"user": "alice"},
     "/api/config": {"post_content": "Alice's"},
     "/api/bot/stop": {"mode": "now"},
     "/api/auth/password": {"old": "x", "new": "a different tulip every morning"},
@@ -37,12 +48,17 @@ def operations(api: Api) -> Iterator[tuple[str, str]]:
             yield method.upper(), path
 
 
-def filled(path: str) -> str:
-    """The path to Bob's."""
-    return re.sub(r"\{[^}]+\}", "bobs", path.replace("{user_id}", "bob"))
+def filled(path: str, file: str = "bobs") -> str:
+    """The path to Bob's: his account is called `bobs`."""
+    if path.startswith("/api/media"):
+        path = path.replace("{name}", file)
+    return re.sub(
+        r"\{[^}]+\}", "bobs", path.replace("{user_id}", "bob").replace("{n}", "0").replace("{picture}", "svg")
+    )
 
 
-async def fill_bob(api: Api) -> User:
+async def fill_bob(api: Api) -> tuple[User, StoredFile]:
+    assert api.accounts is not None
     now = api.clock.now()
     user = User(groups=("@bobs_group",), post_content=HIDDEN)
 
@@ -56,11 +72,22 @@ async def fill_bob(api: Api) -> User:
     )
     await api.journal.plan_cycle(cycle, [delivery])
     await api.journal.add_event(Event(at=now, user="bob", action="x", text=HIDDEN))
-    return api.store.snapshot.users["bob"]
+    keys = Credentials(2, "127.0.0.1", 443, b"key" * 85 + b"!")
+    await api.accounts.sessions.admit(
+        Newcomer(credentials=keys, name="bobs", owner="bob", telegram_id=7, phone="99966000077", label=HIDDEN)
+    )
+    media: MediaStore = api.app_state.media
+    arrival = media.begin("bob", None)
+    arrival.write(b"%PDF-1.7 " + HIDDEN.encode())
+    about = About(label=HIDDEN, type="application/pdf", kind=MediaKind.DOCUMENT, added_at=now)
+    file, _ = arrival.keep(".pdf", about, relabel=False)
+    return api.store.snapshot.users["bob"], file
 
 
-async def test_no_operation_shows_or_changes_what_is_somebody_elses(api: Api, alice: dict[str, str]) -> None:
-    bob = await fill_bob(api)
+async def test_no_operation_shows_or_changes_what_is_somebody_elses(whole_api: Api, alice: dict[str, str]) -> None:
+    api = whole_api
+    bob, file = await fill_bob(api)
+    account = api.store.snapshot.sessions["bobs"]
     asked = 0
     for method, path in operations(api):
         for extra in ({}, {"X-User-Id": "bob"}):
@@ -69,7 +96,7 @@ async def test_no_operation_shows_or_changes_what_is_somebody_elses(api: Api, al
             await api.clock.advance(1)
             answer = await api.http.request(
                 method,
-                filled(path),
+                filled(path, file.name),
                 headers={"Authorization": f"Bearer {token}", **extra},
                 params={"user_id": "bob", "user": "bob", "ticket": "x"},
                 json=BODIES.get(path),
@@ -80,9 +107,13 @@ async def test_no_operation_shows_or_changes_what_is_somebody_elses(api: Api, al
             assert "bobs_" not in answer.text
             if path.startswith("/api/admin"):
                 problem(answer, 403, "forbidden")
+            elif "{" in path and path not in BY_TICKET | {"/api/posts/{n}"}:
+                assert answer.status_code == 404, (method, path, answer.text)
             await api.clock.advance(1)
     assert asked > 30
     assert api.store.snapshot.users["bob"] is bob
+    assert api.store.snapshot.sessions == {"bobs": account}
+    assert api.app_state.media.files("bob") == [file]
     assert [event.text for event in api.journal.last_events("bob")] == [HIDDEN]
     headers = {
         "Authorization": f"Bearer {issue_token(SECRET, 'bob', now=api.clock.now(), lifetime=timedelta(hours=1))}"

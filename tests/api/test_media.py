@@ -1,6 +1,7 @@
 """Files that users upload: what is taken, under which name, how much, and what is left when it goes wrong."""
 
 import asyncio
+import errno
 import io
 import logging
 import stat
@@ -242,6 +243,38 @@ async def test_an_upload_that_falls_silent_is_ended(remake: Remake, alice: dict[
     async with remake(request_timeout_seconds=0.2) as http:
         problem(await http.post("/api/media", headers=alice, content=silent()), 408, "timed_out")
     assert left_behind(settings) == []
+
+
+async def test_an_upload_that_takes_too_long_is_ended(
+    remake: Remake, alice: dict[str, str], settings: Settings
+) -> None:
+    async def dripping() -> AsyncIterator[bytes]:
+        while True:
+            yield b"x"
+            await asyncio.sleep(0.01)
+
+    async with remake(upload_timeout_seconds=0.3) as http:
+        problem(await http.post("/api/media", headers=alice, content=dripping()), 408, "timed_out")
+        page = (await http.get("/api/media", headers=alice)).json()
+        assert (page["arriving"], page["used"]) == (0, 0)
+    assert left_behind(settings) == []
+
+
+@pytest.mark.parametrize("step", ["write", "fsync"])
+async def test_a_full_disk_fails_the_upload_and_nothing_else(
+    api: Api, alice: dict[str, str], settings: Settings, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    def full(*_: Any) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    await api.http.get("/api/media", headers=alice)  # from here on nothing else has to be written
+    with monkeypatch.context() as disk:
+        disk.setattr(f"data.media.os.{step}", full)
+        problem(await api.http.post("/api/media", headers=alice, content=picture()), 503, "state_not_written")
+    assert left_behind(settings) == []
+    page = (await api.http.get("/api/media", headers=alice)).json()
+    assert (page["arriving"], page["used"], page["files"]) == (0, 0, [])
+    assert (await api.http.post("/api/media", headers=alice, content=picture())).status_code == 201
 
 
 async def test_a_user_uploads_only_so_many_files_at_once(api: Api, alice: dict[str, str]) -> None:

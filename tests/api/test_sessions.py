@@ -158,6 +158,10 @@ async def test_an_account_is_labelled_and_released_and_stays_its_owners(site: Si
     assert (await site.ask("alice", "POST", f"/{name}/release")).status_code == 204
     (account,) = (await site.ask("alice", "GET", "")).json()["accounts"]
     assert (account["user"], account["owner"]) == (None, "alice")
+    problem(await site.ask("mallory", "POST", f"/{name}/assign"), 404, "unknown_session")
+    assert (await site.ask("alice", "POST", f"/{name}/assign")).status_code == 204
+    (account,) = (await site.ask("alice", "GET", "")).json()["accounts"]
+    assert (account["user"], account["owner"]) == ("alice", "alice")
     await site.house.add_user("bob", ["@plaza"])
     refused = await site.ask("root", "POST", f"/api/admin/sessions/{name}/move", {"user": "bob"}, operator=True)
     assert "never given away" in problem(refused, 409, "conflict")["detail"]
