@@ -59,6 +59,29 @@ from sessions.rooms import AccountRooms
 _DESCRIPTION = """Controls the caller's own bot. Who the caller is comes from the JWT and from nowhere else.
 Every path under `/api/` also answers under `/api/v1/`. Every error is an `application/problem+json` document."""
 
+RESOURCES = (
+    bot,
+    config,
+    media,
+    posts,
+    groups,
+    preview,
+    allowance,
+    sync,
+    session_imports,
+    sessions,
+    history,
+    auth,
+    tickets,
+    me,
+    admin,
+    admin_users,
+    admin_pool,
+    health,
+    metrics,
+)
+"""Every resource the API has."""
+
 
 def create_app(
     settings: Settings,
@@ -110,28 +133,7 @@ def create_app(
     app.state.media = open_media(settings)
     app.state.looking = Looking(clock)
     app.state.importing = asyncio.Lock()
-    resources = (
-        bot,
-        config,
-        media,
-        posts,
-        groups,
-        preview,
-        allowance,
-        sync,
-        session_imports,
-        sessions,
-        history,
-        auth,
-        tickets,
-        me,
-        admin,
-        admin_users,
-        admin_pool,
-        health,
-        metrics,
-    )
-    for resource in resources:
+    for resource in RESOURCES:
         app.include_router(resource.routes)
     app.add_exception_handler(PostfleetError, problems.on_own_error)
     app.add_exception_handler(HTTPException, problems.on_http_error)

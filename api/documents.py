@@ -8,6 +8,7 @@ from fastapi.openapi.utils import get_openapi
 from starlette.responses import Response
 
 from api import admin_views, examples, group_views, history_views, media, session_views, state_views, views
+from api.document_details import complete
 from api.problems import CODES, MEDIA_TYPE, Problem
 from bot.preflight_report import Preflight
 from core.errors import NoContent, NoGroups, NoRoomOnApiPairs, NoSpareSession, ScheduleOver
@@ -86,6 +87,7 @@ def describe(app: FastAPI) -> None:
             # FastAPI's own error shape: nothing here answers with it.
             known.pop("HTTPValidationError", None)
             known.pop("ValidationError", None)
+            complete(document)
             app.openapi_schema = document
         return app.openapi_schema
 

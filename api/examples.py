@@ -301,7 +301,7 @@ ANSWERS: dict[str, Any] = {
     "AllowanceOverview": {"users": {"alice": _ALLOWANCE}},
     "RepairView": {"taken_in": ["late"], "moved": [], "missing": [], "unknown": []},
     "PairsView": {"pairs": [_PAIR], "need_login": []},
-    "Readiness": {"ready": True, "checks": {"store": "ok", "journal": "ok", "disk": "ok"}},
+    "Readiness": {"ready": True, "checks": {"store": "ok", "journal": "ok", "telegram": "ok", "disk": "ok"}},
 }
 
 REQUESTS: dict[str, Any] = {

@@ -46,7 +46,7 @@ class Idempotency:
             AuthError: as without a key. InvalidInput, KeyReused, KeyInUse: the key cannot be used for this.
         """
         keys = [value for name, value in scope["headers"] if name == b"idempotency-key"]
-        if not keys or scope["method"] in ("GET", "HEAD", "OPTIONS") or _needs_none(scope["path"]):
+        if not keys or scope["method"] in ("GET", "HEAD", "OPTIONS") or needs_none(scope["path"]):
             await self._app(scope, receive, send)
             return
         key = _checked(keys)
@@ -90,8 +90,8 @@ class Idempotency:
             await send(message)
 
 
-def _needs_none(path: str) -> bool:
-    """Nor do uploads need one: what arrives twice is recognised by its content."""
+def needs_none(path: str) -> bool:
+    """Whether keys are not looked at there. Uploads need none: what arrives twice is recognised by its content."""
     return path.startswith(_NOT_FOR) or path.endswith(_NOT_FOR_LAST) or path in UPLOADS
 
 

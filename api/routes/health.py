@@ -16,7 +16,14 @@ from core.errors import PostfleetError
 routes = APIRouter(tags=["health"])
 
 
-@routes.get("/healthz")
+_NOT_READY = shows(Readiness, "Something does not; `checks` says what.")
+_NOT_READY["content"]["application/json"]["example"] = {
+    "ready": False,
+    "checks": {"store": "ok", "journal": "ok", "telegram": "not reachable", "disk": "ok"},
+}
+
+
+@routes.get("/healthz", responses={200: {"content": {"application/json": {"example": {"status": "ok"}}}}})
 async def healthz() -> dict[str, str]:
     """The process is alive and answers."""
     return {"status": "ok"}
@@ -27,7 +34,7 @@ async def healthz() -> dict[str, str]:
     response_class=Response,
     responses={
         200: shows(Readiness, "Everything it needs works."),
-        503: shows(Readiness, "Something does not; `checks` says what."),
+        503: _NOT_READY,
     },
 )
 async def readyz(rooms: Rooms) -> Response:

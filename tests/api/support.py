@@ -1,14 +1,21 @@
 """What the API's tests share."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import httpx
 import pytest
+from fastapi.routing import APIRoute
 
+from api.app import RESOURCES
+from api.document_codes import codes_of
+from api.idempotency import needs_none
+from api.problems import CODES
 from api.server import Server
 from api.shell import Shell
 from bot.run import CycleProgress
@@ -56,7 +63,29 @@ def problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
     assert body["request_id"] == answer.headers["x-request-id"]
     assert body["detail"]
     assert "Traceback" not in answer.text
+    assert code in documented_codes(answer.request.method, answer.request.url.path, status)
     return body
+
+
+@cache
+def _operations() -> list[tuple[str, str, re.Pattern[str]]]:
+    """Method, path and what fits the path, of everything in the document; whole names before placeholders."""
+    found = []
+    for route in (route for resource in RESOURCES for route in resource.routes.routes if isinstance(route, APIRoute)):
+        fits = re.sub(r"\{\w+:path\}", ".+", route.path.replace(".", "[.]"))
+        pattern = re.compile(re.sub(r"\{[^}]+\}", "[^/]+", fits))
+        template = route.path.replace(":path}", "}")
+        found += [(method.lower(), template, pattern) for method in route.methods or ()]
+    return sorted(found, key=lambda one: one[1].count("{"))
+
+
+def documented_codes(method: str, path: str, status: int) -> list[str]:
+    """The codes the document promises for that status there; what is no operation has the framework's own."""
+    path = "/api/" + path.removeprefix("/api/v1/") if path.startswith("/api/v1/") else path
+    for known, template, fits in _operations():
+        if known == method.lower() and (fits.fullmatch(path) or template == path):
+            return codes_of(known, template, status, keyed=known != "get" and not needs_none(template))
+    return [CODES[status]]
 
 
 async def until(holds: Callable[[], bool], seconds: float = 10.0) -> None:

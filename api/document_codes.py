@@ -1,0 +1,65 @@
+"""The `code` of every problem an operation may answer with, by operation and status.
+
+Tests hold every problem they meet against these lists (`tests.api.support.problem`).
+"""
+
+from api.problems import CODES, Busy
+from core import errors as known
+
+_STATE = tuple(
+    kind.code
+    for kind in (
+        known.StateError,
+        known.StateDamaged,
+        known.StateTooNew,
+        known.StateLocked,
+        known.StateInUse,
+        known.StateNotWritten,
+    )
+)
+_CONTENT = (known.NoGroups.code, known.NoContent.code)
+_ROOM = (known.NoSpareSession.code, known.NoRoomOnApiPairs.code)
+_LOGIN = (
+    *("login_used", "login_over", "login_busy", "login_step", "login_lost", "login_not_possible", "login_refused"),
+    *("code_expired", "account_banned", "account_deleted", "api_pair_refused", "telegram_unreachable"),
+)
+_ACCOUNTS = (known.NotReady.code, known.Conflict.code, known.SessionInUse.code)
+# The longest beginning of "METHOD /path" that fits decides.
+_CONFLICTS: dict[str, tuple[str, ...]] = {
+    "POST /api/bot/start": (*_CONTENT, *_ROOM, known.ScheduleOver.code, known.Conflict.code),
+    "POST /api/preview": _CONTENT,
+    "POST /api/groups/check": _CONTENT,
+    "POST /api/media": (known.QuotaUsedUp.code, known.Conflict.code),
+    "DELETE /api/media": (known.FileInUse.code, known.Conflict.code),
+    "POST /api/sessions/logins": (*_ACCOUNTS, *_LOGIN, known.NoRoomOnApiPairs.code),
+    "DELETE /api/sessions/logins": (*_ACCOUNTS, *_LOGIN),
+    "GET /api/sessions": (known.NotReady.code,),
+    "POST /api/sessions/import": (*_ACCOUNTS, known.NoRoomOnApiPairs.code),
+    "POST /api/admin/sessions/{name}/move": (*_ACCOUNTS, known.NoRoomOnApiPairs.code),
+    "GET /api/admin": (known.NotReady.code,),
+    "": _ACCOUNTS,
+}
+_MISSING = {
+    "{user_id}": known.UnknownUser.code,
+    "/sessions/{name}": known.UnknownSession.code,
+    "{group}": known.UnknownGroup.code,
+    "/move": known.UnknownUser.code,
+}
+
+
+def codes_of(method: str, path: str, status: int, *, keyed: bool) -> list[str]:
+    """The codes, in the order of their letters; `keyed`: the operation takes an `Idempotency-Key`."""
+    codes = {CODES.get(status, "error")}
+    if status == 404:
+        codes |= {code for part, code in _MISSING.items() if part in path}
+    elif status == 409:
+        asked = f"{method.upper()} {path}"
+        codes = set(_CONFLICTS[max((start for start in _CONFLICTS if asked.startswith(start)), key=len)])
+        codes |= {"idempotency_key_in_use"} if keyed else set()
+    elif status == 412:
+        codes = {"precondition_failed"}
+    elif status == 422:
+        codes |= {"idempotency_key_reused"} if keyed else set()
+    elif status == 503:
+        codes |= {*_STATE, Busy.code}
+    return sorted(codes)

@@ -1,0 +1,111 @@
+"""The OpenAPI document: complete, and true to what is answered."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import jsonschema_rs
+import pytest
+
+from api.examples import ANSWERS, REQUESTS
+from api.problems import MEDIA_TYPE
+from tests.api.support import Api, documented_codes
+from tests.api.test_isolation import BY_TICKET, OPEN
+
+Operation = tuple[str, str, dict[str, Any]]
+EVERYWHERE = {"408", "429", "431", "500"}
+
+
+def operations(document: dict[str, Any]) -> Iterator[Operation]:
+    for path, entry in document["paths"].items():
+        for method, operation in entry.items():
+            yield method, path, operation
+
+
+def wrong(document: dict[str, Any], schema: dict[str, Any], value: object) -> list[str]:
+    """What of the value does not fit the schema."""
+    whole = {**schema, "components": document["components"]}
+    return [error.message for error in jsonschema_rs.validator_for(whole).iter_errors(value)]
+
+
+@pytest.fixture
+def document(api: Api) -> dict[str, Any]:
+    return api.openapi()
+
+
+def test_every_operation_says_what_it_does_and_who_may_do_it(document: dict[str, Any]) -> None:
+    assert document["openapi"].startswith("3.1")
+    tags = {tag["name"] for tag in document["tags"] if tag["description"]}
+    seen = set()
+    for method, path, operation in operations(document):
+        assert operation["summary"], path
+        assert len(operation["summary"]) <= 120, path
+        assert operation["description"], path
+        assert set(operation["tags"]) <= tags, path
+        assert operation["operationId"] not in seen
+        seen.add(operation["operationId"])
+        secured = {name for way in operation["security"] for name in way}
+        assert secured == (set() if path in OPEN | BY_TICKET else {"jwt"}), (method, path)
+    assert set(document["components"]["securitySchemes"]) == {"jwt"}
+    assert {tag for _, _, operation in operations(document) for tag in operation["tags"]} == tags
+
+
+def test_every_body_and_every_answer_has_an_example_that_fits_its_schema(document: dict[str, Any]) -> None:
+    checked = 0
+    for _, path, operation in operations(document):
+        shown = [("body", operation.get("requestBody", {}).get("content", {}))]
+        shown += [(status, answer.get("content", {})) for status, answer in operation["responses"].items()]
+        for what, contents in shown:
+            for media_type, content in contents.items():
+                if media_type.startswith(("application/json", MEDIA_TYPE, "text/")) or what == "body":
+                    assert "example" in content, (path, what, media_type)
+                if "example" in content:
+                    assert wrong(document, content["schema"], content["example"]) == [], (path, what)
+                    checked += 1
+    assert checked > 300
+
+
+def test_no_example_is_of_something_that_is_gone(document: dict[str, Any]) -> None:
+    assert not (ANSWERS.keys() | REQUESTS.keys()) - document["components"]["schemas"].keys()
+
+
+def test_every_operation_names_the_problems_it_may_answer_with_and_their_codes(document: dict[str, Any]) -> None:
+    for method, path, operation in operations(document):
+        answers = operation["responses"]
+        needed = set(EVERYWHERE)
+        if path not in OPEN:
+            needed |= {"401", "403"}
+        if "{" in path and method != "put":
+            needed |= {"422"} if path.startswith("/api/admin/users") else {"404", "422"}
+        if "requestBody" in operation:
+            needed |= {"400", "413", "422"}
+        assert needed <= set(answers), (method, path, needed - set(answers))
+        for status, answer in answers.items():
+            assert answer["description"], (path, status)
+            assert "X-Request-Id" in answer["headers"]
+            if int(status) >= 400 and not (path == "/readyz" and status == "503"):
+                (content,) = [answer["content"][MEDIA_TYPE]]
+                assert list(answer["content"]) == [MEDIA_TYPE]
+                codes = content["schema"]["allOf"][1]["properties"]["code"]["enum"]
+                assert codes == documented_codes(method, path, int(status))
+                assert content["example"]["code"] in codes
+            assert ("Retry-After" in answer["headers"]) == (status in ("429", "503")), (path, status)
+
+
+def test_changes_can_be_sent_again_under_a_key_where_the_document_says_so(document: dict[str, Any]) -> None:
+    keyed = set()
+    for method, path, operation in operations(document):
+        names = {parameter["name"] for parameter in operation.get("parameters", [])}
+        if "Idempotency-Key" in names:
+            keyed.add(f"{method} {path}")
+            codes = documented_codes(method, path, 409) + documented_codes(method, path, 422)
+            assert {"idempotency_key_in_use", "idempotency_key_reused"} <= set(codes)
+    assert {"post /api/bot/start", "patch /api/config", "post /api/admin/users/{user_id}/grants"} <= keyed
+    assert not {"get /api/config", "post /api/auth/login", "post /api/media"} & keyed
+
+
+async def test_an_answer_is_what_its_schema_promises(api: Api, document: dict[str, Any], alice: dict[str, str]) -> None:
+    await api.http.patch("/api/config", headers=alice, json={"groups": ["@news"], "post_content": "Hello"})
+    for path in ("/api/sync/state", "/api/config", "/api/bot/status", "/api/stats", "/api/logs", "/api/allowance"):
+        answer = await api.http.get(path, headers=alice)
+        schema = document["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
+        assert wrong(document, schema, answer.json()) == [], path
