@@ -38,6 +38,8 @@ class Job:
     work: Callable[[], Awaitable[str]]
     """Does it, and says what came of it."""
     trigger: CronTrigger | IntervalTrigger
+    turn: asyncio.Lock
+    """Jobs that share it wait for one another."""
     last_run_at: datetime | None = None
     last_result: str | None = None
     last_failed: bool = False
@@ -54,18 +56,26 @@ class Housekeeping:
         self._clock = parts.clock
         self._health = Health.of(parts)
         self._days_told_until = parts.clock.now()
-        self._one_at_a_time = asyncio.Lock()
+        files, accounts = self._turns = asyncio.Lock(), asyncio.Lock()  # Telegram's answers may take minutes
         self._scheduler = AsyncIOScheduler(timezone=UTC)
         self._jobs = {
             job.name: job
             for job in (
-                Job("backup", "A copy of the whole state", self._backup, _daily(2, 30)),
-                Job("retention", "Forget old events and posts", self._forget, _daily(3, 30)),
-                Job("allowances", "Give back what was reserved in vain", self._give_back, _every(hours=1)),
-                Job("resets", "Tell whose allowance begins anew, by their own time zone", self._reset, _QUARTERS),
-                Job("health", "Ask accounts that were quiet for a day how they are", self._ask, _every(minutes=15)),
-                Job("uploads", "Remove what broken uploads left", self._sweep, _every(hours=1)),
-                Job("statistics", "A line of figures in the log", self._statistics, _every(minutes=15)),
+                Job("backup", "A copy of the whole state", self._backup, _daily(2, 30), files),
+                Job("retention", "Forget old events and posts", self._forget, _daily(3, 30), files),
+                Job("allowances", "Give back what was reserved in vain", self._give_back, _every(hours=1), files),
+                Job(
+                    "resets", "Tell whose allowance begins anew, by their own time zone", self._reset, _QUARTERS, files
+                ),
+                Job(
+                    "health",
+                    "Ask accounts that were quiet for a day how they are",
+                    self._ask,
+                    _every(minutes=15),
+                    accounts,
+                ),
+                Job("uploads", "Remove what broken uploads left", self._sweep, _every(hours=1), files),
+                Job("statistics", "A line of figures in the log", self._statistics, _every(minutes=15), files),
             )
         }
 
@@ -93,13 +103,14 @@ class Housekeeping:
         """No job begins any more; the one that runs is broken off where it waits."""
         if self._scheduler.running:
             self._scheduler.shutdown(wait=False)
-        async with self._one_at_a_time:
-            pass
+        for turn in self._turns:
+            async with turn:
+                pass
 
     async def run(self, name: str) -> Job:
         """Do a job now. What goes wrong is noted and logged; the next time comes all the same."""
         job = self._jobs[name]
-        async with self._one_at_a_time:
+        async with job.turn:
             job.last_run_at = self._clock.now()
             try:
                 job.last_result = await job.work()

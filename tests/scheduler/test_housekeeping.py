@@ -93,7 +93,7 @@ async def test_rounds_of_health_are_a_job_whose_result_can_be_seen(tmp_path: Pat
         assert job.last_result == "2 accounts were asked; not well: acc02"
 
 
-async def test_a_round_of_health_that_hangs_does_not_hold_up_the_end(tmp_path: Path) -> None:
+async def test_a_round_of_health_that_hangs_holds_up_neither_other_jobs_nor_the_end(tmp_path: Path) -> None:
     async with open_house(tmp_path, accounts=1) as house:
         await let_be_quiet(house, "acc01")
         house.sandbox.add_fault({"do": "silent", "account": "acc01"})
@@ -101,6 +101,7 @@ async def test_a_round_of_health_that_hangs_does_not_hold_up_the_end(tmp_path: P
         keeping.start()
         keeping.begin_now("health")
         await until(lambda: house.parts.clients.at_work("acc01"), "the round to ask the account")
+        assert not (await asyncio.wait_for(keeping.run("statistics"), 3)).last_failed
         await asyncio.wait_for(keeping.stop(), 3)
 
 
