@@ -10,7 +10,7 @@ from api.parts import Parts
 from api.views import View
 from bot.compose_content import kind_of, media_of
 from core.clock import Clock
-from core.errors import InvalidInput, TooSlow
+from core.errors import InvalidInput
 from core.models import Media, MediaKind, PostType, User
 from core.settings import Settings
 from data.media import Arrival, MediaStore, StoredFile
@@ -100,27 +100,15 @@ def media_view(file: StoredFile, user: User | None) -> MediaView:
     )
 
 
-async def receive(arrival: Arrival, pieces: AsyncIterator[bytes], patience: float) -> None:
-    """Write down what arrives, in pieces of a bounded size.
-
-    Raises:
-        TooSlow: nothing came for `patience` seconds.
-        TooLarge, QuotaUsedUp, StateNotWritten: see `Arrival.write`.
-    """
+async def receive(arrival: Arrival, pieces: AsyncIterator[bytes]) -> None:
+    """Write down what arrives, so much at a time. Raises as `pieces` and `Arrival.write` do."""
     buffer = bytearray()
-    while True:
-        try:
-            async with asyncio.timeout(patience):
-                piece = await anext(pieces, None)
-        except TimeoutError:
-            raise TooSlow(f"Nothing arrived for {patience:g} seconds.") from None
-        if piece is not None:
-            buffer += piece
-        if buffer and (piece is None or len(buffer) >= _BUFFER):
+    async for piece in pieces:
+        buffer += piece
+        if len(buffer) >= _BUFFER:
             await asyncio.to_thread(arrival.write, bytes(buffer))
             buffer.clear()
-        if piece is None:
-            return
+    await asyncio.to_thread(arrival.write, bytes(buffer))
 
 
 class Looking:

@@ -10,7 +10,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response, StreamingResponse
 
 from api.auth import Caller, request_facts
-from api.bodies import BOUND_BELOW, declared_size
+from api.bodies import BOUND_BELOW, declared_size, pieces_of
 from api.documents import json_answer, problems, shows
 from api.effort import Kind, expensive
 from api.media import Looking, MediaPage, MediaView, media_view, receive, uses_now
@@ -119,7 +119,7 @@ async def _taken(
         await known_user(rooms, user_id)
         arrival = await asyncio.to_thread(files.begin, user_id, declared_size(request))
         try:
-            await receive(arrival, request.stream(), rooms.settings.request_timeout_seconds)
+            await receive(arrival, pieces_of(request, rooms.settings.request_timeout_seconds))
             return await looking.keep(arrival, label)
         finally:
             arrival.close()

@@ -84,7 +84,7 @@ async def import_sessions(
     one_at_a_time: asyncio.Lock = request.app.state.importing
     with expensive(request, Kind.UPLOAD, caller.user_id):
         try:
-            content = await bounded_body(request, MOST_BYTES)
+            content = await bounded_body(request, MOST_BYTES, parts.settings.request_timeout_seconds)
         except ClientDisconnect:
             return problem_response(request_id_of(request), 400, detail="The sessions did not arrive whole.")
         async with one_at_a_time:
