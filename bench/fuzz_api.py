@@ -1,21 +1,27 @@
 """`python -m bench fuzz_api`: asks the API whatever its OpenAPI document allows, and what it does not, for long.
 
-Schemathesis makes the requests, from the document the API serves, against a real server with real rooms behind it: as a
-user, as an operator, and as nobody. Every answer must have a status, a content type and a body that the document names.
+Schemathesis makes the requests, from the document the API serves, against the real daemon with a sandbox behind it: as
+a user, as an operator, and as nobody. Many of them are given what earlier answers told (names, ids, tickets), and some
+walk from operation to operation along the links schemathesis finds between them. Every answer must have a status, a
+content type and a body that the document names.
 """
 
 import argparse
 import contextlib
+import itertools
+import json
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import requests
 import schemathesis
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis.errors import Unsatisfiable
 from schemathesis.core.failures import Failure, FailureGroup
 from schemathesis.core.result import Ok
@@ -26,17 +32,30 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from api.tokens import OPERATOR
-from bench.parts.api_servers import server, token
+from api.tokens import OPERATOR, issue_token
+from bench.parts.fuzz_memory import Memory
 from bench.report import Report
+from core.clock import SystemClock
+from tests.support.daemon import DaemonProcess, plain_world, whole_house
+from tests.support.house import SECRET
 
+USER, ROOT, OTHER = "alice", "root", "bob"
+_NO_LIMIT = "100000000/second"
+_NO_LIMITS = {f"RATE_{what}": _NO_LIMIT for what in ("PER_USER", "PER_ADDRESS", "EXPENSIVE", "FAILED_AUTH", "LOGIN")}
+# What it says on its standard error is not read until its end: it must not fill the pipe.
+_SETTINGS = _NO_LIMITS | {"LOG_LEVEL": "ERROR"}
 _SECONDS_A_REQUEST = 60
+_LIFETIME = timedelta(seconds=4)
+_STEPS = 15
+_WALKED = 0.25
+"""The part of the cases that are steps of walks."""
 _CHECKS = [
     schemathesis.checks.not_a_server_error,
     status_code_conformance,
     content_type_conformance,
     response_schema_conformance,
 ]
+Headers = Callable[[], dict[str, str]]
 
 
 @dataclass
@@ -44,83 +63,171 @@ class Found:
     """What came of it."""
 
     cases: int = 0
+    fed_back: int = 0
+    walked: int = 0
     statuses: Counter[int] = field(default_factory=Counter)
+    reached: set[str] = field(default_factory=set)
+    """Operations that were seen to succeed."""
     server_errors: int = 0
     undocumented: int = 0
     """Answers whose status, content type or body the document does not name."""
     examples: list[str] = field(default_factory=list)
+
+    def judge(self, case: Any, response: Any) -> None:
+        """Count an answer, and what is wrong with it."""
+        self.cases += 1
+        self.statuses[response.status_code] += 1
+        self.server_errors += response.status_code >= 500 and not _is_busy(response)
+        if response.status_code < 400:
+            self.reached.add(case.operation.label)
+        try:
+            case.validate_response(response, checks=_CHECKS if not _is_busy(response) else _CHECKS[1:])
+        except (Failure, FailureGroup) as failure:
+            self.undocumented += 1
+            if len(self.examples) < 100:
+                self.examples.append(f"{case.method} {case.formatted_path} {response.status_code}: {_said(failure)}")
+
+
+class Fuzz:
+    """One run against one daemon."""
+
+    def __init__(self, daemon: DaemonProcess, chosen_seed: int) -> None:
+        self.found = Found()
+        self._memory = Memory(chosen_seed)
+        self._session = requests.Session()
+        self._schema = schemathesis.openapi.from_url(f"{daemon.url}/api/openapi.json")
+        self._operations: list[Any] = [
+            result.ok() for result in self._schema.get_all_operations() if isinstance(result, Ok)
+        ]
+        # A token a request: some of them end every token their user has.
+        self._callers: list[Headers] = [lambda: _bearer(USER), lambda: _bearer(ROOT, OPERATOR), dict]
+        self._seeds = itertools.count(chosen_seed)
+
+    @property
+    def never_reached(self) -> list[str]:
+        """Operations that never succeeded."""
+        return [operation.label for operation in self._operations if operation.label not in self.found.reached]
+
+    def run(self, cases: int) -> Found:
+        """Send about so many requests, or a few more."""
+        walked = int(cases * _WALKED)
+        each = max(1, -(-(cases - walked) // (len(self._operations) * len(self._callers) * 2)))
+        # Twice over, so that what the end has made is there for the beginning.
+        for half in (each - each // 2, each // 2):
+            for operation in self._operations:
+                for headers in self._callers:
+                    for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
+                        if half:
+                            self._ask(operation, mode, half, headers)
+            for headers in self._callers[:2]:
+                self._walk(headers, max(1, walked // 4 // _STEPS))
+        while self.found.cases < cases:
+            self._walk(self._callers[1], -(-(cases - self.found.cases) // _STEPS))
+        self._session.close()
+        return self.found
+
+    def _ask(self, operation: Any, mode: GenerationMode, examples: int, headers: Headers) -> None:
+        @seed(next(self._seeds))
+        @_quietly(examples)
+        @given(case=operation.as_strategy(generation_mode=mode))
+        def ask(case: Any) -> None:
+            if mode is GenerationMode.POSITIVE:
+                put = [self._memory.put_into(part) for part in (case.path_parameters, case.query, case.body)]
+                self.found.fed_back += any(put)
+            self._call(case, headers)
+
+        with contextlib.suppress(Unsatisfiable):  # what takes nothing cannot be given anything wrong
+            ask()
+
+    def _walk(self, headers: Headers, walks: int) -> None:
+        fuzz = self
+
+        class Walking(self._schema.as_state_machine()):  # type: ignore[misc]  # made at run time
+            def call(self, case: Any, **_: Any) -> Any:
+                fuzz.found.walked += 1
+                return fuzz._call(case, headers)
+
+            def validate_response(self, *_: Any, **__: Any) -> None:
+                """Done when it was called."""
+
+        Walking.run(settings=_quietly(walks, stateful_step_count=_STEPS))
+
+    def _call(self, case: Any, headers: Headers) -> Any:
+        response = case.call(session=self._session, headers=headers(), timeout=_SECONDS_A_REQUEST)
+        self.found.judge(case, response)
+        if response.status_code < 400:
+            with contextlib.suppress(ValueError):
+                self._memory.note(json.loads(response.content))
+        return response
 
 
 def run(argv: Sequence[str]) -> Report:
     """Fuzz with `--cases` requests or more."""
     options = argparse.ArgumentParser(prog="python -m bench fuzz_api")
     options.add_argument("--cases", type=int, default=20_000)
+    options.add_argument("--seed", type=int, default=1)
     chosen = options.parse_args(argv)
-    with tempfile.TemporaryDirectory() as folder, server("ours", Path(folder)) as ours:
-        found = fuzz(ours.port, chosen.cases)
     report = Report("fuzz_api", ("status", "answers"))
+    began = time.monotonic()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        whole_house(Path(folder), plain_world(accounts=8, groups=8), **_SETTINGS) as (_, daemon),
+    ):
+        _settle_in(daemon)
+        fuzz = Fuzz(daemon, chosen.seed)
+        found = fuzz.run(chosen.cases)
+        code, errors = daemon.stop()
     for status, count in sorted(found.statuses.items()):
         report.row(status, count)
     for example in found.examples[:20]:
         report.row("example", example)
+    report.row("fed back", found.fed_back)
+    report.row("steps of walks", found.walked)
+    report.row("operations that succeeded", len(found.reached))
+    report.row("that never did", ", ".join(fuzz.never_reached) or "none")
+    report.row("minutes", f"{(time.monotonic() - began) / 60:.1f}")
+    for line in errors.splitlines()[-20:]:
+        report.row("the daemon said", line)
     report.target("cases", found.cases, ">=", chosen.cases)
     report.target("server_errors", found.server_errors, "<=", 0)
     report.target("undocumented", found.undocumented, "<=", 0)
+    report.target("daemon_exit", code, "<=", 0)
     return report
 
 
-def fuzz(port: int, cases: int) -> Found:
-    """Send about so many requests, spread over every operation and over user, operator and nobody."""
-    url = f"http://127.0.0.1:{port}"
-    schema = schemathesis.openapi.from_url(f"{url}/api/openapi.json")
-    operations: list[Any] = [result.ok() for result in schema.get_all_operations() if isinstance(result, Ok)]
-    callers: list[Callable[[], dict[str, str]]] = [
-        lambda: {"Authorization": f"Bearer {token(1)}"},
-        lambda: {"Authorization": f"Bearer {token(2, [OPERATOR])}"},
-        dict,
-    ]
-    each = max(1, -(-cases // (len(operations) * len(callers) * 2)))
-    found = Found()
-    with requests.Session() as session:
-        while found.cases < cases:
-            for operation in operations:
-                for headers in callers:
-                    for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
-                        _ask(operation, mode, each, headers, session, found)
-    return found
+def _settle_in(daemon: DaemonProcess) -> None:
+    """Users as the API meets them: with groups, posts, accounts and a bot that ran."""
+    for user in (USER, OTHER, ROOT):
+        config = {
+            "groups": ["@plaza01", "@plaza02"],
+            "post_content": {"posts": [f"Hello from {user}", "And again"]},
+            "delay_between_posts": 1,
+            "delay_between_cycles": 60,
+        }
+        daemon.call(user, "PATCH", "/api/config", json=config).raise_for_status()
+        daemon.call(user, "POST", "/api/bot/start").raise_for_status()
 
 
-def _ask(
-    operation: Any,
-    mode: GenerationMode,
-    examples: int,
-    headers: Callable[[], dict[str, str]],
-    session: requests.Session,
-    found: Found,
-) -> None:
-    @settings(
+def _bearer(user: str, *roles: str) -> dict[str, str]:
+    """A token that ends soon, and with it a stream that was opened with it."""
+    token = issue_token(SECRET, user, now=SystemClock().now(), lifetime=_LIFETIME, roles=roles)
+    return {"Authorization": f"Bearer {token}"}
+
+
+def _quietly(examples: int, **more: Any) -> settings:
+    return settings(
         max_examples=examples,
         deadline=None,
         database=None,
         phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
+        **more,
     )
-    @given(case=operation.as_strategy(generation_mode=mode))
-    def ask(case: Any) -> None:
-        # A token a request: some of them end every token their user has.
-        response = case.call(session=session, headers=headers(), timeout=_SECONDS_A_REQUEST)
-        found.cases += 1
-        found.statuses[response.status_code] += 1
-        found.server_errors += response.status_code >= 500
-        try:
-            case.validate_response(response, checks=_CHECKS)
-        except (Failure, FailureGroup) as failure:
-            found.undocumented += 1
-            if len(found.examples) < 100:
-                found.examples.append(f"{case.method} {case.formatted_path} {response.status_code}: {_said(failure)}")
 
-    with contextlib.suppress(Unsatisfiable):  # what takes nothing cannot be given anything wrong
-        ask()
+
+def _is_busy(response: Any) -> bool:
+    """503 `busy` is an answer, not an error: it says when to come back."""
+    return bool(response.status_code == 503 and b'"code":"busy"' in response.content)
 
 
 def _said(failure: Failure | FailureGroup) -> str:

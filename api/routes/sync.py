@@ -19,6 +19,16 @@ from api.tokens import Identity
 from core.errors import AuthError
 
 routes = APIRouter(tags=["sync"])
+_EVENT = {
+    "type": "object",
+    "description": "One event; `data` is JSON.",
+    "properties": {
+        "id": {"type": "string", "description": "The revision."},
+        "event": {"type": "string", "enum": ["state", "change", "end"]},
+        "data": {"type": "string", "contentMediaType": "application/json"},
+    },
+    "required": ["event", "data"],
+}
 _NO_BUFFERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
@@ -45,7 +55,7 @@ async def state(
     responses={
         200: {
             "description": "Events `state` (the whole document), `change` (fields to merge over it) and `end`.",
-            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+            "content": {"text/event-stream": {"schema": _EVENT}},
         },
         **problems(401, 403, 422, 503),
     },
