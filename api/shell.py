@@ -91,7 +91,7 @@ class Shell:
 
     def at_once(self, scope: Scope, target: bytes) -> Answer | None:
         """The answer to a GET of this target if it can be given without a task; None: call us as usual."""
-        if target not in _AT_ONCE or not self._sync_state_alone:
+        if target not in _AT_ONCE:
             return None
         request_id = scope["request_id"] = self._new_id()
         scope["trusted_proxies"] = self._proxies

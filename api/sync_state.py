@@ -22,7 +22,7 @@ _JSON = (b"content-type", b"application/json")
 _GZIP = (b"content-encoding", b"gzip")
 _EMPTY = {"type": "http.response.body", "body": b""}
 _IDENTITY = "postfleet.identity"
-_MORE = frozenset({b"content-length", b"transfer-encoding", b"expect", b"upgrade", b"connection"})
+_MORE = frozenset({b"content-length", b"transfer-encoding", b"expect", b"upgrade", b"origin"})
 
 Headers = list[tuple[bytes, bytes]]
 Answer = tuple[int, Headers, bytes]

@@ -8,10 +8,11 @@ that others on the machine do not move them; on a free machine that is the rate 
 
 The last figures are the delays of single polls at 500 a second while 50 accounts write a post a second each into the
 store and the journal; and the same with 1,000 open streams and 100 slow clients (half a head, half a body, a stream
-that is not read), and how much memory those cost the server.
+that is not read) and somebody who uploads a gigabyte, and how much memory those cost the server.
 """
 
 import argparse
+import asyncio
 import statistics
 import tempfile
 from collections.abc import Sequence
@@ -21,12 +22,13 @@ from pathlib import Path
 import httpx
 import uvloop
 
-from bench.parts.api_load import Delays, Kind, Rate, at_a_steady_rate, at_full_speed, crowd, polls
+from bench.parts.api_load import Delays, Kind, Rate, at_a_steady_rate, at_full_speed, crowd, polls, upload_without_end
 from bench.parts.api_servers import PATH, POSTING, USERS, Server, server, token
 from bench.report import Report
 
 STREAMS = 1000
 SLOW_CLIENTS = 100
+UPLOAD_MB = 1000
 NEW_TOKENS = 25_000
 """More than the cache of verified tokens holds: by the time one comes round again it is forgotten."""
 POLLS_PER_SECOND = 500
@@ -39,6 +41,7 @@ class _Crowded:
     events: int
     lost: int
     megabytes: float
+    uploaded: float
 
 
 def run(argv: Sequence[str]) -> Report:
@@ -110,6 +113,7 @@ async def _delay(report: Report, state: Path, headers: Sequence[str], seconds: f
         text = f"delay at {POLLS_PER_SECOND} polls/s while {POSTING} accounts post{name}"
         report.row(text, f"p50 {delays.p50:.2f} ms", f"p99 {delays.p99:.2f} ms", "")
     report.row("changes the streams were told of", crowded.events, "", "")
+    report.row(f"of an upload of {UPLOAD_MB} MB were sent until it was refused", f"{crowded.uploaded:.0f} MB", "", "")
     report.target("p99_ms_500rps", alone.p99, "<=", 50.0)
     report.target("p99_ms_500rps_crowded", crowded.delays.p99, "<=", 50.0)
     report.target("crowd_megabytes", crowded.megabytes, "<=", MAX_CROWD_MB)
@@ -120,8 +124,11 @@ async def _crowded(posting: Server, headers: Sequence[str], seconds: float) -> _
     before = posting.megabytes()
     async with crowd(posting, headers, STREAMS, SLOW_CLIENTS) as others:
         told = others.events
-        delays = await at_a_steady_rate(posting, polls(headers), POLLS_PER_SECOND, seconds)
-        return _Crowded(delays, others.events - told, others.lost, posting.megabytes() - before)
+        async with asyncio.TaskGroup() as tasks:
+            upload = tasks.create_task(upload_without_end(posting, headers[0], UPLOAD_MB))
+            delays = await at_a_steady_rate(posting, polls(headers), POLLS_PER_SECOND, seconds)
+        memory = posting.megabytes() - before
+        return _Crowded(delays, others.events - told, others.lost, memory, upload.result())
 
 
 async def _get(server: Server, header: str) -> httpx.Response:

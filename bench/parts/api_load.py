@@ -214,6 +214,30 @@ async def crowd(server: Server, headers: Sequence[str], streams: int, slow: int)
         await asyncio.sleep(0.1)
 
 
+async def upload_without_end(server: Server, header: str, megabytes: int) -> float:
+    """Send so much without saying beforehand how much it will be; the megabytes that went out before it was refused.
+
+    Fails when all of it was taken.
+    """
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    head = "POST /api/media HTTP/1.1\r\nHost: bench\r\nContent-Type: application/octet-stream\r\n"
+    writer.write(f"{head}Transfer-Encoding: chunked\r\n{header}\r\n\r\n".encode())
+    piece = b"10000\r\n" + bytes(65_536) + b"\r\n"
+    sent = 0
+    try:
+        while sent < megabytes * 1_000_000 and not reader.at_eof():
+            writer.write(piece)
+            await writer.drain()
+            sent += 65_536
+    except ConnectionError:
+        pass
+    else:
+        assert reader.at_eof(), "the server took all of it"
+    finally:
+        writer.transport.abort()
+    return sent / 1e6
+
+
 async def _stream(http: httpx.AsyncClient, server: Server, header: str, *, lazy: bool) -> _Listening:
     name, _, value = header.partition(": ")
     given = (await http.post("/api/auth/tickets", headers={name: value})).raise_for_status()

@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from api.server import Server
+from api.sync_state import SyncState
 from api.tokens import issue_token
 from tests.api.support import SECRET, Api, problem, serving
 
@@ -60,6 +61,19 @@ async def test_the_answer_is_the_same_at_once_and_the_usual_way(
         assert (served[0], served[1].keys()) == (usual[0], usual[1].keys())
     else:
         assert served == usual
+
+
+async def test_a_poll_of_a_known_document_makes_no_task(
+    api: Api, http: httpx.AsyncClient, alice: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (await http.get(PATH, headers=alice)).status_code == 200
+
+    async def never(*_: object) -> None:
+        raise AssertionError("it went the usual way")
+
+    monkeypatch.setattr(SyncState, "__call__", never)
+    for more in ({}, {"Accept-Encoding": "gzip"}, {"Connection": "keep-alive"}, {"If-None-Match": "*"}):
+        assert (await http.get(PATH, headers={**alice, **more})).status_code in (200, 304)
 
 
 async def test_requests_sent_in_a_row_are_answered_in_their_order(
