@@ -44,8 +44,9 @@ class Watchdog:
         """The longest pause a healthy cycle of this user can make, and the limit on top."""
         settings = self._parts.settings
         user = self._parts.store.snapshot.users.get(user_id)
-        between_posts = user.delay_between_posts if user is not None else 0.0
-        return settings.stuck_cycle_seconds + settings.wait_patience_seconds + between_posts
+        between_posts = max(user.delay_between_posts if user is not None else 0.0, settings.group_gap_seconds)
+        waits = between_posts + settings.wait_patience_seconds + settings.check_posts_after_seconds
+        return settings.stuck_cycle_seconds + waits
 
     def _waits_for_a_slot(self, user_id: str) -> bool:
         every = (self._parts.connections, self._parts.sends)

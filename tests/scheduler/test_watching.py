@@ -72,6 +72,19 @@ async def test_a_stuck_cycle_is_ended_told_and_tried_again(tmp_path: Path) -> No
         assert not any("no sign of life" in text for text in house.said("bob"))
 
 
+async def test_a_cycle_that_keeps_the_operators_distance_between_posts_to_a_group_is_not_stuck(tmp_path: Path) -> None:
+    async with time_house(tmp_path, stuck_cycle_seconds=600.0, group_gap_seconds=3600.0) as house:
+        await house.add_users({"alice": User()}, running=False)
+        await house.begin(["alice"])
+        house.cycles.seconds = lambda _: 10.0**9
+        await house.wait(minutes=65)
+        watchdog = Watchdog(house.parts, house.scheduler)
+        assert watchdog.look() == []
+        await house.wait(minutes=10)
+        assert watchdog.look() == ["alice"]
+        await house.calm()
+
+
 @pytest.mark.parametrize("which", ["connections", "sends"])
 async def test_a_cycle_that_waits_for_its_turn_is_not_stuck_however_long_that_takes(tmp_path: Path, which: str) -> None:
     async with time_house(
