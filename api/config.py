@@ -19,7 +19,7 @@ from pydantic import (
 from api.parts import Parts
 from api.problems import PreconditionFailed
 from api.users import known_user
-from api.views import config_view
+from api.views import ConfigView
 from bot.compose_content import check_content
 from bot.targets import parse_target
 from core.errors import InvalidInput
@@ -149,7 +149,7 @@ async def change_config(rooms: Parts, user_id: str, if_match: str | None, change
 
 def config_etag(user: User) -> str:
     """Names this version of the config, and of everything that is a view of it."""
-    return f'"{hashlib.blake2b(msgspec.json.encode(config_view(user)), digest_size=8).hexdigest()}"'
+    return f'"{hashlib.blake2b(msgspec.json.encode(ConfigView.of(user)), digest_size=8).hexdigest()}"'
 
 
 def config_headers(user: User) -> dict[str, str]:

@@ -32,7 +32,7 @@ _WITH_ETAG = frozenset({"/api/config", "/api/sync/state", "/api/posts", "/api/po
 _FILES = {
     "application/octet-stream": "(the bytes of the file)",
     "text/csv": "id,cycle,group,session,part,state\r\n42,1772442000000,@plaza,shop_1,0,delivered\r\n",
-    "text/event-stream": 'id: 4711\nevent: change\ndata: {"revision":4711,"user_id":"alice"}\n\n',
+    "text/event-stream": {"id": "4711", "event": "change", "data": '{"revision":4711,"user_id":"alice"}'},
     "text/plain": "(lines of text)",
 }
 _KEY = {

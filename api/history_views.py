@@ -4,7 +4,7 @@ from datetime import datetime
 
 from api.state_views import LogLine, StatsView
 from api.views import View
-from core.models import Delivery, DeliveryState
+from core.models import DeliveryState
 
 
 class DeliveryView(View, frozen=True, kw_only=True):
@@ -58,20 +58,3 @@ class StatsPage(View, frozen=True, kw_only=True):
     totals: StatsView
     by_day: list[CountsView]
     by_group: list[CountsView]
-
-
-def delivery_view(delivery: Delivery) -> DeliveryView:
-    """A delivery as its user sees it."""
-    return DeliveryView(
-        id=delivery.id,
-        cycle=delivery.cycle,
-        group=delivery.group,
-        session=delivery.session,
-        part=delivery.part,
-        state=delivery.state,
-        error=delivery.error,
-        reason=delivery.reason,
-        message_id=delivery.message_id,
-        planned_at=delivery.planned_at,
-        finished_at=delivery.finished_at,
-    )

@@ -18,16 +18,15 @@ import msgspec
 from api.parts import Parts
 from api.state_facts import Facts, facts_last, read_facts
 from api.state_views import (
+    BannedView,
     StateView,
-    banned_view,
+    StatsView,
     group_view,
     log_line,
     session_view,
-    state_allowance,
-    stats_view,
 )
 from api.users import known_user
-from api.views import ProgressView, actual, config_view, progress_view, wanted
+from api.views import AllowanceNow, ConfigView, ProgressView, actual, progress_view, wanted
 from core.models import Session, Stats, User
 from data.data_manager import DataManager, Snapshot
 from data.journal import Journal
@@ -151,13 +150,13 @@ class StateDocuments:
                 for name in user.assigned_sessions
                 if name in snapshot.sessions
             ],
-            banned_sessions=[banned_view(banned) for banned in reversed(user.banned_sessions)],
-            config=config_view(user),
+            banned_sessions=[BannedView.of(banned) for banned in reversed(user.banned_sessions)],
+            config=ConfigView.of(user),
             groups=[
                 group_view(name, user.group_holds.get(name, {}), facts.groups.get(name), now) for name in user.groups
             ],
-            allowance=state_allowance(facts.allowance),
-            stats=stats_view(stats),
+            allowance=AllowanceNow.of(facts.allowance, reserved=facts.allowance.reserved_this_month),
+            stats=StatsView.of(stats),
             logs=[log_line(event) for event in self._journal.last_events(user_id, LOG_LINES)],
         )
         parts = {name: msgspec.json.encode(getattr(view, name)) for name in _FIELDS}

@@ -1,10 +1,10 @@
 """What a dashboard shows of one user, in the same way as `api.views`."""
 
 from collections.abc import Mapping
-from datetime import date, datetime
+from datetime import datetime
 
-from api.views import BotActual, BotWanted, ConfigView, ProgressView, View
-from core.models import AllowanceUse, BannedSession, BotStatus, Event, Hold, Level, Session, SessionState, Stats
+from api.views import AllowanceNow, BotActual, BotWanted, ConfigView, ProgressView, View
+from core.models import BotStatus, Event, Hold, Level, Session, SessionState
 from data.journal_reads import Counts
 from sessions.accounts import AccountState, health_of
 
@@ -56,22 +56,6 @@ class GroupView(View, frozen=True, kw_only=True):
     """Of the delivered: taken away again within seconds, by a moderation bot say."""
 
 
-class StateAllowance(View, frozen=True, kw_only=True):
-    """How many posts the user may still make."""
-
-    day: date
-    """Today in the user's time zone; the month is this day's."""
-    per_day: int
-    per_month: int
-    granted: int
-    """More posts for this month, by an operator."""
-    spent_today: int
-    spent_this_month: int
-    reserved: int
-    """Posts of this month that are planned and not yet sent."""
-    left: int
-
-
 class LogLine(View, frozen=True, kw_only=True):
     """A line of the user's log."""
 
@@ -113,7 +97,7 @@ class StateView(View, frozen=True, kw_only=True):
     """Newest first."""
     config: ConfigView
     groups: list[GroupView]
-    allowance: StateAllowance
+    allowance: AllowanceNow
     stats: StatsView
     logs: list[LogLine]
     """Newest first."""
@@ -122,62 +106,24 @@ class StateView(View, frozen=True, kw_only=True):
 def session_view(name: str, session: Session, now: datetime) -> SessionView:
     """An account as its user sees it."""
     health, reason, until = health_of(session, now)
-    return SessionView(
+    return SessionView.of(
+        session,
         name=name,
-        label=session.label,
         health=health,
-        state=session.state,
-        state_reason=session.state_reason,
         resting_until=until,
         resting_reason=reason if until is not None else None,
-        last_used_at=session.last_used_at,
     )
-
-
-def banned_view(banned: BannedSession) -> BannedView:
-    """An account the user lost."""
-    return BannedView(name=banned.name, at=banned.at, reason=banned.reason, replaced_by=banned.replaced_by)
 
 
 def group_view(name: str, holds: Mapping[str, Hold], counts: Counts | None, now: datetime) -> GroupView:
     """A group, which accounts leave it alone, and how posts fared there."""
     return GroupView(
         name=name,
-        holds=[
-            HoldView(session=session, until=hold.until, code=hold.code, reason=hold.reason)
-            for session, hold in sorted(holds.items())
-            if hold.until > now
-        ],
+        holds=[HoldView.of(hold, session=session) for session, hold in sorted(holds.items()) if hold.until > now],
         health=counts.health if counts else None,
         delivered=counts.delivered if counts else 0,
         failed=counts.failed if counts else 0,
         removed=counts.removed if counts else 0,
-    )
-
-
-def state_allowance(use: AllowanceUse) -> StateAllowance:
-    """The allowance without its history."""
-    return StateAllowance(
-        day=use.day,
-        per_day=use.per_day,
-        per_month=use.per_month,
-        granted=use.granted,
-        spent_today=use.spent_today,
-        spent_this_month=use.spent_this_month,
-        reserved=use.reserved_this_month,
-        left=use.left,
-    )
-
-
-def stats_view(stats: Stats) -> StatsView:
-    """The counters."""
-    return StatsView(
-        total_posts=stats.total_posts,
-        total_success=stats.total_success,
-        total_failures=stats.total_failures,
-        total_flood_waits=stats.total_flood_waits,
-        total_messages_sent=stats.total_messages_sent,
-        last_activity=stats.last_activity,
     )
 
 

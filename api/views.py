@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import date, datetime
 from enum import StrEnum
+from typing import Any, Self
 
 import msgspec
 
@@ -12,6 +13,12 @@ from core.models import AllowanceDay, AllowanceUse, BotStatus, Grant, PostConten
 
 class View(msgspec.Struct, frozen=True, kw_only=True):
     """Base of every answer."""
+
+    @classmethod
+    def of(cls, source: object, **others: Any) -> Self:
+        """With what the source has under the same names, and the others."""
+        same = {name: getattr(source, name) for name in cls.__struct_fields__ if name not in others}
+        return cls(**same, **others)
 
 
 class ConfigView(View, frozen=True, kw_only=True):
@@ -96,11 +103,11 @@ class GrantView(View, frozen=True, kw_only=True):
     """Good once, for the next pair of tokens."""
 
 
-class AllowanceView(View, frozen=True, kw_only=True):
-    """How many posts a user may make, and how many they made."""
+class AllowanceNow(View, frozen=True, kw_only=True):
+    """How many posts a user may still make."""
 
     day: date
-    """Today in the user's time zone."""
+    """Today in the user's time zone; the month is this day's."""
     per_day: int
     per_month: int
     granted: int
@@ -109,9 +116,14 @@ class AllowanceView(View, frozen=True, kw_only=True):
     spent_this_month: int
     reserved: int
     """Posts of this month that are planned and not yet sent."""
+    left: int
+
+
+class AllowanceView(AllowanceNow, frozen=True, kw_only=True):
+    """How many posts a user may make, and how many they made."""
+
     uncounted: int
     """Spent posts of this month whose end nobody knows."""
-    left: int
     history: list[AllowanceDay]
     """Newest first."""
     grants: list[Grant]
@@ -131,18 +143,6 @@ class MeView(View, frozen=True, kw_only=True):
     scopes: list[str] | None
     """Null: everything the user may do."""
     expires_at: datetime
-
-
-def config_view(user: User) -> ConfigView:
-    """The part of a user that they set themselves."""
-    return ConfigView(
-        groups=user.groups,
-        post_type=user.post_type,
-        post_content=user.post_content,
-        delay_between_posts=user.delay_between_posts,
-        delay_between_cycles=user.delay_between_cycles,
-        schedule=user.schedule,
-    )
 
 
 def wanted(status: BotStatus) -> BotWanted:
@@ -171,19 +171,7 @@ def bot_view(user: User, progress: CycleProgress | None) -> BotView:
 
 def allowance_view(use: AllowanceUse, days: Sequence[AllowanceDay] = (), grants: Sequence[Grant] = ()) -> AllowanceView:
     """A user's allowance."""
-    return AllowanceView(
-        day=use.day,
-        per_day=use.per_day,
-        per_month=use.per_month,
-        granted=use.granted,
-        spent_today=use.spent_today,
-        spent_this_month=use.spent_this_month,
-        reserved=use.reserved_this_month,
-        uncounted=use.uncounted,
-        left=use.left,
-        history=list(days),
-        grants=list(grants),
-    )
+    return AllowanceView.of(use, reserved=use.reserved_this_month, history=list(days), grants=list(grants))
 
 
 def progress_view(progress: CycleProgress | None) -> ProgressView | None:

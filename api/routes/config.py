@@ -8,7 +8,7 @@ from api.config import ConfigPatch, IfMatch, change_config, config_headers
 from api.documents import json_answer, problems, shows
 from api.routes.common import Rooms
 from api.users import known_user
-from api.views import ConfigView, config_view
+from api.views import ConfigView
 from core.models import User
 
 routes = APIRouter(prefix="/api/config", tags=["config"])
@@ -38,4 +38,4 @@ async def change(caller: Caller, rooms: Rooms, patch: ConfigPatch, if_match: IfM
 
 
 def _answer(user: User) -> Response:
-    return json_answer(config_view(user), headers=config_headers(user))
+    return json_answer(ConfigView.of(user), headers=config_headers(user))

@@ -14,14 +14,13 @@ from starlette.types import Receive, Scope, Send
 from api.auth import Caller
 from api.documents import json_answer, problems, shows
 from api.effort import Kind, expensive
-from api.history_views import CountsView, DeliveryPage, DeliveryView, LogPage, StatsPage, delivery_view
+from api.history_views import CountsView, DeliveryPage, DeliveryView, LogPage, StatsPage
 from api.parts import Parts
 from api.routes.common import Rooms
-from api.state_views import log_line, stats_view
+from api.state_views import StatsView, log_line
 from api.tickets import Purpose, Tickets
 from bot.targets import parse_target
 from core.errors import InvalidInput
-from data.journal_reads import Counts
 
 routes = APIRouter(prefix="/api", tags=["history"])
 _PAGE = 1000
@@ -53,7 +52,7 @@ async def deliveries(
         caller.user_id, group=_normal(group), since=_utc(since), until=_utc(until), before=before, limit=limit
     )
     following = found[-1].id if len(found) == limit else None
-    return json_answer(DeliveryPage(items=[delivery_view(one) for one in found], next_before=following))
+    return json_answer(DeliveryPage(items=[DeliveryView.of(one) for one in found], next_before=following))
 
 
 @routes.get(
@@ -103,26 +102,11 @@ async def stats(caller: Caller, rooms: Rooms, days: Annotated[int, Query(ge=1, l
     """The caller's counters, and how the posts of the last days ended, by day (UTC) and by group."""
     since = rooms.clock.now() - timedelta(days=days)
     page = StatsPage(
-        totals=stats_view(rooms.journal.stats(caller.user_id)),
-        by_day=_shown(await rooms.journal.counts(caller.user_id, since)),
-        by_group=_shown(await rooms.journal.counts(caller.user_id, since, by_group=True)),
+        totals=StatsView.of(rooms.journal.stats(caller.user_id)),
+        by_day=[CountsView.of(one) for one in await rooms.journal.counts(caller.user_id, since)],
+        by_group=[CountsView.of(one) for one in await rooms.journal.counts(caller.user_id, since, by_group=True)],
     )
     return json_answer(page)
-
-
-def _shown(counts: list[Counts]) -> list[CountsView]:
-    return [
-        CountsView(
-            key=one.key,
-            delivered=one.delivered,
-            failed=one.failed,
-            skipped=one.skipped,
-            unknown=one.unknown,
-            removed=one.removed,
-            health=one.health,
-        )
-        for one in counts
-    ]
 
 
 class _Table(StreamingResponse):
@@ -147,7 +131,7 @@ async def _lines(
         page = await rooms.journal.deliveries(
             user_id, group=group, since=since, until=until, before=before, limit=_PAGE
         )
-        yield "".join(_line([getattr(delivery_view(one), field) for field in fields]) for one in page)
+        yield "".join(_line([getattr(one, field) for field in fields]) for one in page)
         if len(page) < _PAGE:
             return
         before = page[-1].id

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from api.auth import Caller, request_facts
 from api.documents import json_answer, problems, shows
 from api.rates import Rate, Rates
+from api.routes.acting import Acting
 from api.routes.common import Accounts
 from api.security_log import SecurityLog
 from api.session_views import AccountsView, ExportView
@@ -99,7 +100,10 @@ async def begin_login(caller: Caller, request: Request, rooms: Accounts, wish: L
     owner = None if wish.spare else caller.user_id
     wanted = Wish(owner=owner, name=wish.name, label=wish.label, by_operator=wish.spare)
     phone = wish.phone.get_secret_value() if wish.phone is not None else None
-    return json_answer(await rooms.logins.begin(caller.user_id, wanted, phone), 201, _NO_STORE)
+    begun = await rooms.logins.begin(caller.user_id, wanted, phone)
+    if wish.spare:
+        Acting(caller, request).note("login_spare", begun.id[:6], after={"name": wish.name, "label": wish.label})
+    return json_answer(begun, 201, _NO_STORE)
 
 
 @routes.get(
@@ -168,10 +172,12 @@ async def cancel_login(caller: Caller, rooms: Accounts, login_id: str) -> Respon
     response_class=Response,
     responses={200: shows(Account, "The account."), **problems(401, 403, 404, 409, 422, 503)},
 )
-async def relabel(caller: Caller, rooms: Accounts, name: str, body: LabelRequest) -> Response:
+async def relabel(caller: Caller, request: Request, rooms: Accounts, name: str, body: LabelRequest) -> Response:
     """Note what an account is for."""
-    await own_account(rooms, caller.user_id, name, operator=caller.operator)
+    before = await own_account(rooms, caller.user_id, name, operator=caller.operator)
     await rooms.sessions.set_label(name, body.label)
+    if caller.user_id not in {before.owner, before.user}:
+        Acting(caller, request).note("relabel", name, before=before.label, after=body.label)
     return json_answer(await own_account(rooms, caller.user_id, name, operator=caller.operator))
 
 
@@ -181,10 +187,12 @@ async def relabel(caller: Caller, rooms: Accounts, name: str, body: LabelRequest
     response_class=Response,
     responses={204: {"description": "It posts for nobody now."}, **problems(401, 403, 404, 409, 422, 503)},
 )
-async def release(caller: Caller, rooms: Accounts, name: str) -> Response:
+async def release(caller: Caller, request: Request, rooms: Accounts, name: str) -> Response:
     """Take an account from the bot it posts for. It stays its owner's, or becomes spare again."""
-    await own_account(rooms, caller.user_id, name, operator=caller.operator)
+    before = await own_account(rooms, caller.user_id, name, operator=caller.operator)
     await rooms.sessions.release(name)
+    if caller.user_id not in {before.owner, before.user}:
+        Acting(caller, request).note("release", name, before=before.user, after=None)
     return Response(status_code=204)
 
 

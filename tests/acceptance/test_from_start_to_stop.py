@@ -31,10 +31,17 @@ def test_a_bot_posts_to_every_group_each_cycle_until_it_is_stopped_gracefully(tm
         state = daemon.state("alice")
         counts = {len(sandbox.texts(group.removeprefix("@"))) for group in GROUPS}
         assert len(counts) == 1, "every cycle that began reached every group, once"
-        assert state["stats"]["total_success"] == counts.pop() * len(GROUPS)
+        cycles = counts.pop()
+        assert state["stats"]["total_success"] == cycles * len(GROUPS)
         assert state["next_run_at"] is None
         assert len(state["assigned_sessions"]) == 3
         assert {line["action"] for line in state["logs"]} >= {"bot_started", "post_delivered", "cycle_finished"}
+
+        figures = daemon.figures()
+        assert figures['postfleet_deliveries_total{outcome="delivered"}'] == cycles * len(GROUPS)
+        assert figures["postfleet_due_lateness_seconds_count"] == cycles
+        assert 0 <= figures["postfleet_due_lateness_seconds_sum"] < 5 * cycles
+        assert figures['postfleet_users{status="stopped"}'] == 1
 
         code, _ = daemon.stop()
         assert code == 0

@@ -141,6 +141,25 @@ async def test_others_accounts_and_logins_do_not_exist_for_a_user(site: Site) ->
     problem(await site.ask("mallory", "POST", f"/{name}/export", {"understood": True}), 404, "unknown_session")
 
 
+async def test_what_an_operator_does_with_somebody_elses_account_is_written_down(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "postfleet.security")
+    name = await site.logged_in("alice")
+    await site.ask("alice", "PATCH", f"/{name}", {"label": "work"})
+    assert (await site.ask("root", "PATCH", f"/{name}", {"label": "spam"}, operator=True)).status_code == 200
+    assert (await site.ask("root", "POST", f"/{name}/release", operator=True)).status_code == 204
+    spare = await site.ask("root", "POST", "/logins", {"phone": BOB, "spare": True, "name": "extra"}, operator=True)
+    assert spare.status_code == 201
+    lines = [record.__dict__ for record in caplog.records if "before" in record.__dict__]
+    assert [(line["action"], line["user"], line["before"]) for line in lines] == [
+        ("operator_relabel", "root", "work"),
+        ("operator_release", "root", "alice"),
+        ("operator_login_spare", "root", None),
+    ]
+    assert spare.json()["id"] not in str(lines), "who reads the log cannot answer the login"
+
+
 async def test_the_owner_alone_may_export_and_has_to_know_what_it_means(site: Site) -> None:
     name = await site.logged_in("alice")
     problem(await site.ask("alice", "POST", f"/{name}/export", {"understood": False}), 422, "invalid_input")

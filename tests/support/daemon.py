@@ -150,6 +150,13 @@ class DaemonProcess:
         seen: dict[str, Any] = answer.raise_for_status().json()
         return seen
 
+    def figures(self) -> dict[str, float]:
+        """What it tells Prometheus."""
+        headers = {"Authorization": f"Bearer {self.token('operator', OPERATOR)}"}
+        lines = HTTP.get(f"{self.url}/metrics", headers=headers).raise_for_status().text.splitlines()
+        told = [line.rpartition(" ") for line in lines if not line.startswith("#")]
+        return {name: float(value) for name, _, value in told}
+
     def state(self, user: str) -> dict[str, Any]:
         """The user's sync state."""
         answer: dict[str, Any] = self.call(user, "GET", "/api/sync/state").raise_for_status().json()
