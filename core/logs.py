@@ -6,9 +6,12 @@ every record, arguments, extras and tracebacks included.
 """
 
 import logging
+import queue
 import re
 import sys
-from logging.handlers import RotatingFileHandler
+import time
+from contextlib import suppress
+from logging.handlers import QueueHandler, QueueListener, RotatingFileHandler
 from pathlib import Path
 
 from pythonjsonlogger.json import JsonFormatter
@@ -17,6 +20,8 @@ from rich.logging import RichHandler
 
 _JWT = re.compile(r"eyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
 _BLANK = "[secret]"
+_LINES_WAITING = 2_000
+_LAST_LINES_SECONDS = 1.0
 _secrets: set[str] = set()
 
 
@@ -41,6 +46,34 @@ class _JsonLine(JsonFormatter):
 class _PlainLine(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         return blank_secrets(super().format(record))
+
+
+class _Beside(QueueHandler):
+    """Writes in a thread of its own: a terminal that stands still (Ctrl-S, a pipe nobody reads) must not stop us.
+
+    Lines that it cannot take meanwhile are dropped; the file has them.
+    """
+
+    def __init__(self, terminal: logging.Handler) -> None:
+        self._lines: queue.Queue[logging.LogRecord] = queue.Queue(_LINES_WAITING)
+        super().__init__(self._lines)
+        QueueListener(self._lines, terminal).start()
+
+    def enqueue(self, record: logging.LogRecord) -> None:
+        """Hand it over, or drop it."""
+        with suppress(queue.Full):
+            self._lines.put_nowait(record)
+
+    def flush(self) -> None:
+        """Wait until all is written, but not for ever."""
+        end = time.monotonic() + _LAST_LINES_SECONDS
+        while self._lines.unfinished_tasks and time.monotonic() < end:
+            time.sleep(0.005)
+
+    def close(self) -> None:
+        """The thread ends with its queue."""
+        self.flush()
+        super().close()
 
 
 def set_up_logs(
@@ -75,7 +108,7 @@ def set_up_logs(
         )
         root.addHandler(to_file)
     if terminal:
-        root.addHandler(_terminal_handler())
+        root.addHandler(_Beside(_terminal_handler()))
     # Telethon tells every reconnect and uvicorn every request; our own lines say what matters, and about whom.
     for noisy in ("telethon", "apscheduler", "httpx", "httpcore", "uvicorn"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

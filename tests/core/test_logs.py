@@ -2,6 +2,9 @@
 
 import json
 import logging
+import select
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -36,3 +39,28 @@ def test_no_secret_reaches_a_line_by_argument_extra_or_traceback(log_file: Path)
     assert "hunter2hunter2" not in text
     assert token not in text
     assert text.count("[secret]") >= 3
+
+
+def test_a_terminal_that_nobody_reads_stops_nothing(tmp_path: Path) -> None:
+    code = """
+import logging, pathlib, sys
+from core.logs import set_up_logs
+set_up_logs(pathlib.Path(sys.argv[1]), max_bytes=10_000_000)
+for number in range(5_000):
+    logging.getLogger("x").info("line %d %s", number, "x" * 100)
+print("done", flush=True)
+sys.stdin.read()
+"""
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    pipe = subprocess.PIPE
+    root = Path(__file__).parents[2]
+    with subprocess.Popen(command, cwd=root, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
+        assert process.stdout is not None
+        try:
+            ready, _, _ = select.select([process.stdout], [], [], 20)
+            assert ready, "it waits for its terminal"
+            assert len((tmp_path / "postfleet.log").read_text().splitlines()) == 5_000
+        finally:
+            _, errors = process.communicate("", timeout=20)
+    assert "line 0 " in errors
+    assert process.returncode == 0
