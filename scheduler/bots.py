@@ -143,11 +143,12 @@ class Bots:
         await self._parts.clients.data_centres.look_again(self._parts.clock)
         return self._parts.clients.data_centres.silent
 
-    async def run_job(self, name: str) -> JobRun:
-        """Do a piece of housekeeping now, after the one that runs. Raises NotFound: there is none of that name."""
+    def begin_job(self, name: str) -> JobRun:
+        """Let a piece of housekeeping begin now; answers how it was before. Raises NotFound: none has that name."""
         if self._housekeeping is None or name not in {job.name for job in self._housekeeping.jobs}:
             raise NotFound(f"there is no job {name!r}")
-        return job_run(await self._housekeeping.run(name))
+        self._housekeeping.begin_now(name)
+        return next(job_run(job) for job in self._housekeeping.jobs if job.name == name)
 
     async def preflight(self, user_id: str, user: User) -> Preflight:
         """What the bot's next cycle would do; `user` may hold changes that are not stored yet. Nothing is posted.

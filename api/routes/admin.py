@@ -89,15 +89,18 @@ async def jobs(_: Admin, rooms: Rooms) -> Response:
 
 @routes.post(
     "/jobs/{name}/run",
+    status_code=202,
     response_class=Response,
-    responses={200: shows(JobRun, "It ran; `last_result` says what came of it."), **problems(401, 403, 404, 422, 503)},
+    responses={
+        202: shows(JobRun, "It begins; `GET /api/admin/jobs` says what came of it."),
+        **problems(401, 403, 404, 422, 503),
+    },
 )
 async def run_job(admin: Admin, rooms: Rooms, name: str) -> Response:
-    """Do a piece of housekeeping now."""
-    before = next((job.last_run_at for job in rooms.bots.overview().jobs if job.name == name), None)
-    job = await rooms.bots.run_job(name)
-    admin.note("run_job", name, before=before, after=job.last_run_at)
-    return json_answer(job)
+    """Let a piece of housekeeping begin now. It may take minutes; one that runs already is not begun twice."""
+    job = rooms.bots.begin_job(name)
+    admin.note("run_job", name, before=job.last_run_at, after="begun")
+    return json_answer(job, 202)
 
 
 @routes.post(
