@@ -15,8 +15,10 @@ from bot.compose_media import MAX_PHOTO_BYTES
 from core.errors import InvalidInput, UnsupportedMedia
 from core.models import MediaKind
 
-MOST_PIXELS = 50_000_000
-"""Decoded, a picture takes up to 4 bytes a pixel."""
+MOST_PIXELS = 25_000_000
+"""A photo at Telegram has no more. Decoding takes up to 12 bytes a pixel (progressive JPEG) …"""
+_MOST_PIXELS_WEBP = 12_500_000
+"""… and up to 16 where two canvases are kept (animated WebP): 300 MB at most, for one picture at a time."""
 LONGEST_LABEL = 80
 _HEAD_BYTES = 8192
 _PHOTO_SIDES = 10_000
@@ -96,7 +98,7 @@ def _decoded(path: Path, form: str) -> tuple[int, int]:
     try:
         with Image.open(path, formats=(form,)) as picture:
             width, height = picture.size
-            if width * height > MOST_PIXELS:
+            if width * height > (_MOST_PIXELS_WEBP if form == "WEBP" else MOST_PIXELS):
                 raise _too_many_pixels(f"{width} × {height}")
             picture.load()
             return width, height
@@ -110,7 +112,9 @@ def _decoded(path: Path, form: str) -> tuple[int, int]:
 
 
 def _too_many_pixels(size: str) -> InvalidInput:
-    return InvalidInput("body", f"the picture has {size} pixels; at most {MOST_PIXELS:,} are taken")
+    return InvalidInput(
+        "body", f"the picture has {size} pixels; at most {MOST_PIXELS:,} are taken, of WebP half as many"
+    )
 
 
 def label_of(wanted: str | None, name: str, suffix: str) -> str:

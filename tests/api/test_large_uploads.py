@@ -22,9 +22,9 @@ HIGHEST_GROWTH = 48 * 1024
 """KiB that the server's memory may grow by; the files it refuses have 20 times that."""
 
 
-@pytest.fixture
-def ours(tmp_path: Path) -> Iterator[Server]:
-    with server("ours", tmp_path) as running:
+@pytest.fixture(scope="module")
+def ours(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with server("ours", tmp_path_factory.mktemp("ours")) as running:
         yield running
 
 
