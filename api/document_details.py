@@ -6,6 +6,8 @@ from api import examples
 from api.document_codes import codes_of
 from api.idempotency import MAX_KEY_LENGTH, needs_none
 from api.problems import CODES, MEDIA_TYPE
+from api.request_counts import STATE_PATH
+from api.state_documents import ALWAYS
 
 _TAGS = {
     "bot": "Start, stop and look at the caller's bot.",
@@ -52,9 +54,24 @@ def complete(document: dict[str, Any]) -> None:
         name: {"description": text, "schema": {"type": kind}} for name, (_, text, kind) in _HEADERS.items()
     }
     document["tags"] = [{"name": name, "description": text} for name, text in _TAGS.items()]
+    _tell_of_changes(document)
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             _complete(method, path, operation)
+
+
+def _tell_of_changes(document: dict[str, Any]) -> None:
+    """With `since` the state has the fields that changed, and those that are always there."""
+    schemas = document["components"]["schemas"]
+    text = "The fields of the state that changed since a revision; merge them over what you have."
+    schemas["StateChange"] = {
+        **schemas["StateView"],
+        "title": "StateChange",
+        "description": text,
+        "required": sorted(ALWAYS),
+    }
+    answer = document["paths"][STATE_PATH]["get"]["responses"]["200"]["content"]["application/json"]
+    answer["schema"] = {"anyOf": [{"$ref": f"#/components/schemas/{name}"} for name in ("StateView", "StateChange")]}
 
 
 def _complete(method: str, path: str, operation: dict[str, Any]) -> None:

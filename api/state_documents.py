@@ -35,7 +35,7 @@ from scheduler.bots import Bots
 CACHED_DOCUMENTS = 10_000
 LOG_LINES = 50
 _FIELDS = tuple(info.encode_name for info in msgspec.structs.fields(StateView))
-_ALWAYS = frozenset({"revision", "user_id", "progress", "stats"})
+ALWAYS = frozenset({"revision", "user_id", "progress", "stats"})
 """Every partial answer carries them: they identify it, or move with every post."""
 _MOVING = frozenset({"actual", "progress", "sessions", "groups", "allowance", "stats"})
 """They may change while the revision stays."""
@@ -81,7 +81,7 @@ class Document:
 
     def _is_news(self, name: str, revision: int) -> bool:
         changed_at = self.changed_at[name]
-        return name in _ALWAYS or changed_at > revision or (changed_at == revision and name in self.moved_within)
+        return name in ALWAYS or changed_at > revision or (changed_at == revision and name in self.moved_within)
 
 
 class StateDocuments:

@@ -8,6 +8,7 @@ import pytest
 
 from api.examples import ANSWERS, REQUESTS
 from api.problems import MEDIA_TYPE
+from api.request_counts import STATE_PATH
 from tests.api.support import Api, documented_codes
 from tests.api.test_isolation import BY_TICKET, OPEN
 
@@ -109,3 +110,14 @@ async def test_an_answer_is_what_its_schema_promises(api: Api, document: dict[st
         answer = await api.http.get(path, headers=alice)
         schema = document["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
         assert wrong(document, schema, answer.json()) == [], path
+
+
+async def test_what_changed_since_a_revision_is_promised_too(
+    api: Api, document: dict[str, Any], alice: dict[str, str]
+) -> None:
+    before = (await api.http.get(STATE_PATH, headers=alice)).json()["revision"]
+    await api.http.patch("/api/config", headers=alice, json={"post_content": "Hello"})
+    change = (await api.http.get(STATE_PATH, headers=alice, params={"since": before})).json()
+    schema = document["paths"][STATE_PATH]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
+    assert "logs" not in change
+    assert wrong(document, schema, change) == []
