@@ -37,7 +37,7 @@ class Bounds:
     head_seconds: float
     """From the connection, or the answer before, to the last byte of a head."""
     unread_seconds: float
-    """How long bytes may wait for a client to read them."""
+    """How long a client may read nothing, or next to nothing, of what waits for it."""
     connections: int
     connections_per_address: int
     trusted: tuple[Network, ...] = ()
@@ -148,6 +148,11 @@ class Connection(HttpToolsProtocol):
         """The next head may come."""
         self._free_since = self.loop.time()
         super().on_response_complete()
+
+    def resume_writing(self) -> None:
+        """The client reads: slowly perhaps, but it does."""
+        self._unread_since = None
+        super().resume_writing()
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what is no HTTP, as a problem document like everything else."""

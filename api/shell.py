@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 
 STREAM_PATH = "/api/sync/stream"
 UPLOADS = frozenset({"/api/media", "/api/sessions/import"})
+_FILES = "/content"
+"""How the addresses end that send a whole file: it takes as long as an upload may."""
 """POST here takes what is larger than other bodies, and longer to arrive; its route bounds the size, piece by piece."""
 _ALIAS = "/api/v1/"
 _AT_ONCE = frozenset({STATE_PATH.encode(), STATE_PATH.replace("/api/", _ALIAS).encode()})
@@ -161,7 +163,8 @@ class Shell:
         request_id = scope["request_id"]
         is_stream = path == STREAM_PATH
         is_upload = path in UPLOADS and scope["method"] == "POST"
-        seconds = self._upload_seconds if is_upload else self._seconds
+        is_file = is_upload or path.endswith(_FILES)
+        seconds = self._upload_seconds if is_file else self._seconds
         try:
             self._rates.addresses.spend(address_of(scope))
             self._check_size(scope, body=not is_upload)
