@@ -47,7 +47,8 @@ async def cut_off(reader: asyncio.StreamReader) -> bytes:
         try:
             return await reader.read()
         except ConnectionResetError:
-            return b""
+            # Whoever goes on sending is reset after the answer; a reader that was not awake in between still has it.
+            return bytes(reader._buffer)  # type: ignore[attr-defined]  # asyncio shows it in no other way
 
 
 async def drip(writer: asyncio.StreamWriter, text: bytes = b"") -> None:
