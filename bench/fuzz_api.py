@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import itertools
 import json
+import random
 import tempfile
 import time
 from collections import Counter
@@ -46,8 +47,10 @@ _NO_LIMITS = {f"RATE_{what}": _NO_LIMIT for what in ("PER_USER", "PER_ADDRESS", 
 _SETTINGS = _NO_LIMITS | {"LOG_LEVEL": "ERROR"}
 _SECONDS_A_REQUEST = 60
 _LIFETIME = timedelta(seconds=4)
+_FRESH_TICKETS = 0.3
 _STEPS = 15
 _WALKS_A_RUN = 5
+_EXAMPLES_A_ROUND = 6
 _WALKED = 0.25
 """The part of the cases that are steps of walks."""
 _CHECKS = [
@@ -56,6 +59,16 @@ _CHECKS = [
     content_type_conformance,
     response_schema_conformance,
 ]
+_PASSWORD = "correct horse battery staple 9"  # noqa: S105  of users that last as long as the run
+_KNOWN = {
+    "user": [USER, OTHER],
+    "group": [f"@plaza{number:02}" for number in range(1, 9)],
+    "password": _PASSWORD,
+    "old": _PASSWORD,
+    "new": _PASSWORD,
+    "understood": True,
+}
+"""What nobody guesses."""
 Headers = Callable[[], dict[str, str]]
 
 
@@ -95,7 +108,9 @@ class Fuzz:
     def __init__(self, daemon: DaemonProcess, chosen_seed: int) -> None:
         self.found = Found()
         self._memory = Memory(chosen_seed)
+        self._memory.note(_KNOWN)
         self._session = requests.Session()
+        self._url = daemon.url
         self._schema = schemathesis.openapi.from_url(f"{daemon.url}/api/openapi.json")
         self._operations: list[Any] = [
             result.ok() for result in self._schema.get_all_operations() if isinstance(result, Ok)
@@ -103,6 +118,7 @@ class Fuzz:
         # A token a request: some of them end every token their user has.
         self._callers: list[Headers] = [lambda: _bearer(USER), lambda: _bearer(ROOT, OPERATOR), dict]
         self._seeds = itertools.count(chosen_seed)
+        self._chance = random.Random(chosen_seed)
 
     @property
     def never_reached(self) -> list[str]:
@@ -112,16 +128,22 @@ class Fuzz:
     def run(self, cases: int) -> Found:
         """Send about so many requests, or a few more."""
         walked = int(cases * _WALKED)
-        each = max(1, -(-(cases - walked) // (len(self._operations) * len(self._callers) * 2)))
-        # Twice over, so that what the end has made is there for the beginning.
-        for half in (each - each // 2, each // 2):
-            for operation in self._operations:
-                for headers in self._callers:
-                    for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
-                        if half:
-                            self._ask(operation, mode, half, headers)
+        ways = [
+            (operation, headers, mode)
+            for operation in self._operations
+            for headers in self._callers
+            for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
+        ]
+        each = max(1, -(-(cases - walked) // len(ways)))
+        # In rounds, each in another order: what one call makes is there for any other, and tickets do not last.
+        rounds = -(-each // _EXAMPLES_A_ROUND)
+        each = -(-each // rounds)
+        for _ in range(rounds):
+            self._chance.shuffle(ways)
+            for operation, headers, mode in ways:
+                self._ask(operation, mode, each, headers)
             for headers in self._callers[:2]:
-                self._walk(headers, max(1, walked // 4 // _STEPS))
+                self._walk(headers, max(1, walked // 2 // rounds // _STEPS))
         while self.found.cases < cases:
             self._walk(self._callers[1], -(-(cases - self.found.cases) // _STEPS))
         self._session.close()
@@ -133,12 +155,22 @@ class Fuzz:
         @given(case=operation.as_strategy(generation_mode=mode))
         def ask(case: Any) -> None:
             if mode is GenerationMode.POSITIVE:
-                put = [self._memory.put_into(part) for part in (case.path_parameters, case.query, case.body)]
+                parts = (case.path_parameters, case.query, case.body)
+                put = [self._memory.put_into(part, _resource(case.path)) for part in parts]
                 self.found.fed_back += any(put)
+                if case.query and "ticket" in case.query and self._chance.random() < _FRESH_TICKETS:
+                    case.query["ticket"] = self._ticket(case.path)
             self._call(case, headers)
 
         with contextlib.suppress(Unsatisfiable):  # what takes nothing cannot be given anything wrong
             ask()
+
+    def _ticket(self, path: str) -> str:
+        """One that opens something; a stream opened with it ends soon."""
+        wish = {"purpose": "stream" if path.endswith("/stream") else "download"}
+        url = f"{self._url}/api/auth/tickets"
+        given = self._session.post(url, json=wish, headers=_bearer(USER, lasts=timedelta(seconds=1)), timeout=10)
+        return str(given.json().get("ticket"))
 
     def _walk(self, headers: Headers, walks: int) -> None:
         fuzz = self
@@ -161,7 +193,7 @@ class Fuzz:
         self.found.judge(case, response)
         if response.status_code < 400:
             with contextlib.suppress(ValueError):
-                self._memory.note(json.loads(response.content))
+                self._memory.note(json.loads(response.content), place=_resource(case.path))
         return response
 
 
@@ -210,11 +242,18 @@ def _settle_in(daemon: DaemonProcess) -> None:
         }
         daemon.call(user, "PATCH", "/api/config", json=config).raise_for_status()
         daemon.call(user, "POST", "/api/bot/start").raise_for_status()
+        root = {"headers": _bearer(ROOT, OPERATOR), "json": {"password": _PASSWORD}}
+        daemon.call(ROOT, "PUT", f"/api/admin/users/{user}/password", **root).raise_for_status()
 
 
-def _bearer(user: str, *roles: str) -> dict[str, str]:
+def _resource(path: str) -> str:
+    """`media` of `/api/media/{name}`."""
+    return path.removeprefix("/api/").partition("/")[0]
+
+
+def _bearer(user: str, *roles: str, lasts: timedelta = _LIFETIME) -> dict[str, str]:
     """A token that ends soon, and with it a stream that was opened with it."""
-    token = issue_token(SECRET, user, now=SystemClock().now(), lifetime=_LIFETIME, roles=roles)
+    token = issue_token(SECRET, user, now=SystemClock().now(), lifetime=lasts, roles=roles)
     return {"Authorization": f"Bearer {token}"}
 
 

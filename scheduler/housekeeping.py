@@ -129,6 +129,8 @@ class Housekeeping:
         folder = self._settings.state_dir / BACKUPS_FOLDER
         now = self._clock.now()
         target = folder / f"postfleet-{now:%Y%m%d-%H%M%S}.tar.gz"
+        if target.exists():
+            return f"{target.name} was made this very second"
         await asyncio.to_thread(_back_up, self._settings, target, now)
         return f"{target.name}, {target.stat().st_size // 1024} KiB"
 

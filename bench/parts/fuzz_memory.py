@@ -30,27 +30,33 @@ class Memory:
         self._chance = random.Random(seed)
         self._known: dict[str, deque[Any]] = {}
 
-    def note(self, value: object, name: str = "") -> None:
-        """Take in whatever an answer holds."""
+    def note(self, value: object, name: str = "", place: str = "") -> None:
+        """Take in whatever an answer of that resource holds."""
         if isinstance(value, dict):
             for key, inner in value.items():
-                self.note(inner, str(key))
+                self.note(inner, str(key), place)
         elif isinstance(value, list):
             for inner in value[:KEPT]:
-                self.note(inner, name)
-        elif isinstance(value, str | int | float) and not isinstance(value, bool) and name:
-            known = self._known.setdefault(name, deque(maxlen=KEPT))
-            if value not in known:
-                known.append(value)
+                self.note(inner, name, place)
+        elif isinstance(value, str | int | float) and name:
+            for kind in {name, f"{place}/{name}"}:
+                known = self._known.setdefault(kind, deque(maxlen=KEPT))
+                if value not in known:
+                    known.append(value)
 
-    def put_into(self, parameters: object) -> bool:
-        """Replace some of these parameters or fields by what is known; whether any was."""
+    def put_into(self, parameters: object, place: str) -> bool:
+        """Replace some of these parameters or fields of that resource by what is known; whether any was."""
         if not isinstance(parameters, dict):
             return False
         replaced = False
         for name in list(parameters):
-            known = [value for kind in (name, *_ALSO.get(name, ())) for value in self._known.get(kind, ())]
+            known = list(self._known.get(f"{place}/{name}", ())) if self._chance.random() < _OFTEN else []
+            known = known or self._of_any(name)
             if known and self._chance.random() < _OFTEN:
-                parameters[name] = self._chance.choice(known)
+                value = self._chance.choice(known)
+                parameters[name] = [value] if isinstance(parameters[name], list) else value
                 replaced = True
         return replaced
+
+    def _of_any(self, name: str) -> list[Any]:
+        return [value for kind in (name, *_ALSO.get(name, ())) for value in self._known.get(kind, ())]

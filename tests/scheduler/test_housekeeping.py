@@ -28,6 +28,15 @@ async def test_each_job_is_entered_and_its_last_run_can_be_seen(tmp_path: Path) 
         await keeping.stop()
 
 
+async def test_two_backups_in_one_second_are_one(tmp_path: Path) -> None:
+    async with time_house(tmp_path) as house:
+        keeping = Housekeeping(house.parts)
+        first, second = [(await keeping.run("backup")).last_failed for _ in range(2)]
+        assert not first
+        assert not second
+        assert len(list((tmp_path / "state" / "backups").iterdir())) == 1
+
+
 async def test_backups_are_whole_and_old_ones_go(tmp_path: Path) -> None:
     async with time_house(tmp_path, backups_kept=2) as house:
         await house.add_users({}, running=False)
