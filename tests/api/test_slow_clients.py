@@ -1,6 +1,7 @@
 """Clients that send slowly, read slowly, or come in crowds: over real connections to the daemon's own server."""
 
 import asyncio
+import contextlib
 import json
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -47,8 +48,7 @@ async def cut_off(reader: asyncio.StreamReader) -> bytes:
         try:
             return await reader.read()
         except ConnectionResetError:
-            # Whoever goes on sending is reset after the answer; a reader that was not awake in between still has it.
-            return bytes(reader._buffer)  # type: ignore[attr-defined]  # asyncio shows it in no other way
+            return b""
 
 
 async def drip(writer: asyncio.StreamWriter, text: bytes = b"") -> None:
@@ -160,16 +160,32 @@ async def test_who_reads_slowly_but_steadily_is_served(server: Server, connect: 
 
 
 async def test_a_body_that_comes_a_byte_at_a_time_holds_no_worker(
-    api: Api, server: Server, connect: Connect, alice: dict[str, str]
+    api: Api, server: Server, alice: dict[str, str]
 ) -> None:
     api.app._seconds = 0.5  # as POSTFLEET_REQUEST_TIMEOUT_SECONDS sets it
-    reader, writer = await connect()
-    head = f"PATCH /api/config HTTP/1.1\r\nHost: x\r\nAuthorization: {alice['Authorization']}\r\n"
-    writer.write(f"{head}Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n{{".encode())
-    dripping = asyncio.create_task(drip(writer))
-    problem_of(await cut_off(reader), 408, "timed_out")
-    await dripping
-    await until(lambda: not server.server_state.tasks)
+    loop = asyncio.get_running_loop()
+    # A plain socket: asyncio's streams throw away what was answered once a byte that follows cannot be sent.
+    with socket.create_connection(("127.0.0.1", server.port)) as client:
+        client.setblocking(False)
+
+        async def drip_on() -> None:
+            with contextlib.suppress(ConnectionError):
+                while True:
+                    await loop.sock_sendall(client, b"x")
+                    await asyncio.sleep(0.02)
+
+        head = f"PATCH /api/config HTTP/1.1\r\nHost: x\r\nAuthorization: {alice['Authorization']}\r\n"
+        head += "Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n{"
+        await loop.sock_sendall(client, head.encode())
+        dripping = asyncio.create_task(drip_on())
+        answer = b""
+        async with asyncio.timeout(10):
+            with contextlib.suppress(ConnectionError):
+                while piece := await loop.sock_recv(client, 65536):
+                    answer += piece
+            await dripping
+    problem_of(answer, 408, "timed_out")
+    assert not server.server_state.tasks
 
 
 async def test_one_address_cannot_take_every_connection(server: Server, connect: Connect) -> None:
