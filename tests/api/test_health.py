@@ -18,7 +18,7 @@ from core.models import BotStatus, Cycle, Delivery, DeliveryState, Hold, PostTyp
 from core.settings import Settings, load_settings
 from data.data_manager import Transaction
 from sessions.reach import FAILURES, LOOK_AGAIN_SECONDS
-from tests.api.support import API_PAIRS, SECRET, Api, problem
+from tests.api.support import API_PAIRS, SECRET, Api, problem, served
 from tests.support.clock import MovableClock
 from tests.support.house import open_house
 
@@ -168,3 +168,22 @@ async def test_requests_are_counted_by_route_and_status_and_never_by_address(
     assert seen[f"postfleet_http_request_seconds_count{{route={state}}}"] == 2 * ONE_IN
     assert not any("4711" in name or "alice" in name for name in seen)
     assert (await figures(api, root))["postfleet_http_requests_total{method=GET,route=/metrics,status=200}"] == 1
+
+
+async def test_polls_that_the_connection_answers_itself_are_counted_like_others(
+    api: Api, alice: dict[str, str], root: dict[str, str]
+) -> None:
+    state = "/api/sync/state"
+    async with served(api.app) as port, httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http:
+        etag = (await http.get(state, headers=alice)).headers["etag"]
+        for _ in range(ONE_IN):
+            await http.get(state, headers=alice)
+            await http.get(state, headers={**alice, "If-None-Match": etag})
+        await http.get(state, headers={"Authorization": "Bearer x"})
+    seen = await figures(api, root)
+    counts = {
+        status: seen[f"postfleet_http_requests_total{{method=GET,route={state},status={status}}}"]
+        for status in (200, 304, 401)
+    }
+    assert counts == {200: ONE_IN + 1, 304: ONE_IN, 401: 1}
+    assert seen[f"postfleet_http_request_seconds_count{{route={state}}}"] >= ONE_IN
