@@ -59,13 +59,14 @@ def shown_name(folder: Path, file: str) -> str:
 def sweep(state_dir: Path, abandoned_for: float = ABANDONED_SECONDS) -> int:
     """Remove what no upload will finish and what describes no file; how much that was.
 
-    `abandoned_for`: only what nobody has touched for so many seconds. 0 where no daemon can be writing.
+    `abandoned_for`: only what nobody has touched for so many seconds. 0 where no daemon can be writing; links of a
+    backup always have their time, for it may be another process that makes it.
     """
     root, swept, before = state_dir / MEDIA, 0, time.time() - abandoned_for
     for entry in entries(root / INCOMING):
         swept += _removed(Path(entry), before)
     for links in (root / _BACKUP).glob("*"):
-        if links.stat().st_mtime <= before:
+        if links.stat().st_mtime <= time.time() - ABANDONED_SECONDS:
             shutil.rmtree(links, ignore_errors=True)
             swept += 1
     for folder in (root / ABOUT).glob("*"):
