@@ -113,6 +113,12 @@ def set_up_logs(
     for noisy in ("telethon", "apscheduler", "httpx", "httpcore", "uvicorn"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     logging.getLogger("telethon.network").setLevel(logging.ERROR)
+    logging.getLogger("telethon.network.mtprotosender").addFilter(_no_news)
+
+
+def _no_news(record: logging.LogRecord) -> bool:
+    """Telethon's own reconnecting is off, and each connection that ends makes it tell so as an error."""
+    return not str(record.msg).startswith("Automatic reconnection failed")
 
 
 def _terminal_handler() -> logging.Handler:

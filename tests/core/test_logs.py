@@ -64,3 +64,10 @@ sys.stdin.read()
             _, errors = process.communicate("", timeout=20)
     assert "line 0 " in errors
     assert process.returncode == 0
+
+
+def test_a_connection_that_ends_is_no_error_in_the_log(log_file: Path) -> None:
+    sender = logging.getLogger("telethon.network.mtprotosender")
+    sender.error("Automatic reconnection failed %d time(s)", 0)
+    sender.error("Something else")
+    assert [json.loads(line)["message"] for line in log_file.read_text().splitlines()] == ["Something else"]

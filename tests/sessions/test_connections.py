@@ -38,7 +38,8 @@ async def test_an_idle_connection_that_the_server_closed_is_opened_anew(tmp_path
     async with open_house(tmp_path) as house:
         await use(house, "acc01")
         house.sandbox.kick()
-        await until(lambda: not connections(house), "the kick")
+        kept = house.parts.clients._idle["acc01"].client
+        await until(lambda: not connections(house) and not kept.is_connected(), "both sides to notice the kick")
         assert await use(house, "acc01")
         assert connections(house) == {"acc01": 1}
 
