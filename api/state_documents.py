@@ -153,9 +153,10 @@ class StateDocuments:
             banned_sessions=[BannedView.of(banned) for banned in reversed(user.banned_sessions)],
             config=ConfigView.of(user),
             groups=[
-                group_view(name, user.group_holds.get(name, {}), facts.groups.get(name), now) for name in user.groups
+                group_view(name, user.group_holds.get(name, {}), facts.groups.found.get(name), now)
+                for name in user.groups
             ],
-            allowance=AllowanceNow.of(facts.allowance, reserved=facts.allowance.reserved_this_month),
+            allowance=AllowanceNow.of(facts.allowance.found, reserved=facts.allowance.found.reserved_this_month),
             stats=StatsView.of(stats),
             logs=[log_line(event) for event in self._journal.last_events(user_id, LOG_LINES)],
         )

@@ -5,6 +5,7 @@ Both are read at most so often while somebody looks, so that a bot that posts fa
 
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Generic, TypeVar
 
 from api.parts import Parts
 from bot.allowance import budget_of
@@ -12,25 +13,40 @@ from core.models import AllowanceUse, Budget, Stats, User
 from data.journal_reads import Counts
 
 ALLOWANCE_SECONDS = 1.0
-"""The allowance that is shown is at most so old while posts come to their ends …"""
+"""What is shown is at most so old while posts come to their ends …"""
 FACTS_SECONDS = 60.0
-"""… and everything is at most so old, whatever happened."""
+"""… and so old, whatever happened."""
 GROUP_DAYS = 30
+_SHARE = 20
+"""Counting the posts of a large user's groups takes long: it is done for one part in so many of the time, at most."""
 
+T = TypeVar("T")
 Mark = tuple[Stats, int, int]
 """What moves whenever an allowance or a group's figures may have: counters, newest event, the cycle that runs."""
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
-    """What was read, and when, in monotonic seconds."""
+class Reading(Generic[T]):
+    """What was read, and at which mark and moment, in monotonic seconds."""
 
+    found: T
     mark: Mark
+    at: float
+    least: float
+    """Seconds until it is read again although the mark has moved."""
+
+    def lasts(self, mark: Mark) -> float:
+        """Until when it may be shown, in monotonic seconds, now that this is the mark."""
+        return self.at + (FACTS_SECONDS if self.mark == mark else self.least)
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Both."""
+
     budget: Budget
-    allowance: AllowanceUse
-    read_at: float
-    groups: dict[str, Counts]
-    groups_read_at: float
+    allowance: Reading[AllowanceUse]
+    groups: Reading[dict[str, Counts]]
 
 
 def mark_of(parts: Parts, user_id: str) -> Mark:
@@ -41,16 +57,17 @@ def mark_of(parts: Parts, user_id: str) -> Mark:
 
 async def read_facts(parts: Parts, user_id: str, user: User, before: Facts | None) -> Facts:
     """What is known still where that is new enough, read again where not. Raises StateError."""
-    now = parts.clock.now()
-    mark, budget, read_at = mark_of(parts, user_id), budget_of(user, parts.settings, now), parts.clock.monotonic()
-    if before is not None and before.budget == budget:
-        most = FACTS_SECONDS if before.mark == mark else ALLOWANCE_SECONDS
-        if read_at - before.read_at < most:
-            return before
-    allowance = await parts.journal.allowance(user_id, budget)
-    if before is not None and read_at - before.groups_read_at < FACTS_SECONDS:
-        return Facts(mark, budget, allowance, read_at, before.groups, before.groups_read_at)
-    return Facts(mark, budget, allowance, read_at, await groups_lately(parts, user_id), read_at)
+    mark, budget = mark_of(parts, user_id), budget_of(user, parts.settings, parts.clock.now())
+    now = parts.clock.monotonic()
+    allowance = before.allowance if before is not None and before.budget == budget else None
+    if allowance is None or now >= allowance.lasts(mark):
+        allowance = Reading(await parts.journal.allowance(user_id, budget), mark, now, ALLOWANCE_SECONDS)
+    groups = before.groups if before is not None else None
+    if groups is None or now >= groups.lasts(mark):
+        found = await groups_lately(parts, user_id)
+        took = parts.clock.monotonic() - now
+        groups = Reading(found, mark, now, min(FACTS_SECONDS, max(ALLOWANCE_SECONDS, _SHARE * took)))
+    return Facts(budget, allowance, groups)
 
 
 async def groups_lately(parts: Parts, user_id: str) -> dict[str, Counts]:
@@ -61,4 +78,5 @@ async def groups_lately(parts: Parts, user_id: str) -> dict[str, Counts]:
 
 def facts_last(parts: Parts, user_id: str, facts: Facts) -> float:
     """Until when they may be shown, in monotonic seconds."""
-    return facts.read_at + (FACTS_SECONDS if facts.mark == mark_of(parts, user_id) else ALLOWANCE_SECONDS)
+    mark = mark_of(parts, user_id)
+    return min(facts.allowance.lasts(mark), facts.groups.lasts(mark))

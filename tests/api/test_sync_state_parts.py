@@ -160,6 +160,15 @@ async def test_the_allowance_follows_posts_and_grants(api: Api, alice: dict[str,
     assert (after["left"], after["spent_today"], after["spent_this_month"], after["granted"]) == (2004, 1, 1, 5)
 
 
+async def test_how_posts_fare_in_a_group_follows_them(api: Api, alice: dict[str, str]) -> None:
+    await put(api, User(groups=("@news",)), s1=Session())
+    assert (await state(api, alice))["groups"][0]["delivered"] == 0
+    for number in range(1, 4):
+        await post(api, "@news", DeliveryState.DELIVERED, number=number)
+        await api.clock.advance(ALLOWANCE_SECONDS)
+        assert (await state(api, alice))["groups"][0]["delivered"] == number
+
+
 async def test_a_bot_that_posts_fast_reads_the_journal_at_most_once_a_second(
     api: Api, alice: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
