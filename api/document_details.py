@@ -68,7 +68,7 @@ def _tell_of_changes(document: dict[str, Any]) -> None:
         **schemas["StateView"],
         "title": "StateChange",
         "description": text,
-        "required": sorted(ALWAYS),
+        "required": sorted(ALWAYS | {"server_time"}),
     }
     answer = document["paths"][STATE_PATH]["get"]["responses"]["200"]["content"]["application/json"]
     answer["schema"] = {"anyOf": [{"$ref": f"#/components/schemas/{name}"} for name in ("StateView", "StateChange")]}

@@ -201,6 +201,7 @@ ANSWERS: dict[str, Any] = {
     },
     "AllowanceView": _ALLOWANCE,
     "StateView": {
+        "server_time": "2026-03-02T09:30:00Z",
         "revision": 1204,
         "user_id": "alice",
         **_BOT,

@@ -34,7 +34,9 @@ from scheduler.bots import Bots
 
 CACHED_DOCUMENTS = 10_000
 LOG_LINES = 50
-_FIELDS = tuple(info.encode_name for info in msgspec.structs.fields(StateView))
+_SERVER_TIME = "server_time"
+"""Stands in each answer and in no document that is kept."""
+_FIELDS = tuple(info.encode_name for info in msgspec.structs.fields(StateView) if info.encode_name != _SERVER_TIME)
 ALWAYS = frozenset({"revision", "user_id", "progress", "stats"})
 """Every partial answer carries them: they identify it, or move with every post."""
 _MOVING = frozenset({"actual", "progress", "sessions", "groups", "allowance", "stats"})
@@ -64,14 +66,14 @@ class Document:
     body: bytes
     etag: bytes
     about: list[tuple[bytes, bytes]]
-    """Headers that describe the whole body: its ETag and its length."""
-    _gzipped: bytes | None = field(default=None)
+    """Headers that describe the whole body with its time: its ETag and its length."""
+    _gzipped: tuple[bytes, bytes] = field(default=(b"", b""))
 
-    def gzipped(self) -> bytes:
-        """The body compressed; done once."""
-        if self._gzipped is None:
-            self._gzipped = gzip.compress(self.body, compresslevel=6, mtime=0)
-        return self._gzipped
+    def gzipped(self, time: bytes) -> bytes:
+        """The whole body with that time (`StateDocuments.time`), compressed; done once a second."""
+        if self._gzipped[0] != time:
+            self._gzipped = time, gzip.compress(dated(self.body, time), compresslevel=6, mtime=0)
+        return self._gzipped[1]
 
     def since(self, revision: int) -> bytes:
         """Only the fields that changed after that revision; everything when that cannot be told."""
@@ -94,6 +96,20 @@ class StateDocuments:
         self._journal: Journal = parts.journal
         self._bots: Bots = parts.bots
         self._kept: OrderedDict[str, Document] = OrderedDict()
+        self._second = 0
+        self._time = b""
+
+    @property
+    def time(self) -> bytes:
+        """The time it is now, to the second, as the first field of an answer: see `dated`."""
+        now = self._clock.now()
+        second = int(now.timestamp())
+        if second != self._second:
+            self._second, self._time = (
+                second,
+                b'"%b":"%b",' % (_SERVER_TIME.encode(), f"{now:%Y-%m-%dT%H:%M:%SZ}".encode()),
+            )
+        return self._time
 
     async def of(self, user_id: str) -> Document:
         """The user's document as it is now; a user nobody saw before is made. Raises StateError."""
@@ -136,6 +152,7 @@ class StateDocuments:
         stats = self._journal.stats(user_id)
         revision = snapshot.revision + event_id
         view = StateView(
+            server_time=now,
             revision=revision,
             user_id=user_id,
             bot_status=user.bot_status,
@@ -165,7 +182,8 @@ class StateDocuments:
             # Nothing that shows has moved: neither has the revision, then.
             parts, revision = before.parts, before.revision
         body = _joined(parts.items())
-        etag = f'"{revision}-{hashlib.blake2b(body, digest_size=6).hexdigest()}"'.encode()
+        # Weak: the same document answers with another time each second.
+        etag = f'W/"{revision}-{hashlib.blake2b(body, digest_size=6).hexdigest()}"'.encode()
         sessions = _sessions(snapshot, user)
         return Document(
             snapshot=snapshot,
@@ -185,7 +203,7 @@ class StateDocuments:
             moved_within=_moved_within(parts, revision, before),
             body=body,
             etag=etag,
-            about=[(b"etag", etag), (b"content-length", b"%d" % len(body))],
+            about=[(b"etag", etag), (b"content-length", b"%d" % len(dated(body, self.time)))],
         )
 
     def _remember(self, user_id: str, document: Document) -> Document:
@@ -194,6 +212,11 @@ class StateDocuments:
             self._kept.popitem(last=False)
         self._kept[user_id] = document
         return document
+
+
+def dated(body: bytes, time: bytes) -> bytes:
+    """A document as it is answered at that time (`StateDocuments.time`)."""
+    return b"".join((b"{", time, memoryview(body)[1:]))
 
 
 def _changed_at(parts: dict[str, bytes], revision: int, before: Document | None) -> dict[str, int]:

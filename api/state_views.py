@@ -80,8 +80,10 @@ class StatsView(View, frozen=True, kw_only=True):
 
 
 class StateView(View, frozen=True, kw_only=True):
-    """Everything a dashboard shows, in one document. What time it is at the server says the header `Date`."""
+    """Everything a dashboard shows, in one document."""
 
+    server_time: datetime
+    """When it was answered, to the second. It alone never makes a document another one."""
     revision: int
     """Grows with every change; never goes back."""
     user_id: str

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from api.state_documents import Document, StateDocuments
+from api.state_documents import Document, StateDocuments, dated
 from api.tokens import Identity
 from core.clock import Clock
 from core.errors import PostfleetError, TooMany
@@ -70,11 +70,13 @@ class _Feed:
         self.newest = document
         self._changes.clear()
 
-    def change_since(self, revision: int, document: Document) -> bytes:
+    def change_since(self, revision: int, document: Document, time: bytes) -> bytes:
         """The event that brings a reader from that revision to this, the newest, document; made once."""
         change = self._changes.get(revision)
         if change is None:
-            change = self._changes[revision] = _event("change", document.revision, document.since(revision))
+            change = self._changes[revision] = _event(
+                "change", document.revision, dated(document.since(revision), time)
+            )
         return change
 
 
@@ -138,11 +140,11 @@ class Streams:
         document = await self._documents.of(reader.identity.user_id)
         if self._looking is None:
             self._looking = asyncio.create_task(self._look_for_ever(), name="streams")
-        yield _event("state", document.revision, document.body)
+        yield _event("state", document.revision, dated(document.body, self._documents.time))
         while await reader.woken():
             newest = reader.feed.newest
             if newest is not None and newest.etag != document.etag and newest.revision >= document.revision:
-                yield reader.feed.change_since(document.revision, newest)
+                yield reader.feed.change_since(document.revision, newest, self._documents.time)
                 document = newest
             elif self._is_quiet(reader):
                 yield b": quiet\n\n"

@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from api.auth import Authenticator
 from api.problems import HeadersTooLong
-from api.state_documents import Document, StateDocuments
+from api.state_documents import Document, StateDocuments, dated
 from core.errors import InvalidInput
 
 MAX_HEADER_BYTES = 16_384
@@ -83,16 +83,17 @@ class SyncState:
         self._answered[200] += 1
         if since is not None or (wanted.accept_encoding is not None and _takes_gzip(wanted.accept_encoding)):
             return self._other(document, since, wanted.accept_encoding, own)
-        return 200, [*self._ok, *document.about, own], document.body
+        return 200, [*self._ok, *document.about, own], dated(document.body, self._documents.time)
 
     def _other(
         self, document: Document, since: int | None, accept_encoding: bytes | None, own: tuple[bytes, bytes]
     ) -> Answer:
         """For whoever wants less than the plain document."""
-        body = document.body if since is None else document.since(since)
+        time = self._documents.time
+        body = dated(document.body if since is None else document.since(since), time)
         headers = [*self._ok, (b"etag", document.etag), own]
         if accept_encoding is not None and len(body) >= _GZIP_FROM_BYTES and _takes_gzip(accept_encoding):
-            body = _gzipped(document, body)
+            body = document.gzipped(time) if since is None else gzip.compress(body, compresslevel=6, mtime=0)
             headers.append(_GZIP)
         return 200, [*headers, (b"content-length", b"%d" % len(body))], body
 
@@ -140,10 +141,6 @@ def _since(query: bytes) -> int | None:
     return int(asked[0])
 
 
-def _gzipped(document: Document, body: bytes) -> bytes:
-    return document.gzipped() if body is document.body else gzip.compress(body, compresslevel=6, mtime=0)
-
-
 def _takes_gzip(accept_encoding: bytes) -> bool:
     for coding in accept_encoding.lower().split(b","):
         name, _, parameter = coding.partition(b";")
@@ -155,4 +152,5 @@ def _takes_gzip(accept_encoding: bytes) -> bool:
 def _names(if_none_match: bytes, etag: bytes) -> bool:
     if if_none_match == etag:
         return True
-    return any(tag.strip().removeprefix(b"W/") in (etag, b"*") for tag in if_none_match.split(b","))
+    tags = [tag.strip().removeprefix(b"W/") for tag in if_none_match.split(b",")]
+    return etag.removeprefix(b"W/") in tags or b"*" in tags

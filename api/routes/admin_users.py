@@ -15,7 +15,7 @@ from api.passwords import MAX_LENGTH
 from api.revocations import Revocations
 from api.routes.acting import Admin, UserId
 from api.routes.common import Rooms
-from api.state_documents import StateDocuments
+from api.state_documents import StateDocuments, dated
 from api.state_views import StateView
 from api.tokens import OPERATOR, check_user_id
 from api.views import AllowanceOverview, AllowanceView, BotChangeView, allowance_view
@@ -88,7 +88,8 @@ async def user(_: Admin, request: Request, rooms: Rooms, user_id: UserId) -> Res
     """One user with everything: bot, accounts, config, groups, allowance, counters, log."""
     _known(rooms, user_id)
     documents: StateDocuments = request.app.state.documents
-    return Response((await documents.of(user_id)).body, media_type="application/json")
+    body = (await documents.of(user_id)).body
+    return Response(dated(body, documents.time), media_type="application/json")
 
 
 @routes.post(

@@ -108,7 +108,7 @@ async def test_since_a_revision_only_what_changed_is_sent(api: Api, alice: dict[
     assert not {"logs", "assigned_sessions", "bot_status"} & set(changed)
     assert {**before, **changed} == whole
     nothing = (await api.http.get(PATH, headers=alice, params={"since": whole["revision"]})).json()
-    assert set(nothing) == {"revision", "user_id", "progress", "stats"}
+    assert set(nothing) == {"server_time", "revision", "user_id", "progress", "stats"}
 
 
 async def test_since_a_revision_nobody_remembers_everything_is_sent(api: Api, alice: dict[str, str]) -> None:

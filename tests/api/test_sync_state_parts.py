@@ -56,7 +56,20 @@ async def post(api: Api, group: str, how: DeliveryState, error: str | None = Non
     await api.journal.update(replace(delivery, state=how, error=error, finished_at=now))
 
 
-async def test_the_time_at_the_server_is_in_a_header_so_that_it_moves_no_etag(api: Api, alice: dict[str, str]) -> None:
+async def test_each_answer_says_what_time_it_is_at_the_server_and_keeps_its_etag(
+    api: Api, alice: dict[str, str]
+) -> None:
+    seen = []
+    for encoding in ("identity", "gzip"):
+        for since in ({}, {"since": 0}):
+            answer = await api.http.get(PATH, params=since, headers={**alice, "Accept-Encoding": encoding})
+            assert datetime.fromisoformat(answer.json()["server_time"]) == api.clock.now().replace(microsecond=0)
+            seen.append(answer.headers["etag"])
+            await api.clock.advance(1.0)
+    assert len(set(seen)) == 1
+
+
+async def test_an_unchanged_state_has_its_time_in_the_header(api: Api, alice: dict[str, str]) -> None:
     async with served(api.app) as port, httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http:
         first = await http.get(PATH, headers=alice)
         same = await http.get(PATH, headers={**alice, "If-None-Match": first.headers["etag"]})
