@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -23,7 +24,7 @@ from sessions.pool import Pool
 from sessions.rooms import AccountRooms
 from sessions.session_manager import SessionManager
 from sessions.vault import Vault
-from tests.api.support import API_PAIRS, SECRET, Api
+from tests.api.support import API_PAIRS, SECRET, Api, Remake
 from tests.support.clock import MovableClock
 
 
@@ -98,3 +99,15 @@ def real_accounts(settings: Settings, store: DataManager, journal: Journal, cloc
     pool = Pool(settings.state_dir, Vault.open(settings.state_dir), store, clock)
     sessions, clients = SessionManager(settings, store, pool, clock), Clients(settings, pool)
     return AccountRooms(store, journal, pool, sessions, clients, Logins(sessions, clients, clock), clock)
+
+
+@pytest.fixture
+def remake(api: Api, settings: Settings) -> Remake:
+    """A client of an API with other settings over the same rooms."""
+
+    def make(**changes: Any) -> httpx.AsyncClient:
+        changed = load_settings(**{**settings.model_dump(), **changes})
+        app = create_app(changed, api.store, api.journal, api.bots, api.clock)
+        return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://postfleet.test")
+
+    return make

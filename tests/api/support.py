@@ -29,6 +29,7 @@ from tests.support.clock import MovableClock
 
 API_PAIRS = "1001:0123456789abcdef0123456789abcdef"
 SECRET = "Zk3v9QpL7xW2mN8rT5yB1cD4fG6hJ0sA-uEiOq"
+Remake = Callable[..., httpx.AsyncClient]
 
 
 @dataclass(frozen=True)

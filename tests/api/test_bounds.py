@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -11,26 +10,12 @@ import httpx
 import pytest
 
 from api.addresses import client_address
-from api.app import create_app
 from api.security_log import ALERT_AFTER
 from api.tokens import issue_token
-from core.settings import Settings, load_settings
-from tests.api.support import SECRET, Api, problem, served
+from core.settings import Settings
+from tests.api.support import SECRET, Api, Remake, problem, served
 
 PATH = "/api/sync/state"
-Remake = Callable[..., httpx.AsyncClient]
-
-
-@pytest.fixture
-def remake(api: Api, settings: Settings) -> Remake:
-    """A client of an API with other settings over the same rooms."""
-
-    def make(**changes: Any) -> httpx.AsyncClient:
-        changed = load_settings(**{**settings.model_dump(), **changes})
-        app = create_app(changed, api.store, api.journal, api.bots, api.clock)
-        return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://postfleet.test")
-
-    return make
 
 
 async def test_a_user_who_asks_too_often_is_told_when_to_come_back(
