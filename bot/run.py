@@ -68,7 +68,10 @@ class BotParts:
 
     def shelf(self, user_id: str, session: str) -> MediaShelf:
         """The session's files at Telegram; the user's media folder is where they come from."""
-        return self.shelves.setdefault(f"{user_id}/{session}", MediaShelf(self.media_folder(user_id)))
+        name = f"{user_id}/{session}"
+        if name not in self.shelves:
+            self.shelves[name] = MediaShelf(self.media_folder(user_id))
+        return self.shelves[name]
 
     def media_folder(self, user_id: str) -> Path:
         """Where the user's uploaded files lie."""

@@ -6,6 +6,7 @@ are made; tests put their own in its stead to make any of them fail, or be the l
 """
 
 import contextlib
+import functools
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -63,7 +64,7 @@ def write_whole(disk: Disk, path: Path, chunks: Sequence[bytes]) -> int:
         NotSettled: the new file is there, but the last step failed.
         OSError: the old file stands.
     """
-    beside = path.with_name(path.name + ".tmp")
+    beside = _beside(path)
     descriptor = disk.create(beside)
     try:
         _write_all(disk, descriptor, chunks)
@@ -80,6 +81,13 @@ def write_whole(disk: Disk, path: Path, chunks: Sequence[bytes]) -> int:
         os.close(descriptor)
         raise NotSettled(error.errno, error.strerror) from error
     return descriptor
+
+
+@functools.lru_cache(maxsize=64)
+def _beside(path: Path) -> Path:
+    """Where the new file is written. Kept, as a new `Path` with each commit lets the interpreter's table of strings
+    grow: pathlib enters every name there."""
+    return path.with_name(path.name + ".tmp")
 
 
 def _write_all(disk: Disk, descriptor: int, chunks: Sequence[bytes]) -> None:

@@ -9,6 +9,7 @@ User ids never begin with a dot.
 """
 
 import contextlib
+import functools
 import os
 import shutil
 import tempfile
@@ -45,6 +46,7 @@ class About(msgspec.Struct, frozen=True, kw_only=True):
     added_at: datetime
 
 
+@functools.lru_cache(maxsize=4096)  # asked for before every post
 def media_folder(state_dir: Path, user_id: str) -> Path:
     """Where the files lie that this user's posts may name."""
     return state_dir / MEDIA / user_id

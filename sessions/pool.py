@@ -6,6 +6,7 @@ an operator drops into `available/` are taken in and replaced by sealed ones.
 """
 
 import contextlib
+import functools
 import logging
 import os
 import re
@@ -225,11 +226,11 @@ class Pool:
         return next((path for path in self._places(name) if _is_sealed(path)), None)
 
     def _places(self, name: str) -> Iterator[Path]:
-        return (self._root / folder / f"{name}{_SUFFIX}" for folder in FOLDERS)
+        return (_place(self._root, folder, f"{name}{_SUFFIX}") for folder in FOLDERS)
 
     def _staged(self, name: str, key_id: str) -> Path:
         # The key's own name is in it: what a crash or a refusal left behind is never taken for another login's key.
-        return self._root / INCOMING / f"{name}~{key_id}{_SUFFIX}"
+        return _place(self._root, INCOMING, f"{name}~{key_id}{_SUFFIX}")
 
     def _seal_if_plain(self, name: str, path: Path) -> tuple[Credentials, int | None]:
         """Replace a plain file by a sealed one; answers who it is."""
@@ -244,6 +245,11 @@ class Pool:
         for leftover in ("-journal", "-wal", "-shm"):
             path.with_name(path.name + leftover).unlink(missing_ok=True)
         return found.credentials, found.telegram_id
+
+
+@functools.lru_cache(maxsize=4096)  # asked for with every connection; see data/files.py on names that come and go
+def _place(root: Path, folder: str, file_name: str) -> Path:
+    return root / folder / file_name
 
 
 def _is_sealed(path: Path) -> bool:
