@@ -9,6 +9,7 @@ from two places.
 import asyncio
 import contextlib
 import logging
+from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -112,7 +113,7 @@ class Clients:
     """Builds clients from sealed session files and keeps each key to one connection.
 
     A connection that nobody uses is kept for a while, because opening one costs several calls, and closed when it has
-    been idle.
+    been idle, or when another is needed and all that POSTFLEET_MAX_CONCURRENT_SESSIONS allows are open.
     """
 
     def __init__(self, settings: Settings, pool: Pool) -> None:
@@ -120,13 +121,16 @@ class Clients:
         self._dc = settings.dc
         self._pairs = ApiPairs(settings, pool.vault)
         self._between_processes = Leases(settings.state_dir)
-        self._idle_seconds = settings.idle_connection_seconds
+        self._settings = settings
         self._leased: dict[str, asyncio.Lock] = {}
+        self._wanted = Counter[str]()
+        """How many use the session, or wait until they can."""
         self._idle: dict[str, _Line] = {}
+        """The one that is idle for longest comes first."""
         self._closing: set[asyncio.Task[None]] = set()
         self.data_centres = DataCentres()
         self.open = 0
-        """Connections open now."""
+        """Connections open now, or being opened."""
         if settings.dc_public_key is not None:
             trust_key(settings.dc_public_key.read_text())
 
@@ -141,18 +145,28 @@ class Clients:
             ConnectionError, TimeoutError: Telegram cannot be reached.
             RPCError, AuthKeyNotFound: Telegram does not know the account any more (banned, revoked …).
         """
-        async with self._leased.setdefault(name, asyncio.Lock()):
+        async with self._alone_with(name):
             line = await self._idle_line(name, api_id) or await self._open(name, api_id)
             try:
                 yield line.client
             except BaseException:
                 await self._close(line)
                 raise
-            if self._idle_seconds <= 0 or not line.client.is_connected():
+            idle_seconds = self._settings.idle_connection_seconds
+            if idle_seconds <= 0 or not line.client.is_connected():
                 await self._close(line)
             else:
-                line.let_go = asyncio.get_running_loop().call_later(self._idle_seconds, self._let_go, name)
+                line.let_go = asyncio.get_running_loop().call_later(idle_seconds, self._let_go, name)
                 self._idle[name] = line
+
+    @contextlib.asynccontextmanager
+    async def _alone_with(self, name: str) -> AsyncIterator[None]:
+        self._wanted[name] += 1
+        try:
+            async with self._leased.setdefault(name, asyncio.Lock()):
+                yield
+        finally:
+            self._wanted[name] -= 1
 
     async def close(self) -> None:
         """Close every connection that is kept."""
@@ -193,7 +207,10 @@ class Clients:
         return None
 
     async def _open(self, name: str, api_id: int) -> _Line:
+        await self._make_room()
         with contextlib.ExitStack() as lease:
+            lease.callback(self._count_closed)
+            self.open += 1
             lease.enter_context(self._between_processes.held(name))
             credentials = self._pool.credentials(name)
             client = self._build(credentials, api_id)
@@ -205,11 +222,22 @@ class Clients:
                 await _disconnect(client)
                 raise
             self.data_centres.answered(client.session.dc_id)
-            self.open += 1
             return _Line(client, api_id, credentials.key_id, lease.pop_all())
 
-    async def _close(self, line: _Line) -> None:
+    def _count_closed(self) -> None:
         self.open -= 1
+
+    async def _make_room(self) -> None:
+        """Idle connections give way before there are more than accounts may be at work."""
+        while self.open >= self._settings.max_concurrent_sessions:
+            # Whoever wants one that is idle takes it in a moment, and may then use it for very long.
+            unwanted = (name for name in self._idle if not self._wanted[name] and not self._leased[name].locked())
+            name = next(unwanted, None)
+            if name is None:
+                return
+            await self._close_if_idle(name)
+
+    async def _close(self, line: _Line) -> None:
         try:
             await _disconnect(line.client)
         finally:

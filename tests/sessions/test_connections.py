@@ -9,7 +9,7 @@ import pytest
 from core.errors import SessionInUse
 from sessions.client import Clients
 from sessions.lease import Leases
-from tests.support.house import House, open_house, until
+from tests.support.house import SOON, House, open_house, until
 
 
 def connections(house: House) -> dict[str, int]:
@@ -65,6 +65,46 @@ async def test_racing_users_of_one_session_never_have_two_connections(tmp_path: 
         for _ in range(5):
             await asyncio.gather(*(one() for _ in range(4)))
         assert most == 1
+
+
+async def test_idle_connections_give_way_before_there_are_more_than_the_limit(tmp_path: Path) -> None:
+    async with open_house(tmp_path, max_concurrent_sessions=2) as house:
+        for name in ("acc01", "acc02", "acc01", "acc03"):
+            await use(house, name)
+        assert set(connections(house)) == {"acc01", "acc03"}, "acc02 was idle for longest"
+
+
+async def test_racing_openings_stay_within_the_limit_of_connections(tmp_path: Path) -> None:
+    async with open_house(tmp_path, accounts=8, max_concurrent_sessions=3) as house:
+        most = 0
+        at_work = asyncio.Semaphore(3)
+
+        async def one(name: str) -> None:
+            nonlocal most
+            async with at_work, house.parts.clients.connected(name, 1001):
+                most = max(most, sum(connections(house).values()))
+
+        names = [f"acc{number:02}" for number in range(1, 9)]
+        await asyncio.gather(*(one(name) for _ in range(6) for name in names))
+        assert most == 3
+        assert house.parts.clients.open == 3
+
+
+async def test_to_make_room_nobody_waits_for_an_account_that_is_just_being_taken_again(tmp_path: Path) -> None:
+    async with open_house(tmp_path, max_concurrent_sessions=1) as house:
+        done = asyncio.Event()
+
+        async def work_for_long() -> None:
+            async with house.parts.clients.connected("acc01", 1001):
+                await done.wait()
+
+        async with house.parts.clients.connected("acc01", 1001):
+            following = asyncio.create_task(work_for_long())
+            await until(lambda: house.parts.clients._wanted["acc01"] == 2, "the next one to wait for acc01")
+            other = asyncio.create_task(use(house, "acc02"))  # looks for room before the next one is woken
+        await asyncio.wait_for(other, SOON)
+        done.set()
+        await following
 
 
 async def test_a_session_that_another_opening_of_the_state_holds_is_left_alone(tmp_path: Path) -> None:
