@@ -1,7 +1,9 @@
 """A change of a user's config: what may be written, and how it is applied."""
 
+import asyncio
 import hashlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
@@ -20,11 +22,13 @@ from api.parts import Parts
 from api.problems import PreconditionFailed
 from api.users import known_user
 from api.views import ConfigView
-from bot.compose_content import check_content
+from bot.compose_content import check_content, posts_of
+from bot.compose_media import check_files
 from bot.targets import parse_target
 from core.errors import InvalidInput
 from core.models import PostContent, PostType, Schedule, User
 from data.data_manager import Transaction
+from data.media_files import media_folder
 from scheduler.timing import check_schedule
 
 MAX_GROUPS = 1000
@@ -132,19 +136,37 @@ async def change_config(rooms: Parts, user_id: str, if_match: str | None, change
 
     Raises:
         PreconditionFailed: `if_match` names other versions than the one that is there.
+        InvalidInput: a new post names a file that was not uploaded, or that Telegram would not take.
         What `change` raises; nothing was changed then.
     """
-    await known_user(rooms, user_id)
+    seen = await known_user(rooms, user_id)
+    _check_version(if_match, seen)
+    folder = media_folder(rooms.settings.state_dir, user_id)
+    await asyncio.to_thread(_check_new_files, folder, seen, change(seen))
 
     def apply(tx: Transaction) -> User:
         before = tx.user(user_id)
-        if if_match is not None and if_match.strip() != "*" and config_etag(before) not in _tags(if_match):
-            raise PreconditionFailed
+        _check_version(if_match, before)
         user = change(before)
         tx.put_user(user_id, user)
         return user
 
     return await rooms.store.transact(apply)
+
+
+def _check_version(if_match: str | None, user: User) -> None:
+    if if_match is not None and if_match.strip() != "*" and config_etag(user) not in _tags(if_match):
+        raise PreconditionFailed
+
+
+def _check_new_files(folder: Path, before: User, after: User) -> None:
+    """Files of posts that were not there before: they are uploaded first. Raises InvalidInput."""
+    known = posts_of(before.post_type, before.post_content)
+    several = isinstance(after.post_content, PostContent) and after.post_content.posts
+    for index, post in enumerate(posts_of(after.post_type, after.post_content)):
+        if post not in known:
+            field = f"post_content.posts[{index}].media" if several else "post_content.media"
+            check_files(folder, post, field, premium=True)
 
 
 def config_etag(user: User) -> str:

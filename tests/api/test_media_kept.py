@@ -28,6 +28,30 @@ async def test_a_file_that_a_post_names_is_not_deleted(api: Api, alice: dict[str
     problem(await api.http.delete(f"/api/media/{name}", headers=alice), 404, "not_found")
 
 
+async def test_a_post_cannot_name_a_file_that_was_never_uploaded(api: Api, alice: dict[str, str]) -> None:
+    missing = {"type": "photo", "media": [{"file": "cat.jpg"}]}
+    refused = await api.http.patch("/api/config", headers=alice, json={"post_content": missing})
+    detail = problem(refused, 422, "invalid_input")["detail"]
+    assert "post_content.media[0].file" in detail
+    assert "upload it" in detail
+    refused = await api.http.patch("/api/config", headers=alice, json={"post_content": {"posts": ["first", missing]}})
+    assert "post_content.posts[1].media[0].file" in problem(refused, 422, "invalid_input")["detail"]
+    problem(await api.http.post("/api/posts", headers=alice, json=missing), 422, "invalid_input")
+    assert api.store.snapshot.users["alice"].post_content == ""
+
+
+async def test_a_file_that_went_missing_keeps_nobody_from_changing_other_posts(
+    api: Api, alice: dict[str, str], settings: Settings
+) -> None:
+    name = (await api.http.post("/api/media", headers=alice, content=picture())).json()["name"]
+    photo = {"type": "photo", "media": [{"file": name}]}
+    await api.http.patch("/api/config", headers=alice, json={"post_content": {"posts": [photo, "second"]}})
+    (settings.state_dir / "media" / "alice" / name).unlink()
+    assert (await api.http.put("/api/posts/1", headers=alice, json="another")).status_code == 200
+    refused = await api.http.put("/api/posts/1", headers=alice, json=photo | {"text": "the same file"})
+    problem(refused, 422, "invalid_input")
+
+
 async def test_a_file_that_an_unfinished_cycle_posts_is_not_deleted(api: Api, alice: dict[str, str]) -> None:
     name = (await api.http.post("/api/media", headers=alice, content=picture())).json()["name"]
     content = (
