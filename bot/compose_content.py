@@ -126,6 +126,33 @@ def check_content(post_type: PostType, post_content: str | PostContent, field: s
         _check_post(post, field)
 
 
+class DoesNotFitHere(InvalidInput):
+    """Only what the placeholders stand for in this group makes the post too long."""
+
+    code = "does_not_fit_here"
+
+
+def word(post: Post, occasion: Occasion, *, premium: bool = False) -> tuple[Post, Formatted]:
+    """The post as one group gets it, its poll and its text filled in.
+
+    Raises:
+        DoesNotFitHere: this group cannot get it; others may.
+        InvalidInput: no group can.
+    """
+    try:
+        return _worded(post, occasion, premium)
+    except InvalidInput as error:
+        _worded(post, None, premium)
+        raise DoesNotFitHere(error.field, f"{error.fix} (with its placeholders filled in for this group)") from error
+
+
+def _worded(post: Post, occasion: Occasion | None, premium: bool) -> tuple[Post, Formatted]:
+    text = render(post, occasion, premium=premium)
+    if post.content.poll is None:
+        return post, text
+    return Post(post.type, structs.replace(post.content, poll=render_poll(post.content.poll, occasion))), text
+
+
 def render(
     post: Post, occasion: Occasion | None, field: str = "post_content.text", *, premium: bool = False
 ) -> Formatted:

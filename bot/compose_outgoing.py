@@ -10,11 +10,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from msgspec import structs
 from telethon import TelegramClient
 from telethon.tl import types as tl
 
-from bot.compose_content import SAVED, Occasion, Post, render, render_poll
+from bot.compose_content import SAVED, Occasion, Post, word
 from bot.compose_found import Wanted, find_delivered
 from bot.compose_media import Call, MediaShelf
 from bot.compose_send import Destination, Sent, Source, find_source, send_post
@@ -87,17 +86,15 @@ async def prepare(
     `peer_of` gives the sending account's InputPeer of a chat in its one spelling (`Target.chat`).
 
     Raises:
-        InvalidInput: the post cannot be sent as it is (too long once filled in, a file that is gone …).
+        DoesNotFitHere: it is too long once it is filled in for this group.
+        InvalidInput: the post cannot be sent as it is (a file that is gone …).
         SourceUnavailable: this account cannot see the message to forward.
         RPCError, OSError: see `bot.reactions`.
     """
-    text = render(post, occasion, premium=premium)
-    if post.content.poll is not None:
-        worded = structs.replace(post.content, poll=render_poll(post.content.poll, occasion))
-        return Outgoing(Post(post.type, worded), text)
+    worded, text = word(post, occasion, premium=premium)
     if post.type in {PostType.FORWARD, PostType.COPY}:
         return Outgoing(post, text, source=await _source(post.content.message or "", call, peer_of))
-    return Outgoing(post, text, tuple(await shelf.ready(client, call, post, premium=premium)))
+    return Outgoing(worded, text, tuple(await shelf.ready(client, call, post, premium=premium)))
 
 
 async def _source(message: str, call: Call, peer_of: Callable[[str], Awaitable[Any]]) -> Source:

@@ -9,7 +9,7 @@ from typing import Any
 
 from telethon import utils
 
-from bot.compose_content import Occasion, Post, kind_of, post_for_cycle, render, render_poll
+from bot.compose_content import Occasion, Post, kind_of, post_for_cycle, render, word
 from bot.compose_media import file_of, premium_needed
 from bot.compose_rights import holds_about, is_exempt, obstacle, rights_needed, uses_custom_emoji
 from bot.compose_text import MAX_CAPTION_UNITS, MAX_CAPTION_UNITS_PREMIUM, MAX_TEXT_UNITS, Formatted
@@ -121,9 +121,7 @@ class _Judgement:
 
     def _render(self, title: str, *, premium: bool) -> Formatted:
         occasion = Occasion(group=title, moment=self._now, number=self._number)
-        if self._post.content.poll is not None:
-            render_poll(self._post.content.poll, occasion)
-        return render(self._post, occasion, premium=premium)
+        return word(self._post, occasion, premium=premium)[1]
 
     def _too_long_here(self, group: str, session: str) -> str | None:
         try:

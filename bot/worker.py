@@ -15,7 +15,7 @@ from telethon.errors import RPCError
 
 from bot.aftercare import see_what_stands
 from bot.compose import random_id
-from bot.compose_content import Occasion
+from bot.compose_content import DoesNotFitHere, Occasion
 from bot.compose_media import Call
 from bot.compose_outgoing import Outgoing, prepare
 from bot.compose_rights import obstacle
@@ -163,6 +163,8 @@ class _Posting(Share):
             raise  # the connection is gone or silent: a new one is needed
         except SourceUnavailable as error:
             await self._end(delivery, DeliveryState.FAILED, str(error), error.code.upper())
+        except DoesNotFitHere as error:
+            await self._end(delivery, DeliveryState.SKIPPED, str(error), error.code.upper())
         except InvalidInput as error:
             await self._refuse_content(str(error), error.code.upper(), delivery)
         except Exception as error:  # noqa: BLE001  the table decides about every error

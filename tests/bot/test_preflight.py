@@ -162,6 +162,11 @@ async def test_a_text_that_is_too_long_in_one_group_only_leaves_out_that_group(t
         assert of(report, "@plaza01").session is None
         assert "4,096" in str(of(report, "@plaza01").reason)
         assert of(report, "@plaza02").session is not None
+        await house.cycle("alice")
+        made = await house.deliveries("alice")
+        assert (made["@plaza01"].state, made["@plaza01"].error) == ("skipped", "DOES_NOT_FIT_HERE")
+        assert "4,096" in str(made["@plaza01"].reason)
+        assert made["@plaza02"].state == "delivered"
 
 
 async def test_a_missing_file_is_a_problem_for_every_group(tmp_path: Path) -> None:

@@ -8,13 +8,13 @@ import pytest
 from telethon import errors
 from telethon.tl import types as tl
 
-from bot.compose_content import Occasion, Post
+from bot.compose_content import DoesNotFitHere, Occasion, Post
 from bot.compose_media import MediaShelf
 from bot.compose_outgoing import Outgoing, prepare
 from bot.compose_send import Destination, SourceUnavailable
 from bot.reactions import Action, reaction_to
 from core.errors import InvalidInput
-from core.models import Media, Poll, PostType, TextFormat
+from core.models import Media, Poll, PostContent, PostType, TextFormat
 from sandbox.server import Sandbox
 from tests.bot.sending.support import delivery_key, post, standing
 
@@ -73,9 +73,14 @@ async def test_the_occasion_is_filled_in(sandbox: Sandbox, ann: Any, bob: Any, f
     assert seen[3].poll.poll.question.text == "Chess on 2026-03-02?"
 
 
-async def test_a_text_that_only_now_is_too_long_fails_the_post(ann: Any, folder: Path) -> None:
-    with pytest.raises(InvalidInput) as refused:
+async def test_a_text_that_only_here_is_too_long_is_told_apart_from_one_that_is_always(ann: Any, folder: Path) -> None:
+    with pytest.raises(DoesNotFitHere):
         await prepared(ann, post(PostType.TEXT, text="{group}" * 400), folder)
+    with pytest.raises(DoesNotFitHere, match="poll"):
+        await prepared(ann, post(PostType.POLL, poll=Poll(question="{group}" * 30, answers=("a", "b"))), folder)
+    with pytest.raises(InvalidInput) as refused:
+        await prepared(ann, Post(PostType.TEXT, PostContent(text="x" * 5000)), folder)
+    assert not isinstance(refused.value, DoesNotFitHere)
     assert reaction_to(refused.value).action is Action.GIVE_UP
 
 
