@@ -10,10 +10,6 @@ not 0 because the allocator and the pages of SQLite (up to 2 MiB a connection) f
 of tasks swings by 150 with the cycles that run. Each account is disconnected every few minutes, as Telegram does: what
 Telethon remembers of a connection (the ids of its last 500 messages, against replays) then begins anew, and what a
 closed client leaves behind is seen too.
-
-One step belongs to no leak: in the first half hour (minute 16 here) CPython rebuilds its table of interned strings for
-names that came and went, and takes twice the places, 3.7 MiB more. It does so once; as it falls in the middle, it alone
-is worth some 200 KiB a minute in the slope.
 """
 
 import argparse
@@ -107,9 +103,9 @@ def report(samples: Sequence[Sample], stats: dict[str, int], minutes: float) -> 
     warm = [sample for sample in samples if sample.minute >= min(_WARM_MINUTES, minutes / 2)]
     answer.row(", ".join(f"{name}: {count}" for name, count in stats.items()), "", "", "", "")
     answer.target("minutes", minutes)
-    answer.target("rss_slope_kib_per_min", _slope(warm, "resident_kib"), "<=", 250)
+    answer.target("rss_slope_kib_per_min", _slope(warm, "resident_kib"), "<=", 150)
     answer.target("fd_slope_per_min", _slope(warm, "descriptors"), "<=", 0.5)
-    answer.target("task_slope_per_min", _slope(warm, "tasks"), "<=", 3)
+    answer.target("task_slope_per_min", _slope(warm, "tasks"), "<=", 1)
     answer.target("doubled_posts", stats["doubled"], "==", 0)
     return answer
 
