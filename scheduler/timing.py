@@ -6,7 +6,7 @@ at the moments the calendar names, and a slot that passes while nothing could be
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import TypeVar
 from zoneinfo import ZoneInfo
 
@@ -34,6 +34,9 @@ _FIRST_BACK_OFF_SECONDS = 30
 _LONGEST_BACK_OFF_SECONDS = 3600
 _MOST_SLOTS_IN_QUIET_HOURS = 100
 _MOMENT = timedelta(microseconds=1)
+_FIRST_YEAR, _LAST_YEAR = 1970, 2199
+"""Years a schedule may name: cron expressions are met until 2200, and no date can be reckoned with near 9999."""
+_FIRST_DAY, _LAST_DAY = date(_FIRST_YEAR, 1, 1), date(_LAST_YEAR, 12, 31)
 
 
 @dataclass(frozen=True)
@@ -126,6 +129,9 @@ def check_schedule(schedule: Schedule) -> None:
 
 
 def _check_bounds(schedule: Schedule) -> None:
+    _check_years("starts_on", schedule.starts_on)
+    _check_years("ends_on", schedule.ends_on)
+    _check_years("once", *schedule.once)
     if schedule.starts_on and schedule.ends_on and schedule.ends_on < schedule.starts_on:
         raise InvalidInput("schedule.ends_on", "it is before starts_on")
     if schedule.max_cycles is not None and schedule.max_cycles < 1:
@@ -133,6 +139,11 @@ def _check_bounds(schedule: Schedule) -> None:
     for name, most in (("cron", 20), ("times", 48), ("once", 200), ("quiet_hours", 10)):
         if len(getattr(schedule, name)) > most:
             raise InvalidInput(f"schedule.{name}", f"name at most {most}")
+
+
+def _check_years(field: str, *days: date | None) -> None:
+    if any(day is not None and not _FIRST_YEAR <= day.year <= _LAST_YEAR for day in days):
+        raise InvalidInput(f"schedule.{field}", f"name days of the years {_FIRST_YEAR} to {_LAST_YEAR}")
 
 
 def _checked(field: str, read: Callable[[str], T], written: str) -> T:
@@ -166,7 +177,7 @@ def _slots(schedule: Schedule, after: datetime) -> Iterator[datetime]:
     """The moments the calendar names after that one, in order, outside quiet hours and not before the start date."""
     tz = zone(schedule.timezone)
     if schedule.starts_on is not None:
-        after = max(after, midnight(schedule.starts_on, tz) - _MOMENT)
+        after = max(after, _beginning_of(schedule.starts_on, tz) - _MOMENT)
     rules = [cron_rule(written) for written in schedule.cron] + [hour_rule(written) for written in schedule.times]
     singles = sorted({_allowed_from(schedule, _single(moment, tz)) for moment in schedule.once})
     coming: list[tuple[datetime, Rule | None]] = [(moment, None) for moment in singles if moment > after]
@@ -192,6 +203,9 @@ def _rule_slot(schedule: Schedule, rule: Rule, after: datetime, tz: ZoneInfo) ->
 
 
 def _single(moment: datetime, tz: ZoneInfo) -> datetime:
+    """A single run's moment. What is stored may name any year: one out of bounds counts as the nearest day in them."""
+    if not _FIRST_YEAR <= moment.year <= _LAST_YEAR:
+        return _beginning_of(moment.date(), tz)
     return moment.astimezone(UTC) if moment.tzinfo is not None else moment_of(moment, tz)
 
 
@@ -204,10 +218,8 @@ def _bounded(user: User, at: datetime | None, missed: int = 0) -> Next:
         return Next(None, missed, f"its {schedule.max_cycles} cycles are done")
     if at is None:
         return Next(None, missed, "its schedule names no further moment")
-    if schedule.ends_on is not None:
-        end = midnight(schedule.ends_on + timedelta(days=1), zone(schedule.timezone))
-        if at >= end:
-            return Next(None, missed, f"its schedule ended on {schedule.ends_on}")
+    if schedule.ends_on is not None and wall_of(at, zone(schedule.timezone)).date() > schedule.ends_on:
+        return Next(None, missed, f"its schedule ended on {schedule.ends_on}")
     return Next(at, missed)
 
 
@@ -217,8 +229,13 @@ def _allowed_from(schedule: Schedule, at: datetime) -> datetime:
         return at
     tz = zone(schedule.timezone)
     if schedule.starts_on is not None:
-        at = max(at, midnight(schedule.starts_on, tz))
+        at = max(at, _beginning_of(schedule.starts_on, tz))
     return _loud_from(schedule, at, tz)
+
+
+def _beginning_of(day: date, tz: ZoneInfo) -> datetime:
+    """The moment a day begins there. What is stored may name any: one out of bounds counts as the nearest in them."""
+    return midnight(min(max(day, _FIRST_DAY), _LAST_DAY), tz)
 
 
 def _loud_from(schedule: Schedule, at: datetime, tz: ZoneInfo) -> datetime:

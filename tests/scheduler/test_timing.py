@@ -1,8 +1,11 @@
 """When the next cycle starts."""
 
+import contextlib
+import json
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -76,6 +79,16 @@ def test_start_and_end_dates_are_days_of_the_users_time_zone() -> None:
     assert (end.at, end.over) == (None, "its schedule ended on 2026-03-11")
 
 
+def test_a_stored_first_or_last_day_in_a_year_nobody_may_write_any_more_means_always_or_never() -> None:
+    for_ever = user(ends_on=date(9999, 12, 31), starts_on=date(1, 1, 1), timezone="Asia/Tokyo")
+    assert first_run(for_ever, START).at == START
+    assert after_cycle(for_ever, START, START).at == START + HOUR
+    never = first_run(user(starts_on=date(9999, 12, 31)), START).at
+    assert never is not None
+    assert never.year == 2199
+    assert first_run(user(ends_on=date(1, 1, 1)), START).over == "its schedule ended on 0001-01-01"
+
+
 def test_after_the_wanted_number_of_cycles_nothing_comes() -> None:
     assert after_cycle(user(cycles_done=1, max_cycles=2), START, START).at is not None
     end = after_cycle(user(cycles_done=2, max_cycles=2), START, START)
@@ -132,6 +145,13 @@ def test_a_clock_that_was_wrong_by_a_year_does_not_make_a_calendar_wait_for_a_ye
         (Schedule(quiet_hours=("07:00-07:00",)), "quiet_hours"),
         (Schedule(quiet_hours=("00:00-12:00", "12:00-00:00")), "quiet_hours"),
         (Schedule(starts_on=date(2026, 3, 2), ends_on=date(2026, 3, 1)), "ends_on"),
+        (Schedule(starts_on=date(1, 1, 1), cron=("* * * * *",), timezone="Asia/Tokyo"), "starts_on"),
+        (Schedule(starts_on=date(1969, 12, 31)), "starts_on"),
+        (Schedule(starts_on=date(2200, 1, 1)), "starts_on"),
+        (Schedule(ends_on=date(1969, 12, 31)), "ends_on"),
+        (Schedule(ends_on=date(9999, 12, 31)), "ends_on"),
+        (Schedule(once=(utc("2026-03-02"), utc("1969-12-31 23:59"))), "once"),
+        (Schedule(once=(utc("2200-01-01"),)), "once"),
         (Schedule(max_cycles=0), "max_cycles"),
         (Schedule(times=("03:00",), quiet_hours=("22:00-07:00",)), "schedule"),
     ],
@@ -171,3 +191,45 @@ def test_the_next_run_is_never_in_the_past_nor_in_quiet_hours_and_time_always_mo
     )
     following = after_cycle(somebody, coming, coming + MINUTE).at
     assert following is None or following > coming
+
+
+any_day = st.dates() | st.sampled_from([date.min, date.max])
+any_moment = st.builds(
+    "{}{}".format,
+    st.datetimes().map(datetime.isoformat) | st.sampled_from(["0001-01-01T00:00:00", "9999-12-31T23:59:59"]),
+    st.sampled_from(["", "Z", "+14:00", "-12:00", "+23:59", "-23:59"]),
+)
+stored_schedules = st.fixed_dictionaries(
+    {},
+    optional={
+        "timezone": st.sampled_from(["UTC", "Europe/Berlin", "Pacific/Kiritimati", "Etc/GMT+12", "Asia/Manila"]),
+        "cron": st.lists(st.sampled_from(["*/7 * * * *", "0 9 * * 1-5", "0 0 29 2 *", "0 0 13 * 5"]), max_size=2),
+        "times": st.lists(hours, max_size=2),
+        "once": st.lists(any_moment, max_size=3),
+        "quiet_hours": st.lists(st.sampled_from(["22:00-07:00", "00:00-12:00", "12:00-00:00"]), max_size=2),
+        "starts_on": any_day.map(date.isoformat),
+        "ends_on": any_day.map(date.isoformat),
+        "missed": st.sampled_from(list(Missed)),
+    },
+).map(lambda fields: msgspec.json.decode(json.dumps(fields), type=Schedule))
+any_clock = st.datetimes(datetime(1971, 1, 1), datetime(2150, 12, 31)).map(lambda wall: wall.replace(tzinfo=UTC))  # noqa: DTZ001
+
+
+@settings(max_examples=300)
+@given(stored_schedules, any_clock, any_clock, st.floats(0, 30 * 86400))
+def test_no_schedule_that_can_be_stored_is_too_far_off_to_be_reckoned_with(
+    schedule: Schedule, one: datetime, other: datetime, delay: float
+) -> None:
+    somebody = User(delay_between_cycles=delay, schedule=schedule)
+    earlier, later = sorted((one, other))
+    with contextlib.suppress(InvalidInput):
+        check_schedule(schedule)
+    entered = [
+        first_run(somebody, earlier).at,
+        after_cycle(somebody, earlier, later).at,
+        after_cycle(somebody, later, earlier).at,
+        when_late(somebody, earlier, later).at,
+        after_jump(somebody, later, earlier, earlier - later).at,
+        next_try(somebody, later, 5),
+    ]
+    assert all(moment is None or moment.timestamp() < 2**33 for moment in entered)
