@@ -33,6 +33,9 @@ LARGE_JUMP = timedelta(hours=2)
 _FIRST_BACK_OFF_SECONDS = 30
 _LONGEST_BACK_OFF_SECONDS = 3600
 _MOST_SLOTS_IN_QUIET_HOURS = 100
+_MOST_ENTRIES = {"cron": 20, "times": 48, "once": 200, "quiet_hours": 10}
+_LONGEST_WRITTEN = 500
+"""Characters; a cron expression that names every minute, hour, day, month and weekday one by one has about 400."""
 _MOMENT = timedelta(microseconds=1)
 _FIRST_YEAR, _LAST_YEAR = 1970, 2199
 """Years a schedule may name: cron expressions are met until 2200, and no date can be reckoned with near 9999."""
@@ -113,6 +116,7 @@ def check_schedule(schedule: Schedule) -> None:
     Raises:
         InvalidInput: naming the field and the fix.
     """
+    _check_sizes(schedule)
     tz = _checked("timezone", zone, schedule.timezone)
     for written in schedule.cron:
         _checked("cron", cron_rule, written)
@@ -128,6 +132,18 @@ def check_schedule(schedule: Schedule) -> None:
         raise InvalidInput("schedule", "cron and times name no moment outside the quiet hours and within the dates")
 
 
+def _check_sizes(schedule: Schedule) -> None:
+    """Nothing is read before it is known to be short: what a long expression costs, it costs at every run."""
+    for name, most in _MOST_ENTRIES.items():
+        if len(getattr(schedule, name)) > most:
+            raise InvalidInput(f"schedule.{name}", f"name at most {most}")
+    for name in ("cron", "times", "quiet_hours"):
+        if any(len(written) > _LONGEST_WRITTEN for written in getattr(schedule, name)):
+            raise InvalidInput(f"schedule.{name}", f"write each with at most {_LONGEST_WRITTEN} characters")
+    if len(schedule.timezone) > _LONGEST_WRITTEN:
+        raise InvalidInput("schedule.timezone", f"write an IANA name of at most {_LONGEST_WRITTEN} characters")
+
+
 def _check_bounds(schedule: Schedule) -> None:
     _check_years("starts_on", schedule.starts_on)
     _check_years("ends_on", schedule.ends_on)
@@ -136,9 +152,6 @@ def _check_bounds(schedule: Schedule) -> None:
         raise InvalidInput("schedule.ends_on", "it is before starts_on")
     if schedule.max_cycles is not None and schedule.max_cycles < 1:
         raise InvalidInput("schedule.max_cycles", "write a number above 0, or null for no end")
-    for name, most in (("cron", 20), ("times", 48), ("once", 200), ("quiet_hours", 10)):
-        if len(getattr(schedule, name)) > most:
-            raise InvalidInput(f"schedule.{name}", f"name at most {most}")
 
 
 def _check_years(field: str, *days: date | None) -> None:

@@ -139,7 +139,14 @@ def test_a_clock_that_was_wrong_by_a_year_does_not_make_a_calendar_wait_for_a_ye
         (Schedule(timezone=""), "timezone"),
         (Schedule(cron=("every day",)), "cron"),
         (Schedule(cron=("* * * * *",) * 21), "cron"),
+        (Schedule(cron=("1," * 90_000 + "1 9 * * *",)), "cron"),
         (Schedule(times=("9",)), "times"),
+        (Schedule(times=("09:00",) * 49), "times"),
+        (Schedule(times=("0" * 3_000 + "9:00",)), "times"),
+        (Schedule(once=(utc("2026-03-02"),) * 201), "once"),
+        (Schedule(quiet_hours=("22:00-07:00",) * 11), "quiet_hours"),
+        (Schedule(quiet_hours=("0" * 3_000 + "9:00-10:00",)), "quiet_hours"),
+        (Schedule(timezone="Europe/" + "B" * 500), "timezone"),
         (Schedule(times=("24:00",)), "times"),
         (Schedule(quiet_hours=("22-7",)), "quiet_hours"),
         (Schedule(quiet_hours=("07:00-07:00",)), "quiet_hours"),
@@ -160,6 +167,12 @@ def test_a_schedule_that_cannot_be_meant_is_refused_by_its_field(schedule: Sched
     with pytest.raises(InvalidInput) as refused:
         check_schedule(schedule)
     assert refused.value.field.removeprefix("schedule.") == field
+
+
+def test_an_expression_that_names_everything_one_by_one_is_taken() -> None:
+    spans = (range(60), range(24), range(1, 32), range(1, 13))
+    minutes, every_hour, days, months = (",".join(map(str, span)) for span in spans)
+    check_schedule(Schedule(cron=(f"{minutes} {every_hour} {days} {months} sun,mon,tue,wed,thu,fri,sat",)))
 
 
 hours = st.builds("{:02}:{:02}".format, st.integers(0, 23), st.integers(0, 59))
