@@ -12,14 +12,16 @@ import os
 import sqlite3
 import tarfile
 import tempfile
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import IO, Any
 
 import msgspec
 
-from core.errors import InvalidInput, StateNotWritten
+from core.errors import InvalidInput, PostfleetError, StateNotWritten
 from data.data_manager import STATE_LOCK, USERS_FILE
 from data.document import read_document
 from data.files import Disk, locked, open_to_read, read_whole
@@ -31,6 +33,17 @@ MANIFEST = "manifest.json"
 FORMAT = 1
 SESSIONS = "sessions"
 KEY_FILE = "vault.key"
+_CHUNK = 256 * 1024
+"""Bytes read between two looks whether to stop."""
+_PAGES = 1024
+"""Of the journal, copied between two looks."""
+_SYNC_EVERY = 32 * 1024 * 1024
+
+
+class BackupBrokenOff(PostfleetError):
+    """It was told to stop before it was done; nothing of the archive is left."""
+
+    code = "backup_broken_off"
 
 
 class Member(msgspec.Struct, frozen=True):
@@ -60,17 +73,26 @@ class _Taken:
 
 
 def make_backup(
-    state_dir: Path, target: Path, now: datetime, *, with_key: bool = False, with_media: bool = True
+    state_dir: Path,
+    target: Path,
+    now: datetime,
+    *,
+    with_key: bool = False,
+    with_media: bool = True,
+    stop: threading.Event | None = None,
 ) -> Manifest:
     """Write the archive (tar, gzip, readable by its owner alone); the daemon may run meanwhile.
 
-    Without uploaded files (`with_media` False), a restore leaves those alone that are there.
+    Without uploaded files (`with_media` False), a restore leaves those alone that are there. `stop`, once set, ends
+    the work within a chunk, however large the files are.
 
     Raises:
+        BackupBrokenOff: `stop` was set.
         InvalidInput: the target exists, or its folder does not.
         StateDamaged, StateTooNew: the state is not good; no archive is made of it.
         StateLocked, StateNotWritten.
     """
+    stop = stop or threading.Event()
     if target.exists():
         raise InvalidInput("FILE", f"{target} exists already; name a new file")
     if not target.parent.is_dir():
@@ -80,15 +102,15 @@ def make_backup(
             tempfile.TemporaryDirectory(prefix=".postfleet-backup-", dir=target.parent) as folder,
             media_links(state_dir) if with_media else contextlib.nullcontext() as links,
         ):
-            files, revision = _collect(state_dir, Path(folder) / JOURNAL_FILE, links, with_key=with_key)
+            files, revision = _collect(state_dir, Path(folder) / JOURNAL_FILE, links, stop, with_key=with_key)
             manifest = Manifest(
                 format=FORMAT,
                 made_at=now,
                 revision=revision,
-                files={name: member_of(content) for name, content in files.items()},
+                files={name: member_of(content, stop) for name, content in files.items()},
             )
             beside = Path(folder) / "archive"
-            _write_archive(beside, manifest, files)
+            _write_archive(beside, manifest, files, stop)
             beside.rename(target)
             Disk().sync_folder(target.parent)
     except OSError as error:
@@ -97,11 +119,11 @@ def make_backup(
 
 
 def _collect(
-    state_dir: Path, journal_copy: Path, links: MediaLinks | None, *, with_key: bool
+    state_dir: Path, journal_copy: Path, links: MediaLinks | None, stop: threading.Event, *, with_key: bool
 ) -> tuple[dict[str, bytes | Path], int]:
     open_journal(state_dir / JOURNAL_FILE).close()  # refuses a damaged one
     with _taken(state_dir, links, with_key=with_key) as taken:
-        _copy_journal(taken.journal, journal_copy, state_dir / JOURNAL_FILE)
+        _copy_journal(taken.journal, journal_copy, state_dir / JOURNAL_FILE, stop)
         stats = encoded(counted_from(taken.journal, Counted()))
         return {**taken.files, STATS_FILE: stats, JOURNAL_FILE: journal_copy}, taken.revision
 
@@ -137,11 +159,11 @@ def _session_files(state_dir: Path) -> dict[str, bytes]:
     return found
 
 
-def _copy_journal(journal: sqlite3.Connection, copy: Path, path: Path) -> None:
+def _copy_journal(journal: sqlite3.Connection, copy: Path, path: Path, stop: threading.Event) -> None:
     copy.touch(mode=0o600)
     try:
         with contextlib.closing(sqlite3.connect(copy)) as target:
-            journal.backup(target)
+            journal.backup(target, pages=_PAGES, progress=lambda *_: _go_on(stop))
             target.execute("PRAGMA journal_mode=DELETE")  # one file, no log beside it
     except sqlite3.Error as error:
         raise translated(error, path) from error
@@ -158,32 +180,67 @@ def _read(path: Path) -> bytes:
         os.close(descriptor)
 
 
-def member_of(content: bytes | Path) -> Member:
-    """What the manifest says of it."""
+def member_of(content: bytes | Path, stop: threading.Event | None = None) -> Member:
+    """What the manifest says of it. Raises BackupBrokenOff: `stop` was set."""
     if isinstance(content, bytes):
         return Member(len(content), hashlib.sha256(content).hexdigest())
+    digest = hashlib.sha256()
     with content.open("rb") as file:
-        return Member(content.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest())
+        reading = _Stoppable(file, stop or threading.Event())
+        while chunk := reading.read(_CHUNK):
+            digest.update(chunk)
+        return Member(content.stat().st_size, digest.hexdigest())
 
 
-def _write_archive(path: Path, manifest: Manifest, files: dict[str, bytes | Path]) -> None:
+def _write_archive(path: Path, manifest: Manifest, files: dict[str, bytes | Path], stop: threading.Event) -> None:
     descriptor = Disk().create(path)
-    with os.fdopen(descriptor, "wb") as raw:
+    with io.BufferedWriter(_Steady(descriptor, "wb")) as raw:
         with tarfile.open(fileobj=raw, mode="w:gz", compresslevel=6) as archive:
-            _add(archive, MANIFEST, msgspec.json.format(msgspec.json.encode(manifest)), manifest.made_at)
+            _add(archive, MANIFEST, msgspec.json.format(msgspec.json.encode(manifest)), manifest.made_at, stop)
             for name, content in files.items():
-                _add(archive, name, content, manifest.made_at)
+                _add(archive, name, content, manifest.made_at, stop)
         raw.flush()
         os.fsync(raw.fileno())
 
 
-def _add(archive: tarfile.TarFile, name: str, content: bytes | Path, made_at: datetime) -> None:
+def _add(archive: tarfile.TarFile, name: str, content: bytes | Path, made_at: datetime, stop: threading.Event) -> None:
     about = tarfile.TarInfo(name)
     about.mode, about.mtime = 0o600, int(made_at.timestamp())
     if isinstance(content, bytes):
         about.size = len(content)
-        archive.addfile(about, io.BytesIO(content))
+        archive.addfile(about, _Stoppable(io.BytesIO(content), stop))
         return
     about.size = content.stat().st_size
     with content.open("rb") as file:
-        archive.addfile(about, file)
+        archive.addfile(about, _Stoppable(file, stop))
+
+
+def _go_on(stop: threading.Event) -> None:
+    if stop.is_set():
+        raise BackupBrokenOff("the backup was broken off; nothing of it is left")
+
+
+class _Stoppable:
+    """A file that can be read until `stop` is set."""
+
+    def __init__(self, file: IO[bytes], stop: threading.Event) -> None:
+        self._file = file
+        self._stop = stop
+
+    def read(self, size: int = -1) -> bytes:
+        _go_on(self._stop)
+        return self._file.read(size)
+
+
+class _Steady(io.FileIO):
+    """A file made durable as it grows: at its end, or at the daemon's, nobody then waits for gigabytes to be synced."""
+
+    _unsynced = 0
+
+    def write(self, data: Any) -> int:
+        if self._unsynced >= _SYNC_EVERY:
+            os.fsync(self.fileno())
+            self._unsynced = 0
+        written = super().write(data)
+        self._unsynced += written
+        return written

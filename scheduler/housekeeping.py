@@ -5,6 +5,7 @@ APScheduler keeps the times; each job's last and next run, and how the last one 
 
 import asyncio
 import logging
+import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -58,6 +59,8 @@ class Housekeeping:
         self._days_told_until = parts.clock.now()
         files, accounts = self._turns = asyncio.Lock(), asyncio.Lock()  # Telegram's answers may take minutes
         self._scheduler = AsyncIOScheduler(timezone=UTC)
+        self._begun: dict[str, asyncio.Task[Job]] = {}
+        self._stop = threading.Event()
         self._jobs = {
             job.name: job
             for job in (
@@ -91,7 +94,7 @@ class Housekeeping:
         """Let the jobs come round; needs a running event loop."""
         for name, job in self._jobs.items():
             self._scheduler.add_job(
-                self.run, job.trigger, args=(name,), id=name, coalesce=True, max_instances=1, misfire_grace_time=3600
+                self._begin, job.trigger, args=(name,), id=name, coalesce=True, misfire_grace_time=3600
             )
         self._scheduler.start()
 
@@ -101,11 +104,24 @@ class Housekeeping:
 
     async def stop(self) -> None:
         """No job begins any more; the one that runs is broken off where it waits."""
+        self._stop.set()
         if self._scheduler.running:
+            self._scheduler.remove_all_jobs()
             self._scheduler.shutdown(wait=False)
+        begun = list(self._begun.values())
+        for task in begun:
+            task.cancel()
+        await asyncio.gather(*begun, return_exceptions=True)
         for turn in self._turns:
             async with turn:
                 pass
+
+    async def _begin(self, name: str) -> None:
+        """Let a job run in a task of its own: APScheduler logs one that it breaks off as an error, with a traceback."""
+        if name in self._begun or self._stop.is_set():
+            return
+        task = self._begun[name] = asyncio.create_task(self.run(name), name=f"housekeeping: {name}")
+        task.add_done_callback(lambda _: self._begun.pop(name))
 
     async def run(self, name: str) -> Job:
         """Do a job now. What goes wrong is noted and logged; the next time comes all the same."""
@@ -115,6 +131,9 @@ class Housekeeping:
             try:
                 job.last_result = await job.work()
                 job.last_failed = False
+            except asyncio.CancelledError:
+                log.info("Housekeeping: %s was broken off", name, extra={"action": "housekeeping_broken_off"})
+                raise
             except Exception as error:
                 job.last_result = f"{type(error).__name__}: {error}"
                 job.last_failed = True
@@ -131,8 +150,17 @@ class Housekeeping:
         target = folder / f"postfleet-{now:%Y%m%d-%H%M%S}.tar.gz"
         if target.exists():
             return f"{target.name} was made this very second"
-        await asyncio.to_thread(_back_up, self._settings, target, now)
+        await self._to_its_end(lambda: _back_up(self._settings, target, now, self._stop))
         return f"{target.name}, {target.stat().st_size // 1024} KiB"
+
+    async def _to_its_end(self, work: Callable[[], None]) -> None:
+        """Do it in a thread. Broken off, it is waited for: a thread cannot be cancelled, it looks at `_stop` itself."""
+        thread = asyncio.create_task(asyncio.to_thread(work))
+        try:
+            await asyncio.shield(thread)
+        except asyncio.CancelledError:
+            await asyncio.gather(thread, return_exceptions=True)
+            raise
 
     async def _forget(self) -> str:
         before = self._clock.now() - timedelta(days=self._settings.journal_days)
@@ -161,9 +189,9 @@ class Housekeeping:
         return f"memory {memory}, threads {facts.get('Threads', '?').strip()}, tasks {len(asyncio.all_tasks())}"
 
 
-def _back_up(settings: Settings, target: Path, now: datetime) -> None:
+def _back_up(settings: Settings, target: Path, now: datetime, stop: threading.Event) -> None:
     target.parent.mkdir(mode=0o700, exist_ok=True)
-    make_backup(settings.state_dir, target, now, with_media=settings.backup_media)
+    make_backup(settings.state_dir, target, now, with_media=settings.backup_media, stop=stop)
     for old in sorted(target.parent.glob("postfleet-*.tar.gz"))[: -settings.backups_kept]:
         old.unlink()
 

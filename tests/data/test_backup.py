@@ -7,6 +7,7 @@ import json
 import os
 import stat
 import tarfile
+import threading
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -20,7 +21,7 @@ from core.clock import SystemClock
 from core.errors import InvalidInput, StateDamaged, StateInUse, StateTooNew
 from core.models import DeliveryState, MediaKind, Session
 from data import backup
-from data.backup import make_backup
+from data.backup import BackupBrokenOff, make_backup
 from data.data_manager import DataManager
 from data.files import exclusive_daemon_lock
 from data.journal import Journal
@@ -340,15 +341,46 @@ async def test_a_file_that_is_deleted_during_a_backup_is_in_it_whole(
     file = uploaded(state_dir, b"%PDF" * 10_000)
     real = backup.member_of
 
-    def deleted_meanwhile(content: bytes | Path) -> backup.Member:
+    def deleted_meanwhile(content: bytes | Path, stop: threading.Event) -> backup.Member:
         (state_dir / "media" / "alice" / file.name).unlink(missing_ok=True)
-        return real(content)
+        return real(content, stop)
 
     monkeypatch.setattr(backup, "member_of", deleted_meanwhile)
     make_backup(state_dir, tmp_path / "backup", NOW)
     monkeypatch.undo()
     restore_archive(state_dir, tmp_path / "backup", NOW)
     assert (state_dir / "media" / "alice" / file.name).read_bytes() == b"%PDF" * 10_000
+
+
+class StopAtLook(threading.Event):
+    """Set from the look at it with that number on."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.left = number
+
+    def is_set(self) -> bool:
+        self.left -= 1
+        return self.left <= 0
+
+
+async def test_a_backup_told_to_stop_ends_within_a_chunk_and_leaves_nothing(state_dir: Path, tmp_path: Path) -> None:
+    await lived_in(state_dir)
+    large = state_dir / "media" / "alice" / "clip.mp4"
+    large.parent.mkdir(parents=True)
+    large.write_bytes(os.urandom(1024 * 1024))
+    for looks in range(1, 1000):
+        try:
+            make_backup(state_dir, tmp_path / "backup", NOW, stop=StopAtLook(looks))
+        except BackupBrokenOff:
+            assert [path.name for path in tmp_path.iterdir()] == ["state"]
+            assert not list((state_dir / "media" / ".backup").iterdir())
+        else:
+            break
+    else:
+        pytest.fail("the backup never came to its end")
+    assert looks > 50, "one file is read in many chunks, each of which may be the last"
+    restore_archive(state_dir, tmp_path / "backup", NOW)
 
 
 def test_an_archive_puts_no_file_where_no_upload_lies() -> None:

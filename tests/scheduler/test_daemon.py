@@ -41,6 +41,22 @@ def test_sigterm_lets_posts_in_flight_end_and_leaves_within_ten_seconds(tmp_path
         assert [len(sandbox.texts(group[1:])) for group in GROUPS] == [1, 1, 1, 1]
 
 
+def test_sigterm_during_a_large_backup_leaves_no_half_archive_and_no_traceback(tmp_path: Path) -> None:
+    with whole_house(tmp_path, plain_world(accounts=1, groups=1), BACKUP_MEDIA="true") as (_, daemon):
+        large = daemon.state_dir / "media" / "alice" / "clip.mp4"
+        large.parent.mkdir(parents=True)
+        with large.open("wb") as file:
+            file.truncate(4 * 1024**3)  # takes no room, but its time
+        backups = daemon.state_dir / "backups"
+        daemon.operate("POST", "/api/admin/jobs/backup/run").raise_for_status()
+        wait_until(lambda: list(backups.glob(".postfleet-backup-*/journal.sqlite3")), "the backup to begin")
+        code, errors = daemon.stop()
+        assert code == 0, errors
+        assert not list(backups.iterdir())
+        assert "backup was broken off" in log_of(daemon)
+        assert "Traceback" not in log_of(daemon)
+
+
 def posted(sandbox: SandboxProcess) -> int:
     return sum(len(sandbox.texts(group[1:])) for group in GROUPS)
 

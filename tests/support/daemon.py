@@ -143,17 +143,19 @@ class DaemonProcess:
         headers = {"Authorization": f"Bearer {self.token(user)}"} | options.pop("headers", {})
         return HTTP.request(method, self.url + path, headers=headers, **options)
 
+    def operate(self, method: str, path: str) -> httpx.Response:
+        """A request of an operator's."""
+        headers = {"Authorization": f"Bearer {self.token('operator', OPERATOR)}"}
+        return HTTP.request(method, self.url + path, headers=headers)
+
     def overview(self) -> dict[str, Any]:
         """What an operator sees of it."""
-        headers = {"Authorization": f"Bearer {self.token('operator', OPERATOR)}"}
-        answer = HTTP.get(f"{self.url}/api/admin/overview", headers=headers)
-        seen: dict[str, Any] = answer.raise_for_status().json()
+        seen: dict[str, Any] = self.operate("GET", "/api/admin/overview").raise_for_status().json()
         return seen
 
     def figures(self) -> dict[str, float]:
         """What it tells Prometheus."""
-        headers = {"Authorization": f"Bearer {self.token('operator', OPERATOR)}"}
-        lines = HTTP.get(f"{self.url}/metrics", headers=headers).raise_for_status().text.splitlines()
+        lines = self.operate("GET", "/metrics").raise_for_status().text.splitlines()
         told = [line.rpartition(" ") for line in lines if not line.startswith("#")]
         return {name: float(value) for name, _, value in told}
 
