@@ -143,7 +143,7 @@ def _reload(settings: Settings, scheduler: Scheduler) -> None:
     except SettingsError as error:
         log.warning("Settings were not reloaded: %s", error, extra={"action": "settings_refused"})
         return
-    logging.getLogger().setLevel(settings.log_level.upper())
+    logging.getLogger().setLevel(settings.log_level)
     scheduler.take_new_settings()
     log.info(
         "Settings were reloaded; changed: %s", ", ".join(changed) or "nothing", extra={"action": "settings_reloaded"}

@@ -1,5 +1,6 @@
 """Settings from the environment (prefix POSTFLEET_) and `.env`. Each is described in `.env.example`."""
 
+import logging
 import re
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
@@ -108,6 +109,13 @@ class Settings(BaseSettings):
         if not re.fullmatch(r"[1-9]\d{0,8}/(second|minute|hour|day)", value):
             raise ValueError("write it as a number a second, minute, hour or day, for example 60/minute")
         return value
+
+    @field_validator("log_level")
+    @classmethod
+    def _is_level(cls, value: str) -> str:
+        if value.upper() not in logging.getLevelNamesMapping():
+            raise ValueError("write DEBUG, INFO, WARNING, ERROR or CRITICAL")
+        return value.upper()
 
     @field_validator("cors_origins", mode="before")
     @classmethod
@@ -235,7 +243,8 @@ def load_settings(**overrides: object) -> Settings:
     """Read the environment and `.env`; `overrides` (by field name) win.
 
     Raises:
-        SettingsError: one line, naming every setting that is wrong and how to write it. Never shows a value.
+        SettingsError: one line, naming every setting that is wrong and how to write it, or the file that cannot be
+            read. Never shows a value.
     """
     try:
         return Settings(**overrides)  # type: ignore[arg-type]  # pydantic checks them
@@ -248,3 +257,7 @@ def load_settings(**overrides: object) -> Settings:
             for problem in error.errors(include_input=False, include_url=False)
         )
         raise SettingsError(wrong) from None
+    except UnicodeDecodeError as error:
+        raise SettingsError(f".env: byte {error.start} is no UTF-8; save the file in that encoding") from None
+    except OSError as error:
+        raise SettingsError(f"{error.filename or '.env'} cannot be read: {error.strerror}") from None

@@ -21,6 +21,7 @@ GOOD = {"POSTFLEET_JWT_SECRET": SECRET, "POSTFLEET_API_PAIRS": API_PAIRS, "POSTF
         ({"POSTFLEET_API_PAIRS": "12"}, "id:hash"),
         ({"POSTFLEET_DC": "2,127.0.0.1"}, "dc_id,host,port"),
         ({"POSTFLEET_DC_PUBLIC_KEY": "nowhere.pem"}, "there is no file nowhere.pem"),
+        ({"POSTFLEET_LOG_LEVEL": "verbose"}, "POSTFLEET_LOG_LEVEL: write DEBUG, INFO"),
         ({"POSTFLEET_TICK_SECONDS": "0"}, "POSTFLEET_TICK_SECONDS"),
     ],
 )
@@ -31,6 +32,13 @@ def test_a_setting_that_is_missing_weak_or_wrong_is_named(tmp_path: Path, settin
     assert said in ended.stderr
     assert len(ended.stderr.strip().splitlines()) == 1
     assert not state.exists()
+
+
+def test_a_file_of_settings_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes(b"# caf\xe9\n")
+    ended = run_command("serve", env=GOOD | {"POSTFLEET_STATE_DIR": str(tmp_path / "state")}, cwd=tmp_path)
+    assert ended.returncode == 2
+    assert ended.stderr == "postfleet: .env: byte 5 is no UTF-8; save the file in that encoding\n"
 
 
 @pytest.mark.parametrize("content", [b"", b'{"version": 1, "users": {', b"[]", b'{"version": 999}'])

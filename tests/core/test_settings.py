@@ -57,6 +57,28 @@ def test_a_public_key_file_that_is_not_there_is_named() -> None:
         load_settings(dc_public_key="nowhere.pem")
 
 
+@pytest.mark.parametrize("level", ["verbose", "", "20", "INFO,DEBUG"])
+def test_a_log_level_that_does_not_exist_is_refused_by_name(level: str) -> None:
+    with pytest.raises(SettingsError, match=r"POSTFLEET_LOG_LEVEL: write DEBUG, INFO, WARNING, ERROR or CRITICAL"):
+        load_settings(log_level=level)
+
+
+def test_a_log_level_may_be_written_small() -> None:
+    assert load_settings(log_level="debug").log_level == "DEBUG"
+
+
+def test_a_file_of_settings_in_another_encoding_is_named_without_showing_what_is_in_it(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes(b"POSTFLEET_LOG_LEVEL=INFO\n# caf\xe9 secret\n")
+    with pytest.raises(SettingsError, match=r"^\.env: byte 30 is no UTF-8") as refused:
+        load_settings()
+    assert "secret" not in str(refused.value)
+
+
+def test_a_path_that_no_disk_can_have_is_refused() -> None:
+    with pytest.raises(SettingsError, match="cannot be read: File name too long"):
+        load_settings(dc_public_key="x" * 5_000)
+
+
 def test_every_setting_is_described_in_the_example_file() -> None:
     example = (Path(__file__).parents[2] / ".env.example").read_text()
     assert [name for name in Settings.model_fields if f"POSTFLEET_{name.upper()}=" not in example] == []

@@ -6,6 +6,8 @@ import signal
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.support.daemon import DaemonProcess, SandboxProcess, plain_world, run_command, wait_until, whole_house
 
 GROUPS = ["@plaza01", "@plaza02", "@plaza03", "@plaza04"]
@@ -99,6 +101,15 @@ def test_sighup_reloads_what_can_change_and_names_what_needs_a_restart(tmp_path:
         env.unlink()
         code, _ = daemon.stop()
         assert code == 0
+
+
+@pytest.mark.parametrize("wrong", [b"POSTFLEET_LOG_LEVEL=verbose\n", b"# caf\xe9\n"])
+def test_a_reload_of_settings_with_anything_wrong_in_them_changes_nothing(tmp_path: Path, wrong: bytes) -> None:
+    with whole_house(tmp_path, plain_world(accounts=1, groups=1)) as (_, daemon):
+        (tmp_path / ".env").write_bytes(b"POSTFLEET_POSTS_PER_DAY=12\n" + wrong)
+        daemon.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: "Settings were not reloaded" in log_of(daemon), "the refusal")
+        assert daemon.call("alice", "GET", "/api/allowance").json()["per_day"] == 2000
 
 
 def test_sighup_raises_the_limits_for_who_waits_already(tmp_path: Path) -> None:
