@@ -33,7 +33,8 @@ async def see_what_stands(parts: BotParts, run: CycleRun, client: PostingClient,
     if seconds <= 0 or not asked_for or run.over:
         return
     age = parts.clock.now() - max(one.finished_at for one in asked_for if one.finished_at is not None)
-    await wait_for_event(parts.clock, run.control.asked, max(0.0, seconds - age.total_seconds()))
+    left = seconds - max(0.0, age.total_seconds())  # a clock that was set back makes nobody wait longer
+    await wait_for_event(parts.clock, run.control.asked, max(0.0, left))
     for delivery in asked_for:
         if run.control.asked.is_set():
             return

@@ -1,7 +1,13 @@
-"""When each account posted and where: what `pacing` needs to know. From the journal, so a restart forgets nothing."""
+"""When each account posted and where: what `pacing` needs to know. From the journal, so a restart forgets nothing.
+
+A moment ahead of now was noted before the clock was set back. It counts as just now from then on: a pause is kept at
+least as long as it was asked for, and at most that long once more.
+"""
 
 from collections import defaultdict
+from collections.abc import Hashable
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 from bot.pacing import Limits, Standing
 from bot.recent_posts import RecentPosts
@@ -10,6 +16,7 @@ from core.models import DeliveryState, Hold, Session, User
 from core.settings import Settings
 from data.journal import Journal
 
+_Key = TypeVar("_Key", bound=Hashable)
 _DAY = timedelta(days=1)
 _MOST_READ = 100_000
 _KEPT_UNTIL_CLEARED = 1000
@@ -33,10 +40,16 @@ class Books:
         """Read the user's last day from the journal, once."""
         if user_id in self._read:
             return
-        since = self._clock.now() - _DAY
-        for delivery in reversed(await self._journal.deliveries(user_id, since=since, limit=_MOST_READ)):
-            if delivery.state is DeliveryState.DELIVERED and delivery.finished_at is not None:
-                self.posted(user_id, delivery.session, delivery.group, delivery.finished_at)
+        now = self._clock.now()
+        made = [
+            (delivery.finished_at, delivery.session, delivery.group)
+            for delivery in await self._journal.deliveries(user_id, since=now - _DAY, limit=_MOST_READ)
+            if delivery.state is DeliveryState.DELIVERED and delivery.finished_at is not None
+        ]
+        newest = max((at for at, _, _ in made), default=now)
+        as_of_now = [(at - (newest - now) if at > now else at, session, group) for at, session, group in made]
+        for at, session, group in sorted(as_of_now):
+            self.posted(user_id, session, group, at)
         self._read.add(user_id)
 
     def posted(self, user_id: str, session: str, group: str, at: datetime) -> None:
@@ -68,15 +81,19 @@ class Books:
 
     def account(self, name: str, session: Session) -> Standing:
         """What is known of the account, wherever it posts."""
-        posts = self._posts[name]
-        posts.forget_before(self._clock.now())
-        return Standing(account_posts=posts, account_asked=self._asked.get(name), account_hold=session.hold)
+        posts, now = self._posts[name], self._clock.now()
+        posts.not_after(now)
+        posts.forget_before(now)
+        return Standing(
+            account_posts=posts, account_asked=_not_after(now, self._asked, name), account_hold=session.hold
+        )
 
     def in_group(self, user_id: str, name: str, group: str, slow_mode: float, hold: Hold | None) -> Standing:
         """What is known of the account in that group, where it may be on hold."""
+        now = self._clock.now()
         return Standing(
-            group_last=self._group_last.get((user_id, group)),
-            own_last_in_group=self._own_last.get((name, group)),
+            group_last=_not_after(now, self._group_last, (user_id, group)),
+            own_last_in_group=_not_after(now, self._own_last, (name, group)),
             slow_mode_seconds=slow_mode,
             group_hold=hold,
         )
@@ -92,3 +109,11 @@ class Books:
             posts.forget_before(now)
             if not posts:
                 del self._posts[session]
+
+
+def _not_after(now: datetime, moments: dict[_Key, datetime], key: _Key) -> datetime | None:
+    """The moment, brought back to now if it lies ahead."""
+    at = moments.get(key)
+    if at is not None and at > now:
+        at = moments[key] = now
+    return at

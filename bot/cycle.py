@@ -68,9 +68,14 @@ class CycleRunner:
 
     async def _begin(self, user_id: str, wanted: Callable[[Transaction], bool], *, anew: bool) -> int:
         """One commit for whether it may begin, and its number among the bot's cycles."""
-        number = await self._parts.store.transact(
-            lambda tx: _count_cycle(tx, user_id, anew=anew) if wanted(tx) else None
-        )
+
+        def begin(tx: Transaction) -> int | None:
+            if not wanted(tx):
+                return None
+            _take_holds_as_of(tx, user_id, self._parts.clock.now())
+            return _count_cycle(tx, user_id, anew=anew)
+
+        number = await self._parts.store.transact(begin)
         if number is None:
             raise NotWanted
         return number
@@ -224,6 +229,19 @@ def _count_cycle(tx: Transaction, user_id: str, *, anew: bool) -> int:
         raise NoSpareSession("no account is left: every one was banned or released; start the bot to get spare ones")
     tx.put_user(user_id, replace(user, cycles=user.cycles + 1))
     return user.cycles + 1
+
+
+def _take_holds_as_of(tx: Transaction, user_id: str, now: datetime) -> None:
+    """Nobody waits for a clock that was set back to catch up: holds of this user and their accounts are as long as
+    Telegram asked for, from now."""
+    user = tx.user(user_id)
+    holds = {group: {name: hold.as_of(now) for name, hold in by.items()} for group, by in user.group_holds.items()}
+    if holds != user.group_holds:
+        tx.put_user(user_id, replace(user, group_holds=holds))
+    for name in user.assigned_sessions:
+        session = tx.session(name)
+        if session.hold is not None and session.hold.as_of(now) != session.hold:
+            tx.put_session(name, replace(session, hold=session.hold.as_of(now)))
 
 
 def check_ready(user: User) -> None:

@@ -91,7 +91,7 @@ class Peers:
     def description(self, session: str, chat: str) -> Any | None:
         """The chat as Telegram described it to this account within the last hour; None: not known."""
         entity, at = self._described.get((session, chat), (None, None))
-        return entity if at is not None and self._clock.now() - at < GOOD_FOR else None
+        return entity if at is not None and abs(self._clock.now() - at) < GOOD_FOR else None
 
     async def ids(self, sessions: Iterable[str], chats: Iterable[str]) -> dict[str, int]:
         """The marked ids of the chats that any of these accounts has looked up before."""

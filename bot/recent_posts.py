@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import overload
 
 _DAY = timedelta(days=1)
+_NOTHING = timedelta()
 SPAN = timedelta(minutes=5)
 """Posts that fall in one span all count as made at the last of them."""
 
@@ -38,6 +39,14 @@ class RecentPosts(Sequence[datetime]):
             newest.posts += 1
         else:
             self._spans.append(_Span(at, at, 1))
+
+    def not_after(self, now: datetime) -> None:
+        """What lies ahead of now was noted before the clock was set back. How far is not known: the newest counts as
+        made just now, all others keep their distance to it."""
+        if self._spans and (ahead := self._spans[-1].last - now) > _NOTHING:
+            for span in self._spans:
+                span.first -= ahead
+                span.last -= ahead
 
     def forget_before(self, now: datetime) -> None:
         """Forget what is 24 hours old."""

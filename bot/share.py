@@ -115,10 +115,11 @@ class Share:
         seconds = reaction.hold_seconds or 0.0
         if reaction.code in NOT_A_MEMBER or reaction.code == _SLOW_MODE:
             await self._parts.peers.forget(self._session, parse_target(delivery.group).chat)
-        until = self._parts.clock.now() + timedelta(seconds=seconds)
-        refusals = 1 + self._refusals_of(delivery.group)
+        now = self._parts.clock.now()
+        until, refusals = now + timedelta(seconds=seconds), 1 + self._refusals_of(delivery.group)
         await self._hold_group(
-            delivery.group, Hold(until=until, code=reaction.code, reason=reaction.explanation, count=refusals)
+            delivery.group,
+            Hold(until=until, code=reaction.code, reason=reaction.explanation, count=refusals, since=now),
         )
         if reaction.code == _SLOW_MODE:
             return  # the hold decides whether it is waited for or left to a later cycle

@@ -120,6 +120,14 @@ class Hold(Model, frozen=True, kw_only=True):
     code: str
     reason: str
     count: int = 1
+    since: datetime | None = None
+    """When it was asked for; None: not known."""
+
+    def as_of(self, now: datetime) -> "Hold":
+        """The same by a clock that may have been set back since: as long as it was asked for, beginning now."""
+        if self.since is None or self.since <= now:
+            return self
+        return msgspec.structs.replace(self, until=now + (self.until - self.since), since=now)
 
 
 class Missed(StrEnum):

@@ -70,12 +70,14 @@ class SessionManager:
 
     async def hold(self, name: str, until: datetime, code: str, reason: str) -> None:
         """The whole account rests until then; an earlier hold is never shortened."""
+        now = self._clock.now()
 
         def change(session: Session) -> Session:
-            if session.hold is not None and session.hold.until >= until:
-                return session
-            count = session.hold.count + 1 if session.hold is not None and session.hold.code == code else 1
-            return replace(session, hold=Hold(until=until, code=code, reason=reason, count=count))
+            before = session.hold.as_of(now) if session.hold is not None else None
+            if before is not None and before.until >= until:
+                return replace(session, hold=before)
+            count = before.count + 1 if before is not None and before.code == code else 1
+            return replace(session, hold=Hold(until=until, code=code, reason=reason, count=count, since=now))
 
         await self._change(name, change)
 
