@@ -1,6 +1,19 @@
 """`python run.py COMMAND`: hands over to `cli/`; `python run.py --help` lists the commands."""
 
-from cli.app import app
+import signal
+import sys
+
+
+def main() -> None:
+    """Run the command that the arguments name."""
+    if sys.argv[1:2] == ["serve"]:
+        # A daemon that is still starting does not die of a SIGHUP: it waits until the daemon listens (cli/daemon.py).
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+    # Imported here: that alone takes most of a second, in which a signal may come already.
+    from cli.app import app
+
+    app()
+
 
 if __name__ == "__main__":
-    app()
+    main()

@@ -135,6 +135,8 @@ def _listen_to_signals(leave: asyncio.Event, settings: Settings, scheduler: Sche
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, on_signal, number)
     loop.add_signal_handler(signal.SIGHUP, _reload, settings, scheduler)
+    # One that came while the daemon was starting waited for this (run.py).
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
 
 
 def _reload(settings: Settings, scheduler: Scheduler) -> None:

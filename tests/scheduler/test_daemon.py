@@ -12,6 +12,18 @@ from tests.support.daemon import DaemonProcess, SandboxProcess, plain_world, run
 
 GROUPS = ["@plaza01", "@plaza02", "@plaza03", "@plaza04"]
 
+HANG_UP = """
+import signal, sys
+
+class HangUp:
+    def find_spec(self, name, path=None, target=None):
+        if name == "{reads}":
+            signal.raise_signal(signal.SIGHUP)
+
+sys.meta_path.insert(0, HangUp())
+"""
+"""A sitecustomize.py: the signal comes when the program is at reading that module."""
+
 
 def start_posting(daemon: DaemonProcess, **config: object) -> None:
     wanted = {"groups": GROUPS, "post_content": "Hi", "delay_between_posts": 0.3, "delay_between_cycles": 3600}
@@ -101,6 +113,17 @@ def test_sighup_reloads_what_can_change_and_names_what_needs_a_restart(tmp_path:
         env.unlink()
         code, _ = daemon.stop()
         assert code == 0
+
+
+@pytest.mark.parametrize("reads", ["typer", "uvloop"])
+def test_a_sighup_while_the_daemon_is_still_starting_is_a_reload_as_soon_as_it_runs(tmp_path: Path, reads: str) -> None:
+    with whole_house(tmp_path, plain_world(accounts=1, groups=1)) as (_, daemon):
+        daemon.stop()
+        (tmp_path / "sitecustomize.py").write_text(HANG_UP.format(reads=reads))
+        daemon.env["PYTHONPATH"] = str(tmp_path)
+        daemon.start()
+        wait_until(lambda: "settings_reloaded" in log_of(daemon), "the settings to be read again")
+        assert daemon.stop()[0] == 0
 
 
 @pytest.mark.parametrize("wrong", [b"POSTFLEET_LOG_LEVEL=verbose\n", b"# caf\xe9\n"])
