@@ -6,7 +6,7 @@ A cycle that a crash or a shutdown cut off is continued where it was: same deliv
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 from msgspec.structs import replace
@@ -20,7 +20,7 @@ from bot.plan import Bar, plan_cycle, same_chat_reason
 from bot.run import BotParts, CycleControl, CycleRun, End
 from bot.worker import execute_session_cycle
 from core.errors import NoContent, NoGroups, NoSpareSession
-from core.models import Cycle, Delivery, DeliveryState, Level, PostType, Session, User
+from core.models import Cycle, Delivery, DeliveryState, Event, Level, PostType, Session, User
 from data.data_manager import Transaction
 
 log = logging.getLogger(__name__)
@@ -113,18 +113,9 @@ class CycleRunner:
 
         deliveries = [delivery(group, session, None) for group, session in plan.sessions.items()]
         deliveries += [delivery(group, "", reason) for group, reason in skipped.items()]
-        deliveries = await self._parts.journal.plan_cycle(cycle, deliveries, budget_of(user, self._parts.settings, now))
-        run = CycleRun(self._parts, cycle, number, deliveries, control)
-        await self._tell_allowance(run, deliveries)
-        for group, reason in skipped.items():
-            await run.record(event=run.event("post_skipped", f"Left out {group}: {reason}", Level.WARNING, group=group))
-        return run
-
-    async def _tell_allowance(self, run: CycleRun, deliveries: list[Delivery]) -> None:
-        without = [delivery for delivery in deliveries if delivery.error == NO_ALLOWANCE]
-        if without:
-            text = f"{len(without)} of {len(deliveries)} posts are left out: {without[0].reason}"
-            await run.record(event=run.event("allowance_used_up", text, Level.WARNING))
+        budget = budget_of(user, self._parts.settings, now)
+        deliveries = await self._parts.journal.plan_cycle(cycle, deliveries, budget, _told_of_plan)
+        return CycleRun(self._parts, cycle, number, deliveries, control)
 
     async def _post_everything(self, run: CycleRun) -> None:
         """Round after round, until nothing is left that somebody could post."""
@@ -195,14 +186,36 @@ class CycleRunner:
             if delivery.state is DeliveryState.SENDING:
                 state = DeliveryState.UNKNOWN
             await run.close(delivery, state, reason, tell=run.content_refused is None)
+        events = []
         if run.content_refused is not None:
             text = f"Telegram refused the post itself: {run.content_refused}"
-            await run.record(event=run.event("content_refused", text, Level.ERROR))
+            events.append(run.event("content_refused", text, Level.ERROR))
         progress = run.progress()
-        await self._parts.journal.finish_cycle(run.user, run.cycle.id, self._parts.clock.now())
         text = f"Cycle finished: {progress.delivered} of {progress.total} posts delivered"
         level = Level.INFO if progress.delivered == progress.total else Level.WARNING
-        await run.record(event=run.event("cycle_finished", text, level))
+        events.append(run.event("cycle_finished", text, level))
+        # One commit: a finished cycle whose end could not be told would be taken for broken, and another would follow.
+        await self._parts.journal.finish_cycle(run.user, run.cycle.id, self._parts.clock.now(), *events)
+
+
+def _told_of_plan(deliveries: Sequence[Delivery]) -> list[Event]:
+    """Why posts are left out: one line for all that the allowance has no room for, one for each other."""
+    skipped = [delivery for delivery in deliveries if delivery.state is DeliveryState.SKIPPED]
+    without = [delivery for delivery in skipped if delivery.error == NO_ALLOWANCE]
+    events = []
+    if without:
+        text = f"{len(without)} of {len(deliveries)} posts are left out: {without[0].reason}"
+        events.append(_warning(without[0], "allowance_used_up", text))
+    for delivery in skipped:
+        if delivery.error != NO_ALLOWANCE:
+            text = f"Left out {delivery.group}: {delivery.reason}"
+            events.append(replace(_warning(delivery, "post_skipped", text), group=delivery.group))
+    return events
+
+
+def _warning(about: Delivery, action: str, text: str) -> Event:
+    at = about.finished_at or about.planned_at
+    return Event(at=at, user=about.user, action=action, text=text, level=Level.WARNING)
 
 
 def _can_go_on(

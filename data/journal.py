@@ -87,9 +87,13 @@ class Journal:
         return journal
 
     async def plan_cycle(
-        self, cycle: Cycle, deliveries: Sequence[Delivery], budget: Budget | None = None
+        self,
+        cycle: Cycle,
+        deliveries: Sequence[Delivery],
+        budget: Budget | None = None,
+        tell: journal_work.Tell = journal_work.tell_nothing,
     ) -> list[Delivery]:
-        """Write a cycle and its deliveries in one commit; answers them with their ids.
+        """Write a cycle, its deliveries and what `tell` says of them in one commit; answers them with their ids.
 
         With a budget each planned delivery reserves a post of the user's allowance in the same commit; those that find
         no room are written as skipped.
@@ -99,7 +103,7 @@ class Journal:
             InvalidInput: a delivery is of another user or cycle.
         """
         return await self._write(
-            lambda connection, effects: journal_work.insert_plan(connection, cycle, deliveries, budget, effects)
+            lambda connection, effects: journal_work.insert_plan(connection, cycle, deliveries, budget, effects, tell)
         )
 
     async def update(
@@ -132,9 +136,11 @@ class Journal:
         await self._write(work)
         self._write_stats_soon()
 
-    async def finish_cycle(self, user: str, cycle: int, finished_at: datetime) -> None:
-        """The cycle is over. Raises NotFound."""
-        await self._write(lambda connection, _: journal_work.finish_cycle(connection, user, cycle, finished_at))
+    async def finish_cycle(self, user: str, cycle: int, finished_at: datetime, *events: Event) -> None:
+        """The cycle is over and its user's log says so, in one commit. Raises NotFound."""
+        await self._write(
+            lambda connection, effects: journal_work.finish_cycle(connection, user, cycle, finished_at, events, effects)
+        )
 
     async def unfinished_cycle(self, user: str) -> tuple[Cycle, list[Delivery]] | None:
         """The user's newest cycle that did not finish, with all its deliveries."""

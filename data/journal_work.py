@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -62,6 +62,13 @@ class Figures:
 
 
 Work = Callable[[sqlite3.Connection, Effects], object]
+Tell = Callable[[Sequence[Delivery]], Iterable[Event]]
+"""The lines of a user's log about deliveries as they were written."""
+
+
+def tell_nothing(_: Sequence[Delivery]) -> Iterable[Event]:
+    """No line."""
+    return ()
 
 
 def added(stats: Stats, more: Stats) -> Stats:
@@ -83,8 +90,10 @@ def insert_plan(
     deliveries: Sequence[Delivery],
     budget: Budget | None,
     effects: Effects,
+    tell: Tell = tell_nothing,
 ) -> list[Delivery]:
-    """Write a cycle and its deliveries, as far as the budget has room for them; answers them with their ids."""
+    """Write a cycle, its deliveries as far as the budget has room, and what is told of them; answers the deliveries
+    with their ids."""
     for delivery in deliveries:
         if (delivery.user, delivery.cycle) != (cycle.user, cycle.id):
             raise InvalidInput("deliveries", "each must be of the same user and cycle as the cycle it is planned in")
@@ -102,8 +111,15 @@ def insert_plan(
     ]
     if budget is not None:
         allowances.book(connection, budget, written)
+    insert_events(connection, tell(written), effects)
     effects.outcomes.update(delivery.state.value for delivery in written if delivery.state not in UNFINISHED)
     return written
+
+
+def insert_events(connection: sqlite3.Connection, events: Iterable[Event], effects: Effects) -> None:
+    """Write lines of users' logs."""
+    for event in events:
+        insert_event(connection, event, effects)
 
 
 def insert_event(connection: sqlite3.Connection, event: Event, effects: Effects) -> None:
@@ -178,9 +194,17 @@ def write_tallies(connection: sqlite3.Connection, effects: Effects) -> None:
     )
 
 
-def finish_cycle(connection: sqlite3.Connection, user: str, cycle: int, finished_at: datetime) -> None:
-    """The cycle is over. Raises NotFound."""
+def finish_cycle(
+    connection: sqlite3.Connection,
+    user: str,
+    cycle: int,
+    finished_at: datetime,
+    events: Iterable[Event],
+    effects: Effects,
+) -> None:
+    """The cycle is over, with what is told of that. Raises NotFound."""
     if not connection.execute(
         "UPDATE cycles SET finished_at = ? WHERE user = ? AND id = ?", (stamp(finished_at), user, cycle)
     ).rowcount:
         raise NotFound(f"the journal has no cycle {cycle} of user {user!r}")
+    insert_events(connection, events, effects)

@@ -1,0 +1,58 @@
+"""The disk refuses one write in the middle of a cycle: no post is made twice, and no line of the log is lost."""
+
+import sqlite3
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from core.errors import StateNotWritten
+from core.models import Event, Hold
+from data import journal_work
+from data.journal_work import Effects
+from tests.support.house import House, open_house
+
+G1, G2 = "@plaza01", "@plaza02"
+
+
+def refuse_once(monkeypatch: pytest.MonkeyPatch, action: str) -> None:
+    """The commit that holds the next line of that kind fails."""
+    write, left = journal_work.insert_event, [1]
+
+    def insert(connection: sqlite3.Connection, event: Event, effects: Effects) -> None:
+        if event.action == action and left:
+            left.pop()
+            raise sqlite3.OperationalError("database or disk is full")
+        write(connection, event, effects)
+
+    monkeypatch.setattr(journal_work, "insert_event", insert)
+
+
+async def cycle_after_a_broken_one(house: House) -> list[str]:
+    with pytest.raises(StateNotWritten):
+        await house.cycle("alice")
+    await house.cycle("alice")
+    return [event.action for event in house.events("alice")]
+
+
+async def test_a_cycle_whose_end_could_not_be_written_is_ended_later_and_not_posted_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_house(tmp_path) as house:
+        await house.add_user("alice", [G1])
+        refuse_once(monkeypatch, "cycle_finished")
+        told = await cycle_after_a_broken_one(house)
+        assert house.texts(G1) == ["Hello from alice"]
+        assert told.count("cycle_finished") == 1
+
+
+async def test_why_a_group_is_left_out_is_told_though_it_could_not_be_written_at_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_house(tmp_path, accounts=1) as house:
+        hold = Hold(until=house.parts.clock.now() + timedelta(hours=1), code="CHAT_WRITE_FORBIDDEN", reason="no posts")
+        await house.add_user("alice", [G1, G2], group_holds={G2: {"acc01": hold}})
+        refuse_once(monkeypatch, "post_skipped")
+        told = await cycle_after_a_broken_one(house)
+        assert told.count("post_skipped") == 1
+        assert (len(house.texts(G1)), len(house.texts(G2))) == (1, 0)
