@@ -14,7 +14,7 @@ from api.shell import Shell
 from bot.cycle import CycleRunner
 from bot.run import BotParts
 from core.clock import Clock, SystemClock
-from core.errors import SettingsError
+from core.errors import EndedUnexpectedly, SettingsError
 from core.settings import Settings, reload_settings
 from data.data_manager import DataManager
 from data.files import exclusive_daemon_lock
@@ -45,6 +45,7 @@ async def run_daemon(settings: Settings, clock: Clock | None = None) -> None:
     Raises:
         StateInUse, StateDamaged, StateTooNew, StateNotWritten: the state folder cannot be used; nothing was changed.
         SettingsError: a setting is missing or wrong, or the API's address is taken.
+        EndedUnexpectedly: the tick or the API ended by itself; the log says why, and everything was left in order.
     """
     settings.check_secrets()
     clock = clock or SystemClock()
@@ -108,8 +109,10 @@ async def _serve(settings: Settings, app: Shell, listener: socket.socket, schedu
     log.info("Postfleet runs; its API answers at %s", url, extra={"action": "daemon_started"})
     try:
         done, _ = await asyncio.wait({ticking, answering, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        for task in done - {leaving}:
-            log.critical("The %s ended unexpectedly; the daemon stops", task.get_name(), exc_info=task.exception())
+        ended = [task for task in (ticking, answering) if task in done]
+        for task in ended:
+            error = None if task.cancelled() else task.exception()
+            log.critical("The %s ended unexpectedly; the daemon stops", task.get_name(), exc_info=error)
     finally:
         log.info("Stopping: posts in flight are finished, nothing new is started", extra={"action": "daemon_stopping"})
         app.end_streams()
@@ -119,6 +122,8 @@ async def _serve(settings: Settings, app: Shell, listener: socket.socket, schedu
         await asyncio.gather(ticking, answering, leaving, return_exceptions=True)
         address.unlink(missing_ok=True)
         log.info("Stopped", extra={"action": "daemon_stopped"})
+    if ended:
+        raise EndedUnexpectedly(f"the {ended[0].get_name()} ended unexpectedly; the log says more")
 
 
 def _listen_to_signals(leave: asyncio.Event, settings: Settings, scheduler: Scheduler) -> None:

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from core.errors import PostfleetError
+from core.errors import EndedUnexpectedly, PostfleetError
 from core.logs import never_log, set_up_logs
 from core.settings import load_settings
 from data.files import make_folder
@@ -33,6 +33,9 @@ def serve() -> None:
             backups=settings.log_backups,
         )
         uvloop.run(run_daemon(settings))
+    except EndedUnexpectedly as error:
+        typer.echo(f"postfleet: {error}", err=True)
+        sys.exit(1)
     except PostfleetError as error:
         typer.echo(f"postfleet: {error}", err=True)
         sys.exit(2)

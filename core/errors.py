@@ -2,6 +2,7 @@
 
     PostfleetError
     ├── SettingsError            a setting is missing, weak or wrong
+    ├── EndedUnexpectedly        a part of the daemon that never ends did
     ├── StateError               the truth on disk
     │   ├── StateDamaged         a file cannot be read as what it should be; it is left untouched
     │   ├── StateTooNew          written by a newer Postfleet
@@ -45,6 +46,12 @@ class SettingsError(PostfleetError):
     """A setting is missing, weak or wrong; the text names it and the fix."""
 
     code = "settings"
+
+
+class EndedUnexpectedly(PostfleetError):
+    """A part of the daemon that never ends by itself did, and the daemon left in order."""
+
+    code = "ended_unexpectedly"
 
 
 class StateError(PostfleetError):

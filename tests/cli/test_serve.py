@@ -1,11 +1,13 @@
 """When the daemon refuses to start, it says one clear line that names the fix, and changes nothing."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from core.settings import EXAMPLE_SECRET
-from tests.support.daemon import plain_world, run_command, whole_house
+from tests.support.daemon import ROOT, clean_environment, plain_world, run_command, whole_house
 from tests.support.house import API_PAIRS, SECRET
 
 GOOD = {"POSTFLEET_JWT_SECRET": SECRET, "POSTFLEET_API_PAIRS": API_PAIRS, "POSTFLEET_PORT": "0"}
@@ -68,3 +70,37 @@ def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
         second = run_command("serve", env=other, cwd=tmp_path)
         assert second.returncode == 2
         assert f"127.0.0.1:{port} cannot be listened on" in second.stderr
+
+
+SERVE_WITH = """
+import sys
+from api.server import Server
+from cli.app import app
+
+async def on_tick(self, counter):
+    {what}
+
+Server.on_tick = on_tick
+sys.argv = ["run.py", "serve"]
+app()
+"""
+
+
+@pytest.mark.parametrize("what", ["raise RuntimeError('out of descriptors')", "return True"])
+def test_a_daemon_whose_api_ends_by_itself_says_so_and_leaves_with_an_error(tmp_path: Path, what: str) -> None:
+    state = tmp_path / "state"
+    ended = subprocess.run(
+        [sys.executable, "-c", SERVE_WITH.format(what=what)],
+        env=clean_environment() | GOOD | {"POSTFLEET_STATE_DIR": str(state), "PYTHONPATH": str(ROOT)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert ended.returncode == 1, "a supervisor starts it again after an error"
+    assert "The api ended unexpectedly; the daemon stops" in ended.stderr
+    assert ("out of descriptors" in ended.stderr) is what.startswith("raise")
+    assert ended.stderr.strip().endswith("postfleet: the api ended unexpectedly; the log says more")
+    assert "daemon_stopped" in (state / "logs" / "postfleet.log").read_text(), "in order all the same"
+    assert not (state / "api.address").exists()
