@@ -1,6 +1,7 @@
 """Work that comes round by itself: backups, forgetting what is old, allowances, accounts' health, statistics.
 
-APScheduler keeps the times; each job's last and next run, and how the last one went, can be asked for.
+APScheduler keeps the times; each job's last and next run, and how the last one went, can be asked for. Last runs are
+kept over restarts, so that a daily job whose time the daemon did not see runs soon after the start.
 """
 
 import asyncio
@@ -19,13 +20,20 @@ from bot.health import Health
 from bot.run import BotParts
 from core.settings import Settings
 from data.backup import make_backup
+from data.job_records import JobRecord, JobRecords, read_job_records, write_job_records
 from data.media_files import sweep
+from scheduler.keeper import keep_alive
 from scheduler.resets import tell_of_new_days
 
 log = logging.getLogger(__name__)
 
 BACKUPS_FOLDER = "backups"
 _JITTER_SECONDS = 60
+_AFTER_START = timedelta(seconds=60)
+"""What is overdue at the start leaves the first minute to bots that resume."""
+_LOOK_SECONDS = 30.0
+"""Between two looks whether the clock jumped."""
+_JUMP_SECONDS = 30.0
 _QUARTERS = CronTrigger(minute="*/15", second=1, timezone=UTC)
 """Midnight is at a quarter of an hour of UTC in every time zone."""
 
@@ -41,6 +49,8 @@ class Job:
     trigger: CronTrigger | IntervalTrigger
     turn: asyncio.Lock
     """Jobs that share it wait for one another."""
+    daily: bool = False
+    """Its time comes once a day: it is made up for when nobody was there."""
     last_run_at: datetime | None = None
     last_result: str | None = None
     last_failed: bool = False
@@ -56,16 +66,18 @@ class Housekeeping:
         self._journal = parts.journal
         self._clock = parts.clock
         self._health = Health.of(parts)
-        self._days_told_until = parts.clock.now()
+        self._days_told_until = self._known_since = parts.clock.now()
         files, accounts = self._turns = asyncio.Lock(), asyncio.Lock()  # Telegram's answers may take minutes
         self._scheduler = AsyncIOScheduler(timezone=UTC)
         self._begun: dict[str, asyncio.Task[Job]] = {}
         self._stop = threading.Event()
+        self._writing = asyncio.Lock()
+        self._watching: asyncio.Task[None] | None = None
         self._jobs = {
             job.name: job
             for job in (
-                Job("backup", "A copy of the whole state", self._backup, _daily(2, 30), files),
-                Job("retention", "Forget old events and posts", self._forget, _daily(3, 30), files),
+                Job("backup", "A copy of the whole state", self._backup, _daily(2, 30), files, daily=True),
+                Job("retention", "Forget old events and posts", self._forget, _daily(3, 30), files, daily=True),
                 Job("allowances", "Give back what was reserved in vain", self._give_back, _every(hours=1), files),
                 Job(
                     "resets", "Tell whose allowance begins anew, by their own time zone", self._reset, _QUARTERS, files
@@ -92,15 +104,25 @@ class Housekeeping:
 
     def start(self) -> None:
         """Let the jobs come round; needs a running event loop."""
+        self._recall()
+        now = self._clock.now()
         for name, job in self._jobs.items():
             self._scheduler.add_job(
-                self._begin, job.trigger, args=(name,), id=name, coalesce=True, misfire_grace_time=3600
+                self._begin,
+                job.trigger,
+                args=(name,),
+                id=name,
+                next_run_time=self._next_run(job, now),
+                coalesce=True,
+                misfire_grace_time=None,  # however late: a job is rather done after a sleep than not at all
             )
         self._scheduler.start()
+        watching = keep_alive("housekeeping's look at the clock", self._watch_the_clock, self._clock)
+        self._watching = asyncio.create_task(watching, name="housekeeping's clock")
 
     def begin_now(self, name: str) -> None:
         """Let a job come round at once, as if it were its time."""
-        self._scheduler.modify_job(name, next_run_time=datetime.now(UTC))
+        self._scheduler.modify_job(name, next_run_time=self._clock.now())
 
     async def stop(self) -> None:
         """No job begins any more; the one that runs is broken off where it waits."""
@@ -108,10 +130,10 @@ class Housekeeping:
         if self._scheduler.running:
             self._scheduler.remove_all_jobs()
             self._scheduler.shutdown(wait=False)
-        begun = list(self._begun.values())
-        for task in begun:
+        tasks = [*self._begun.values(), *filter(None, [self._watching])]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*begun, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         for turn in self._turns:
             async with turn:
                 pass
@@ -127,20 +149,81 @@ class Housekeeping:
         """Do a job now. What goes wrong is noted and logged; the next time comes all the same."""
         job = self._jobs[name]
         async with job.turn:
-            job.last_run_at = self._clock.now()
+            began = self._clock.now()
             try:
-                job.last_result = await job.work()
-                job.last_failed = False
+                result, failed = await job.work(), False
             except asyncio.CancelledError:
                 log.info("Housekeeping: %s was broken off", name, extra={"action": "housekeeping_broken_off"})
                 raise
             except Exception as error:
-                job.last_result = f"{type(error).__name__}: {error}"
-                job.last_failed = True
+                result, failed = f"{type(error).__name__}: {error}", True
                 log.exception("Housekeeping: %s failed", name, extra={"action": "housekeeping_failed"})
             else:
-                log.info("Housekeeping: %s: %s", name, job.last_result, extra={"action": f"housekeeping_{name}"})
+                log.info("Housekeeping: %s: %s", name, result, extra={"action": f"housekeeping_{name}"})
+            job.last_run_at, job.last_result, job.last_failed = began, result, failed
+        await self._write_down()
         return job
+
+    # When.
+
+    def _next_run(self, job: Job, now: datetime) -> datetime:
+        coming: datetime
+        if isinstance(job.trigger, IntervalTrigger):
+            coming = now + job.trigger.interval
+            return coming
+        coming = job.trigger.get_next_fire_time(None, now)
+        if not job.daily:
+            return coming
+        last_time = coming - timedelta(days=1, seconds=_JITTER_SECONDS)
+        # A last run ahead of now was written down by a clock that was wrong: it says nothing.
+        met = last_time <= (job.last_run_at or self._known_since) <= now
+        return coming if met else now + _AFTER_START
+
+    async def _watch_the_clock(self) -> None:
+        clock = self._clock
+        while True:
+            seen_at, passed = clock.now(), clock.monotonic()
+            await clock.sleep(_LOOK_SECONDS)
+            jump = (clock.now() - seen_at).total_seconds() - (clock.monotonic() - passed)
+            if abs(jump) > _JUMP_SECONDS:
+                self._follow_a_jump(jump)
+
+    def _follow_a_jump(self, seconds: float) -> None:
+        """After a sleep what was due begins at once; a clock set back must not make anything wait for that long."""
+        now = self._clock.now()
+        for job in self.jobs:
+            if seconds < 0:
+                self._scheduler.modify_job(job.name, next_run_time=self._next_run(job, now))
+            elif job.next_run_at is not None and job.next_run_at <= now:
+                self._scheduler.modify_job(job.name, next_run_time=now)
+
+    # What is known of last runs.
+
+    def _recall(self) -> None:
+        known = read_job_records(self._settings.state_dir)
+        if known is None:
+            write_job_records(self._settings.state_dir, self._records())
+            return
+        self._known_since = known.since
+        for name, record in known.jobs.items():
+            if job := self._jobs.get(name):
+                job.last_run_at, job.last_result = record.last_run_at, record.last_result
+                job.last_failed = record.last_failed
+
+    def _records(self) -> JobRecords:
+        ran = {
+            name: JobRecord(last_run_at=job.last_run_at, last_result=job.last_result, last_failed=job.last_failed)
+            for name, job in self._jobs.items()
+            if job.last_run_at is not None
+        }
+        return JobRecords(since=self._known_since, jobs=ran)
+
+    async def _write_down(self) -> None:
+        async with self._writing:
+            records = self._records()
+            await self._to_its_end(lambda: write_job_records(self._settings.state_dir, records))
+
+    # What.
 
     async def _backup(self) -> str:
         if not self._settings.backups_kept:

@@ -13,7 +13,7 @@ from data.data_manager import Transaction
 from scheduler.housekeeping import Housekeeping
 from sessions.assignment import BAN_WAVE
 from tests.api.support import SECRET, Api, problem, until
-from tests.support.clock import MovableClock
+from tests.support.clock import MovableClock, let_housekeeping_follow
 
 
 @pytest.fixture
@@ -23,8 +23,9 @@ def root(clock: MovableClock) -> dict[str, str]:
 
 
 @pytest.fixture
-async def keeping(api: Api) -> AsyncIterator[Housekeeping]:
+async def keeping(api: Api, clock: MovableClock, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Housekeeping]:
     """The housekeeping of the API's bots."""
+    let_housekeeping_follow(clock, monkeypatch)
     found = Housekeeping(api.bots._parts)
     found.start()
     api.bots._housekeeping = found

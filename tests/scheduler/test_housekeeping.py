@@ -1,7 +1,11 @@
 """Work that comes round by itself."""
 
 import asyncio
+import contextlib
+import logging
+import stat
 import tarfile
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,21 +15,129 @@ from msgspec.structs import replace
 from bot.allowance import budget_of
 from core.models import Allowance, Cycle, Delivery, DeliveryState, Event, PostType, Schedule, User
 from data.data_manager import Transaction
-from scheduler.housekeeping import Housekeeping
+from scheduler.housekeeping import Housekeeping, Job
 from tests.scheduler.support import TimeHouse, time_house
-from tests.support.clock import START
+from tests.support.clock import START, let_housekeeping_follow
 from tests.support.house import House, open_house, until
 
 
-async def test_each_job_is_entered_and_its_last_run_can_be_seen(tmp_path: Path) -> None:
-    async with time_house(tmp_path) as house:
-        keeping = Housekeeping(house.parts)
-        keeping.start()
+@pytest.fixture
+async def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[TimeHouse]:
+    """A house at nine o'clock whose housekeeping goes by its clock."""
+    async with time_house(tmp_path, ticking=False) as built:
+        let_housekeeping_follow(built.clock, monkeypatch)
+        yield built
+
+
+@contextlib.asynccontextmanager
+async def kept(house: TimeHouse) -> AsyncIterator[Housekeeping]:
+    """The housekeeping of one life of the daemon."""
+    keeping = Housekeeping(house.parts)
+    keeping.start()
+    try:
+        yield keeping
+    finally:
+        await keeping.stop()
+
+
+def job_of(keeping: Housekeeping, name: str) -> Job:
+    return next(job for job in keeping.jobs if job.name == name)
+
+
+async def set_clock(house: TimeHouse, **by: float) -> None:
+    """Somebody sets the clock, or the machine sleeps; then a minute passes, in which that is noticed."""
+    await until(lambda: house.clock.sleepers, "the first look at the clock")
+    house.clock.set_wall(timedelta(**by).total_seconds())
+    await house.clock.advance(60)
+
+
+async def test_each_job_is_entered_and_its_last_run_can_be_seen(house: TimeHouse) -> None:
+    async with kept(house) as keeping:
         assert all(job.next_run_at is not None and job.last_run_at is None for job in keeping.jobs)
         job = await keeping.run("statistics")
         assert job.last_run_at == house.clock.now()
         assert "memory" in (job.last_result or "")
-        await keeping.stop()
+
+
+async def test_daily_jobs_whose_time_the_machine_slept_through_are_done_when_it_wakes(house: TimeHouse) -> None:
+    async with kept(house) as keeping:
+        await set_clock(house, hours=22)
+        woken = house.clock.now()
+        for name in ("backup", "retention"):
+            await until(lambda name=name: job_of(keeping, name).last_run_at, f"the {name} that was missed")  # type: ignore[misc]  # until calls it at once
+            coming = job_of(keeping, name).next_run_at
+            assert coming is not None
+            assert woken < coming < woken + timedelta(days=1)
+
+
+async def test_a_clock_set_back_lets_no_job_wait_for_that_long(house: TimeHouse) -> None:
+    async with kept(house) as keeping:
+        await set_clock(house, days=-30)
+        for job in keeping.jobs:
+            assert job.next_run_at is not None
+            assert job.next_run_at - house.clock.now() <= timedelta(days=1, minutes=1), job.name
+        await set_clock(house, hours=1, minutes=5)
+        await until(lambda: job_of(keeping, "uploads").last_run_at, "an hourly job an hour later")
+
+
+async def test_what_ran_last_is_still_known_after_a_restart(house: TimeHouse, tmp_path: Path) -> None:
+    (tmp_path / "state" / "backups").write_text("in the way")
+    async with kept(house) as keeping:
+        before = [await keeping.run(name) for name in ("statistics", "backup")]
+    async with kept(house) as keeping:
+        for job in before:
+            again = job_of(keeping, job.name)
+            assert (again.last_run_at, again.last_result) == (job.last_run_at, job.last_result)
+            assert again.last_failed == (job.name == "backup")
+    assert stat.S_IMODE((tmp_path / "state" / "housekeeping.json").stat().st_mode) == 0o600
+
+
+async def test_a_daily_job_missed_while_the_daemon_was_down_is_done_soon_after_its_start(house: TimeHouse) -> None:
+    async with kept(house) as keeping:
+        await keeping.run("backup")
+    house.clock.set_wall(timedelta(hours=17).total_seconds())
+    async with kept(house) as keeping:
+        coming = job_of(keeping, "backup").next_run_at
+        assert coming is not None
+        assert coming > house.clock.now() + timedelta(minutes=5), "half past two has not come yet"
+    house.clock.set_wall(timedelta(hours=2).total_seconds())
+    async with kept(house) as keeping:
+        late = job_of(keeping, "backup").next_run_at
+        assert late == house.clock.now() + timedelta(minutes=1), "bots resume first"
+        last_run_at = job_of(keeping, "backup").last_run_at
+        await set_clock(house, minutes=2)
+        await until(lambda: job_of(keeping, "backup").last_run_at != last_run_at, "the backup that was missed")
+    async with kept(house) as keeping:
+        coming = job_of(keeping, "backup").next_run_at
+        assert coming is not None
+        assert coming > house.clock.now() + timedelta(hours=20), "it is done"
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b'{"since": "2026-03-02T09:00:00", "jobs": 1}', b"\xff", b"[" * 9999, None]
+)
+async def test_damaged_notes_of_last_runs_are_begun_anew(
+    house: TimeHouse, tmp_path: Path, caplog: pytest.LogCaptureFixture, content: bytes | None
+) -> None:
+    path = tmp_path / "state" / "housekeeping.json"
+    if content is not None:
+        path.write_bytes(content)
+    async with kept(house) as keeping:
+        assert ("last runs are forgotten" in caplog.text) == (content is not None)
+        assert all(job.last_run_at is None and job.next_run_at for job in keeping.jobs)
+        await keeping.run("statistics")
+    async with kept(house) as keeping:
+        assert job_of(keeping, "statistics").last_run_at == START
+
+
+async def test_notes_of_last_runs_that_cannot_be_written_are_no_failure_of_the_job(
+    house: TimeHouse, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "state" / "housekeeping.json").mkdir()
+    with caplog.at_level(logging.WARNING):
+        async with kept(house) as keeping:
+            assert not (await keeping.run("statistics")).last_failed
+    assert "housekeeping.json cannot be written" in caplog.text
 
 
 async def test_two_backups_in_one_second_are_one(tmp_path: Path) -> None:

@@ -3,7 +3,9 @@
 import asyncio
 import heapq
 import itertools
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
+
+import pytest
 
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 
@@ -67,3 +69,14 @@ class MovableClock:
             for _ in range(10):
                 await asyncio.sleep(0)
         self._passed = end
+
+
+def let_housekeeping_follow(clock: MovableClock, patch: pytest.MonkeyPatch) -> None:
+    """APScheduler reads the machine's clock; let it read this one, until the test ends."""
+
+    class Wall(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]  # nobody needs a Wall
+            return clock.now().astimezone(tz)
+
+    patch.setattr("apscheduler.schedulers.base.datetime", Wall)
