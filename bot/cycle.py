@@ -20,7 +20,7 @@ from bot.plan import Bar, plan_cycle, same_chat_reason
 from bot.run import BotParts, CycleControl, CycleRun, End
 from bot.worker import execute_session_cycle
 from core.errors import NoContent, NoGroups, NoSpareSession
-from core.models import Cycle, Delivery, DeliveryState, Event, Level, PostType, Session, User
+from core.models import UNFINISHED, Cycle, Delivery, DeliveryState, Event, Level, PostType, Session, User
 from data.data_manager import Transaction
 
 log = logging.getLogger(__name__)
@@ -54,11 +54,7 @@ class CycleRunner:
         found = await self._parts.journal.unfinished_cycle(user_id)
         number = await self._begin(user_id, wanted, anew=found is None)
         if found is not None:
-            cycle, deliveries = found
-            run = CycleRun(self._parts, cycle, number, deliveries, control)
-            await claim_what_was_begun(self._parts.peers, run, deliveries)
-            text = f"Going on with the cycle that was cut off: {len(run.pending)} of {len(deliveries)} posts are left"
-            await run.record(event=run.event("cycle_resumed", text))
+            run = await self._resume(*found, number, control)
         else:
             run = await self._plan(user_id, number, control)
         started(run)
@@ -79,6 +75,21 @@ class CycleRunner:
         if number is None:
             raise NotWanted
         return number
+
+    async def _resume(self, cycle: Cycle, known: list[Delivery], number: int, control: CycleControl) -> CycleRun:
+        left = {delivery.id for delivery in known if delivery.state in UNFINISHED}
+        now = self._parts.clock.now()
+
+        def tell(deliveries: Sequence[Delivery]) -> list[Event]:
+            text = f"Going on with the cycle that was cut off: {len(left)} of {len(deliveries)} posts are left"
+            resumed = Event(at=now, user=cycle.user, action="cycle_resumed", text=text)
+            return [resumed, *_told_of_plan([delivery for delivery in deliveries if delivery.id in left])]
+
+        budget = budget_of(self._parts.store.snapshot.users[cycle.user], self._parts.settings, now)
+        deliveries = await self._parts.journal.resume_cycle(cycle, budget, now, tell)
+        run = CycleRun(self._parts, cycle, number, deliveries, control)
+        await claim_what_was_begun(self._parts.peers, run, deliveries)
+        return run
 
     async def _plan(self, user_id: str, number: int, control: CycleControl) -> CycleRun:
         snapshot = self._parts.store.snapshot

@@ -82,6 +82,21 @@ def book(connection: sqlite3.Connection, budget: Budget, deliveries: Sequence[De
     )
 
 
+def unbook_earlier(connection: sqlite3.Connection, budget: Budget, deliveries: Sequence[Delivery]) -> list[Delivery]:
+    """Posts that are made on the budget's day are of that day, whenever they were planned. What may have been sent
+    already is booked on it at once; what was not loses its booking, and is answered to be booked anew."""
+    day, loose = budget.day.isoformat(), []
+    for delivery in deliveries:
+        where = (delivery.id, day)
+        if delivery.state is DeliveryState.SENDING:
+            connection.execute("UPDATE allowance_bookings SET day = ?2 WHERE delivery = ?1 AND day <> ?2", where)
+        elif delivery.state is DeliveryState.PLANNED and (
+            connection.execute("DELETE FROM allowance_bookings WHERE delivery = ? AND day <> ?", where).rowcount
+        ):
+            loose.append(delivery)
+    return loose
+
+
 def settle(connection: sqlite3.Connection, delivery: Delivery) -> None:
     """A delivery came to its end, or what became of it was found out later."""
     row = connection.execute(

@@ -106,6 +106,16 @@ class Journal:
             lambda connection, effects: journal_work.insert_plan(connection, cycle, deliveries, budget, effects, tell)
         )
 
+    async def resume_cycle(self, cycle: Cycle, budget: Budget, at: datetime, tell: journal_work.Tell) -> list[Delivery]:
+        """Go on with a cycle that was cut off, in one commit with what `tell` says of its deliveries; answers them.
+
+        What was reserved on an earlier day and not sent is reserved on the budget's instead; what finds no room there
+        is written as skipped.
+        """
+        return await self._write(
+            lambda connection, effects: journal_work.resume_cycle(connection, cycle, budget, at, tell, effects)
+        )
+
     async def update(
         self, *deliveries: Delivery, event: Event | None = None, messages: int = 0, floods: int = 0
     ) -> None:

@@ -29,11 +29,16 @@ def unfinished_cycle(connection: sqlite3.Connection, user: str) -> tuple[Cycle, 
     if row is None:
         return None
     cycle = cycle_of(row)
+    return cycle, deliveries_of(connection, user, cycle.id)
+
+
+def deliveries_of(connection: sqlite3.Connection, user: str, cycle: int) -> list[Delivery]:
+    """The deliveries of one cycle as they were planned."""
     rows = connection.execute(
         f"SELECT {DELIVERY_COLUMNS} FROM deliveries WHERE user = ? AND cycle = ? ORDER BY id",  # noqa: S608
-        (user, cycle.id),
+        (user, cycle),
     )
-    return cycle, [delivery_of(row) for row in rows]
+    return [delivery_of(row) for row in rows]
 
 
 def deliveries(

@@ -10,7 +10,7 @@ import msgspec
 
 from core.errors import Conflict, InvalidInput, NotFound
 from core.models import UNFINISHED, Budget, Cycle, Delivery, DeliveryState, Event, Stats
-from data import allowances
+from data import allowances, journal_reads
 from data.journal_schema import CYCLE_COLUMNS, DELIVERY_COLUMNS, cycle_row, delivery_row, event_row, stamp
 
 _OPEN = tuple(state.value for state in UNFINISHED)
@@ -114,6 +114,22 @@ def insert_plan(
     insert_events(connection, tell(written), effects)
     effects.outcomes.update(delivery.state.value for delivery in written if delivery.state not in UNFINISHED)
     return written
+
+
+def resume_cycle(
+    connection: sqlite3.Connection, cycle: Cycle, budget: Budget, at: datetime, tell: Tell, effects: Effects
+) -> list[Delivery]:
+    """What was not sent yet takes its room from the budget's day, as far as there is any; the rest is left out."""
+    before = journal_reads.deliveries_of(connection, cycle.user, cycle.id)
+    moved = allowances.unbook_earlier(connection, budget, before)
+    moved = allowances.keep_within(connection, cycle.user, budget, moved)
+    allowances.book(connection, budget, moved)
+    for delivery in moved:
+        if delivery.state not in UNFINISHED:
+            move_delivery(connection, msgspec.structs.replace(delivery, finished_at=at), effects)
+    after = journal_reads.deliveries_of(connection, cycle.user, cycle.id)
+    insert_events(connection, tell(after), effects)
+    return after
 
 
 def insert_events(connection: sqlite3.Connection, events: Iterable[Event], effects: Effects) -> None:

@@ -15,12 +15,13 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from bot.allowance import budget_of
+from bot.run import CycleControl, End
 from core.models import Allowance, Budget, Cycle, Delivery, DeliveryState, Grant, PostType, Schedule, User
 from core.settings import Settings
 from data import allowances, journal_schema, journal_work
 from data.journal import Journal
-from data.journal_work import Effects
-from tests.support.clock import START
+from data.journal_work import Effects, tell_nothing
+from tests.support.clock import START, MovableClock
 from tests.support.house import open_house
 
 HUNDRED = Budget(day=date(2026, 3, 2), per_day=100, per_month=1000)
@@ -120,6 +121,61 @@ async def test_what_a_crash_left_reserved_in_a_cycle_nobody_goes_on_with_is_give
     await journal.update(replace(still_wanted, state=STATES.DELIVERED, finished_at=START))
     assert await journal.give_back_lost() == 0
     await journal.close()
+
+
+async def test_what_is_left_of_a_cycle_that_goes_on_the_next_day_is_of_that_day(tmp_path: Path) -> None:
+    journal = Journal.open(tmp_path)
+    monday = Budget(day=date(2026, 3, 2), per_day=10, per_month=14)
+    tuesday = replace(monday, day=date(2026, 3, 3))
+    planned = await journal.plan_cycle(cycle(1), deliveries(1, 10), monday)
+    for delivery in planned[:2]:
+        await journal.update(replace(delivery, state=STATES.DELIVERED, finished_at=START))
+    await journal.update(replace(planned[2], state=STATES.SENDING))
+    resumed = await journal.resume_cycle(cycle(1), tuesday, START, tell_nothing)
+    assert [one.state for one in resumed] == [STATES.DELIVERED] * 2 + [STATES.SENDING] + [STATES.PLANNED] * 7
+    on_monday, on_tuesday = await journal.allowance("alice", monday), await journal.allowance("alice", tuesday)
+    assert (on_monday.reserved_today, on_monday.spent_today) == (0, 2)
+    assert (on_tuesday.reserved_today, on_tuesday.spent_today, on_tuesday.left) == (8, 0, 2)
+    assert await journal.resume_cycle(cycle(1), tuesday, START, tell_nothing) == resumed
+    for delivery in resumed[2:]:
+        await journal.update(replace(delivery, state=STATES.DELIVERED, finished_at=START))
+    assert [(spent.day.day, spent.spent) for spent in (await journal.allowance_history("alice"))[0]] == [(3, 8), (2, 2)]
+    await journal.close()
+
+
+async def test_a_cycle_that_goes_on_the_next_day_races_with_new_plans_within_that_days_allowance(
+    tmp_path: Path,
+) -> None:
+    journal = Journal.open(tmp_path)
+    tuesday = replace(HUNDRED, day=date(2026, 3, 3))
+    await journal.plan_cycle(cycle(1), deliveries(1, 60), HUNDRED)
+    plans = await asyncio.gather(
+        *(journal.plan_cycle(cycle(number), deliveries(number), tuesday) for number in range(2, 42)),
+        journal.resume_cycle(cycle(1), tuesday, START, tell_nothing),
+        *(journal.plan_cycle(cycle(number), deliveries(number), tuesday) for number in range(42, 82)),
+    )
+    assert sum(delivery.state is STATES.PLANNED for plan in plans for delivery in plan) == 100
+    use = await journal.allowance("alice", tuesday)
+    assert (use.reserved_today, use.left) == (100, 0)
+    assert (await journal.allowance("alice", HUNDRED)).reserved_today == 0
+    await journal.close()
+
+
+async def test_what_finds_no_room_on_the_day_a_cycle_goes_on_is_left_out_and_told(tmp_path: Path) -> None:
+    clock = MovableClock()
+    groups = ["@plaza01", "@plaza02", "@plaza03"]
+    async with open_house(tmp_path, clock=clock) as house:
+        await house.add_user("alice", groups, allowance=Allowance(per_day=3))
+        control = CycleControl()
+        control.end(End.SHUTDOWN)
+        await house.cycle("alice", control)
+        clock.set_wall(86_400)
+        await house.change_user("alice", allowance=Allowance(per_day=1))
+        await house.cycle("alice")
+        assert sum(len(house.texts(group)) for group in groups) == 1
+        assert "2 of 3 posts are left out: your 1 posts of today are used up" in house.said("alice")
+        await house.cycle("alice")
+        assert sum(len(house.texts(group)) for group in groups) == 1, "Tuesday's post is made"
 
 
 async def test_a_post_of_unknown_end_is_spent_and_reported_until_it_is_found_out(tmp_path: Path) -> None:
