@@ -161,11 +161,21 @@ def moment_of(wall: datetime, tz: ZoneInfo) -> datetime:
     first = wall.replace(tzinfo=tz, fold=0).astimezone(UTC)
     if wall_of(first, tz) == wall:
         return first
-    before, after = wall.replace(tzinfo=tz, fold=1).astimezone(UTC), first
-    offset = after.astimezone(tz).utcoffset()
+    return _change_between(wall.replace(tzinfo=tz, fold=1).astimezone(UTC), first, tz)
+
+
+def clocks_go_back(start: datetime, end: datetime, tz: ZoneInfo) -> datetime | None:
+    """When clocks there are set back between two moments, at most about a day apart; None when they are not."""
+    if _offset(end, tz) >= _offset(start, tz):
+        return None
+    return _change_between(start, end, tz)
+
+
+def _change_between(before: datetime, after: datetime, tz: ZoneInfo) -> datetime:
+    offset = _offset(after, tz)
     while after - before > _SECOND:
         middle = before + (after - before) // 2
-        if middle.astimezone(tz).utcoffset() == offset:
+        if _offset(middle, tz) == offset:
             after = middle
         else:
             before = middle
@@ -179,5 +189,9 @@ def midnight(day: date, tz: ZoneInfo) -> datetime:
 
 def _clocks_move_by(moment: datetime, tz: ZoneInfo) -> timedelta:
     """By how much clocks there are moved around that moment; zero on nearly every day."""
-    offsets = [(moment + shift).astimezone(tz).utcoffset() or timedelta() for shift in (-_AROUND, timedelta(), _AROUND)]
+    offsets = [_offset(moment + shift, tz) for shift in (-_AROUND, timedelta(), _AROUND)]
     return max(offsets) - min(offsets)
+
+
+def _offset(moment: datetime, tz: ZoneInfo) -> timedelta:
+    return moment.astimezone(tz).utcoffset() or timedelta()

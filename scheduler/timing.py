@@ -14,6 +14,7 @@ from core.errors import InvalidInput
 from core.models import Missed, Schedule, User
 from scheduler.calendars import (
     Rule,
+    clocks_go_back,
     cron_rule,
     hour_of_day,
     hour_rule,
@@ -268,9 +269,11 @@ def _loud_from(schedule: Schedule, at: datetime, tz: ZoneInfo) -> datetime:
 def _end_of(at: datetime, wall: datetime, end: int, tz: ZoneInfo) -> datetime:
     midnight_before = wall.replace(hour=0, minute=0, second=0, microsecond=0)
     ends = midnight_before + timedelta(minutes=end, days=int(wall >= midnight_before + timedelta(minutes=end)))
-    first = moment_of(ends, tz)
-    # In an hour that comes twice the first one may be over already.
-    return first if first > at else ends.replace(tzinfo=tz, fold=1).astimezone(UTC)
+    over = moment_of(ends, tz)
+    if over <= at:  # in an hour that comes twice the first one may be over already
+        over = ends.replace(tzinfo=tz, fold=1).astimezone(UTC)
+    # Clocks that are set back may show a time before the quiet hours again.
+    return clocks_go_back(at, over, tz) or over
 
 
 def _window(written: str) -> tuple[int, int]:

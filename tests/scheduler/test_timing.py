@@ -4,6 +4,7 @@ import contextlib
 import json
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
@@ -69,6 +70,50 @@ def test_quiet_hours_on_the_night_the_clocks_go_back_last_an_hour_longer() -> No
     quiet = user(quiet_hours=("22:00-07:00",), timezone="Europe/Berlin")
     assert first_run(quiet, utc("2026-10-24 20:00")).at == utc("2026-10-25 06:00")
     assert first_run(quiet, utc("2026-03-28 21:00")).at == utc("2026-03-29 05:00")
+
+
+def quiet_by_the_wall(windows: tuple[str, ...], wall: datetime) -> bool:
+    for first, _, last in (window.partition("-") for window in windows):
+        shown = f"{wall:%H:%M}"
+        if first <= shown < last if first < last else (shown >= first or shown < last):
+            return True
+    return False
+
+
+@pytest.mark.parametrize(
+    "windows",
+    [
+        ("02:30-07:00",),
+        ("22:00-07:00",),
+        ("02:50-02:10",),
+        ("01:40-02:20",),
+        ("02:30-02:45", "01:15-01:50"),
+        ("23:30-07:00",),
+        ("23:30-00:10", "00:40-01:20", "02:10-02:40"),
+        ("02:15-02:30", "02:30-02:10"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("zone", "night"),
+    [
+        ("Europe/Berlin", "2026-10-24 20:00"),
+        ("Europe/Berlin", "2026-03-28 20:00"),
+        ("America/New_York", "2026-11-01 02:00"),
+        ("Australia/Lord_Howe", "2026-04-04 10:00"),
+        ("America/Sao_Paulo", "2018-02-17 22:00"),
+        ("America/Havana", "2026-11-01 02:00"),
+    ],
+)
+def test_on_the_nights_clocks_are_moved_a_delay_waits_for_the_first_minute_the_wall_does_not_call_quiet(
+    windows: tuple[str, ...], zone: str, night: str
+) -> None:
+    quiet, tz = user(quiet_hours=windows, timezone=zone), ZoneInfo(zone)
+    minutes = [utc(night) + step * MINUTE for step in range(40 * 60)]
+    loud = None
+    for minute in reversed(minutes):
+        if not quiet_by_the_wall(windows, minute.astimezone(tz)):
+            loud = minute
+        assert loud is None or first_run(quiet, minute).at == loud
 
 
 def test_start_and_end_dates_are_days_of_the_users_time_zone() -> None:
