@@ -9,10 +9,12 @@ import contextlib
 import hashlib
 import io
 import os
+import shutil
 import sqlite3
 import tarfile
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -26,13 +28,14 @@ from data.data_manager import STATE_LOCK, USERS_FILE
 from data.document import read_document
 from data.files import Disk, locked, open_to_read, read_whole
 from data.journal_schema import JOURNAL_FILE, connect, open_journal, translated
-from data.media_files import MediaLinks, media_links
+from data.media_files import ABANDONED_SECONDS, MediaLinks, media_links
 from data.stats_file import STATS_FILE, Counted, counted_from, encoded
 
 MANIFEST = "manifest.json"
 FORMAT = 1
 SESSIONS = "sessions"
 KEY_FILE = "vault.key"
+_HALF = ".postfleet-backup-"
 _CHUNK = 256 * 1024
 """Bytes read between two looks whether to stop."""
 _PAGES = 1024
@@ -99,7 +102,7 @@ def make_backup(
         raise InvalidInput("FILE", f"there is no folder {target.parent}; make it first")
     try:
         with (
-            tempfile.TemporaryDirectory(prefix=".postfleet-backup-", dir=target.parent) as folder,
+            tempfile.TemporaryDirectory(prefix=_HALF, dir=target.parent) as folder,
             media_links(state_dir) if with_media else contextlib.nullcontext() as links,
         ):
             files, revision = _collect(state_dir, Path(folder) / JOURNAL_FILE, links, stop, with_key=with_key)
@@ -116,6 +119,13 @@ def make_backup(
     except OSError as error:
         raise StateNotWritten(f"{target} could not be written ({error.strerror or error})") from error
     return manifest
+
+
+def remove_abandoned(folder: Path) -> None:
+    """Remove what backups into this folder left that were killed; what another process may still write stays."""
+    for half in folder.glob(f"{_HALF}*"):
+        if half.stat().st_mtime <= time.time() - ABANDONED_SECONDS:
+            shutil.rmtree(half, ignore_errors=True)
 
 
 def _collect(

@@ -19,7 +19,7 @@ from apscheduler.triggers.interval import IntervalTrigger
 from bot.health import Health
 from bot.run import BotParts
 from core.settings import Settings
-from data.backup import make_backup
+from data.backup import make_backup, remove_abandoned
 from data.job_records import JobRecord, JobRecords, read_job_records, write_job_records
 from data.media_files import sweep
 from scheduler.keeper import keep_alive
@@ -274,6 +274,7 @@ class Housekeeping:
 
 def _back_up(settings: Settings, target: Path, now: datetime, stop: threading.Event) -> None:
     target.parent.mkdir(mode=0o700, exist_ok=True)
+    remove_abandoned(target.parent)
     make_backup(settings.state_dir, target, now, with_media=settings.backup_media, stop=stop)
     for old in sorted(target.parent.glob("postfleet-*.tar.gz"))[: -settings.backups_kept]:
         old.unlink()

@@ -3,8 +3,10 @@
 import asyncio
 import contextlib
 import logging
+import os
 import stat
 import tarfile
+import time
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -161,6 +163,18 @@ async def test_backups_are_whole_and_old_ones_go(tmp_path: Path) -> None:
         assert [file.name[:18] for file in kept] == ["postfleet-20260303", "postfleet-20260304"]
         with tarfile.open(kept[-1]) as archive:
             assert any(name.endswith("users.json") for name in archive.getnames())
+
+
+async def test_half_an_archive_that_a_killed_daemon_left_goes_with_a_later_backup(house: TimeHouse) -> None:
+    backups = house.parts.settings.state_dir / "backups"
+    for name, hours in (("old", 7), ("of another process", 0)):
+        half = backups / f".postfleet-backup-{name}"
+        half.mkdir(parents=True)
+        (half / "archive").write_bytes(b"half")
+        os.utime(half, (time.time() - hours * 3600,) * 2)
+    assert not (await Housekeeping(house.parts).run("backup")).last_failed
+    left = {path.name for path in backups.iterdir()}
+    assert left == {".postfleet-backup-of another process", "postfleet-20260302-090000.tar.gz"}
 
 
 async def test_old_events_are_forgotten_after_the_days_that_are_set(tmp_path: Path) -> None:
