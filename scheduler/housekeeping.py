@@ -276,7 +276,9 @@ def _back_up(settings: Settings, target: Path, now: datetime, stop: threading.Ev
     target.parent.mkdir(mode=0o700, exist_ok=True)
     remove_abandoned(target.parent)
     make_backup(settings.state_dir, target, now, with_media=settings.backup_media, stop=stop)
-    for old in sorted(target.parent.glob("postfleet-*.tar.gz"))[: -settings.backups_kept]:
+    # One dated ahead of now was made while the clock was wrong: it counts as older, or it would outlive all to come.
+    kept = sorted(target.parent.glob("postfleet-*.tar.gz"), key=lambda path: (path.name <= target.name, path.name))
+    for old in kept[: -settings.backups_kept]:
         old.unlink()
 
 

@@ -165,6 +165,17 @@ async def test_backups_are_whole_and_old_ones_go(tmp_path: Path) -> None:
             assert any(name.endswith("users.json") for name in archive.getnames())
 
 
+async def test_backups_made_while_the_clock_was_ahead_give_way_to_new_ones(tmp_path: Path) -> None:
+    async with time_house(tmp_path, ticking=False, backups_kept=1) as house:
+        keeping = Housekeeping(house.parts)
+        for years in (1, -1):
+            house.clock.set_wall(timedelta(days=365 * years).total_seconds())
+            job = await keeping.run("backup")
+            assert not job.last_failed, job.last_result
+        (left,) = (tmp_path / "state" / "backups").iterdir()
+        assert left.name == "postfleet-20260302-090000.tar.gz"
+
+
 async def test_half_an_archive_that_a_killed_daemon_left_goes_with_a_later_backup(house: TimeHouse) -> None:
     backups = house.parts.settings.state_dir / "backups"
     for name, hours in (("old", 7), ("of another process", 0)):
