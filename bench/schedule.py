@@ -86,13 +86,13 @@ class BareScheduler(Scheduler):
 
     def _launch(self, user_id: str) -> None:
         due = self.entered[user_id]
-        self.active[user_id] = Active(due, 0.0)
+        self._turns.active[user_id] = Active(due, 0.0)
         self._own(self._bare(user_id, due), user_id)
 
     async def _bare(self, user_id: str, due: datetime) -> None:
         now = self._parts.clock.now()
         self.notes.late.append((now - due).total_seconds())
-        del self.active[user_id]
+        del self._turns.active[user_id]
         self.enter(user_id, due + timedelta(seconds=_INTERVAL))
 
     def enter(self, user_id: str, at: datetime) -> None:

@@ -11,12 +11,14 @@ class Active:
 
     def __init__(self, slot: datetime, began: float) -> None:
         self.slot = slot
-        """The moment it is for."""
+        """The moment it is for; after a change of the schedule, the moment of that change."""
         self.control = CycleControl()
         self.run: CycleRun | None = None
         self.task: asyncio.Task[None] | None = None
         self.stuck = False
         """The watchdog gave it up."""
+        self.over = False
+        """The cycle itself is done with; what comes next is being entered."""
         self._began = began
 
     def progress(self) -> CycleProgress | None:

@@ -13,10 +13,10 @@ from core.errors import NotFound, ScheduleOver
 from core.figures import Spread
 from core.models import BotStatus, Event, User
 from data.data_manager import Transaction
+from scheduler.entries import first
 from scheduler.housekeeping import Housekeeping
 from scheduler.overview import JobRun, Overview, job_run, overview
 from scheduler.scheduler import Scheduler
-from scheduler.timing import first_run
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Bots:
             if user.bot_status is BotStatus.RUNNING:
                 return False, ()
             check_ready(user)
-            coming = first_run(replace(user, cycles_done=0), now)
+            coming = first(user_id, replace(user, cycles_done=0), now)
             if coming.at is None:
                 raise ScheduleOver(f"the bot cannot start: {coming.over}; change its schedule with PATCH /api/config")
             given = self._parts.sessions.assign_at_start(tx, user_id)
@@ -78,10 +78,10 @@ class Bots:
         text = "The bot was started"
         if given:
             text += f" with {len(given)} account{'s' if len(given) > 1 else ''}: {', '.join(given)}"
-        await self._tell(user_id, "bot_started", text)
         begins = self._parts.store.snapshot.users[user_id].next_run_at
         if begins is not None:  # nobody stopped it in the meantime
-            self._scheduler.wake(user_id, begins)
+            self._scheduler.begin(user_id, begins)
+        await self._tell(user_id, "bot_started", text)
         return BotChange(BotStatus.RUNNING, changed=True, text=text)
 
     async def stop(self, user_id: str, *, now: bool = False) -> BotChange:

@@ -1,8 +1,10 @@
 """What stands in `next_run_at`: each change of it is one transaction that looks at the newest state first."""
 
-from collections.abc import Collection, Mapping
+import logging
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 
 from msgspec.structs import replace
 
@@ -10,6 +12,7 @@ from core.models import BotStatus, Missed, User
 from data.data_manager import Transaction
 from scheduler.timing import Next, after_cycle, after_jump, first_run, has_calendar, next_try, when_late
 
+log = logging.getLogger(__name__)
 RESTARTED = "the daemon was restarted; start the bot again"
 
 
@@ -21,19 +24,45 @@ class TakenOver:
     stopped: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Ended:
+    """How a cycle ended."""
+
+    slot: datetime
+    """The moment it was for."""
+    at: datetime
+    failures: int = 0
+    """How many broke off in a row, this one too."""
+    cut_off: bool = False
+    """It left posts in the journal, or made no plan at all: the next one only goes on with it."""
+    stopped: bool = False
+    """Somebody stopped the bot before its last post."""
+
+
+def first(user_id: str, user: User, now: datetime) -> Next:
+    """The first run of a bot that is started."""
+    return _worked_out(user_id, lambda: first_run(user, now))
+
+
 def take_over(tx: Transaction, *, resume: bool, now: datetime) -> TakenOver:
     """No bot runs after a restart, unless the settings say so."""
     taken = TakenOver()
     for user_id, user in list(tx.users.items()):
         if user.bot_status is BotStatus.RUNNING and resume:
-            taken.resumed[user_id] = user.next_run_at or now
+            slot = user.next_run_at or now
+            # Further away than any run that is entered now: the clock was ahead when it was entered.
+            latest = _worked_out(user_id, partial(_latest, user, now)).at
+            if latest is not None and slot > latest:
+                slot = latest
+                tx.put_user(user_id, replace(user, next_run_at=slot))
+            taken.resumed[user_id] = slot
         elif user.bot_status in {BotStatus.RUNNING, BotStatus.STOPPING}:
             _stop(tx, user_id, user, user.status_reason or RESTARTED)
             taken.stopped.append(user_id)
     return taken
 
 
-def enter_after(tx: Transaction, user_id: str, slot: datetime, now: datetime, failures: int) -> Next | None:
+def enter_after(tx: Transaction, user_id: str, ended: Ended) -> Next | None:
     """After a cycle: the next one, or the end of the bot. None when it was stopped meanwhile."""
     user = tx.user(user_id)
     if user.bot_status is BotStatus.STOPPING:
@@ -41,12 +70,13 @@ def enter_after(tx: Transaction, user_id: str, slot: datetime, now: datetime, fa
         return None
     if user.bot_status is not BotStatus.RUNNING:
         return None
-    if failures:
-        coming = Next(next_try(user, now, failures))
-    else:
-        user = replace(user, cycles_done=user.cycles_done + 1)
-        coming = after_cycle(user, slot, now)
-    return _enter(tx, user_id, user, coming)
+    if ended.stopped and user.next_run_at is not None:
+        return Next(user.next_run_at)  # it was started again since: that start has its own first run
+    if ended.failures:
+        coming = _worked_out(user_id, lambda: next_try(user, ended.at, ended.failures, cut_off=ended.cut_off))
+        return _enter(tx, user_id, user, coming)
+    counted = replace(user, cycles_done=user.cycles_done + 1)
+    return _enter(tx, user_id, counted, _worked_out(user_id, lambda: after_cycle(counted, ended.slot, ended.at)))
 
 
 def enter_late(
@@ -59,7 +89,7 @@ def enter_late(
         user = tx.users.get(user_id)
         if user is None or user.bot_status is not BotStatus.RUNNING or user.next_run_at not in {slot, None}:
             continue
-        coming = when_late(user, slot, now)
+        coming = _worked_out(user_id, partial(when_late, user, slot, now))
         if coming.at is not None and coming.at <= now:
             coming = replace_at(coming, begins)
             begins += apart
@@ -70,7 +100,7 @@ def enter_late(
 def enter_after_jump(tx: Transaction, busy: Collection[str], now: datetime, jump: timedelta) -> dict[str, Next]:
     """The clock was set back: nobody waits longer for that."""
     return {
-        user_id: _enter(tx, user_id, user, after_jump(user, user.next_run_at, now, jump))
+        user_id: _enter(tx, user_id, user, _worked_out(user_id, partial(after_jump, user, user.next_run_at, now, jump)))
         for user_id, user in list(tx.users.items())
         if user.bot_status is BotStatus.RUNNING and user.next_run_at is not None and user_id not in busy
     }
@@ -83,13 +113,31 @@ def enter_again(
     user = tx.user(user_id)
     if user.bot_status is not BotStatus.RUNNING or user_id in busy:
         return None
+    return _enter(tx, user_id, user, _worked_out(user_id, lambda: _again(user, now, ended)))
+
+
+def _again(user: User, now: datetime, ended: datetime | None) -> Next:
     if has_calendar(user.schedule):
-        return _enter(tx, user_id, user, first_run(user, now))
-    coming = after_cycle(user, now, ended or now)
+        return first_run(user, now)
+    coming = after_cycle(user, now, min(ended or now, now))  # the clock may have been set back since it ended
     if coming.at is not None and (coming.at < now or ended is None):
         soonest = min(coming.at, user.next_run_at or coming.at)
-        coming = first_run(user, max(now, soonest))
-    return _enter(tx, user_id, user, coming)
+        return first_run(user, max(now, soonest))
+    return coming
+
+
+def _latest(user: User, now: datetime) -> Next:
+    return first_run(user, now) if has_calendar(user.schedule) else after_cycle(user, now, now)
+
+
+def _worked_out(user_id: str, work: Callable[[], Next]) -> Next:
+    """A schedule that cannot be worked out ends its own bot and nobody else's."""
+    try:
+        return work()
+    except Exception as error:
+        log.exception("The schedule of %s cannot be worked out", user_id, extra={"user": user_id})
+        why = f"its schedule cannot be worked out ({type(error).__name__}); change it with PATCH /api/config"
+        return Next(None, over=why)
 
 
 def replace_at(coming: Next, at: datetime) -> Next:

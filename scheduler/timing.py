@@ -104,11 +104,12 @@ def after_jump(user: User, slot: datetime, now: datetime, jump: timedelta) -> Ne
     return Next(slot)
 
 
-def next_try(user: User, failed_at: datetime, failures_in_a_row: int) -> datetime:
-    """The start of the cycle after one that broke off: later with each failure in a row."""
+def next_try(user: User, failed_at: datetime, failures_in_a_row: int, *, cut_off: bool) -> Next:
+    """The cycle after one that broke off: later with each failure in a row. One that was `cut_off` is gone on with, so
+    its posts do not wait for the user's delay."""
     back_off = min(_LONGEST_BACK_OFF_SECONDS, _FIRST_BACK_OFF_SECONDS * 2 ** (failures_in_a_row - 1))
-    delay = 0.0 if has_calendar(user.schedule) else user.delay_between_cycles
-    return failed_at + timedelta(seconds=max(delay, back_off))
+    delay = 0.0 if cut_off or has_calendar(user.schedule) else user.delay_between_cycles
+    return _bounded(user, _allowed_from(user.schedule, failed_at + timedelta(seconds=max(delay, back_off))))
 
 
 def check_schedule(schedule: Schedule) -> None:

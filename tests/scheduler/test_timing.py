@@ -32,10 +32,19 @@ def test_without_a_calendar_a_bot_begins_at_once_and_again_its_delay_after_each_
     assert after_cycle(user(90), START, START + HOUR).at == START + HOUR + timedelta(seconds=90)
 
 
-def test_broken_cycles_wait_longer_each_time_up_to_an_hour_and_never_less_than_the_users_delay() -> None:
-    waits = [(next_try(user(1), START, n) - START).total_seconds() for n in (1, 2, 3, 20)]
-    assert waits == [30, 60, 120, 3600]
-    assert next_try(user(7200), START, 1) == START + timedelta(hours=2)
+def test_broken_cycles_wait_longer_each_time_up_to_an_hour() -> None:
+    tries = [next_try(user(7200), START, n, cut_off=True).at for n in (1, 2, 3, 20)]
+    assert [(at - START).total_seconds() for at in tries if at is not None] == [30, 60, 120, 3600]
+
+
+def test_after_a_cycle_that_left_no_posts_behind_the_next_try_waits_for_the_users_delay_too() -> None:
+    assert next_try(user(7200), START, 1, cut_off=False).at == START + timedelta(hours=2)
+    assert next_try(user(1), START, 1, cut_off=False).at == START + timedelta(seconds=30)
+
+
+def test_a_next_try_keeps_to_the_schedule_as_every_run_does() -> None:
+    assert next_try(user(quiet_hours=("09:00-10:00",)), START, 1, cut_off=True).at == START + HOUR
+    assert next_try(user(ends_on=START.date() - timedelta(days=1)), START, 1, cut_off=True).at is None
 
 
 def test_a_calendar_waits_for_its_first_moment() -> None:
@@ -288,6 +297,6 @@ def test_no_schedule_that_can_be_stored_is_too_far_off_to_be_reckoned_with(
         after_cycle(somebody, later, earlier).at,
         when_late(somebody, earlier, later).at,
         after_jump(somebody, later, earlier, earlier - later).at,
-        next_try(somebody, later, 5),
+        next_try(somebody, later, 5, cut_off=False).at,
     ]
     assert all(moment is None or moment.timestamp() < 2**33 for moment in entered)

@@ -1,0 +1,207 @@
+"""A user's turn: one cycle, from its begin to the entry of the next one. Never two of one user at once."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from datetime import datetime
+
+from msgspec.structs import replace
+
+from bot.cycle import CycleRunner, NotWanted
+from bot.run import BotParts, CycleRun, End
+from core.clock import wait_for_event
+from core.errors import NotReady
+from core.figures import Spread
+from core.models import BotStatus, Level, Missed
+from data.data_manager import Transaction
+from scheduler import entries
+from scheduler.active import Active
+from scheduler.records import Records
+from scheduler.timing import Next
+
+log = logging.getLogger(__name__)
+
+EMPTY_CYCLE_REST_SECONDS = 5.0
+FAILURES_UNTIL_ERROR = 5
+"""After so many broken cycles in a row a bot stops with the status `error`."""
+
+
+class CycleStuck(Exception):
+    """A cycle that showed no sign of life was ended by the watchdog."""
+
+
+class Turns:
+    """Whose cycles run now, and what comes after each."""
+
+    def __init__(
+        self, parts: BotParts, cycles: CycleRunner, records: Records, follow: Callable[[str, datetime | None], None]
+    ) -> None:
+        self._parts = parts
+        self._cycles = cycles
+        self._records = records
+        self._follow = follow
+        """Lets the heap have the moment that was entered for a user, or none."""
+        self._failures: dict[str, int] = {}
+        self._ended: dict[str, datetime] = {}
+        self.leaving = False
+        self.lateness = Spread()
+        """Seconds from when a cycle was due until it began."""
+        self.active: dict[str, Active] = {}
+
+    def begin(self, user_id: str) -> Active:
+        """The user's turn begins; `run` has to follow."""
+        user = self._parts.store.snapshot.users.get(user_id)
+        slot = user.next_run_at if user is not None and user.next_run_at is not None else self._parts.clock.now()
+        active = self.active[user_id] = Active(slot, self._parts.clock.monotonic())
+        return active
+
+    def forget_failures(self, user_id: str) -> None:
+        """The bot was started anew."""
+        self._failures.pop(user_id, None)
+
+    async def run(self, user_id: str, active: Active) -> None:
+        """One cycle from its begin to the entry of the next one."""
+        try:
+            await self._run_and_enter(user_id, active)
+        except Exception as error:
+            if self.leaving:
+                raise
+            log.exception("The turn of %s broke off", user_id, extra={"user": user_id, "action": "cycle_failed"})
+            await self._failed(user_id, active, error)
+        finally:
+            # From here on the next cycle may begin, while this task still looks after what came meanwhile.
+            del self.active[user_id]
+        if not self.leaving:
+            user = self._parts.store.snapshot.users.get(user_id)
+            if user is not None and user.bot_status is BotStatus.STOPPING:
+                await self.settle(user_id)  # a stop that came in the last moment still found the cycle running
+            self._look_again(user_id)  # and so did a start
+
+    async def settle(self, user_id: str) -> None:
+        """A bot that was asked to stop and has no cycle left is stopped."""
+
+        def change(tx: Transaction) -> bool:
+            user = tx.user(user_id)
+            if user.bot_status is not BotStatus.STOPPING or user_id in self.active:
+                return False
+            tx.put_user(user_id, replace(user, bot_status=BotStatus.STOPPED, next_run_at=None))
+            return True
+
+        if await self._records.commit(change):
+            await self._records.tell_stopped(user_id)
+
+    async def reschedule(self, user_id: str) -> None:
+        """The user's schedule was changed: a run that waits is entered anew; moments before now never were due."""
+        now, ended = self._parts.clock.now(), self._ended.get(user_id)
+        coming = await self._parts.store.transact(lambda tx: entries.enter_again(tx, user_id, self.active, now, ended))
+        if coming is not None:
+            await self._entered(user_id, coming)
+        elif user_id in self.active:
+            self.active[user_id].slot = now
+
+    def end_stuck(self, user_id: str) -> None:
+        """The user's cycle shows no sign of life: cut it off. Its posts stand in the journal and are gone on with."""
+        active = self.active[user_id]
+        if active.stuck or active.over:
+            return
+        active.stuck = True
+        if active.task is not None:
+            active.task.cancel()
+
+    async def _run_and_enter(self, user_id: str, active: Active) -> None:
+        """Run the cycle; whatever it raises becomes the user's own event and never anybody else's trouble."""
+        try:
+            await self._run(user_id, active)
+        except NotWanted:
+            return
+        except NotReady as error:
+            await self._stop_with_error(user_id, str(error))
+            return
+        except Exception as error:
+            log.exception("A cycle broke off", extra={"user": user_id, "action": "cycle_failed"})
+            await self._failed(user_id, active, error)
+            return
+        self._failures.pop(user_id, None)
+        await self._rest_after_nothing(user_id, active)
+        if not (self.leaving and active.cut_off):
+            await self._enter_next(user_id, active)
+
+    async def _run(self, user_id: str, active: Active) -> None:
+        def started(run: CycleRun) -> None:
+            active.run = run
+            self.lateness.add((self._parts.clock.now() - active.slot).total_seconds())
+
+        try:
+            await self._cycles.run(user_id, active.control, started, lambda tx: _may_begin(tx, user_id))
+        except asyncio.CancelledError:
+            if not active.stuck or self.leaving:
+                raise
+            raise CycleStuck("it showed no sign of life") from None
+        finally:
+            active.over = True
+
+    async def _rest_after_nothing(self, user_id: str, active: Active) -> None:
+        """A cycle in which nothing could be posted is not followed by the next at once, whatever its user's delay:
+        a list of groups that are all on hold would turn without end and fill the journal."""
+        if active.run is not None and active.run.progress().delivered == 0:
+            rest = EMPTY_CYCLE_REST_SECONDS - self._parts.store.snapshot.users[user_id].delay_between_cycles
+            await wait_for_event(self._parts.clock, active.control.asked, rest)
+
+    async def _failed(self, user_id: str, active: Active, error: Exception) -> None:
+        failures = self._failures[user_id] = self._failures.get(user_id, 0) + 1
+        why = str(error) if isinstance(error, CycleStuck) else type(error).__name__
+        if failures >= FAILURES_UNTIL_ERROR:
+            await self._stop_with_error(user_id, f"{failures} cycles in a row broke off ({why})")
+            return
+        await self._enter_next(user_id, active, failures)
+        action = "cycle_stuck" if isinstance(error, CycleStuck) else "cycle_failed"
+        text = f"The cycle broke off ({why}); the next one goes on with it"
+        await self._records.tell(user_id, action, text, Level.ERROR)
+
+    async def _enter_next(self, user_id: str, active: Active, failures: int = 0) -> None:
+        now = self._ended[user_id] = self._parts.clock.now()
+        ended = entries.Ended(
+            slot=active.slot,
+            at=now,
+            failures=failures,
+            cut_off=active.cut_off,
+            stopped=active.control.why is End.STOPPED,
+        )
+        coming = await self._records.commit(lambda tx: entries.enter_after(tx, user_id, ended))
+        if coming is None:
+            if self._parts.store.snapshot.users[user_id].bot_status is BotStatus.STOPPED:
+                await self._records.tell_stopped(user_id)
+            return
+        await self._entered(user_id, coming)
+        if coming.missed:
+            passed = f"{coming.missed} runs were due" if coming.missed > 1 else "1 run was due"
+            skip = self._parts.store.snapshot.users[user_id].schedule.missed is Missed.SKIP
+            what = "they are left out" if skip else "one makes up for them"
+            text = f"{passed} while the last cycle was still running; {what}"
+            await self._records.tell(user_id, "runs_missed", text, Level.WARNING)
+
+    async def _entered(self, user_id: str, coming: Next) -> None:
+        self._follow(user_id, coming.at)
+        if coming.at is None:
+            await self._records.tell_stopped(user_id)
+
+    async def _stop_with_error(self, user_id: str, reason: str) -> None:
+        def change(tx: Transaction) -> None:
+            user = tx.user(user_id)
+            wanted = BotStatus.STOPPED if user.bot_status is BotStatus.STOPPING else BotStatus.ERROR
+            tx.put_user(user_id, replace(user, bot_status=wanted, status_reason=reason, next_run_at=None))
+
+        await self._records.commit(change)
+        self._failures.pop(user_id, None)
+        await self._records.tell(user_id, "bot_error", f"The bot stopped: {reason}", Level.ERROR)
+
+    def _look_again(self, user_id: str) -> None:
+        """A start that came while the cycle ran is not lost."""
+        user = self._parts.store.snapshot.users.get(user_id)
+        if user is not None and user.bot_status is BotStatus.RUNNING and user.next_run_at is not None:
+            self._follow(user_id, user.next_run_at)
+
+
+def _may_begin(tx: Transaction, user_id: str) -> bool:
+    user = tx.users.get(user_id)
+    return user is not None and user.bot_status is BotStatus.RUNNING

@@ -1,0 +1,153 @@
+"""What is entered in `next_run_at` when something happens in between: one user's trouble is no other's."""
+
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from core.models import BotStatus, Schedule, User
+from scheduler import entries
+from scheduler.timing import Next
+from tests.scheduler.support import TimeHouse, no_accounts, time_house
+from tests.support.clock import START
+
+
+def minutes(house: TimeHouse, user_id: str) -> list[float]:
+    """When the user's cycles began, in minutes."""
+    return [round((moment - START).total_seconds() / 60, 1) for moment in house.cycles.begun[user_id]]
+
+
+@pytest.fixture
+def unthinkable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No moment of a schedule with as many as 999 cycles can be worked out."""
+
+    def broken(name: str) -> None:
+        original = getattr(entries, name)
+
+        def work(user: User, *rest: object) -> Next:
+            if user.schedule.max_cycles == 999:
+                raise OverflowError("date value out of range")
+            result: Next = original(user, *rest)
+            return result
+
+        monkeypatch.setattr(entries, name, work)
+
+    for name in ("first_run", "after_cycle", "when_late", "after_jump"):
+        broken(name)
+
+
+@pytest.mark.usefixtures("unthinkable")
+@pytest.mark.parametrize("jump", [8 * 3600.0, -5.0])
+async def test_a_schedule_that_cannot_be_worked_out_stops_its_own_bot_alone(tmp_path: Path, jump: float) -> None:
+    async with time_house(tmp_path, tick_seconds=2.0) as house:
+        await house.add_users({"bob": User(delay_between_cycles=600), "eve": User()}, running=False)
+        await house.begin(["bob", "eve"])
+        await house.wait(minutes=1)
+        await house.change("eve", schedule=Schedule(max_cycles=999))
+        house.clock.set_wall(jump)
+        await house.wait(hours=2)
+        assert len(house.cycles.begun["bob"]) >= 12
+        assert house.user("eve").bot_status is BotStatus.STOPPED
+        assert "change it with PATCH" in str(house.user("eve").status_reason)
+        assert any("change it with PATCH" in text for text in house.said("eve"))
+
+
+async def test_a_bot_that_is_stopped_now_and_started_again_begins_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with time_house(tmp_path) as house:
+        monkeypatch.setattr(house.parts.sessions, "assign_at_start", no_accounts)
+        once = User(delay_between_cycles=3600, schedule=Schedule(max_cycles=1))
+        await house.add_users({"alice": once}, running=False)
+        house.cycles.seconds = lambda _: 600
+        await house.bots.start("alice")
+        await house.wait(minutes=5)
+        await house.bots.stop("alice", now=True)
+        await house.bots.start("alice")
+        await house.wait(minutes=30)
+        assert minutes(house, "alice") == [0, 10]
+        assert house.user("alice").status_reason == "its 1 cycles are done"
+
+
+async def test_a_calendar_set_during_a_cycle_counts_from_then(tmp_path: Path) -> None:
+    async with time_house(tmp_path) as house:
+        await house.add_users({"alice": User(delay_between_cycles=36000)}, running=False)
+        house.cycles.seconds = lambda _: 3600
+        await house.begin(["alice"])
+        await house.wait(minutes=50)
+        await house.change("alice", schedule=Schedule(times=("09:30",)))
+        await house.bots.reschedule("alice")
+        await house.wait(hours=25)
+        assert minutes(house, "alice") == [0, 24.5 * 60]
+        assert not any("due while" in text for text in house.said("alice"))
+
+
+async def test_a_delay_changed_after_the_clock_was_set_back_is_counted_from_now(tmp_path: Path) -> None:
+    async with time_house(tmp_path, tick_seconds=2.0) as house:
+        await house.add_users({"alice": User(delay_between_cycles=3600)}, running=False)
+        await house.begin(["alice"])
+        await house.wait(minutes=1)
+        house.clock.set_wall(-365 * 86400.0)
+        await house.wait(minutes=1)
+        await house.change("alice", delay_between_cycles=600.0)
+        await house.bots.reschedule("alice")
+        planned = house.user("alice").next_run_at
+        assert planned is not None
+        assert planned - house.clock.now() <= timedelta(minutes=10)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "latest"),
+    [(Schedule(), START + timedelta(hours=1)), (Schedule(times=("12:00",)), START.replace(hour=12))],
+)
+async def test_a_run_entered_while_the_clock_was_ahead_is_no_further_away_after_a_restart(
+    tmp_path: Path, schedule: Schedule, latest: object
+) -> None:
+    async with time_house(tmp_path, ticking=False, resume_on_start=True) as house:
+        ahead = START + timedelta(days=365)
+        await house.add_users({"alice": User(delay_between_cycles=3600, schedule=schedule, next_run_at=ahead)})
+        await house.scheduler.take_over()
+        house.tick()
+        await house.wait(hours=4)
+        assert house.cycles.begun["alice"][0] == latest
+
+
+async def test_bots_that_were_due_during_a_short_restart_do_not_all_begin_at_once(tmp_path: Path) -> None:
+    async with time_house(tmp_path, ticking=False, resume_on_start=True, catch_up_per_second=20.0) as house:
+        due = User(next_run_at=START - timedelta(seconds=30))
+        await house.add_users({f"user{number}": due for number in range(100)})
+        await house.scheduler.take_over()
+        house.tick()
+        await house.wait(seconds=30)
+        begun = sorted(moments[0] for moments in house.cycles.begun.values())
+        assert len(begun) == 100
+        assert begun[-1] - begun[0] >= timedelta(seconds=4)
+
+
+async def test_failures_from_before_a_stop_do_not_count_for_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with time_house(tmp_path) as house:
+        monkeypatch.setattr(house.parts.sessions, "assign_at_start", no_accounts)
+        await house.add_users({"alice": User(delay_between_cycles=60)}, running=False)
+        house.cycles.faults = {"alice": [RuntimeError("broken") for _ in range(6)]}
+        await house.bots.start("alice")
+        await house.wait(minutes=5)
+        assert len(house.cycles.begun["alice"]) == 4
+        await house.bots.stop("alice")
+        await house.bots.start("alice")
+        await house.wait(minutes=1, seconds=10)
+        assert house.user("alice").bot_status is BotStatus.RUNNING
+
+
+async def test_a_retry_keeps_to_quiet_hours(tmp_path: Path) -> None:
+    async with time_house(tmp_path) as house:
+        quiet = User(delay_between_cycles=0, schedule=Schedule(quiet_hours=("09:00-10:00",)))
+        await house.add_users({"alice": User(delay_between_cycles=0)}, running=False)
+        house.cycles.faults = {"alice": [RuntimeError("broken")]}
+        house.cycles.seconds = lambda _: 5
+        await house.begin(["alice"])
+        await house.change("alice", schedule=replace(quiet.schedule, ends_on=date(2026, 3, 2)))
+        await house.wait(minutes=62)
+        assert minutes(house, "alice")[:2] == [0, 60]

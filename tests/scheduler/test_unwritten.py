@@ -1,0 +1,153 @@
+"""What cannot be written for a while, or breaks off half-way, costs nobody their next run."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.errors import StateError, StateNotWritten
+from core.models import BotStatus, Event, User
+from data.data_manager import Transaction
+from scheduler.scheduler import LOST_LOOK_SECONDS
+from scheduler.watchdog import Watchdog
+from tests.scheduler.support import TimeHouse, no_accounts, time_house
+from tests.support.clock import START
+from tests.support.house import until
+
+
+def minutes(house: TimeHouse, user_id: str) -> list[float]:
+    """When the user's cycles began, in minutes."""
+    return [round((moment - START).total_seconds() / 60, 1) for moment in house.cycles.begun[user_id]]
+
+
+def fill_the_disk(house: TimeHouse, patch: pytest.MonkeyPatch, refusals: int) -> None:
+    """So many commits of users.json fail, then there is room again."""
+    original, left = house.store.transact, [refusals]
+
+    async def transact(change: Callable[[Transaction], Any]) -> Any:
+        if left[0]:
+            left[0] -= 1
+            raise StateNotWritten("no space left on device")
+        return await original(change)
+
+    patch.setattr(house.store, "transact", transact)
+
+
+def break_the_log(house: TimeHouse, patch: pytest.MonkeyPatch) -> None:
+    """No line of any user's log can be written."""
+
+    async def add_event(event: Event) -> None:
+        raise StateError(f"the journal cannot be written: {event.text}")
+
+    patch.setattr(house.parts.journal, "add_event", add_event)
+
+
+async def test_the_end_of_a_cycle_that_cannot_be_written_begins_no_second_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with time_house(tmp_path) as house:
+        await house.add_users({"alice": User(delay_between_cycles=3600)}, running=False)
+        house.cycles.seconds = lambda _: 60
+        await house.begin(["alice"])
+        await house.wait(seconds=30)
+        fill_the_disk(house, monkeypatch, 20)
+        await house.wait(minutes=100)
+        assert minutes(house, "alice") == [0, 61]
+
+
+async def test_late_runs_that_cannot_be_entered_at_once_are_made_up_for_when_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with time_house(tmp_path, tick_seconds=2.0) as house:
+        users = {f"user{number}": User(delay_between_cycles=3600) for number in range(5)}
+        await house.add_users(users, running=False)
+        await house.begin(users)
+        await house.wait(minutes=1)
+        fill_the_disk(house, monkeypatch, 20)
+        house.clock.set_wall(8 * 3600.0)
+        await house.wait(hours=12)
+        assert {user_id: len(house.cycles.begun[user_id]) for user_id in users} == dict.fromkeys(users, 13)
+
+
+async def test_a_clock_set_back_while_the_disk_is_full_delays_nobody_for_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with time_house(tmp_path, tick_seconds=2.0) as house:
+        await house.add_users({"alice": User(delay_between_cycles=600)}, running=False)
+        await house.begin(["alice"])
+        await house.wait(minutes=1)
+        fill_the_disk(house, monkeypatch, 3)
+        house.clock.set_wall(-86400.0)
+        await house.wait(minutes=25)
+        assert len(house.cycles.begun["alice"]) == 3
+
+
+async def test_a_log_that_cannot_be_written_stops_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with time_house(tmp_path, tick_seconds=2.0) as house:
+        users = {f"user{number}": User(delay_between_cycles=3600) for number in range(3)}
+        await house.add_users(users, running=False)
+        await house.begin(users)
+        await house.wait(minutes=1)
+        break_the_log(house, monkeypatch)
+        house.cycles.faults = {"user0": [RuntimeError("broken")]}
+        house.clock.set_wall(8 * 3600.0)
+        await house.wait(hours=4)
+        assert all(len(house.cycles.begun[user_id]) >= 4 for user_id in users)
+
+
+async def test_a_start_that_cannot_be_told_is_a_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with time_house(tmp_path) as house:
+        monkeypatch.setattr(house.parts.sessions, "assign_at_start", no_accounts)
+        await house.add_users({"alice": User(delay_between_cycles=600)}, running=False)
+        break_the_log(house, monkeypatch)
+        with pytest.raises(StateError):
+            await house.bots.start("alice")
+        await house.wait(minutes=1)
+        assert minutes(house, "alice") == [0]
+
+
+async def test_a_start_that_was_cut_off_after_its_commit_is_noticed(tmp_path: Path) -> None:
+    async with time_house(tmp_path, tick_seconds=2.0) as house:
+        await house.add_users({"alice": User(delay_between_cycles=3600)}, running=False)
+        await house.change("alice", bot_status=BotStatus.RUNNING, next_run_at=house.clock.now())
+        await house.wait(seconds=LOST_LOOK_SECONDS + 4)
+        assert len(house.cycles.begun["alice"]) == 1
+
+
+async def test_a_change_of_the_schedule_that_was_cut_off_after_its_commit_is_followed(tmp_path: Path) -> None:
+    async with time_house(tmp_path) as house:
+        await house.add_users({"alice": User(delay_between_cycles=600)}, running=False)
+        await house.begin(["alice"])
+        await house.wait(minutes=1)
+        planned = house.user("alice").next_run_at
+        assert planned is not None
+        await house.change("alice", next_run_at=planned.replace(hour=planned.hour + 3))
+        await house.wait(hours=3, minutes=15)
+        assert minutes(house, "alice")[:2] == [0, 190]
+
+
+async def test_the_watchdog_ends_a_cycle_once_however_long_the_disk_hangs_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with time_house(tmp_path, stuck_cycle_seconds=600.0) as house:
+        await house.add_users({"alice": User(delay_between_cycles=60)}, running=False)
+        hangs = {"alice": 10**9}
+        house.cycles.seconds = lambda user_id: hangs.get(user_id, 0)
+        await house.begin(["alice"])
+        await house.wait(minutes=20)
+        watchdog, works, original = Watchdog(house.parts, house.scheduler), asyncio.Event(), house.store.transact
+
+        async def transact(change: Callable[[Transaction], Any]) -> Any:
+            await works.wait()
+            return await original(change)
+
+        monkeypatch.setattr(house.store, "transact", transact)
+        watchdog.look()
+        await until(lambda: house.scheduler.active["alice"].over, "the cycle to be ended")
+        watchdog.look()
+        works.set()
+        hangs.clear()
+        await house.wait(minutes=10)
+        assert len(house.cycles.begun["alice"]) > 1
