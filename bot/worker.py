@@ -37,6 +37,8 @@ _WISHED = frozenset({"account_gap", "group_gap"})
 _STALE_PEER = frozenset({"CHAT_ID_INVALID", "CHANNEL_INVALID", "PEER_ID_INVALID"})
 """What Telegram says to a peer that is remembered wrongly: the group may only be elsewhere."""
 
+_LOOK_AGAIN_SECONDS = 30.0
+
 log = logging.getLogger(__name__)
 
 
@@ -98,7 +100,7 @@ class _Posting(Share):
             delivery, wait = await self._choose()
             if delivery is not None:
                 return
-            await wait_for_event(self._parts.clock, self._run.control.over, wait)
+            await wait_for_event(self._parts.clock, self._run.control.over, self._until_next_look(wait))
 
     async def _next(self) -> Delivery | None:
         """The delivery whose time has come, waiting for it; None when nothing is left, the cycle is over early, or
@@ -108,10 +110,16 @@ class _Posting(Share):
             delivery, wait = await self._choose()
             if delivery is not None:
                 return delivery
-            await connections.rest(self._parts.clock, self._run.control.over, wait, user)
+            await connections.rest(self._parts.clock, self._run.control.over, self._until_next_look(wait), user)
             if connections.should_give_way(user):
                 break
         return None
+
+    def _until_next_look(self, wait: float) -> float:
+        """Long rests are looked at now and then: the user may have made them shorter, and the watchdog sees a cycle
+        that rests from one that hangs."""
+        self._run.alive()
+        return min(wait, _LOOK_AGAIN_SECONDS, self._parts.settings.stuck_cycle_seconds / 2)
 
     async def _choose(self) -> tuple[Delivery | None, float]:
         """What may go now, or the seconds until something may. What has to wait longer than the cycle does is left."""

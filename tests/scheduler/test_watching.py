@@ -14,6 +14,7 @@ from scheduler.keeper import keep_alive
 from scheduler.watchdog import Watchdog
 from tests.scheduler.support import time_house
 from tests.support.clock import START, MovableClock
+from tests.support.house import open_house, until
 
 
 async def test_a_task_that_dies_is_logged_with_its_traceback_and_begun_again(caplog: pytest.LogCaptureFixture) -> None:
@@ -71,6 +72,24 @@ async def test_a_stuck_cycle_is_ended_told_and_tried_again(tmp_path: Path) -> No
         begun = [round((moment - START).total_seconds()) for moment in house.cycles.begun["alice"]]
         assert begun == [0, 12 * 60 + 30], "what is left of it does not wait for the hour between cycles"
         assert not any("no sign of life" in text for text in house.said("bob"))
+
+
+async def test_a_pause_that_is_made_shorter_while_an_account_rests_ends_sooner_and_is_not_taken_for_stuck(
+    tmp_path: Path,
+) -> None:
+    clock = MovableClock()
+    async with open_house(tmp_path, accounts=1, clock=clock, stuck_cycle_seconds=60.0, tick_seconds=60.0) as house:
+        await house.add_user("alice", ["@plaza01", "@plaza02"], delay_between_posts=3600.0)
+        ticking = asyncio.create_task(house.scheduler.run())
+        await house.bots.start("alice")
+        await until(lambda: house.journal.stats("alice").total_success == 1 and clock.sleepers > 1, "a post, a rest")
+        await clock.advance(3000)
+        await house.change_user("alice", delay_between_posts=10.0)
+        assert Watchdog(house.parts, house.scheduler).look() == []
+        await clock.advance(30)
+        await until(lambda: house.journal.stats("alice").total_success == 2, "the second post")
+        await house.scheduler.leave(1)
+        ticking.cancel()
 
 
 async def test_a_cycle_that_keeps_the_operators_distance_between_posts_to_a_group_is_not_stuck(tmp_path: Path) -> None:
