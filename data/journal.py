@@ -152,6 +152,10 @@ class Journal:
             lambda connection, effects: journal_work.finish_cycle(connection, user, cycle, finished_at, events, effects)
         )
 
+    async def last_cycle(self, user: str) -> Cycle | None:
+        """The user's newest cycle."""
+        return await self._read(lambda connection: journal_reads.last_cycle(connection, user))
+
     async def unfinished_cycle(self, user: str) -> tuple[Cycle, list[Delivery]] | None:
         """The user's newest cycle that did not finish, with all its deliveries."""
         return await self._read(lambda connection: journal_reads.unfinished_cycle(connection, user))

@@ -20,6 +20,15 @@ from data.journal_schema import (
 _MOST = 2**62
 
 
+def last_cycle(connection: sqlite3.Connection, user: str) -> Cycle | None:
+    """The user's newest cycle."""
+    row = connection.execute(
+        f"SELECT {CYCLE_COLUMNS} FROM cycles WHERE user = ? ORDER BY id DESC LIMIT 1",  # noqa: S608
+        (user,),
+    ).fetchone()
+    return cycle_of(row) if row is not None else None
+
+
 def unfinished_cycle(connection: sqlite3.Connection, user: str) -> tuple[Cycle, list[Delivery]] | None:
     """The user's newest cycle that did not finish, with all its deliveries as they were planned."""
     row = connection.execute(

@@ -79,6 +79,12 @@ def enter_after(tx: Transaction, user_id: str, ended: Ended) -> Next | None:
     return _enter(tx, user_id, counted, _worked_out(user_id, lambda: after_cycle(counted, ended.slot, ended.at)))
 
 
+def enter_all_after(tx: Transaction, ended: Mapping[str, Ended]) -> dict[str, Next]:
+    """The same for several."""
+    entered = {user_id: enter_after(tx, user_id, how) for user_id, how in ended.items()}
+    return {user_id: coming for user_id, coming in entered.items() if coming is not None}
+
+
 def enter_late(
     tx: Transaction, late: Mapping[str, datetime], now: datetime, apart: timedelta
 ) -> dict[str, tuple[Next, Missed]]:

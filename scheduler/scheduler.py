@@ -64,11 +64,16 @@ class Scheduler:
         taken = await self._parts.store.transact(lambda tx: entries.take_over(tx, resume=resume, now=now))
         grace = timedelta(seconds=self._parts.settings.misfire_grace_seconds)
         at_once: list[str] = []
+        done: dict[str, entries.Ended] = {}
         for user_id, slot in taken.resumed.items():
             self._due.set(user_id, slot)
-            # What was begun goes on, whatever is said about missed runs.
-            if slot <= now and (now - slot <= grace or await self._parts.journal.unfinished_cycle(user_id) is not None):
-                at_once.append(user_id)
+            last = await self._parts.journal.last_cycle(user_id) if slot <= now else None
+            if last is not None and last.finished_at is not None and last.finished_at >= slot:
+                done[user_id] = entries.Ended(slot, last.finished_at)  # the daemon ended before the next was entered
+            elif slot <= now and (now - slot <= grace or (last is not None and last.finished_at is None)):
+                at_once.append(user_id)  # what was begun goes on, whatever is said about missed runs
+        if done:
+            await self._follow_all(await self._parts.store.transact(lambda tx: entries.enter_all_after(tx, done)))
         for number, user_id in enumerate(at_once):
             self._due.set(user_id, now + number * self._apart(len(at_once)))
         text = "The bot is stopped: the daemon was restarted"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from core.models import BotStatus, Schedule, User
+from core.models import BotStatus, Cycle, PostType, Schedule, User
 from scheduler import entries
 from scheduler.timing import Next
 from tests.scheduler.support import TimeHouse, no_accounts, time_house
@@ -123,6 +123,19 @@ async def test_bots_that_were_due_during_a_short_restart_do_not_all_begin_at_onc
         begun = sorted(moments[0] for moments in house.cycles.begun.values())
         assert len(begun) == 100
         assert begun[-1] - begun[0] >= timedelta(seconds=4)
+
+
+async def test_a_cycle_that_finished_just_before_the_daemon_was_killed_is_not_made_again(tmp_path: Path) -> None:
+    async with time_house(tmp_path, ticking=False, resume_on_start=True) as house:
+        slot = START - timedelta(seconds=20)
+        await house.add_users({"alice": User(delay_between_cycles=3600, next_run_at=slot)})
+        cycle = Cycle(id=1, user="alice", post_type=PostType.TEXT, post_content="Hi", started_at=slot)
+        await house.parts.journal.plan_cycle(cycle, [])
+        await house.parts.journal.finish_cycle("alice", 1, slot + timedelta(seconds=10))
+        await house.scheduler.take_over()
+        house.tick()
+        await house.wait(hours=1)
+        assert [round((moment - START).total_seconds()) for moment in house.cycles.begun["alice"]] == [3590]
 
 
 async def test_failures_from_before_a_stop_do_not_count_for_the_next_start(
