@@ -150,6 +150,10 @@ class TimeHouse:
     async def wait(self, **span: float) -> None:
         await self.pass_time(self.clock.now() + timedelta(**span))
 
+    def minutes(self, user_id: str) -> list[float]:
+        """When the user's cycles began, in minutes from START."""
+        return [round((moment - START).total_seconds() / 60, 1) for moment in self.cycles.begun[user_id]]
+
     def said(self, user_id: str) -> list[str]:
         return [event.text for event in reversed(self.parts.journal.last_events(user_id))]
 

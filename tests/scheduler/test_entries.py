@@ -9,13 +9,8 @@ from msgspec.structs import replace
 from core.models import BotStatus, Cycle, PostType, Schedule, User
 from scheduler import entries
 from scheduler.timing import Next
-from tests.scheduler.support import TimeHouse, no_accounts, time_house
+from tests.scheduler.support import no_accounts, time_house
 from tests.support.clock import START
-
-
-def minutes(house: TimeHouse, user_id: str) -> list[float]:
-    """When the user's cycles began, in minutes."""
-    return [round((moment - START).total_seconds() / 60, 1) for moment in house.cycles.begun[user_id]]
 
 
 @pytest.fixture
@@ -66,7 +61,7 @@ async def test_a_bot_that_is_stopped_now_and_started_again_begins_at_once(
         await house.bots.stop("alice", now=True)
         await house.bots.start("alice")
         await house.wait(minutes=30)
-        assert minutes(house, "alice") == [0, 10]
+        assert house.minutes("alice") == [0, 10]
         assert house.user("alice").status_reason == "its 1 cycles are done"
 
 
@@ -79,7 +74,7 @@ async def test_a_calendar_set_during_a_cycle_counts_from_then(tmp_path: Path) ->
         await house.change("alice", schedule=Schedule(times=("09:30",)))
         await house.bots.reschedule("alice")
         await house.wait(hours=25)
-        assert minutes(house, "alice") == [0, 24.5 * 60]
+        assert house.minutes("alice") == [0, 24.5 * 60]
         assert not any("due while" in text for text in house.said("alice"))
 
 
@@ -163,4 +158,4 @@ async def test_a_retry_keeps_to_quiet_hours(tmp_path: Path) -> None:
         await house.begin(["alice"])
         await house.change("alice", schedule=replace(quiet.schedule, ends_on=date(2026, 3, 2)))
         await house.wait(minutes=62)
-        assert minutes(house, "alice")[:2] == [0, 60]
+        assert house.minutes("alice")[:2] == [0, 60]

@@ -13,13 +13,7 @@ from data.data_manager import Transaction
 from scheduler.scheduler import LOST_LOOK_SECONDS
 from scheduler.watchdog import Watchdog
 from tests.scheduler.support import TimeHouse, no_accounts, time_house
-from tests.support.clock import START
 from tests.support.house import until
-
-
-def minutes(house: TimeHouse, user_id: str) -> list[float]:
-    """When the user's cycles began, in minutes."""
-    return [round((moment - START).total_seconds() / 60, 1) for moment in house.cycles.begun[user_id]]
 
 
 def fill_the_disk(house: TimeHouse, patch: pytest.MonkeyPatch, refusals: int) -> None:
@@ -54,7 +48,7 @@ async def test_the_end_of_a_cycle_that_cannot_be_written_begins_no_second_one(
         await house.wait(seconds=30)
         fill_the_disk(house, monkeypatch, 20)
         await house.wait(minutes=100)
-        assert minutes(house, "alice") == [0, 61]
+        assert house.minutes("alice") == [0, 61]
 
 
 async def test_late_runs_that_cannot_be_entered_at_once_are_made_up_for_when_there_is_room(
@@ -105,7 +99,7 @@ async def test_a_start_that_cannot_be_told_is_a_start(tmp_path: Path, monkeypatc
         with pytest.raises(StateError):
             await house.bots.start("alice")
         await house.wait(minutes=1)
-        assert minutes(house, "alice") == [0]
+        assert house.minutes("alice") == [0]
 
 
 async def test_a_start_that_was_cut_off_after_its_commit_is_noticed(tmp_path: Path) -> None:
@@ -125,7 +119,7 @@ async def test_a_change_of_the_schedule_that_was_cut_off_after_its_commit_is_fol
         assert planned is not None
         await house.change("alice", next_run_at=planned.replace(hour=planned.hour + 3))
         await house.wait(hours=3, minutes=15)
-        assert minutes(house, "alice")[:2] == [0, 190]
+        assert house.minutes("alice")[:2] == [0, 190]
 
 
 async def test_the_watchdog_ends_a_cycle_once_however_long_the_disk_hangs_then(
