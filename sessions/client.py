@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -102,6 +102,7 @@ _C = TypeVar("_C", bound=PostingClient)
 class _Line:
     """An open connection of a session, and the lease that keeps it the only one."""
 
+    name: str
     client: PostingClient
     api_id: int
     key_id: str
@@ -128,6 +129,8 @@ class Clients:
         self._idle: dict[str, _Line] = {}
         """The one that is idle for longest comes first."""
         self._closing: set[asyncio.Task[None]] = set()
+        self._ends: dict[str, asyncio.Task[None]] = {}
+        """Connections that are being closed; the session is taken until then."""
         self.data_centres = DataCentres()
         self.open = 0
         """Connections open now, or being opened."""
@@ -163,10 +166,23 @@ class Clients:
     async def _alone_with(self, name: str) -> AsyncIterator[None]:
         self._wanted[name] += 1
         try:
-            async with self._leased.setdefault(name, asyncio.Lock()):
+            async with self._taken(name):
                 yield
         finally:
             self._wanted[name] -= 1
+
+    @contextlib.asynccontextmanager
+    async def _taken(self, name: str) -> AsyncIterator[None]:
+        """Nobody else here has the session meanwhile, nor until a connection that is being closed is gone."""
+        lock = self._leased.setdefault(name, asyncio.Lock())
+        await lock.acquire()
+        try:
+            yield
+        finally:
+            if name in self._ends:  # who is cancelled does not wait for it
+                self._ends[name].add_done_callback(lambda _: lock.release())
+            else:
+                lock.release()
 
     async def close(self) -> None:
         """Close every connection that is kept."""
@@ -214,15 +230,16 @@ class Clients:
             lease.enter_context(self._between_processes.held(name))
             credentials = self._pool.credentials(name)
             client = self._build(credentials, api_id)
+            line = _Line(name, client, api_id, credentials.key_id, lease.pop_all())
             try:
                 await connect(client)
             except BaseException as error:
                 if isinstance(error, OSError | TimeoutError):
                     self.data_centres.failed(client.session.dc_id, client.session.server_address, client.session.port)
-                await _disconnect(client)
+                await self._close(line)
                 raise
             self.data_centres.answered(client.session.dc_id)
-            return _Line(client, api_id, credentials.key_id, lease.pop_all())
+            return line
 
     def _count_closed(self) -> None:
         self.open -= 1
@@ -238,19 +255,23 @@ class Clients:
             await self._close_if_idle(name)
 
     async def _close(self, line: _Line) -> None:
-        try:
-            await _disconnect(line.client)
-        finally:
-            line.lease.close()
+        # Shielded: a connection left open by a cancelled cycle would meet the next one on the same key.
+        end = self._ends[line.name] = self._own(_end(line))
+        end.add_done_callback(lambda _: self._ends.pop(line.name))
+        await asyncio.shield(end)
+
+    def _own(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+        return task
 
     def _let_go(self, name: str) -> None:
         """The connection was idle for long."""
-        task = asyncio.ensure_future(self._close_if_idle(name))
-        self._closing.add(task)
-        task.add_done_callback(self._closing.discard)
+        self._own(self._close_if_idle(name))
 
     async def _close_if_idle(self, name: str) -> None:
-        async with self._leased[name]:  # whoever connects next either takes the connection or waits until it is gone
+        async with self._taken(name):  # whoever connects next either takes the connection or waits until it is gone
             line = self._idle.pop(name, None)
             if line is not None:
                 if line.let_go is not None:
@@ -305,9 +326,11 @@ async def connect(client: PostingClient) -> None:
     connecting.result()
 
 
-async def _disconnect(client: PostingClient) -> None:
-    # Shielded: a connection left open by a cancelled cycle would meet the next one on the same key.
-    await asyncio.shield(asyncio.ensure_future(client.disconnect()))
+async def _end(line: _Line) -> None:
+    try:
+        await line.client.disconnect()
+    finally:
+        line.lease.close()
 
 
 def trust_key(pem: str) -> None:

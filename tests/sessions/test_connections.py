@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import SessionInUse
-from sessions.client import Clients
+from sessions.client import Clients, PostingClient
 from sessions.lease import Leases
 from tests.support.house import SOON, House, open_house, until
 
@@ -117,6 +117,44 @@ async def test_a_session_that_another_opening_of_the_state_holds_is_left_alone(t
             async with other.connected("acc02", 1001):
                 pass
         await other.close()
+
+
+@pytest.mark.parametrize("when", ["while it closes", "while it opens"])
+async def test_who_is_cancelled_leaves_the_session_taken_until_its_connection_is_really_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    closing, may_close = asyncio.Event(), asyncio.Event()
+    disconnect = PostingClient._disconnect_coro
+
+    async def slow(client: PostingClient) -> None:
+        closing.set()
+        await may_close.wait()
+        await disconnect(client)
+
+    async with open_house(tmp_path, idle_connection_seconds=0) as house:
+        if when == "while it opens":
+            house.sandbox.add_fault({"error": "INTERDC_1_CALL_ERROR", "method": "users.getUsers", "count": 1})
+        monkeypatch.setattr(PostingClient, "_disconnect_coro", slow)
+        leaving = asyncio.create_task(use(house, "acc01"))
+        await asyncio.wait_for(closing.wait(), SOON)
+        for _ in range(2):
+            leaving.cancel()
+            await asyncio.sleep(0)
+        await asyncio.wait({leaving}, timeout=SOON)
+        assert leaving.cancelled(), "who is cancelled need not wait"
+        monkeypatch.undo()
+        with pytest.raises(SessionInUse), Leases(house.settings.state_dir).held("acc01"):
+            pass
+        assert house.parts.clients.at_work("acc01")
+        assert house.parts.clients.open == 1
+        following = asyncio.create_task(use(house, "acc01"))
+        await until(lambda: house.parts.clients._wanted["acc01"], "the next use to wait")
+        assert house.parts.clients.open == 1, "it waits"
+        may_close.set()
+        assert await asyncio.wait_for(following, SOON)
+        assert house.parts.clients.open == 0
+        with Leases(house.settings.state_dir).held("acc01"):
+            pass
 
 
 def test_hundreds_of_leases_cost_one_file_descriptor(tmp_path: Path) -> None:
