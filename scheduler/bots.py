@@ -71,16 +71,17 @@ class Bots:
             tx.put_user(user_id, running)
             return True, given
 
-        changed, given = await self._parts.store.transact(change)
+        with self._scheduler.changing([user_id]):
+            changed, given = await self._parts.store.transact(change)
         if not changed:
             return BotChange(BotStatus.RUNNING, changed=False, text="The bot is running already")
+        begins = self._parts.store.snapshot.users[user_id].next_run_at
+        if begins is not None:  # nobody stopped it in the meantime
+            self._scheduler.begin(user_id, begins)
         self._parts.sessions.follow(*given)
         text = "The bot was started"
         if given:
             text += f" with {len(given)} account{'s' if len(given) > 1 else ''}: {', '.join(given)}"
-        begins = self._parts.store.snapshot.users[user_id].next_run_at
-        if begins is not None:  # nobody stopped it in the meantime
-            self._scheduler.begin(user_id, begins)
         await self._tell(user_id, "bot_started", text)
         return BotChange(BotStatus.RUNNING, changed=True, text=text)
 

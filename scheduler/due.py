@@ -14,9 +14,6 @@ class DueHeap:
     def __len__(self) -> int:
         return len(self._at)
 
-    def __contains__(self, user_id: str) -> bool:
-        return user_id in self._at
-
     def set(self, user_id: str, at: datetime) -> None:
         """The user is due then, and at no other time."""
         moment = at.timestamp()

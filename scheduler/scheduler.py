@@ -5,9 +5,10 @@ cycle, nor for the disk, so users never wait for one another.
 """
 
 import asyncio
+import contextlib
 import logging
 import math
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -28,8 +29,10 @@ log = logging.getLogger(__name__)
 
 LONGEST_CATCH_UP_SECONDS = 300.0
 """Late runs are spread over no more than this, however many they are."""
-LOST_LOOK_SECONDS = 60.0
-"""How often it is looked whether the heap misses somebody."""
+UNSURE_LOOK_SECONDS = 10.0
+"""How often it is looked what became of changes whose end was not seen, and"""
+_UNSURE_FOR_SECONDS = 600.0
+"""for how long: so long a commit may still be on its way."""
 _TOGETHER_SECONDS = 0.005
 """Users who are due so soon after one another are served in one look."""
 _STARTS_A_BREATH = 50
@@ -53,7 +56,9 @@ class Scheduler:
         """Users whose next run is being entered: neither in the heap nor at work."""
         self._looked_at: tuple[datetime, float] | None = None
         self._others_looked_at = -math.inf
-        self._lost_looked_at = parts.clock.monotonic()
+        self._unsure: dict[str, float] = {}
+        """Users of whom a change was begun whose end was not seen, until when they are looked at."""
+        self._unsure_looked_at = -math.inf
         self._foreign_writes = parts.store.foreign_writes
         self._refreshing: asyncio.Task[None] | None = None
 
@@ -127,7 +132,7 @@ class Scheduler:
             self._woken.clear()
             self._notice_a_jump()
             self._notice_other_writers()
-            self._take_in_lost()
+            self._look_at_unsure()
             await self._start_all(self._due.pop_due(clock.now()))
             wait = self._until_next_look()
             self._looks_at = clock.now().timestamp() + wait
@@ -155,7 +160,8 @@ class Scheduler:
 
     async def reschedule(self, user_id: str) -> None:
         """The user's schedule was changed: a run that waits is entered anew."""
-        await self._turns.reschedule(user_id)
+        with self.changing([user_id]):
+            await self._turns.reschedule(user_id)
 
     def end_stuck(self, user_id: str) -> None:
         """The user's cycle shows no sign of life: cut it off. Its posts stand in the journal and are gone on with."""
@@ -197,18 +203,30 @@ class Scheduler:
             elif user.next_run_at is not None and user.next_run_at > earliest:
                 self._due.set(user_id, user.next_run_at)
 
-    def _take_in_lost(self) -> None:
-        """A bot that runs is in the heap, at work, or being entered. One that fell out (a request that was cut off
-        after its commit, a task that died) is taken in again as users.json has it."""
+    @contextlib.contextmanager
+    def changing(self, users: Iterable[str]) -> Iterator[None]:
+        """While something is committed that decides when these users are due. When it breaks off (a request that was
+        cut off, a fault of ours), what stands in users.json then is followed later."""
+        try:
+            yield
+        except BaseException:
+            until = self._parts.clock.monotonic() + _UNSURE_FOR_SECONDS
+            self._unsure.update(dict.fromkeys(users, until))
+            raise
+
+    def _look_at_unsure(self) -> None:
         now = self._parts.clock.monotonic()
-        if now < self._lost_looked_at + LOST_LOOK_SECONDS:
+        if not self._unsure or now < self._unsure_looked_at + UNSURE_LOOK_SECONDS:
             return
-        self._lost_looked_at = now
-        for user_id, user in self._parts.store.snapshot.users.items():
-            if user.bot_status is not BotStatus.RUNNING or user.next_run_at is None or user_id in self._due:
+        self._unsure_looked_at = now
+        users = self._parts.store.snapshot.users
+        for user_id, until in list(self._unsure.items()):
+            if now > until:
+                del self._unsure[user_id]
+            user = users.get(user_id)
+            if user is None or user_id in self.active or user_id in self._entering:
                 continue
-            if user_id not in self.active and user_id not in self._entering:
-                log.warning("%s was not waited for any more; it is now", user_id, extra={"user": user_id})
+            if user.bot_status is BotStatus.RUNNING and user.next_run_at is not None:
                 self._due.set(user_id, user.next_run_at)
 
     def _notice_a_jump(self) -> None:
@@ -255,15 +273,20 @@ class Scheduler:
 
     def _launch(self, user_id: str) -> None:
         active = self._turns.begin(user_id)
-        active.task = self._own(self._turns.run(user_id, active), f"cycle of {user_id}")
+        active.task = self._own(self._turn(user_id, active), f"cycle of {user_id}")
+
+    async def _turn(self, user_id: str, active: Active) -> None:
+        with self.changing([user_id]):
+            await self._turns.run(user_id, active)
 
     async def _catch_up(self, late: Mapping[str, datetime]) -> None:
         """Runs that nobody could begin in time: one after the other, so that they do not all begin at once."""
         try:
-            users = self._parts.store.snapshot.users
-            slots = {user_id: users[user_id].next_run_at or at for user_id, at in late.items() if user_id in users}
-            now, apart = self._parts.clock.now(), self._apart(len(slots))
-            entered = await self._records.commit(lambda tx: entries.enter_late(tx, slots, now, apart))
+            with self.changing(late):
+                users = self._parts.store.snapshot.users
+                slots = {user_id: users[user_id].next_run_at or at for user_id, at in late.items() if user_id in users}
+                now, apart = self._parts.clock.now(), self._apart(len(slots))
+                entered = await self._records.commit(lambda tx: entries.enter_late(tx, slots, now, apart))
         finally:
             self._entering.difference_update(late)
         await self._follow_all({user_id: coming for user_id, (coming, _) in entered.items()})

@@ -1,7 +1,8 @@
 """What cannot be written for a while, or breaks off half-way, costs nobody their next run."""
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from core.errors import StateError, StateNotWritten
 from core.models import BotStatus, Event, User
 from data.data_manager import Transaction
-from scheduler.scheduler import LOST_LOOK_SECONDS
+from scheduler.scheduler import UNSURE_LOOK_SECONDS
 from scheduler.watchdog import Watchdog
 from tests.scheduler.support import TimeHouse, no_accounts, time_house
 from tests.support.house import until
@@ -102,24 +103,58 @@ async def test_a_start_that_cannot_be_told_is_a_start(tmp_path: Path, monkeypatc
         assert house.minutes("alice") == [0]
 
 
-async def test_a_start_that_was_cut_off_after_its_commit_is_noticed(tmp_path: Path) -> None:
+def hang_the_disk(house: TimeHouse, patch: pytest.MonkeyPatch) -> asyncio.Event:
+    """No commit of users.json goes on before the event, whoever stops waiting for it."""
+    works, original = asyncio.Event(), house.store.transact
+
+    async def transact(change: Callable[[Transaction], Any]) -> Any:
+        async def work() -> Any:
+            await works.wait()
+            return await original(change)
+
+        return await asyncio.shield(asyncio.ensure_future(work()))
+
+    patch.setattr(house.store, "transact", transact)
+    return works
+
+
+async def cut_off(request: Coroutine[Any, Any, Any]) -> None:
+    """The server gives a request up, as it does when its time is over."""
+    task = asyncio.ensure_future(request)
+    await asyncio.sleep(0)
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+async def test_a_start_that_was_cut_off_before_its_commit_was_through_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with time_house(tmp_path, tick_seconds=2.0) as house:
+        monkeypatch.setattr(house.parts.sessions, "assign_at_start", no_accounts)
         await house.add_users({"alice": User(delay_between_cycles=3600)}, running=False)
-        await house.change("alice", bot_status=BotStatus.RUNNING, next_run_at=house.clock.now())
-        await house.wait(seconds=LOST_LOOK_SECONDS + 4)
+        works = hang_the_disk(house, monkeypatch)
+        await cut_off(house.bots.start("alice"))
+        works.set()
+        await until(lambda: house.user("alice").bot_status is BotStatus.RUNNING, "the commit to be through")
+        await house.wait(seconds=UNSURE_LOOK_SECONDS + 4)
         assert len(house.cycles.begun["alice"]) == 1
 
 
-async def test_a_change_of_the_schedule_that_was_cut_off_after_its_commit_is_followed(tmp_path: Path) -> None:
-    async with time_house(tmp_path) as house:
+@pytest.mark.parametrize(("delay", "begins"), [(300.0, 5), (1200.0, 20)])
+async def test_a_change_of_the_delay_that_was_cut_off_is_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, delay: float, begins: float
+) -> None:
+    async with time_house(tmp_path, tick_seconds=2.0) as house:
         await house.add_users({"alice": User(delay_between_cycles=600)}, running=False)
         await house.begin(["alice"])
         await house.wait(minutes=1)
-        planned = house.user("alice").next_run_at
-        assert planned is not None
-        await house.change("alice", next_run_at=planned.replace(hour=planned.hour + 3))
-        await house.wait(hours=3, minutes=15)
-        assert house.minutes("alice")[:2] == [0, 190]
+        await house.change("alice", delay_between_cycles=delay)
+        works = hang_the_disk(house, monkeypatch)
+        await cut_off(house.bots.reschedule("alice"))
+        works.set()
+        await house.wait(minutes=24)
+        assert house.minutes("alice")[1] == begins
 
 
 async def test_the_watchdog_ends_a_cycle_once_however_long_the_disk_hangs_then(
@@ -131,13 +166,7 @@ async def test_the_watchdog_ends_a_cycle_once_however_long_the_disk_hangs_then(
         house.cycles.seconds = lambda user_id: hangs.get(user_id, 0)
         await house.begin(["alice"])
         await house.wait(minutes=20)
-        watchdog, works, original = Watchdog(house.parts, house.scheduler), asyncio.Event(), house.store.transact
-
-        async def transact(change: Callable[[Transaction], Any]) -> Any:
-            await works.wait()
-            return await original(change)
-
-        monkeypatch.setattr(house.store, "transact", transact)
+        watchdog, works = Watchdog(house.parts, house.scheduler), hang_the_disk(house, monkeypatch)
         watchdog.look()
         await until(lambda: house.scheduler.active["alice"].over, "the cycle to be ended")
         watchdog.look()
