@@ -24,6 +24,7 @@ from core.models import UNFINISHED, Cycle, Delivery, DeliveryState, Event, Level
 from data.data_manager import Transaction
 
 log = logging.getLogger(__name__)
+_SAID_AGAIN_SECONDS = 3600.0
 
 
 class NotWanted(Exception):
@@ -35,6 +36,8 @@ class CycleRunner:
 
     def __init__(self, parts: BotParts) -> None:
         self._parts = parts
+        self._left_out: dict[str, float] = {}
+        """Users whose last plan was left out as a whole for want of allowance → when, in monotonic seconds."""
 
     async def run(
         self,
@@ -52,7 +55,11 @@ class CycleRunner:
             NoGroups, NoContent, NoSpareSession: there is nothing to run.
         """
         found = await self._parts.journal.unfinished_cycle(user_id)
-        number = await self._begin(user_id, wanted, anew=found is None)
+        empty = found is None and await self._still_has_nothing_left(user_id)
+        number = await self._begin(user_id, wanted, anew=found is None and not empty)
+        if empty:
+            started(self._empty(user_id, number, control))
+            return
         if found is not None:
             run = await self._resume(*found, number, control)
         else:
@@ -75,6 +82,27 @@ class CycleRunner:
         if number is None:
             raise NotWanted
         return number
+
+    async def _still_has_nothing_left(self, user_id: str) -> bool:
+        """Whether what a plan would say was said within the last hour: without a pause between cycles it would else be
+        written down every few seconds, a row a group, until the day ends."""
+        said_at, user = self._left_out.get(user_id), self._parts.store.snapshot.users.get(user_id)
+        if said_at is None or user is None or self._parts.clock.monotonic() - said_at > _SAID_AGAIN_SECONDS:
+            return False
+        budget = budget_of(user, self._parts.settings, self._parts.clock.now())
+        return (await self._parts.journal.allowance(user_id, budget)).left == 0
+
+    def _empty(self, user_id: str, number: int, control: CycleControl) -> CycleRun:
+        """A cycle that is not worth a line in the journal."""
+        user, now = self._parts.store.snapshot.users[user_id], self._parts.clock.now()
+        cycle = Cycle(
+            id=int(now.timestamp() * 1000),
+            user=user_id,
+            post_type=user.post_type,
+            post_content=user.post_content,
+            started_at=now,
+        )
+        return CycleRun(self._parts, cycle, number, [], control)
 
     async def _resume(self, cycle: Cycle, known: list[Delivery], number: int, control: CycleControl) -> CycleRun:
         left = {delivery.id for delivery in known if delivery.state in UNFINISHED}
@@ -126,6 +154,10 @@ class CycleRunner:
         deliveries += [delivery(group, "", reason) for group, reason in skipped.items()]
         budget = budget_of(user, self._parts.settings, now)
         deliveries = await self._parts.journal.plan_cycle(cycle, deliveries, budget, _told_of_plan)
+        if _is_left_out(deliveries):
+            self._left_out[user_id] = self._parts.clock.monotonic()
+        else:
+            self._left_out.pop(user_id, None)
         return CycleRun(self._parts, cycle, number, deliveries, control)
 
     async def _post_everything(self, run: CycleRun) -> None:
@@ -207,6 +239,12 @@ class CycleRunner:
         events.append(run.event("cycle_finished", text, level))
         # One commit: a finished cycle whose end could not be told would be taken for broken, and another would follow.
         await self._parts.journal.finish_cycle(run.user, run.cycle.id, self._parts.clock.now(), *events)
+
+
+def _is_left_out(deliveries: Sequence[Delivery]) -> bool:
+    """Whether the allowance alone keeps a plan from having anything to post."""
+    without = any(delivery.error == NO_ALLOWANCE for delivery in deliveries)
+    return without and all(delivery.state is DeliveryState.SKIPPED for delivery in deliveries)
 
 
 def _told_of_plan(deliveries: Sequence[Delivery]) -> list[Event]:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from bot.allowance import budget_of
-from bot.run import CycleControl, End
+from bot.run import CycleControl, CycleRun, End
 from core.models import Allowance, Budget, Cycle, Delivery, DeliveryState, Grant, PostType, Schedule, User
 from core.settings import Settings
 from data import allowances, journal_schema, journal_work
@@ -176,6 +176,37 @@ async def test_what_finds_no_room_on_the_day_a_cycle_goes_on_is_left_out_and_tol
         assert "2 of 3 posts are left out: your 1 posts of today are used up" in house.said("alice")
         await house.cycle("alice")
         assert sum(len(house.texts(group)) for group in groups) == 1, "Tuesday's post is made"
+
+
+async def test_while_nothing_is_left_that_is_written_down_at_most_once_an_hour(tmp_path: Path) -> None:
+    clock = MovableClock()
+    async with open_house(tmp_path, clock=clock) as house:
+        await house.add_user(
+            "alice", ["@plaza01", "@plaza02"], allowance=Allowance(per_day=2), delay_between_cycles=0.0
+        )
+        seen: list[CycleRun] = []
+
+        async def cycles(count: int) -> tuple[int, int]:
+            """How many posts stand, and how many posts and lines the journal holds, after so many more cycles."""
+            for _ in range(count):
+                await house.cycles.run("alice", CycleControl(), seen.append)
+                await clock.advance(5)
+            rows = len(await house.journal.deliveries("alice")) + len(house.events("alice"))
+            return len(house.texts("@plaza01")) + len(house.texts("@plaza02")), rows
+
+        await house.give_sessions("alice")
+        posts, rows = await cycles(2)
+        assert (posts, rows) == (2, 2 + 2 + 1 + 2 + 2)
+        assert await cycles(10) == (2, rows)
+        assert seen[-1].progress().delivered == 0, "the scheduler rests before it begins the next one"
+        assert house.user("alice").cycles == 2, "posts that take turns do not go on"
+        await clock.advance(3600)
+        assert await cycles(10) == (2, rows + 4)
+        await house.change_user("alice", allowance=Allowance(per_day=4))
+        assert (await cycles(1))[0] == 4
+        assert (await cycles(10))[1] == rows + 4 + 5 + 4
+        clock.set_wall(86_400)
+        assert (await cycles(10))[0] == 8
 
 
 async def test_a_post_of_unknown_end_is_spent_and_reported_until_it_is_found_out(tmp_path: Path) -> None:
