@@ -2,12 +2,14 @@
 
 import asyncio
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bot.books import Books
+from bot.health import Health
 from tests.support.clock import MovableClock
 from tests.support.house import House, open_house, until
 
@@ -84,6 +86,18 @@ async def test_a_wait_telegram_asked_for_is_kept_as_long_as_it_asked(tmp_path: P
         assert await posts_after(house, -YEAR) == 0
         assert await posts_after(house, 599) == 0
         assert await posts_after(house, 2) == 1
+
+
+async def test_spare_accounts_rest_no_longer_either(tmp_path: Path) -> None:
+    clock = MovableClock()
+    async with open_house(tmp_path, accounts=1, clock=clock) as house:
+        later = clock.now() + timedelta(hours=1)
+        await house.parts.sessions.hold("acc01", later, "FLOOD_WAIT", "Telegram asked for a pause")
+        clock.set_wall(-YEAR)
+        await Health.of(house.parts).round()
+        hold = house.store.snapshot.sessions["acc01"].hold
+        assert hold is not None
+        assert hold.until == clock.now() + timedelta(hours=1)
 
 
 async def test_a_wait_asked_for_before_the_clock_went_wrong_and_right_again_is_not_cut_short(tmp_path: Path) -> None:
