@@ -37,6 +37,8 @@ class Ended:
     """It left posts in the journal, or made no plan at all: the next one only goes on with it."""
     stopped: bool = False
     """Somebody stopped the bot before its last post."""
+    rest_seconds: float = 0.0
+    """Where the delay between cycles counts, it is at least that long this time."""
 
 
 def first(user_id: str, user: User, now: datetime) -> Next:
@@ -76,7 +78,8 @@ def enter_after(tx: Transaction, user_id: str, ended: Ended) -> Next | None:
         coming = _worked_out(user_id, lambda: next_try(user, ended.at, ended.failures, cut_off=ended.cut_off))
         return _enter(tx, user_id, user, coming)
     counted = replace(user, cycles_done=user.cycles_done + 1)
-    return _enter(tx, user_id, counted, _worked_out(user_id, lambda: after_cycle(counted, ended.slot, ended.at)))
+    rested = replace(counted, delay_between_cycles=max(user.delay_between_cycles, ended.rest_seconds))
+    return _enter(tx, user_id, counted, _worked_out(user_id, lambda: after_cycle(rested, ended.slot, ended.at)))
 
 
 def enter_all_after(tx: Transaction, ended: Mapping[str, Ended]) -> dict[str, Next]:

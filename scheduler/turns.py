@@ -9,7 +9,6 @@ from msgspec.structs import replace
 
 from bot.cycle import CycleRunner, NotWanted
 from bot.run import BotParts, CycleRun, End
-from core.clock import wait_for_event
 from core.errors import NotReady
 from core.figures import Spread
 from core.models import BotStatus, Level, Missed
@@ -22,6 +21,8 @@ from scheduler.timing import Next
 log = logging.getLogger(__name__)
 
 EMPTY_CYCLE_REST_SECONDS = 5.0
+LONGEST_EMPTY_CYCLE_REST_SECONDS = 60.0
+"""Cycles that post nothing are that far apart at least: twice as far with each, up to a minute."""
 FAILURES_UNTIL_ERROR = 5
 """After so many broken cycles in a row a bot stops with the status `error`."""
 
@@ -43,6 +44,8 @@ class Turns:
         """Lets the heap have the moment that was entered for a user, or none."""
         self._failures: dict[str, int] = {}
         self._ended: dict[str, datetime] = {}
+        self._empty: dict[str, int] = {}
+        """How many cycles in a row posted nothing."""
         self.leaving = False
         self.lateness = Spread()
         """Seconds from when a cycle was due until it began."""
@@ -58,6 +61,7 @@ class Turns:
     def forget_failures(self, user_id: str) -> None:
         """The bot was started anew."""
         self._failures.pop(user_id, None)
+        self._empty.pop(user_id, None)
 
     async def run(self, user_id: str, active: Active) -> None:
         """One cycle from its begin to the entry of the next one."""
@@ -122,7 +126,6 @@ class Turns:
             await self._failed(user_id, active, error)
             return
         self._failures.pop(user_id, None)
-        await self._rest_after_nothing(user_id, active)
         if not (self.leaving and active.cut_off):
             await self._enter_next(user_id, active)
 
@@ -140,12 +143,14 @@ class Turns:
         finally:
             active.over = True
 
-    async def _rest_after_nothing(self, user_id: str, active: Active) -> None:
+    def _rest_after(self, user_id: str, active: Active) -> float:
         """A cycle in which nothing could be posted is not followed by the next at once, whatever its user's delay:
         a list of groups that are all on hold would turn without end and fill the journal."""
-        if active.run is not None and active.run.progress().delivered == 0:
-            rest = EMPTY_CYCLE_REST_SECONDS - self._parts.store.snapshot.users[user_id].delay_between_cycles
-            await wait_for_event(self._parts.clock, active.control.asked, rest)
+        if active.run is None or active.run.progress().delivered > 0:
+            self._empty.pop(user_id, None)
+            return 0.0
+        empty = self._empty[user_id] = self._empty.get(user_id, 0) + 1
+        return min(LONGEST_EMPTY_CYCLE_REST_SECONDS, EMPTY_CYCLE_REST_SECONDS * 2.0 ** min(empty - 1, 10))
 
     async def _failed(self, user_id: str, active: Active, error: Exception) -> None:
         failures = self._failures[user_id] = self._failures.get(user_id, 0) + 1
@@ -166,6 +171,7 @@ class Turns:
             failures=failures,
             cut_off=active.cut_off,
             stopped=active.control.why is End.STOPPED,
+            rest_seconds=self._rest_after(user_id, active),
         )
         coming = await self._records.commit(lambda tx: entries.enter_after(tx, user_id, ended))
         if coming is None:

@@ -263,3 +263,10 @@ async def test_cycles_in_which_nothing_can_be_posted_do_not_follow_each_other_wi
         await until(lambda: len(ends()) == 2, "the second cycle")
         first, second = ends()
         assert (second - first).total_seconds() >= EMPTY_CYCLE_REST_SECONDS
+
+        def planned() -> datetime:
+            return house.user("alice").next_run_at or first
+
+        await until(lambda: planned() > second, "the entry of the third")
+        assert (planned() - second).total_seconds() >= 2 * EMPTY_CYCLE_REST_SECONDS, "longer each time"
+        assert (await house.bots.stop("alice")).status is BotStatus.STOPPED, "nobody waits for the rest to end"
