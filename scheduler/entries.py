@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from core.models import BotStatus, Missed, User
 from data.data_manager import Transaction
-from scheduler.timing import Next, after_cycle, after_jump, first_run, has_calendar, next_try, when_late
+from scheduler.timing import LARGE_JUMP, Next, after_cycle, after_jump, first_run, has_calendar, next_try, when_late
 
 log = logging.getLogger(__name__)
 RESTARTED = "the daemon was restarted; start the bot again"
@@ -52,12 +52,9 @@ def take_over(tx: Transaction, *, resume: bool, now: datetime) -> TakenOver:
     for user_id, user in list(tx.users.items()):
         if user.bot_status is BotStatus.RUNNING and resume:
             slot = user.next_run_at or now
-            # Further away than any run that is entered now: the clock was ahead when it was entered.
-            latest = _worked_out(user_id, partial(_latest, user, now)).at
-            if latest is not None and slot > latest:
-                slot = latest
-                tx.put_user(user_id, replace(user, next_run_at=slot))
-            taken.resumed[user_id] = slot
+            taken.resumed[user_id] = _worked_out(user_id, partial(_no_further, user, slot, now)).at or slot
+            if taken.resumed[user_id] != slot:
+                tx.put_user(user_id, replace(user, next_run_at=taken.resumed[user_id]))
         elif user.bot_status in {BotStatus.RUNNING, BotStatus.STOPPING}:
             _stop(tx, user_id, user, user.status_reason or RESTARTED)
             taken.stopped.append(user_id)
@@ -73,7 +70,9 @@ def enter_after(tx: Transaction, user_id: str, ended: Ended) -> Next | None:
     if user.bot_status is not BotStatus.RUNNING:
         return None
     if ended.stopped and user.next_run_at is not None:
-        return Next(user.next_run_at)  # it was started again since: that start has its own first run
+        # It was started again since: that start has a first run of its own, at the latest now.
+        begins = min(ended.at, user.next_run_at - timedelta(microseconds=1))
+        return _enter(tx, user_id, user, _worked_out(user_id, lambda: first_run(user, begins)))
     if ended.failures:
         coming = _worked_out(user_id, lambda: next_try(user, ended.at, ended.failures, cut_off=ended.cut_off))
         return _enter(tx, user_id, user, coming)
@@ -98,7 +97,7 @@ def enter_late(
         user = tx.users.get(user_id)
         if user is None or user.bot_status is not BotStatus.RUNNING or user.next_run_at not in {slot, None}:
             continue
-        coming = _worked_out(user_id, partial(when_late, user, slot, now))
+        coming = _worked_out(user_id, partial(when_late, user, min(slot, now), now))
         if coming.at is not None and coming.at <= now:
             coming = replace_at(coming, begins)
             begins += apart
@@ -135,8 +134,13 @@ def _again(user: User, now: datetime, ended: datetime | None) -> Next:
     return coming
 
 
-def _latest(user: User, now: datetime) -> Next:
-    return first_run(user, now) if has_calendar(user.schedule) else after_cycle(user, now, now)
+def _no_further(user: User, slot: datetime, now: datetime) -> Next:
+    """The run that was entered, or the first one now where no clock that is right would enter one so far away."""
+    calendar = has_calendar(user.schedule)
+    latest = first_run(user, now + LARGE_JUMP) if calendar else after_cycle(user, now, now)
+    if latest.at is None or slot <= latest.at:
+        return Next(slot)
+    return first_run(user, now) if calendar else latest
 
 
 def _worked_out(user_id: str, work: Callable[[], Next]) -> Next:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -15,6 +16,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 AGAIN_SECONDS = 10.0
 """From one try to write to the next."""
+_SAY_SECONDS = 60.0
 
 
 class Records:
@@ -23,6 +25,7 @@ class Records:
     def __init__(self, parts: BotParts) -> None:
         self._parts = parts
         self._leaving = asyncio.Event()
+        self._said_at = -math.inf
 
     def leave(self) -> None:
         """The daemon ends: what cannot be written now is not waited for."""
@@ -37,11 +40,18 @@ class Records:
         while True:
             try:
                 return await self._parts.store.transact(change)
-            except StateError:
+            except StateError as error:
                 if self._leaving.is_set():
                     raise
-                log.exception("What comes next cannot be written down; it is tried again in %g s", AGAIN_SECONDS)
+                self._say(error)
             await wait_for_event(self._parts.clock, self._leaving, AGAIN_SECONDS)
+
+    def _say(self, error: StateError) -> None:
+        """Once a minute, not once for each user who waits."""
+        now = self._parts.clock.monotonic()
+        if now >= self._said_at + _SAY_SECONDS:
+            self._said_at = now
+            log.error("Next runs cannot be written down, and are tried again and again: %s", error)
 
     async def tell(self, user_id: str, action: str, text: str, level: Level = Level.INFO) -> None:
         """Add a line to the user's log. One that cannot be written stands in the daemon's log instead."""

@@ -22,7 +22,7 @@ from scheduler import entries
 from scheduler.active import Active
 from scheduler.due import DueHeap
 from scheduler.records import Records
-from scheduler.timing import Next
+from scheduler.timing import Next, allowed_from
 from scheduler.turns import Turns
 
 log = logging.getLogger(__name__)
@@ -73,14 +73,15 @@ class Scheduler:
         for user_id, slot in taken.resumed.items():
             self._due.set(user_id, slot)
             last = await self._parts.journal.last_cycle(user_id) if slot <= now else None
-            if last is not None and last.finished_at is not None and last.finished_at >= slot:
+            if last is not None and last.finished_at is not None and slot <= last.finished_at <= now:
                 done[user_id] = entries.Ended(slot, last.finished_at)  # the daemon ended before the next was entered
             elif slot <= now and (now - slot <= grace or (last is not None and last.finished_at is None)):
                 at_once.append(user_id)  # what was begun goes on, whatever is said about missed runs
         if done:
             await self._follow_all(await self._parts.store.transact(lambda tx: entries.enter_all_after(tx, done)))
         for number, user_id in enumerate(at_once):
-            self._due.set(user_id, now + number * self._apart(len(at_once)))
+            schedule = self._parts.store.snapshot.users[user_id].schedule
+            self._due.set(user_id, allowed_from(schedule, now + number * self._apart(len(at_once))))
         text = "The bot is stopped: the daemon was restarted"
         await asyncio.gather(*(self._records.tell(user_id, "bot_stopped", text) for user_id in taken.stopped))
 
@@ -92,7 +93,7 @@ class Scheduler:
 
     def begin(self, user_id: str, at: datetime) -> None:
         """The bot was started: it is due then, and what went wrong before counts no more."""
-        self._turns.forget_failures(user_id)
+        self._turns.begin_anew(user_id)
         self.wake(user_id, at)
 
     def forget(self, user_id: str) -> None:
@@ -285,8 +286,10 @@ class Scheduler:
             with self.changing(late):
                 users = self._parts.store.snapshot.users
                 slots = {user_id: users[user_id].next_run_at or at for user_id, at in late.items() if user_id in users}
-                now, apart = self._parts.clock.now(), self._apart(len(slots))
-                entered = await self._records.commit(lambda tx: entries.enter_late(tx, slots, now, apart))
+                apart = self._apart(len(slots))
+                entered = await self._records.commit(
+                    lambda tx: entries.enter_late(tx, slots, self._parts.clock.now(), apart)
+                )
         finally:
             self._entering.difference_update(late)
         await self._follow_all({user_id: coming for user_id, (coming, _) in entered.items()})

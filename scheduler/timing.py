@@ -64,19 +64,19 @@ def first_run(user: User, now: datetime) -> Next:
     """The first run of a bot that is started: at once, or when its calendar says."""
     if has_calendar(user.schedule):
         return _bounded(user, _calendar_slot(user.schedule, now))
-    return _bounded(user, _allowed_from(user.schedule, now))
+    return _bounded(user, allowed_from(user.schedule, now))
 
 
 def after_cycle(user: User, slot: datetime, now: datetime) -> Next:
     """The run after one of `slot` that just ended; `user.cycles_done` counts it already."""
     schedule = user.schedule
     if not has_calendar(schedule):
-        return _bounded(user, _allowed_from(schedule, now + timedelta(seconds=user.delay_between_cycles)))
+        return _bounded(user, allowed_from(schedule, now + timedelta(seconds=user.delay_between_cycles)))
     if slot - now > LARGE_JUMP:
         slot = now
     missed, first_to_come = _missed_since(schedule, slot, now)
     if missed and schedule.missed is Missed.RUN_ONCE:
-        return _bounded(user, _allowed_from(schedule, now), missed)
+        return _bounded(user, allowed_from(schedule, now), missed)
     return _bounded(user, first_to_come, missed)
 
 
@@ -89,16 +89,16 @@ def when_late(user: User, slot: datetime, now: datetime) -> Next:
     else:
         delay = max(1.0, user.delay_between_cycles)
         missed = min(MISSED_COUNTED, int((now - slot).total_seconds() // delay))
-        first_to_come = _allowed_from(schedule, slot + timedelta(seconds=delay * (1 + missed)))
+        first_to_come = allowed_from(schedule, slot + timedelta(seconds=delay * (1 + missed)))
     if schedule.missed is Missed.SKIP:
         return _bounded(user, first_to_come, missed + 1)
-    return _bounded(user, _allowed_from(schedule, now), missed + 1)
+    return _bounded(user, allowed_from(schedule, now), missed + 1)
 
 
 def after_jump(user: User, slot: datetime, now: datetime, jump: timedelta) -> Next:
     """The entered run after the clock was set back by `-jump`: what is left to wait stays, a calendar is a calendar."""
     if not has_calendar(user.schedule):
-        return _bounded(user, _allowed_from(user.schedule, slot + jump))
+        return _bounded(user, allowed_from(user.schedule, slot + jump))
     if -jump > LARGE_JUMP:
         return _bounded(user, _calendar_slot(user.schedule, now))
     return Next(slot)
@@ -109,7 +109,7 @@ def next_try(user: User, failed_at: datetime, failures_in_a_row: int, *, cut_off
     its posts do not wait for the user's delay."""
     back_off = min(_LONGEST_BACK_OFF_SECONDS, _FIRST_BACK_OFF_SECONDS * 2 ** (failures_in_a_row - 1))
     delay = 0.0 if cut_off or has_calendar(user.schedule) else user.delay_between_cycles
-    return _bounded(user, _allowed_from(user.schedule, failed_at + timedelta(seconds=max(delay, back_off))))
+    return _bounded(user, allowed_from(user.schedule, failed_at + timedelta(seconds=max(delay, back_off))))
 
 
 def check_schedule(schedule: Schedule) -> None:
@@ -194,7 +194,7 @@ def _slots(schedule: Schedule, after: datetime) -> Iterator[datetime]:
     if schedule.starts_on is not None:
         after = max(after, _beginning_of(schedule.starts_on, tz) - _MOMENT)
     rules = [cron_rule(written) for written in schedule.cron] + [hour_rule(written) for written in schedule.times]
-    singles = sorted({_allowed_from(schedule, _single(moment, tz)) for moment in schedule.once})
+    singles = sorted({allowed_from(schedule, _single(moment, tz)) for moment in schedule.once})
     coming: list[tuple[datetime, Rule | None]] = [(moment, None) for moment in singles if moment > after]
     coming += [(slot, rule) for rule in rules if (slot := _rule_slot(schedule, rule, after, tz)) is not None]
     while coming:
@@ -238,7 +238,7 @@ def _bounded(user: User, at: datetime | None, missed: int = 0) -> Next:
     return Next(at, missed)
 
 
-def _allowed_from(schedule: Schedule, at: datetime) -> datetime:
+def allowed_from(schedule: Schedule, at: datetime) -> datetime:
     """The first moment from `at` on that is not before the start date and not in quiet hours."""
     if schedule.starts_on is None and not schedule.quiet_hours:
         return at

@@ -58,10 +58,10 @@ class Turns:
         active = self.active[user_id] = Active(slot, self._parts.clock.monotonic())
         return active
 
-    def forget_failures(self, user_id: str) -> None:
-        """The bot was started anew."""
-        self._failures.pop(user_id, None)
-        self._empty.pop(user_id, None)
+    def begin_anew(self, user_id: str) -> None:
+        """The bot was started: what was before counts no more."""
+        for before in (self._failures, self._empty, self._ended):
+            before.pop(user_id, None)
 
     async def run(self, user_id: str, active: Active) -> None:
         """One cycle from its begin to the entry of the next one."""
@@ -106,8 +106,6 @@ class Turns:
     def end_stuck(self, user_id: str) -> None:
         """The user's cycle shows no sign of life: cut it off. Its posts stand in the journal and are gone on with."""
         active = self.active[user_id]
-        if active.stuck or active.over:
-            return
         active.stuck = True
         if active.task is not None:
             active.task.cancel()
@@ -164,16 +162,21 @@ class Turns:
         await self._records.tell(user_id, action, text, Level.ERROR)
 
     async def _enter_next(self, user_id: str, active: Active, failures: int = 0) -> None:
-        now = self._ended[user_id] = self._parts.clock.now()
-        ended = entries.Ended(
-            slot=active.slot,
-            at=now,
-            failures=failures,
-            cut_off=active.cut_off,
-            stopped=active.control.why is End.STOPPED,
-            rest_seconds=self._rest_after(user_id, active),
-        )
-        coming = await self._records.commit(lambda tx: entries.enter_after(tx, user_id, ended))
+        at = self._ended[user_id] = self._parts.clock.now()
+        rest = self._rest_after(user_id, active)
+
+        def enter(tx: Transaction) -> Next | None:
+            ended = entries.Ended(
+                slot=active.slot,
+                at=min(at, self._parts.clock.now()),  # while the disk was full the clock may have been set back
+                failures=failures,
+                cut_off=active.cut_off,
+                stopped=active.control.why is End.STOPPED,
+                rest_seconds=rest,
+            )
+            return entries.enter_after(tx, user_id, ended)
+
+        coming = await self._records.commit(enter)
         if coming is None:
             if self._parts.store.snapshot.users[user_id].bot_status is BotStatus.STOPPED:
                 await self._records.tell_stopped(user_id)

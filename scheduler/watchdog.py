@@ -33,7 +33,9 @@ class Watchdog:
         stuck = [
             user_id
             for user_id, active in self._scheduler.active.items()
-            if now - active.last_sign() > self._patience_with(user_id) and not self._waits_for_a_slot(user_id)
+            if not (active.over or active.stuck)
+            and now - active.last_sign() > self._patience_with(user_id)
+            and not self._waits_for_a_slot(user_id)
         ]
         for user_id in stuck:
             log.error("A cycle is stuck and is ended", extra={"user": user_id, "action": "cycle_stuck"})

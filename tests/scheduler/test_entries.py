@@ -6,11 +6,10 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from core.models import BotStatus, Cycle, PostType, Schedule, User
+from core.models import BotStatus, Schedule, User
 from scheduler import entries
 from scheduler.timing import Next
 from tests.scheduler.support import no_accounts, time_house
-from tests.support.clock import START
 
 
 @pytest.fixture
@@ -65,6 +64,57 @@ async def test_a_bot_that_is_stopped_now_and_started_again_begins_at_once(
         assert house.user("alice").status_reason == "its 1 cycles are done"
 
 
+async def test_a_schedule_changed_after_a_stop_and_a_start_within_one_cycle_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with time_house(tmp_path) as house:
+        monkeypatch.setattr(house.parts.sessions, "assign_at_start", no_accounts)
+        await house.add_users({"alice": User(schedule=Schedule(times=("09:01", "12:00")))}, running=False)
+        house.cycles.seconds = lambda _: 600
+        await house.bots.start("alice")
+        await house.wait(minutes=2)
+        await house.bots.stop("alice", now=True)
+        await house.bots.start("alice")
+        await house.change("alice", schedule=Schedule(times=("15:00",)))
+        await house.bots.reschedule("alice")
+        await house.wait(hours=12)
+        assert house.minutes("alice") == [1, 360]
+
+
+async def test_a_clock_set_back_after_a_stop_and_a_start_within_one_cycle_delays_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with time_house(tmp_path, tick_seconds=2.0) as house:
+        monkeypatch.setattr(house.parts.sessions, "assign_at_start", no_accounts)
+        await house.add_users({"alice": User(delay_between_cycles=3600)}, running=False)
+        house.cycles.seconds = lambda _: 60
+        await house.bots.start("alice")
+        await house.wait(seconds=10)
+        await house.bots.stop("alice", now=True)
+        await house.bots.start("alice")
+        house.clock.set_wall(-6 * 3600.0)
+        await house.wait(minutes=70)
+        assert len(house.cycles.begun["alice"]) >= 2
+
+
+async def test_a_delay_changed_before_the_first_cycle_of_a_start_does_not_count_from_cycles_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with time_house(tmp_path) as house:
+        monkeypatch.setattr(house.parts.sessions, "assign_at_start", no_accounts)
+        quiet = Schedule(quiet_hours=("09:05-10:00",))
+        await house.add_users({"alice": User(delay_between_cycles=6 * 3600, schedule=quiet)}, running=False)
+        await house.bots.start("alice")
+        await house.wait(minutes=5)
+        await house.bots.stop("alice")
+        await house.wait(minutes=5)
+        await house.bots.start("alice")
+        await house.change("alice", delay_between_cycles=5 * 3600.0)
+        await house.bots.reschedule("alice")
+        await house.wait(hours=2)
+        assert house.minutes("alice") == [0, 60]
+
+
 async def test_a_calendar_set_during_a_cycle_counts_from_then(tmp_path: Path) -> None:
     async with time_house(tmp_path) as house:
         await house.add_users({"alice": User(delay_between_cycles=36000)}, running=False)
@@ -90,47 +140,6 @@ async def test_a_delay_changed_after_the_clock_was_set_back_is_counted_from_now(
         planned = house.user("alice").next_run_at
         assert planned is not None
         assert planned - house.clock.now() <= timedelta(minutes=10)
-
-
-@pytest.mark.parametrize(
-    ("schedule", "latest"),
-    [(Schedule(), START + timedelta(hours=1)), (Schedule(times=("12:00",)), START.replace(hour=12))],
-)
-async def test_a_run_entered_while_the_clock_was_ahead_is_no_further_away_after_a_restart(
-    tmp_path: Path, schedule: Schedule, latest: object
-) -> None:
-    async with time_house(tmp_path, ticking=False, resume_on_start=True) as house:
-        ahead = START + timedelta(days=365)
-        await house.add_users({"alice": User(delay_between_cycles=3600, schedule=schedule, next_run_at=ahead)})
-        await house.scheduler.take_over()
-        house.tick()
-        await house.wait(hours=4)
-        assert house.cycles.begun["alice"][0] == latest
-
-
-async def test_bots_that_were_due_during_a_short_restart_do_not_all_begin_at_once(tmp_path: Path) -> None:
-    async with time_house(tmp_path, ticking=False, resume_on_start=True, catch_up_per_second=20.0) as house:
-        due = User(next_run_at=START - timedelta(seconds=30))
-        await house.add_users({f"user{number}": due for number in range(100)})
-        await house.scheduler.take_over()
-        house.tick()
-        await house.wait(seconds=30)
-        begun = sorted(moments[0] for moments in house.cycles.begun.values())
-        assert len(begun) == 100
-        assert begun[-1] - begun[0] >= timedelta(seconds=4)
-
-
-async def test_a_cycle_that_finished_just_before_the_daemon_was_killed_is_not_made_again(tmp_path: Path) -> None:
-    async with time_house(tmp_path, ticking=False, resume_on_start=True) as house:
-        slot = START - timedelta(seconds=20)
-        await house.add_users({"alice": User(delay_between_cycles=3600, next_run_at=slot)})
-        cycle = Cycle(id=1, user="alice", post_type=PostType.TEXT, post_content="Hi", started_at=slot)
-        await house.parts.journal.plan_cycle(cycle, [])
-        await house.parts.journal.finish_cycle("alice", 1, slot + timedelta(seconds=10))
-        await house.scheduler.take_over()
-        house.tick()
-        await house.wait(hours=1)
-        assert [round((moment - START).total_seconds()) for moment in house.cycles.begun["alice"]] == [3590]
 
 
 async def test_failures_from_before_a_stop_do_not_count_for_the_next_start(

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from core.errors import StateError, StateNotWritten
-from core.models import BotStatus, Event, User
+from core.models import BotStatus, Event, Schedule, User
 from data.data_manager import Transaction
 from scheduler.scheduler import UNSURE_LOOK_SECONDS
 from scheduler.watchdog import Watchdog
 from tests.scheduler.support import TimeHouse, no_accounts, time_house
-from tests.support.house import until
+from tests.support.house import SOON, until
 
 
 def fill_the_disk(house: TimeHouse, patch: pytest.MonkeyPatch, refusals: int) -> None:
@@ -50,6 +50,53 @@ async def test_the_end_of_a_cycle_that_cannot_be_written_begins_no_second_one(
         fill_the_disk(house, monkeypatch, 20)
         await house.wait(minutes=100)
         assert house.minutes("alice") == [0, 61]
+
+
+async def test_the_clock_is_set_back_while_the_end_of_a_cycle_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with time_house(tmp_path, tick_seconds=2.0) as house:
+        await house.add_users({"alice": User(delay_between_cycles=600)}, running=False)
+        house.cycles.seconds = lambda _: 60
+        await house.begin(["alice"])
+        await house.wait(seconds=30)
+        fill_the_disk(house, monkeypatch, 5)
+        await house.wait(seconds=35)
+        house.clock.set_wall(-86400.0)
+        await house.wait(hours=2)
+        assert len(house.cycles.begun["alice"]) > 5
+
+
+async def test_a_stop_and_a_start_while_the_end_of_a_cycle_cannot_be_written_both_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with time_house(tmp_path) as house:
+        monkeypatch.setattr(house.parts.sessions, "assign_at_start", no_accounts)
+        once = User(delay_between_cycles=3600, schedule=Schedule(max_cycles=1))
+        await house.add_users({"alice": once}, running=False)
+        house.cycles.seconds = lambda _: 5
+        await house.bots.start("alice")
+        await house.wait(seconds=1)
+        fill_the_disk(house, monkeypatch, 1)
+        await house.wait(seconds=7)
+        await house.bots.stop("alice", now=True)
+        await house.bots.start("alice")
+        await house.wait(minutes=5)
+        assert len(house.cycles.begun["alice"]) == 2
+
+
+async def test_who_leaves_does_not_wait_for_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with time_house(tmp_path) as house:
+        await house.add_users({"alice": User(delay_between_cycles=60)}, running=False)
+        house.cycles.seconds = lambda _: 5
+        await house.begin(["alice"])
+        await house.wait(seconds=1)
+        fill_the_disk(house, monkeypatch, 10**9)
+        await house.wait(seconds=30)
+        caught = [task for task in house.scheduler._tasks if not task.done()]
+        await house.scheduler.leave(SOON)
+        assert caught
+        assert not any(task.cancelled() for task in caught), "each ended by itself"
 
 
 async def test_late_runs_that_cannot_be_entered_at_once_are_made_up_for_when_there_is_room(
@@ -169,7 +216,7 @@ async def test_the_watchdog_ends_a_cycle_once_however_long_the_disk_hangs_then(
         watchdog, works = Watchdog(house.parts, house.scheduler), hang_the_disk(house, monkeypatch)
         watchdog.look()
         await until(lambda: house.scheduler.active["alice"].over, "the cycle to be ended")
-        watchdog.look()
+        assert watchdog.look() == [], "it is over"
         works.set()
         hangs.clear()
         await house.wait(minutes=10)

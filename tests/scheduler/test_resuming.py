@@ -1,0 +1,94 @@
+"""RESUME_ON_START: what bots do that ran when the daemon ended, however it ended and whatever its clock said."""
+
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from core.models import Cycle, PostType, Schedule, User
+from tests.scheduler.support import TimeHouse, time_house
+from tests.support.clock import START
+
+
+async def made(house: TimeHouse, began: datetime, ended: datetime | None) -> None:
+    """A cycle of alice that the journal knows."""
+    number = int(began.timestamp() * 1000)
+    cycle = Cycle(id=number, user="alice", post_type=PostType.TEXT, post_content="Hi", started_at=began)
+    await house.parts.journal.plan_cycle(cycle, [])
+    if ended is not None:
+        await house.parts.journal.finish_cycle("alice", number, ended)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "latest"),
+    [(Schedule(), START + timedelta(hours=1)), (Schedule(times=("12:00",)), START.replace(hour=12))],
+)
+async def test_a_run_entered_while_the_clock_was_ahead_is_no_further_away_after_a_restart(
+    tmp_path: Path, schedule: Schedule, latest: object
+) -> None:
+    async with time_house(tmp_path, ticking=False, resume_on_start=True) as house:
+        ahead = START + timedelta(days=365)
+        await house.add_users({"alice": User(delay_between_cycles=3600, schedule=schedule, next_run_at=ahead)})
+        await house.scheduler.take_over()
+        house.tick()
+        await house.wait(hours=4)
+        assert house.cycles.begun["alice"][0] == latest
+
+
+async def test_bots_that_were_due_during_a_short_restart_do_not_all_begin_at_once(tmp_path: Path) -> None:
+    async with time_house(tmp_path, ticking=False, resume_on_start=True, catch_up_per_second=20.0) as house:
+        due = User(next_run_at=START - timedelta(seconds=30))
+        await house.add_users({f"user{number}": due for number in range(100)})
+        await house.scheduler.take_over()
+        house.tick()
+        await house.wait(seconds=30)
+        begun = sorted(moments[0] for moments in house.cycles.begun.values())
+        assert len(begun) == 100
+        assert begun[-1] - begun[0] >= timedelta(seconds=4)
+
+
+async def test_a_cycle_that_finished_just_before_the_daemon_was_killed_is_not_made_again(tmp_path: Path) -> None:
+    async with time_house(tmp_path, ticking=False, resume_on_start=True) as house:
+        slot = START - timedelta(seconds=20)
+        await house.add_users({"alice": User(delay_between_cycles=3600, next_run_at=slot)})
+        await made(house, slot, slot + timedelta(seconds=10))
+        await house.scheduler.take_over()
+        house.tick()
+        await house.wait(hours=1)
+        assert [round((moment - START).total_seconds()) for moment in house.cycles.begun["alice"]] == [3590]
+
+
+async def test_a_cycle_made_while_the_clock_was_ahead_is_not_taken_for_the_one_that_is_due(tmp_path: Path) -> None:
+    async with time_house(tmp_path, ticking=False, resume_on_start=True) as house:
+        slot = START - timedelta(seconds=20)
+        await house.add_users({"alice": User(delay_between_cycles=3600, next_run_at=slot)})
+        await made(house, START + timedelta(hours=20), START + timedelta(hours=20, seconds=5))
+        await made(house, slot - timedelta(hours=1), slot - timedelta(minutes=59))
+        await house.scheduler.take_over()
+        house.tick()
+        await house.wait(minutes=30)
+        assert house.minutes("alice") == [0]
+
+
+async def test_a_calendar_met_by_a_clock_that_was_a_little_ahead_is_not_met_again(tmp_path: Path) -> None:
+    async with time_house(tmp_path, ticking=False, resume_on_start=True) as house:
+        ten_past = START + timedelta(minutes=10)
+        daily = User(schedule=Schedule(times=("09:10",)), next_run_at=ten_past + timedelta(days=1))
+        await house.add_users({"alice": daily})
+        await made(house, ten_past, ten_past + timedelta(minutes=1))
+        await house.scheduler.take_over()
+        house.tick()
+        await house.wait(hours=25)
+        assert house.minutes("alice") == [24 * 60 + 10]
+
+
+@pytest.mark.parametrize("ago", [timedelta(hours=2), timedelta(seconds=30)])
+async def test_what_was_cut_off_is_not_gone_on_with_in_quiet_hours(tmp_path: Path, ago: timedelta) -> None:
+    async with time_house(tmp_path, ticking=False, resume_on_start=True) as house:
+        quiet = Schedule(quiet_hours=("08:59-10:00",))
+        await house.add_users({"alice": User(next_run_at=START - ago, schedule=quiet)})
+        await made(house, START - ago, None)
+        await house.scheduler.take_over()
+        house.tick()
+        await house.wait(minutes=61)
+        assert house.minutes("alice") == [60]
