@@ -154,6 +154,7 @@ async def _cost(report: Report) -> None:
                 began = time.perf_counter()
                 await asyncio.gather(*(touch(number) for number in range(CONNECTED)))
                 took = time.perf_counter() - began
+                assert parts.clients.open == CONNECTED
                 kib = (_resident_kib() - memory) / CONNECTED
                 descriptors = (_descriptors() - files) / CONNECTED
                 used, began = time.process_time(), time.perf_counter()
@@ -210,6 +211,7 @@ async def _parts(folder: Path, facts: dict[str, Any], accounts: int) -> AsyncIte
         dc_public_key=facts["public_key"],
         group_gap_seconds=0,
         daily_posts_per_account=10**9,
+        max_concurrent_sessions=CONNECTED,
     )
     clock = SystemClock()
     store, journal = DataManager.open(folder, clock), Journal.open(folder)
