@@ -19,7 +19,7 @@ from bench.report import Report
 from bot.cycle import CycleRunner
 from bot.run import BotParts, CycleControl, CycleRun
 from core.clock import SystemClock
-from core.models import BotStatus, User
+from core.models import BotStatus, Session, User
 from core.settings import Settings
 from data.data_manager import DataManager, Transaction
 from data.journal import Journal
@@ -136,6 +136,7 @@ async def durable(folder: Path) -> tuple[Notes, float]:
                 bot_status=BotStatus.RUNNING,
                 next_run_at=due,
             )
+            tx.put_session(f"acc{number:05}", Session())
             tx.put_user(f"user{number:05}", user)
 
     await house.store.transact(fill)

@@ -187,6 +187,7 @@ class Pool:
     def repair(self) -> Repair:
         """Take in what lies in available/, let every file follow users.json, and say what does not fit together."""
         taken_in = self.take_in()
+        self._record_named_ones()
         snapshot = self._store.snapshot
         done = self.follow(snapshot)
         for path in (self._root / INCOMING).glob(f"*{_SUFFIX}"):
@@ -199,6 +200,41 @@ class Pool:
             if path.name.removesuffix(_SUFFIX) not in snapshot.sessions
         )
         return Repair(taken_in=tuple(taken_in), moved=done.moved, missing=done.missing, unknown=tuple(unknown))
+
+    def _record_named_ones(self) -> None:
+        """Give a record to accounts a user has by name alone (an edit of users.json); no cycle is planned without."""
+        known, users = self._store.snapshot.sessions, self._store.snapshot.users
+        named = {name: user_id for user_id, user in users.items() for name in user.assigned_sessions}
+        new = {name: self._record_from_file(name) for name in sorted(named.keys() - known.keys())}
+
+        def register(tx: Transaction) -> None:
+            there = {session.key_id for session in tx.sessions.values()}
+            for name, record in new.items():
+                if record.key_id is not None and record.key_id in there:
+                    new[name] = self._needs_login("its file holds the login of another account")
+                there.add(new[name].key_id)
+                tx.put_session(name, new[name])
+
+        if new:
+            self._store.transact_now(register)
+        for name, record in new.items():
+            log.warning(
+                "%s stood among the accounts of %s, but not among the sessions; it has a record now (%s)",
+                name,
+                named[name],
+                record.state_reason or record.state,
+                extra={"action": "session_recorded", "user": named[name]},
+            )
+
+    def _record_from_file(self, name: str) -> Session:
+        try:
+            key = self.credentials(check_name(name))
+        except (InvalidInput, UnknownSession, StateDamaged) as error:
+            return self._needs_login(str(error))
+        return Session(dc_id=key.dc_id, key_id=key.key_id, added_at=self._clock.now())
+
+    def _needs_login(self, reason: str) -> Session:
+        return Session(state=SessionState.NEEDS_LOGIN, state_reason=reason, added_at=self._clock.now())
 
     def sealed_files(self) -> list[tuple[str, Path]]:
         """Every sealed file and the name it is bound to, for a rotation of the vault's key."""

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from core.models import SessionState
 from sessions.vault import SEALED
 from tests.support.house import House, open_house
 
@@ -72,3 +73,30 @@ async def test_a_plain_file_never_takes_the_place_of_another_session_of_its_name
         assert (folder / f"{name}.session.other").read_bytes().startswith(b"SQLite"), (
             "and the other account is not lost"
         )
+
+
+async def test_an_account_that_a_user_has_by_name_alone_gets_a_record_and_stops_nobody(tmp_path: Path) -> None:
+    async with open_house(tmp_path, sessions_at_start=1) as house:
+        await house.add_user("alice", ["@plaza01"])
+        (name,) = await house.give_sessions("alice")
+        both = (name, "gone", "no name")
+        await house.change_user("alice", assigned_sessions=both)
+        await house.store.transact(lambda tx: tx.remove_session(name))  # as an edit of users.json may
+        await house.change_user("alice", assigned_sessions=both)
+        house.pool.repair()
+        sessions = house.store.snapshot.sessions
+        assert sessions[name].state is SessionState.READY, "its file tells who it is"
+        assert sessions["gone"].state is sessions["no name"].state is SessionState.NEEDS_LOGIN
+        assert "no session file for gone" in (sessions["gone"].state_reason or "")
+        await house.cycle("alice")
+        assert f"{name}: it has no API pair; release it and start the bot again" in house.said("alice")
+
+
+async def test_a_name_whose_file_holds_the_login_of_another_account_asks_for_a_login(tmp_path: Path) -> None:
+    async with open_house(tmp_path) as house:
+        root = house.settings.state_dir / "sessions"
+        key = house.pool.credentials("acc01")
+        (root / "assigned" / "twin.session").write_bytes(house.pool.vault.seal("twin", key))
+        await house.add_user("alice", ["@plaza01"], assigned_sessions=("twin",))
+        house.pool.repair()
+        assert house.store.snapshot.sessions["twin"].state_reason == "its file holds the login of another account"
