@@ -14,7 +14,7 @@ from api.shell import Shell
 from bot.cycle import CycleRunner
 from bot.run import BotParts
 from core.clock import Clock, SystemClock
-from core.errors import EndedUnexpectedly, SettingsError
+from core.errors import EndedUnexpectedly, SettingsError, StateNotWritten
 from core.settings import Settings, reload_settings
 from data.data_manager import DataManager
 from data.files import exclusive_daemon_lock
@@ -96,16 +96,14 @@ async def _rooms(settings: Settings, clock: Clock) -> AsyncIterator[tuple[Bots, 
 
 
 async def _serve(settings: Settings, app: Shell, listener: socket.socket, scheduler: Scheduler, clock: Clock) -> None:
+    address = settings.state_dir / ADDRESS_FILE
+    url = _announce(address, listener)
     server = Server(app, settings, graceful_seconds=_API_SECONDS)
     leave = asyncio.Event()
     _listen_to_signals(leave, settings, scheduler)
     ticking = asyncio.create_task(keep_alive("tick", scheduler.run, clock), name="tick")
     answering = asyncio.create_task(server.serve(sockets=[listener]), name="api")
     leaving = asyncio.create_task(leave.wait(), name="signals")
-    address = settings.state_dir / ADDRESS_FILE
-    host, port = listener.getsockname()[:2]
-    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    address.write_text(url + "\n")
     log.info("Postfleet runs; its API answers at %s", url, extra={"action": "daemon_started"})
     try:
         done, _ = await asyncio.wait({ticking, answering, leaving}, return_when=asyncio.FIRST_COMPLETED)
@@ -124,6 +122,17 @@ async def _serve(settings: Settings, app: Shell, listener: socket.socket, schedu
         log.info("Stopped", extra={"action": "daemon_stopped"})
     if ended:
         raise EndedUnexpectedly(f"the {ended[0].get_name()} ended unexpectedly; the log says more")
+
+
+def _announce(address: Path, listener: socket.socket) -> str:
+    """Write down where the API answers. Raises StateNotWritten, before anything runs."""
+    host, port = listener.getsockname()[:2]
+    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    try:
+        address.write_text(url + "\n")
+    except OSError as error:
+        raise StateNotWritten(f"{address} could not be written ({error.strerror})") from error
+    return url
 
 
 def _listen_to_signals(leave: asyncio.Event, settings: Settings, scheduler: Scheduler) -> None:

@@ -72,6 +72,16 @@ def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
         assert f"127.0.0.1:{port} cannot be listened on" in second.stderr
 
 
+def test_a_folder_in_which_the_api_address_cannot_be_written_is_said_in_one_line(tmp_path: Path) -> None:
+    address = tmp_path / "state" / "api.address"
+    address.mkdir(parents=True)
+    address.parent.chmod(0o700)
+    ended = run_command("serve", env=GOOD | {"POSTFLEET_STATE_DIR": str(address.parent)}, cwd=tmp_path)
+    assert ended.returncode == 2
+    assert f"{address} could not be written (Is a directory)" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
 SERVE_WITH = """
 import sys
 from api.server import Server
