@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,6 +18,7 @@ from pydantic import (
     PlainValidator,
     WithJsonSchema,
 )
+from pydantic_core import PydanticCustomError
 
 from api.parts import Parts
 from api.problems import PreconditionFailed
@@ -72,14 +74,37 @@ _CONTENT_SCHEMA = {"anyOf": [{"type": "string"}, {"$ref": "#/components/schemas/
 PostBody = Annotated[str | PostContent, PlainValidator(_post_content), WithJsonSchema(_CONTENT_SCHEMA)]
 """A post, as text or as an object."""
 _SCHEDULE_SCHEMA = {"allOf": [{"$ref": "#/components/schemas/Schedule"}]}
+_A_DAY = "write a day, for example 2026-05-01, or null"
+SCHEDULE_FIELDS = {
+    "timezone": "write an IANA name, for example Europe/Berlin",
+    "cron": 'write a list of expressions, for example ["0 9 * * 1-5"]',
+    "times": 'write a list of hours, for example ["09:00", "18:30"]',
+    "once": 'write a list of moments to the second, for example ["2026-05-01T18:00:00"]',
+    "quiet_hours": 'write a list of spans, for example ["22:00-07:00"]',
+    "starts_on": _A_DAY,
+    "ends_on": _A_DAY,
+    "max_cycles": "write a whole number above 0, or null for no end",
+    "missed": "write run_once or skip",
+}
+"""How each is written, for whoever wrote something else."""
+_WHERE = re.compile(r" - at `\$(\.(\w+).*)`$")
 
 
 def _schedule(value: object) -> Schedule:
     """Only its shape; what it says is checked with `check_schedule`."""
+    if not isinstance(value, dict):
+        raise ValueError('write an object, for example {"times": ["09:00"]}')  # noqa: TRY004  pydantic explains these
+    unknown = next((name for name in value if name not in SCHEDULE_FIELDS), None)
+    if unknown is not None:
+        shown = str(unknown).encode(errors="replace").decode()  # half a surrogate pair cannot be answered
+        raise PydanticCustomError("extra_forbidden", "unknown", {"below": f".{shown}"})
     try:
         return msgspec.convert(value, Schedule, str_keys=True)
     except msgspec.ValidationError as error:
-        raise ValueError(str(error)) from None
+        where = _WHERE.search(str(error))
+        if where is None:
+            raise ValueError(str(error)) from None
+        raise PydanticCustomError("schedule", "{fix}", {"below": where[1], "fix": SCHEDULE_FIELDS[where[2]]}) from None
 
 
 def _no_defaults(schema: dict[str, Any]) -> None:

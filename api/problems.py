@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from http import HTTPStatus
+from typing import Any
 
 import msgspec
 from fastapi import Request
@@ -221,20 +222,23 @@ async def on_http_error(request: Request, error: Exception) -> Response:
 async def on_invalid_request(request: Request, error: Exception) -> Response:
     """Handler for a body or parameter that does not fit; every field that is wrong is named."""
     assert isinstance(error, RequestValidationError)  # noqa: S101  narrows what the framework passes on
-    errors = [FieldError(field=_field(item["loc"]), message=_message(item)) for item in error.errors()]
+    errors = [FieldError(field=_field(item), message=_message(item)) for item in error.errors()]
     detail = "; ".join(f"{item.field}: {item.message}" for item in errors[:5])
     return problem_response(request_id_of(request), 422, detail=detail, errors=errors)
 
 
-def _field(loc: Sequence[str | int]) -> str:
-    """`config.groups[2]` rather than pydantic's tuple; `body` when it is the body as a whole."""
-    source, *path = loc
+def _field(item: dict[str, Any]) -> str:
+    """`config.groups[2]` rather than pydantic's tuple; `body` when it is the body as a whole.
+
+    A field that is read as a whole says with `below` what in it is meant.
+    """
+    source, *path = item["loc"]
     if not path or (source == "body" and isinstance(path[0], int)):
         return str(source)
     name = str(path[0])
     for part in path[1:]:
         name += f"[{part}]" if isinstance(part, int) else f".{part}"
-    return name
+    return name + str(item.get("ctx", {}).get("below", ""))
 
 
 def _message(item: dict[str, object]) -> str:

@@ -81,7 +81,7 @@ def _weekdays(field: str) -> str:
             begin = _weekday(first)
             end = _weekday(last) if dash else (6 if step else begin)
             end += 7 if end < begin else 0
-        if step and not (step.isdigit() and int(step) > 0):
+        if step and not (step.isdecimal() and int(step) > 0):
             raise ValueError(f"{part!r} has a step that is no number above 0")
         named += [_DAYS[day % 7] for day in range(begin, end + 1, int(step or 1))]
     return ",".join(dict.fromkeys(named))
@@ -90,7 +90,7 @@ def _weekdays(field: str) -> str:
 def _weekday(written: str) -> int:
     if written in _DAYS:
         return _DAYS.index(written)
-    if written.isdigit() and int(written) <= 7:
+    if written.isdecimal() and int(written) <= 7:
         return int(written)
     raise ValueError(f"{written!r} is no weekday; write 0 to 7 (0 and 7: Sunday) or sun to sat")
 
@@ -105,7 +105,7 @@ def hour_rule(written: str) -> Rule:
 def hour_of_day(written: str) -> time:
     """A "HH:MM". Raises ValueError."""
     hour, colon, minute = written.partition(":")
-    if colon and len(minute) == 2 and hour.isdigit() and minute.isdigit() and int(hour) < 24 and int(minute) < 60:
+    if colon and len(minute) == 2 and hour.isdecimal() and minute.isdecimal() and int(hour) < 24 and int(minute) < 60:
         return time(int(hour), int(minute))
     raise ValueError(f"{written!r} is no hour of the day; write it as HH:MM, for example 09:30")
 

@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from core.models import Hold, User
+from api.config import SCHEDULE_FIELDS
+from core.models import Hold, Schedule, User
 from data.data_manager import Transaction
 from tests.api.support import Api, problem
 
@@ -69,7 +70,17 @@ async def test_groups_are_brought_to_one_spelling_and_each_stays_once(api: Api, 
         ({"schedule": {"cron": ["1," * 300 + "1 9 * * *"]}}, "schedule.cron", "at most 500 characters"),
         ({"schedule": {"timezone": "Mars/Olympus"}}, "schedule.timezone", "IANA name"),
         ({"schedule": {"ends_on": "9999-12-31"}}, "schedule.ends_on", "the years 1970 to 2199"),
-        ({"schedule": {"hours": ["09:00"]}}, "schedule", "hours"),
+        ({"schedule": {"hours": ["09:00"]}}, "schedule.hours", "no such field"),
+        ({"schedule": {"times": "09:00"}}, "schedule.times", 'a list of hours, for example ["09:00", "18:30"]'),
+        ({"schedule": {"times": ["09:00", 18]}}, "schedule.times[1]", "a list of hours"),
+        ({"schedule": {"times": ["²:00"]}}, "schedule.times", "write it as HH:MM"),
+        ({"schedule": {"cron": ["0 9 * * ²"]}}, "schedule.cron", "write 0 to 7"),
+        ({"schedule": {"cron": ["0 9 * * 1/²"]}}, "schedule.cron", "a step that is no number"),
+        ({"schedule": {"once": ["2026-12-01T10:00"]}}, "schedule.once[0]", "2026-05-01T18:00:00"),
+        ({"schedule": {"starts_on": "01.12.2026"}}, "schedule.starts_on", "a day, for example 2026-05-01"),
+        ({"schedule": {"max_cycles": "3"}}, "schedule.max_cycles", "a whole number"),
+        ({"schedule": {"missed": "never"}}, "schedule.missed", "run_once or skip"),
+        ({"schedule": {"timezone": None}}, "schedule.timezone", "IANA name"),
         ({"schedule": "daily"}, "schedule", "object"),
         ({"bot_status": "running"}, "bot_status", "no such field"),
         ({"user_id": "bob", "delay_between_posts": 1}, "user_id", "no such field"),
@@ -86,15 +97,19 @@ async def test_a_field_that_cannot_be_used_is_named_with_its_fix_and_nothing_cha
     assert (await api.http.get("/api/config", headers=alice)).json() == before
 
 
+def test_every_field_of_a_schedule_has_words_on_how_it_is_written() -> None:
+    assert set(SCHEDULE_FIELDS) == set(Schedule.__struct_fields__)
+
+
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"nonsense", b'{"groups": NaN}', b"\xff\xfe{}", b'"\\ud800"'])
 async def test_a_body_that_is_no_object_is_refused(api: Api, alice: dict[str, str], body: bytes) -> None:
     headers = {**alice, "content-type": "application/json"}
     problem(await api.http.patch("/api/config", headers=headers, content=body), 422, "invalid_input")
 
 
-async def test_half_a_surrogate_pair_is_refused(api: Api, alice: dict[str, str]) -> None:
+@pytest.mark.parametrize("body", [b'{"post_content": "\\ud83d"}', b'{"schedule": {"\\ud83d": 1}}'])
+async def test_half_a_surrogate_pair_is_refused(api: Api, alice: dict[str, str], body: bytes) -> None:
     headers = {**alice, "content-type": "application/json"}
-    body = b'{"post_content": "\\ud83d"}'
     problem(await api.http.patch("/api/config", headers=headers, content=body), 422, "invalid_input")
 
 
