@@ -19,7 +19,7 @@ from bot.known import claim_what_was_begun, known_bars, known_doubles
 from bot.plan import Bar, plan_cycle, same_chat_reason
 from bot.run import BotParts, CycleControl, CycleRun, End
 from bot.worker import execute_session_cycle
-from core.errors import NoContent, NoGroups, NoSpareSession
+from core.errors import NOT_WRITTEN, NoContent, NoGroups, NoSpareSession
 from core.models import UNFINISHED, Cycle, Delivery, DeliveryState, Event, Level, PostType, Session, User
 from data.data_manager import Transaction
 
@@ -53,6 +53,7 @@ class CycleRunner:
         Raises:
             NotWanted: so it said; nothing was done.
             NoGroups, NoContent, NoSpareSession: there is nothing to run.
+            StateNotWritten, StateLocked: something could not be written down; the next run goes on with the cycle.
         """
         found = await self._parts.journal.unfinished_cycle(user_id)
         empty = found is None and await self._still_has_nothing_left(user_id)
@@ -171,6 +172,8 @@ class CycleRunner:
                     group.create_task(self._one_session(run, slots, session, batch), name=f"{run.user}/{session}")
                     for session, batch in batches.items()
                 ]
+            if run.not_written is not None:
+                raise run.not_written
             for task in rounds:
                 handed_over += task.result()
             batches = await self._by_session(run, handed_over)
@@ -182,6 +185,9 @@ class CycleRunner:
         async with slots:
             try:
                 return await execute_session_cycle(self._parts, run, session, batch)
+            except NOT_WRITTEN as error:
+                run.break_off(error)
+                return []
             except Exception:
                 log.exception("The share of %s broke off", session, extra={"user": run.user, "session": session})
                 text = f"The posts of {session} broke off by a fault of Postfleet; its log tells more"

@@ -14,6 +14,7 @@ from bot.compose_media import MediaShelf
 from bot.peers import Peers
 from bot.slots import FairSlots
 from core.clock import Clock
+from core.errors import StateError
 from core.models import UNFINISHED, Cycle, Delivery, DeliveryState, Event, Level, PostContent
 from core.settings import Settings
 from data.data_manager import DataManager
@@ -132,10 +133,18 @@ class CycleRun:
         self._places: dict[tuple[int, int | None], str] = {}
         self.content_refused: str | None = None
         """Telegram refused the post itself: no group gets it."""
+        self.not_written: StateError | None = None
+        """Why something that was done could not be written down."""
 
     def refuse_content(self, explanation: str) -> None:
         """Telegram refused the post itself; every account of the cycle stops, those that pause included."""
         self.content_refused = explanation
+        self.control.over.set()
+
+    def break_off(self, error: StateError) -> None:
+        """Something could not be written down; every account of the cycle stops, and it is gone on with later: what
+        the journal says then is true of every post."""
+        self.not_written = error
         self.control.over.set()
 
     @property

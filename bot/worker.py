@@ -27,7 +27,7 @@ from bot.run import BotParts, CycleRun
 from bot.share import LeaveSession, Share
 from bot.targets import parse_target
 from core.clock import wait_for_event
-from core.errors import InvalidInput, PostfleetError, SessionInUse
+from core.errors import NOT_WRITTEN, InvalidInput, PostfleetError, SessionInUse
 from core.models import Delivery, DeliveryState, Level, User
 from sessions.client import PostingClient
 
@@ -48,6 +48,9 @@ async def execute_session_cycle(
     """Post these deliveries with this account; answers those that other accounts may take over.
 
     Whatever cannot be posted now is closed with a reason. When the run is over early the rest stays as it is.
+
+    Raises:
+        StateNotWritten, StateLocked: something could not be written down; the rest stays as the journal has it.
     """
     share = _Posting(parts, run, session, deliveries)
     await share.post_all()
@@ -70,6 +73,8 @@ class _Posting(Share):
                     return
                 except SessionInUse as error:  # an operator's command looks at the account: that is soon over
                     await self._react(error, None)
+                except NOT_WRITTEN:
+                    raise  # neither the account nor Telegram is to blame, and what was posted is not known to be noted
                 except PostfleetError as error:  # no usable key or API pair: the operator's to mend, in words
                     await self._end_all(DeliveryState.FAILED, str(error))
                 except Exception as error:  # noqa: BLE001  the table decides about every error
@@ -169,6 +174,8 @@ class _Posting(Share):
         except OSError:
             self._put_last(delivery)
             raise  # the connection is gone or silent: a new one is needed
+        except NOT_WRITTEN:
+            raise
         except SourceUnavailable as error:
             await self._end(delivery, DeliveryState.FAILED, str(error), error.code.upper())
         except DoesNotFitHere as error:

@@ -90,6 +90,10 @@ class StateNotWritten(StateError):
     code = "state_not_written"
 
 
+NOT_WRITTEN = (StateNotWritten, StateLocked)
+"""The change was not made, and may succeed later: the disk is full, or another process holds the state."""
+
+
 class NotFound(PostfleetError, LookupError):
     """Something named does not exist."""
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import StateNotWritten
-from core.models import Event, Hold
+from core.models import DeliveryState, Event, Hold
 from data import journal_work
 from data.journal_work import Effects
 from tests.support.house import House, open_house
@@ -56,3 +56,36 @@ async def test_why_a_group_is_left_out_is_told_though_it_could_not_be_written_at
         told = await cycle_after_a_broken_one(house)
         assert told.count("post_skipped") == 1
         assert (len(house.texts(G1)), len(house.texts(G2))) == (1, 0)
+
+
+async def test_a_post_that_arrived_but_could_not_be_noted_is_no_failure_and_is_counted_once_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_house(tmp_path, accounts=1) as house:
+        await house.add_user("alice", [G1, G2])
+        refuse_once(monkeypatch, "post_delivered")
+        told = await cycle_after_a_broken_one(house)
+        assert (len(house.texts(G1)), len(house.texts(G2))) == (1, 1)
+        assert {delivery.state for delivery in (await house.deliveries("alice")).values()} == {DeliveryState.DELIVERED}
+        assert house.user("alice").group_holds == {}, "nobody but the disk refused anything"
+        assert told.count("post_failed") == 0
+
+
+async def test_posts_are_not_given_up_because_the_account_could_not_be_written_down_as_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_house(tmp_path, accounts=1) as house:
+        await house.add_user("alice", [G1, G2])
+        used, left = house.parts.sessions.used, [1]
+
+        async def refuse_once_to_write(name: str, self_id: int, *, premium: bool) -> None:
+            if left:
+                left.pop()
+                raise StateNotWritten("/srv/state/users.json could not be written (No space left on device)")
+            await used(name, self_id, premium=premium)
+
+        monkeypatch.setattr(house.parts.sessions, "used", refuse_once_to_write)
+        told = await cycle_after_a_broken_one(house)
+        assert (len(house.texts(G1)), len(house.texts(G2))) == (1, 1)
+        assert told.count("post_failed") == 0
+        assert "/srv" not in house.said("alice")
