@@ -14,6 +14,9 @@ from core.errors import SettingsError
 EXAMPLE_SECRET = "change-me-to-at-least-32-random-characters"  # noqa: S105  the one in .env.example, refused
 MIN_SECRET_BYTES = 32
 _FEWEST_DIFFERENT_CHARACTERS = 8
+_YEAR_OF_SECONDS = 366 * 86400
+_CENTURY_OF_DAYS = 36_600
+_MOST_POSTS = 1_000_000_000
 
 
 class ApiPair(NamedTuple):
@@ -53,29 +56,29 @@ class Settings(BaseSettings):
     sessions_at_start: int = Field(default=3, ge=1, le=100)
     max_concurrent_sessions: int = Field(default=200, ge=1)
     max_concurrent_sends: int = Field(default=50, ge=1)
-    send_timeout_seconds: float = Field(default=30.0, gt=0)
-    idle_connection_seconds: float = Field(default=60.0, ge=0)
-    network_patience_seconds: float = Field(default=300.0, ge=0)
-    wait_patience_seconds: float = Field(default=60.0, ge=0)
+    send_timeout_seconds: float = Field(default=30.0, gt=0, le=_YEAR_OF_SECONDS)
+    idle_connection_seconds: float = Field(default=60.0, ge=0, le=_YEAR_OF_SECONDS)
+    network_patience_seconds: float = Field(default=300.0, ge=0, le=_YEAR_OF_SECONDS)
+    wait_patience_seconds: float = Field(default=60.0, ge=0, le=_YEAR_OF_SECONDS)
     check_posts_after_seconds: float = Field(default=0.0, ge=0, le=600)
-    group_gap_seconds: float = Field(default=3.0, ge=0)
-    daily_posts_per_account: int = Field(default=200, ge=1)
+    group_gap_seconds: float = Field(default=3.0, ge=0, le=_YEAR_OF_SECONDS)
+    daily_posts_per_account: int = Field(default=200, ge=1, le=_MOST_POSTS)
     max_replacements_per_day: int = Field(default=2, ge=0)
     ban_wave_in_10_minutes: int = Field(default=2, ge=1)
     ban_wave_in_24_hours: int = Field(default=3, ge=1)
     resume_on_start: bool = False
-    posts_per_day: int = Field(default=2_000, ge=0)
-    posts_per_month: int = Field(default=40_000, ge=0)
-    journal_days: int = Field(default=90, ge=1)
-    backups_kept: int = Field(default=7, ge=0)
+    posts_per_day: int = Field(default=2_000, ge=0, le=_MOST_POSTS)
+    posts_per_month: int = Field(default=40_000, ge=0, le=_MOST_POSTS)
+    journal_days: int = Field(default=90, ge=1, le=_CENTURY_OF_DAYS)
+    backups_kept: int = Field(default=7, ge=0, le=_CENTURY_OF_DAYS)
     backup_media: bool = False
-    misfire_grace_seconds: float = Field(default=60.0, ge=1)
-    catch_up_per_second: float = Field(default=20.0, gt=0)
-    stuck_cycle_seconds: float = Field(default=900.0, gt=0)
+    misfire_grace_seconds: float = Field(default=60.0, ge=1, le=_YEAR_OF_SECONDS)
+    catch_up_per_second: float = Field(default=20.0, gt=0, le=1_000_000)
+    stuck_cycle_seconds: float = Field(default=900.0, gt=0, le=_YEAR_OF_SECONDS)
 
     log_level: str = "INFO"
     log_max_bytes: int = Field(default=10_000_000, ge=10_000)
-    log_backups: int = Field(default=5, ge=1)
+    log_backups: int = Field(default=5, ge=1, le=1_000)
 
     jwks_file: Path | None = None
     jwt_issuer: str | None = None
@@ -89,14 +92,14 @@ class Settings(BaseSettings):
     metrics_from: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()
     least_free_megabytes: int = Field(default=100, ge=0)
     max_body_bytes: int = Field(default=1_000_000, ge=1_000)
-    request_timeout_seconds: float = Field(default=30.0, gt=0)
-    header_timeout_seconds: float = Field(default=10.0, gt=0)
+    request_timeout_seconds: float = Field(default=30.0, gt=0, le=_YEAR_OF_SECONDS)
+    header_timeout_seconds: float = Field(default=10.0, gt=0, le=_YEAR_OF_SECONDS)
     max_connections: int = Field(default=5_000, ge=1)
     max_connections_per_address: int = Field(default=500, ge=1)
     max_expensive_at_once: int = Field(default=8, ge=1)
     max_upload_mb: int = Field(default=50, ge=1, le=2_000)
     media_quota_mb: int = Field(default=500, ge=0)
-    upload_timeout_seconds: float = Field(default=600.0, gt=0)
+    upload_timeout_seconds: float = Field(default=600.0, gt=0, le=_YEAR_OF_SECONDS)
     rate_per_user: str = "1200/minute"
     rate_per_address: str = "6000/minute"
     rate_expensive: str = "30/minute"
@@ -215,6 +218,7 @@ def reload_settings(running: Settings) -> tuple[list[str], list[str]]:
         SettingsError: something is wrong in them; nothing was changed.
     """
     fresh = load_settings()
+    fresh.check_secrets()
     differ = [name for name in Settings.model_fields if getattr(fresh, name) != getattr(running, name)]
     changed = [name for name in differ if name in RELOADABLE]
     for name in changed:

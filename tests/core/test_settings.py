@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import SettingsError
-from core.settings import EXAMPLE_SECRET, Settings, load_settings
+from core.settings import EXAMPLE_SECRET, Settings, load_settings, reload_settings
 
 GOOD_SECRET = "Zk3v9QpL7xW2mN8rT5yB1cD4fG6hJ0sA-uEiOq"
 PAIR = "12345:0123456789abcdef0123456789abcdef"
@@ -72,6 +72,30 @@ def test_a_file_of_settings_in_another_encoding_is_named_without_showing_what_is
     with pytest.raises(SettingsError, match=r"^\.env: byte 30 is no UTF-8") as refused:
         load_settings()
     assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", [name for name, field in Settings.model_fields.items() if field.annotation is float])
+@pytest.mark.parametrize("endless", ["inf", "1e300", "nan"])
+def test_a_time_that_no_clock_can_wait_is_refused_by_name(name: str, endless: str) -> None:
+    with pytest.raises(SettingsError, match=f"^POSTFLEET_{name.upper()}: "):
+        load_settings(**{name: endless})
+
+
+@pytest.mark.parametrize("name", ["posts_per_day", "posts_per_month", "journal_days", "backups_kept", "log_backups"])
+def test_a_number_that_nothing_can_count_to_is_refused_by_name(name: str) -> None:
+    with pytest.raises(SettingsError, match=f"^POSTFLEET_{name.upper()}: .* less than or equal to "):
+        load_settings(**{name: "99999999999"})
+
+
+@pytest.mark.parametrize("wrong", ["POSTFLEET_JWT_SECRET=short", "POSTFLEET_API_PAIRS="])
+def test_a_reload_is_refused_when_a_start_would_be(tmp_path: Path, wrong: str) -> None:
+    good = f"POSTFLEET_JWT_SECRET={GOOD_SECRET}\nPOSTFLEET_API_PAIRS={PAIR}\n"
+    (tmp_path / ".env").write_text(good)
+    running = load_settings()
+    (tmp_path / ".env").write_text(f"{good}POSTFLEET_POSTS_PER_DAY=12\n{wrong}\n")
+    with pytest.raises(SettingsError, match=wrong.partition("=")[0]):
+        reload_settings(running)
+    assert running.posts_per_day == 2_000
 
 
 def test_a_path_that_no_disk_can_have_is_refused() -> None:
