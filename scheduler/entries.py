@@ -61,6 +61,14 @@ def take_over(tx: Transaction, *, resume: bool, now: datetime) -> TakenOver:
     return taken
 
 
+def put_off(tx: Transaction, until: Mapping[str, datetime]) -> None:
+    """Runs that were due, but may not begin before these moments."""
+    for user_id, at in until.items():
+        user = tx.users.get(user_id)
+        if user is not None and user.bot_status is BotStatus.RUNNING:
+            tx.put_user(user_id, replace(user, next_run_at=at))
+
+
 def enter_after(tx: Transaction, user_id: str, ended: Ended) -> Next | None:
     """After a cycle: the next one, or the end of the bot. None when it was stopped meanwhile."""
     user = tx.user(user_id)

@@ -79,9 +79,15 @@ class Scheduler:
                 at_once.append(user_id)  # what was begun goes on, whatever is said about missed runs
         if done:
             await self._follow_all(await self._parts.store.transact(lambda tx: entries.enter_all_after(tx, done)))
+        quiet: dict[str, datetime] = {}
         for number, user_id in enumerate(at_once):
-            schedule = self._parts.store.snapshot.users[user_id].schedule
-            self._due.set(user_id, allowed_from(schedule, now + number * self._apart(len(at_once))))
+            begins = now + number * self._apart(len(at_once))
+            allowed = allowed_from(self._parts.store.snapshot.users[user_id].schedule, begins)
+            self._due.set(user_id, allowed)
+            if allowed > begins:
+                quiet[user_id] = allowed
+        if quiet:
+            await self._parts.store.transact(lambda tx: entries.put_off(tx, quiet))
         text = "The bot is stopped: the daemon was restarted"
         await asyncio.gather(*(self._records.tell(user_id, "bot_stopped", text) for user_id in taken.stopped))
 

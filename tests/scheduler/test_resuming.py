@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from core.models import Cycle, PostType, Schedule, User
+from data.data_manager import DataManager
 from tests.scheduler.support import TimeHouse, time_house
 from tests.support.clock import START
 
@@ -92,3 +93,22 @@ async def test_what_was_cut_off_is_not_gone_on_with_in_quiet_hours(tmp_path: Pat
         house.tick()
         await house.wait(minutes=61)
         assert house.minutes("alice") == [60]
+
+
+async def test_a_cycle_that_waits_for_the_end_of_quiet_hours_says_so_and_no_command_brings_it_forward(
+    tmp_path: Path,
+) -> None:
+    async with time_house(tmp_path, ticking=False, resume_on_start=True, tick_seconds=2.0) as house:
+        quiet = Schedule(quiet_hours=("08:59-10:00",))
+        slot = START - timedelta(seconds=30)
+        await house.add_users({"alice": User(next_run_at=slot, schedule=quiet), "bob": User()})
+        await made(house, slot, None)
+        await house.scheduler.take_over()
+        assert house.user("alice").next_run_at == START + timedelta(hours=1)
+        house.tick()
+        await house.wait(seconds=5)
+        command = DataManager.open(house.parts.settings.state_dir, house.clock)
+        await command.transact(lambda tx: tx.put_user("carol", User()))
+        await command.close()
+        await house.wait(minutes=61)
+        assert house.minutes("alice")[0] == 60
