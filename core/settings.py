@@ -2,11 +2,13 @@
 
 import logging
 import re
+from difflib import get_close_matches
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, NamedTuple, Self
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from core.errors import SettingsError
@@ -38,7 +40,12 @@ class Settings(BaseSettings):
     """Everything an operator can set. Build it with `load_settings`, which explains what is wrong."""
 
     model_config = SettingsConfigDict(
-        env_prefix="POSTFLEET_", env_file=".env", env_file_encoding="utf-8", extra="ignore", frozen=True
+        env_prefix="POSTFLEET_",
+        env_file=".env",
+        env_file_encoding="utf-8",
+        dotenv_filtering="match_prefix",  # other programs may read theirs from the same file
+        extra="forbid",
+        frozen=True,
     )
 
     state_dir: Path = Path("state")
@@ -254,8 +261,7 @@ def load_settings(**overrides: object) -> Settings:
         return Settings(**overrides)  # type: ignore[arg-type]  # pydantic checks them
     except ValidationError as error:
         wrong = "; ".join(
-            f"POSTFLEET_{'_'.join(str(part) for part in problem['loc']).upper()}: "
-            f"{problem['msg'].removeprefix('Value error, ')}"
+            f"{_name_of(str(problem['loc'][0]))}: {_what_is_wrong(problem)}"
             if problem["loc"]
             else f"POSTFLEET_{problem['msg'].removeprefix('Value error, ')}"
             for problem in error.errors(include_input=False, include_url=False)
@@ -265,3 +271,14 @@ def load_settings(**overrides: object) -> Settings:
         raise SettingsError(f".env: byte {error.start} is no UTF-8; save the file in that encoding") from None
     except OSError as error:
         raise SettingsError(f"{error.filename or '.env'} cannot be read: {error.strerror}") from None
+
+
+def _name_of(field: str) -> str:
+    return f"POSTFLEET_{field.upper()}"
+
+
+def _what_is_wrong(problem: ErrorDetails) -> str:
+    if problem["type"] != "extra_forbidden":
+        return problem["msg"].removeprefix("Value error, ")
+    meant = get_close_matches(str(problem["loc"][0]), Settings.model_fields, n=1, cutoff=0.8)
+    return "there is no such setting" + (f"; did you mean {_name_of(meant[0])}?" if meant else "")

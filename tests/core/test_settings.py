@@ -98,6 +98,28 @@ def test_a_reload_is_refused_when_a_start_would_be(tmp_path: Path, wrong: str) -
     assert running.posts_per_day == 2_000
 
 
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        (
+            "POSTFLEET_POST_PER_DAY",
+            r"^POSTFLEET_POST_PER_DAY: there is no such setting; did you mean POSTFLEET_POSTS_PER_DAY",
+        ),
+        ("POSTFLEET_COLOUR", r"^POSTFLEET_COLOUR: there is no such setting$"),
+        ("POSTFLEET_NEXT_VAULT_KEY", r"^POSTFLEET_NEXT_VAULT_KEY: there is no such setting$"),
+    ],
+)
+def test_a_misspelt_name_in_the_file_of_settings_is_refused(tmp_path: Path, written: str, said: str) -> None:
+    (tmp_path / ".env").write_text(f"{written}=7\nPOSTFLEET_TICK_SECONDS=1\n")
+    with pytest.raises(SettingsError, match=said):
+        load_settings()
+
+
+def test_settings_of_other_programs_may_stand_in_the_same_file(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("COMPOSE_PROJECT_NAME=posts\nstate_dir=elsewhere\nPOSTFLEET_TICK_SECONDS=1\n")
+    assert (load_settings().tick_seconds, load_settings().state_dir) == (1, Path("state"))
+
+
 def test_a_path_that_no_disk_can_have_is_refused() -> None:
     with pytest.raises(SettingsError, match="cannot be read: File name too long"):
         load_settings(dc_public_key="x" * 5_000)
