@@ -152,9 +152,9 @@ class Journal:
             lambda connection, effects: journal_work.finish_cycle(connection, user, cycle, finished_at, events, effects)
         )
 
-    async def last_cycle(self, user: str) -> Cycle | None:
-        """The user's newest cycle."""
-        return await self._read(lambda connection: journal_reads.last_cycle(connection, user))
+    async def last_end(self, user: str, since: datetime, until: datetime) -> datetime | None:
+        """When a cycle of the user ended last in [since, until]; None: none did."""
+        return await self._read(lambda connection: journal_reads.last_end(connection, user, since, until))
 
     async def unfinished_cycle(self, user: str) -> tuple[Cycle, list[Delivery]] | None:
         """The user's newest cycle that did not finish, with all its deliveries."""

@@ -20,13 +20,15 @@ from data.journal_schema import (
 _MOST = 2**62
 
 
-def last_cycle(connection: sqlite3.Connection, user: str) -> Cycle | None:
-    """The user's newest cycle."""
+def last_end(connection: sqlite3.Connection, user: str, since: datetime, until: datetime) -> datetime | None:
+    """When the last cycle of the user ended that ended in [since, until]: of those planned since then, and the newest,
+    which may have been cut off and gone on with. The newest alone may be of a clock that was ahead."""
     row = connection.execute(
-        f"SELECT {CYCLE_COLUMNS} FROM cycles WHERE user = ? ORDER BY id DESC LIMIT 1",  # noqa: S608
-        (user,),
+        "SELECT MAX(finished_at) FROM cycles WHERE user = ?1 AND finished_at BETWEEN ?2 AND ?3"
+        " AND id >= MIN(?2 / 1000, (SELECT MAX(id) FROM cycles WHERE user = ?1))",
+        (user, stamp(since), stamp(until)),
     ).fetchone()
-    return cycle_of(row) if row is not None else None
+    return moment(row[0])
 
 
 def unfinished_cycle(connection: sqlite3.Connection, user: str) -> tuple[Cycle, list[Delivery]] | None:

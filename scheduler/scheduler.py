@@ -72,10 +72,13 @@ class Scheduler:
         done: dict[str, entries.Ended] = {}
         for user_id, slot in taken.resumed.items():
             self._due.set(user_id, slot)
-            last = await self._parts.journal.last_cycle(user_id) if slot <= now else None
-            if last is not None and last.finished_at is not None and slot <= last.finished_at <= now:
-                done[user_id] = entries.Ended(slot, last.finished_at)  # the daemon ended before the next was entered
-            elif slot <= now and (now - slot <= grace or (last is not None and last.finished_at is None)):
+            if slot > now:
+                continue
+            cut_off = await self._parts.journal.unfinished_cycle(user_id) is not None
+            ended = None if cut_off else await self._parts.journal.last_end(user_id, slot, now)
+            if ended is not None:
+                done[user_id] = entries.Ended(slot, ended)  # the daemon ended before the next was entered
+            elif cut_off or now - slot <= grace:
                 at_once.append(user_id)  # what was begun goes on, whatever is said about missed runs
         if done:
             await self._follow_all(await self._parts.store.transact(lambda tx: entries.enter_all_after(tx, done)))

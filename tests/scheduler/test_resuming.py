@@ -59,6 +59,20 @@ async def test_a_cycle_that_finished_just_before_the_daemon_was_killed_is_not_ma
         assert [round((moment - START).total_seconds()) for moment in house.cycles.begun["alice"]] == [3590]
 
 
+async def test_a_finished_cycle_is_not_made_again_though_one_was_made_before_while_the_clock_was_ahead(
+    tmp_path: Path,
+) -> None:
+    async with time_house(tmp_path, ticking=False, resume_on_start=True) as house:
+        slot = START - timedelta(seconds=20)
+        await house.add_users({"alice": User(delay_between_cycles=3600, next_run_at=slot)})
+        await made(house, START + timedelta(seconds=30), slot - timedelta(seconds=5))
+        await made(house, slot, slot + timedelta(seconds=10))
+        await house.scheduler.take_over()
+        house.tick()
+        await house.wait(hours=1)
+        assert [round((moment - START).total_seconds()) for moment in house.cycles.begun["alice"]] == [3590]
+
+
 async def test_a_cycle_made_while_the_clock_was_ahead_is_not_taken_for_the_one_that_is_due(tmp_path: Path) -> None:
     async with time_house(tmp_path, ticking=False, resume_on_start=True) as house:
         slot = START - timedelta(seconds=20)
