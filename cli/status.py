@@ -1,19 +1,19 @@
 """`status`: what the daemon of a state folder does now, and what its users have left of their allowances."""
 
 import sys
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import httpx
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
-from api.tokens import OPERATOR, issue_token
+from api.tokens import OPERATOR, Rules, issue_token
 from cli.daemon import address_of
 from core.clock import SystemClock
-from core.errors import PostfleetError
-from core.settings import load_settings
+from core.errors import PostfleetError, SettingsError
+from core.settings import check_jwt_secret, load_settings
 
 _FEWEST_LEFT = 10
 
@@ -22,13 +22,16 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="As the daemon's API says it.")] = False,
     allowances: Annotated[bool, typer.Option("--allowances", help="Every user's allowance, and only that.")] = False,
 ) -> None:
-    """Show what the daemon does: cycles that run, who is due when, accounts that rest, housekeeping, allowances."""
+    """Show what the daemon does: cycles that run, when the next is due, who rests, housekeeping, allowances."""
     try:
         used = _ask("/api/admin/allowances") if allowances or not as_json else None
         answer = used if allowances and used is not None else _ask("/api/admin/overview")
     except PostfleetError as error:
         typer.echo(f"postfleet: {error}", err=True)
         sys.exit(2)
+    except httpx.HTTPStatusError as error:
+        typer.echo(f"postfleet: the daemon answered {error.response.status_code}: {error.response.text}", err=True)
+        sys.exit(1)
     except httpx.HTTPError as error:
         typer.echo(
             f"postfleet: no daemon answers for this STATE_DIR ({type(error).__name__}); start it: serve", err=True
@@ -48,33 +51,58 @@ def _ask(path: str) -> httpx.Response:
     address = address_of(settings.state_dir)
     if address is None:
         raise httpx.ConnectError("no address")
-    now = SystemClock().now()
     secret = settings.jwt_secret.get_secret_value()
-    token = issue_token(secret, "status", now=now, lifetime=timedelta(minutes=1), roles=(OPERATOR,))
+    check_jwt_secret(secret)
+    token = issue_token(
+        secret,
+        "status",
+        now=SystemClock().now(),
+        lifetime=timedelta(minutes=1),
+        roles=(OPERATOR,),
+        rules=Rules(issuer=settings.jwt_issuer, audience=settings.jwt_audience),
+    )
     answer = httpx.get(f"{address}{path}", headers={"Authorization": f"Bearer {token}"}, timeout=30)
+    if answer.status_code == httpx.codes.UNAUTHORIZED:
+        raise SettingsError(
+            "the daemon refuses the token made with these settings: POSTFLEET_JWT_SECRET, POSTFLEET_JWT_ISSUER and "
+            "POSTFLEET_JWT_AUDIENCE have to be those it was started with"
+        )
     return answer.raise_for_status()
 
 
 def _show(seen: dict[str, Any]) -> None:
     console = Console(soft_wrap=True)
-    due = seen["next_due_at"] or "nobody"
+    due = _time(seen["next_due_at"]) + " UTC" if seen["next_due_at"] else "nobody"
     console.print(f"{len(seen['running'])} cycles run, {seen['waiting']} bots wait, next due: {due}")
-    console.print(f"{seen['connections']} connections, {seen['tasks']} tasks, up since {seen['started_at']}")
+    bots = ", ".join(f"{count} {status}" for status, count in sorted(seen["users"].items()))
+    console.print(f"Bots by status: {bots or 'there is none'}")
+    started = _time(seen["started_at"])
+    console.print(f"{seen['connections']} connections, {seen['tasks']} tasks, up since {started} UTC")
     if seen["running"]:
         table = Table("user", "done", "of", "delivered", title="Cycles")
         for cycle in seen["running"]:
             table.add_row(cycle["user"], *(str(cycle[name]) for name in ("done", "total", "delivered")))
         console.print(table)
     if seen["resting"]:
-        table = Table("account", "until", "why", title="Accounts that rest")
+        table = Table("account", _when("until"), "why", title="Accounts that rest")
         for account in seen["resting"]:
-            table.add_row(account["session"], account["until"], account["reason"])
+            table.add_row(account["session"], _time(account["until"]), account["reason"])
         console.print(table)
-    table = Table("job", "last run", "result", "next run", title="Housekeeping")
+    result = Column("result", overflow="fold")
+    table = Table("job", _when("last run"), result, _when("next run"), title="Housekeeping")
     for job in seen["jobs"]:
-        result = ("FAILED " if job["last_failed"] else "") + (job["last_result"] or "")
-        table.add_row(job["name"], job["last_run_at"] or "never", result, job["next_run_at"] or "-")
+        came_of_it = ("FAILED " if job["last_failed"] else "") + (job["last_result"] or "")
+        table.add_row(job["name"], _time(job["last_run_at"]) or "never", came_of_it, _time(job["next_run_at"]) or "-")
     console.print(table)
+
+
+def _when(name: str) -> Column:
+    """A column of moments; other columns make room for it."""
+    return Column(f"{name}, UTC", no_wrap=True, min_width=19)
+
+
+def _time(moment: str | None) -> str:
+    return datetime.fromisoformat(moment).astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S") if moment else ""
 
 
 def _show_allowances(users: dict[str, dict[str, Any]], most: int | None) -> None:

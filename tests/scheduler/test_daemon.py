@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.daemon import DaemonProcess, SandboxProcess, plain_world, run_command, wait_until, whole_house
+from tests.support.house import SECRET
 
 GROUPS = ["@plaza01", "@plaza02", "@plaza03", "@plaza04"]
 
@@ -213,6 +214,11 @@ def test_status_shows_cycles_waiting_bots_and_housekeeping(tmp_path: Path) -> No
         assert all(job["next_run_at"] for job in seen["jobs"])
         shown = run_command("status", env=daemon.env, cwd=tmp_path).stdout
         assert "1 bots wait" in shown
+        assert "Bots by status: 1 running" in shown
+        moment = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d"
+        rows = [line for line in shown.splitlines() if any(f" {name} " in line for name in names)]
+        assert len(rows) == len(names)
+        assert all(re.search(rf"{moment} │$", row) for row in rows), "no next run is cut short on 80 columns"
         assert "4 of 2000" in shown, "what alice has of her allowance"
         alone = run_command("status", "--allowances", env=daemon.env, cwd=tmp_path).stdout
         assert "4 of 2000" in alone
@@ -225,3 +231,17 @@ def test_status_shows_cycles_waiting_bots_and_housekeeping(tmp_path: Path) -> No
         gone = run_command("status", env=daemon.env, cwd=tmp_path)
         assert gone.returncode == 1
         assert "no daemon answers" in gone.stderr
+
+
+def test_status_asks_as_the_daemon_wants_to_be_asked_and_says_when_its_settings_are_others(tmp_path: Path) -> None:
+    issuer = "https://login.example"
+    with whole_house(tmp_path, plain_world(accounts=1, groups=1), JWT_ISSUER=issuer) as (_, daemon):
+        asked = run_command("status", env=daemon.env, cwd=tmp_path)
+        assert asked.returncode == 0, asked.stderr
+        assert "Bots by status: there is none" in asked.stdout
+        for wrong, said in (("k" + SECRET[1:], "have to be those it was started with"), ("", "is not set")):
+            asked = run_command("status", env=daemon.env | {"POSTFLEET_JWT_SECRET": wrong}, cwd=tmp_path)
+            assert asked.returncode == 2
+            assert asked.stderr.startswith("postfleet: ")
+            assert "POSTFLEET_JWT_SECRET" in asked.stderr
+            assert said in asked.stderr
