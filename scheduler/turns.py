@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from bot.cycle import CycleRunner, NotWanted
 from bot.run import BotParts, CycleRun, End
-from core.errors import NotReady
+from core.errors import NOT_WRITTEN, NotReady
 from core.figures import Spread
 from core.models import BotStatus, Level, Missed
 from data.data_manager import Transaction
@@ -151,7 +151,9 @@ class Turns:
         return min(LONGEST_EMPTY_CYCLE_REST_SECONDS, EMPTY_CYCLE_REST_SECONDS * 2.0 ** min(empty - 1, 10))
 
     async def _failed(self, user_id: str, active: Active, error: Exception) -> None:
-        failures = self._failures[user_id] = self._failures.get(user_id, 0) + 1
+        failures = 1
+        if not isinstance(error, NOT_WRITTEN):  # a disk that is full for long stops no bot
+            failures = self._failures[user_id] = self._failures.get(user_id, 0) + 1
         why = str(error) if isinstance(error, CycleStuck) else type(error).__name__
         if failures >= FAILURES_UNTIL_ERROR:
             await self._stop_with_error(user_id, f"{failures} cycles in a row broke off ({why})")

@@ -52,6 +52,18 @@ async def test_the_end_of_a_cycle_that_cannot_be_written_begins_no_second_one(
         assert house.minutes("alice") == [0, 61]
 
 
+async def test_cycles_that_cannot_be_written_down_for_long_stop_no_bot_and_go_on_as_soon_as_there_is_room(
+    tmp_path: Path,
+) -> None:
+    async with time_house(tmp_path) as house:
+        await house.add_users({"alice": User(delay_between_cycles=3600)}, running=False)
+        house.cycles.faults["alice"] = [StateNotWritten("the journal: no space left on device") for _ in range(20)]
+        await house.begin(["alice"])
+        await house.wait(minutes=15)
+        assert house.user("alice").bot_status is BotStatus.RUNNING
+        assert house.minutes("alice") == [round(0.5 * number, 1) for number in range(21)]
+
+
 async def test_the_clock_is_set_back_while_the_end_of_a_cycle_cannot_be_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
