@@ -130,8 +130,12 @@ def check_schedule(schedule: Schedule) -> None:
     if schedule.quiet_hours and _all_day_is_quiet(schedule):
         raise InvalidInput("schedule.quiet_hours", "they leave no hour of the day to post in")
     start = midnight(schedule.starts_on, tz) if schedule.starts_on else datetime(2026, 1, 1, tzinfo=UTC)
-    if (schedule.cron or schedule.times) and not schedule.once and _calendar_slot(schedule, start - _MOMENT) is None:
-        raise InvalidInput("schedule", "cron and times name no moment outside the quiet hours and within the dates")
+    if (schedule.cron or schedule.times) and not schedule.once:
+        first = _calendar_slot(schedule, start - _MOMENT)
+        # Without a first day there may have been moments before the last one: the bot is told when it starts.
+        over = schedule.starts_on and schedule.ends_on and first and wall_of(first, tz).date() > schedule.ends_on
+        if first is None or over:
+            raise InvalidInput("schedule", "cron and times name no moment outside the quiet hours and within the dates")
 
 
 def _check_sizes(schedule: Schedule) -> None:
@@ -230,11 +234,12 @@ def _single(moment: datetime, tz: ZoneInfo) -> datetime:
 def _bounded(user: User, at: datetime | None, missed: int = 0) -> Next:
     schedule = user.schedule
     if schedule.max_cycles is not None and user.cycles_done >= schedule.max_cycles:
-        return Next(None, missed, f"its {schedule.max_cycles} cycles are done")
+        done = "1 cycle is" if schedule.max_cycles == 1 else f"{schedule.max_cycles} cycles are"
+        return Next(None, missed, f"its {done} done")
     if at is None:
         return Next(None, missed, "its schedule names no further moment")
     if schedule.ends_on is not None and wall_of(at, zone(schedule.timezone)).date() > schedule.ends_on:
-        return Next(None, missed, f"its schedule ended on {schedule.ends_on}")
+        return Next(None, missed, f"its schedule names no further moment up to its last day, {schedule.ends_on}")
     return Next(at, missed)
 
 

@@ -61,7 +61,7 @@ async def test_a_bot_that_is_stopped_now_and_started_again_begins_at_once(
         await house.bots.start("alice")
         await house.wait(minutes=30)
         assert house.minutes("alice") == [0, 10]
-        assert house.user("alice").status_reason == "its 1 cycles are done"
+        assert house.user("alice").status_reason == "its 1 cycle is done"
 
 
 async def test_a_schedule_changed_after_a_stop_and_a_start_within_one_cycle_counts(

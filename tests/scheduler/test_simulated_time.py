@@ -163,7 +163,9 @@ async def test_a_bot_ends_after_its_cycles_and_says_so(tmp_path: Path) -> None:
         }
         assert {house.user(name).bot_status for name in users} == {BotStatus.STOPPED}
         assert "The bot is stopped: its 3 cycles are done" in house.said("alice")
-        assert "The bot is stopped: its schedule ended on 2026-03-03" in house.said("bob")
+        assert "The bot is stopped: its schedule names no further moment up to its last day, 2026-03-03" in house.said(
+            "bob"
+        )
         assert "The bot is stopped: its schedule names no further moment" in house.said("carol")
 
 

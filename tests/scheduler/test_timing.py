@@ -130,7 +130,7 @@ def test_start_and_end_dates_are_days_of_the_users_time_zone() -> None:
     assert first_run(days, START).at == utc("2026-03-10 04:00")
     assert after_cycle(days, START, utc("2026-03-12 02:59")).at == utc("2026-03-12 03:59")
     end = after_cycle(days, START, utc("2026-03-12 03:30"))
-    assert (end.at, end.over) == (None, "its schedule ended on 2026-03-11")
+    assert (end.at, end.over) == (None, "its schedule names no further moment up to its last day, 2026-03-11")
 
 
 def test_a_stored_first_or_last_day_in_a_year_nobody_may_write_any_more_means_always_or_never() -> None:
@@ -140,7 +140,10 @@ def test_a_stored_first_or_last_day_in_a_year_nobody_may_write_any_more_means_al
     never = first_run(user(starts_on=date(9999, 12, 31)), START).at
     assert never is not None
     assert never.year == 2199
-    assert first_run(user(ends_on=date(1, 1, 1)), START).over == "its schedule ended on 0001-01-01"
+    assert (
+        first_run(user(ends_on=date(1, 1, 1)), START).over
+        == "its schedule names no further moment up to its last day, 0001-01-01"
+    )
 
 
 def test_after_the_wanted_number_of_cycles_nothing_comes() -> None:
