@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 
 from bot.run import BotParts
 from scheduler.scheduler import Scheduler
@@ -18,12 +19,18 @@ class Watchdog:
     def __init__(self, parts: BotParts, scheduler: Scheduler) -> None:
         self._parts = parts
         self._scheduler = scheduler
+        self._awake_since = -math.inf
+        """Before that nobody could show a sign: the process stood still. In monotonic seconds."""
 
     async def run(self) -> None:
         """Look until cancelled."""
-        limit = self._parts.settings.stuck_cycle_seconds
+        clock, limit = self._parts.clock, self._parts.settings.stuck_cycle_seconds
+        pause = min(_LONGEST_LOOK_SECONDS, limit / LOOKS_PER_LIMIT)
         while True:
-            await self._parts.clock.sleep(min(_LONGEST_LOOK_SECONDS, limit / LOOKS_PER_LIMIT))
+            began = clock.monotonic()
+            await clock.sleep(pause)
+            if clock.monotonic() - began > 2 * pause:
+                self._awake_since = clock.monotonic()
             self.look()
             await asyncio.sleep(0)
 
@@ -34,7 +41,7 @@ class Watchdog:
             user_id
             for user_id, active in self._scheduler.active.items()
             if not (active.over or active.stuck)
-            and now - active.last_sign() > self._patience_with(user_id)
+            and now - max(active.last_sign(), self._awake_since) > self._patience_with(user_id)
             and not self._waits_for_a_slot(user_id)
         ]
         for user_id in stuck:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,21 @@ async def test_a_stuck_cycle_is_ended_told_and_tried_again(tmp_path: Path) -> No
         begun = [round((moment - START).total_seconds()) for moment in house.cycles.begun["alice"]]
         assert begun == [0, 12 * 60 + 30], "what is left of it does not wait for the hour between cycles"
         assert not any("no sign of life" in text for text in house.said("bob"))
+
+
+async def test_a_cycle_is_not_taken_for_stuck_because_the_whole_machine_stood_still(tmp_path: Path) -> None:
+    async with time_house(tmp_path, stuck_cycle_seconds=600.0) as house:
+        await house.add_users({"alice": User()}, running=False)
+        house.cycles.seconds = lambda _: 120.0
+        await house.begin(["alice"])
+        await house.wait(seconds=1)
+        watching = asyncio.create_task(Watchdog(house.parts, house.scheduler).run())
+        await asyncio.sleep(0)
+        await house.clock.go_to(START + timedelta(hours=3))  # at once: nobody did anything in between
+        await until(lambda: not house.scheduler.active, "the cycle to end by itself")
+        watching.cancel()
+        assert not any("no sign of life" in text for text in house.said("alice"))
+        assert house.user("alice").cycles_done == 1
 
 
 async def test_a_pause_that_is_made_shorter_while_an_account_rests_ends_sooner_and_is_not_taken_for_stuck(
