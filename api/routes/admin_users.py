@@ -1,10 +1,11 @@
 """`/api/admin/users`: the service's users, and what an operator does for one or against one."""
 
+import re
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 from msgspec.structs import replace
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 from starlette.responses import Response
 
 from api.admin_views import UserLine, UserList
@@ -26,6 +27,23 @@ from data.data_manager import Transaction
 
 routes = APIRouter(prefix="/api/admin", tags=["admin"])
 _MOST_POSTS = 1_000_000_000
+_MONTH = r"^\d{4}-(0[1-9]|1[0-2])$"
+
+
+def _not_none_at_all(posts: int) -> int:
+    if posts == 0:
+        raise ValueError("write how many more, or with a minus how many fewer; 0 changes nothing")
+    return posts
+
+
+def _month(written: str) -> str:
+    if not re.match(_MONTH, written, re.ASCII):
+        raise ValueError("write it as YYYY-MM, for example 2026-03")
+    return written
+
+
+Posts = Annotated[int, Field(ge=-1_000_000, le=1_000_000, strict=True), AfterValidator(_not_none_at_all)]
+Month = Annotated[str, AfterValidator(_month), Field(json_schema_extra={"pattern": _MONTH})]
 
 
 class NewPassword(BaseModel):
@@ -42,8 +60,8 @@ class GrantRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    posts: Annotated[int, Field(ge=-1_000_000, le=1_000_000, strict=True)]
-    month: Annotated[str | None, Field(pattern=r"^\d{4}-(0[1-9]|1[0-2])$")] = None
+    posts: Posts
+    month: Month | None = None
     """Such as 2026-03; left out: the month it is in the user's time zone."""
     note: Annotated[str, Field(max_length=500)] = ""
 
@@ -183,7 +201,11 @@ async def set_allowance(admin: Admin, rooms: Rooms, user_id: UserId, body: Allow
 
     before = await rooms.store.transact(change)
     admin.note("set_allowance", user_id, before=_limits(before), after=_limits(wanted))
-    return json_answer(await _allowance(rooms, user_id))
+    seen = await _allowance(rooms, user_id)
+    if wanted != before:
+        text = f"An operator set the allowance: {seen.per_day} posts a day, {seen.per_month} a month"
+        await rooms.journal.add_event(Event(at=rooms.clock.now(), user=user_id, action="allowance_set", text=text))
+    return json_answer(seen)
 
 
 @routes.post(
@@ -199,7 +221,8 @@ async def grant(admin: Admin, rooms: Rooms, user_id: UserId, given: GrantRequest
     before = await _granted(rooms, user_id, month)
     by = admin.operator.user_id
     await rooms.journal.grant(Grant(user=user_id, month=month, posts=given.posts, at=now, by=by, note=given.note))
-    text = f"An operator granted {given.posts} posts for {month}" + (f": {given.note}" if given.note else "")
+    what = f"granted {given.posts} posts for" if given.posts > 0 else f"took back {-given.posts} posts of"
+    text = f"An operator {what} {month}" + (f": {given.note}" if given.note else "")
     await rooms.journal.add_event(Event(at=now, user=user_id, action="allowance_granted", text=text))
     after = await _granted(rooms, user_id, month)
     admin.note("grant", user_id, before={"month": month, "granted": before}, after={"month": month, "granted": after})

@@ -32,6 +32,20 @@ async def test_an_operator_grants_posts_and_the_user_sees_by_whom_and_why(api: A
     }
 
 
+async def test_a_user_reads_what_an_operator_took_back_and_which_limits_were_set(
+    api: Api, alice: dict[str, str]
+) -> None:
+    await api.http.get("/api/allowance", headers=alice)
+    await api.http.post("/api/admin/users/alice/grants", headers=operator(api), json={"posts": -4})
+    limits = {"per_day": 15, "per_month": None}
+    for _ in range(2):
+        await api.http.put("/api/admin/users/alice/allowance", headers=operator(api), json=limits)
+    assert [event.text for event in api.journal.last_events("alice")] == [
+        "An operator set the allowance: 15 posts a day, 40000 a month",
+        "An operator took back 4 posts of 2026-03",
+    ]
+
+
 async def test_only_an_operator_sees_everybodys_and_grants(api: Api, alice: dict[str, str]) -> None:
     await api.store.transact(lambda tx: tx.put_user("bob", User()))
     assert (await api.http.get("/api/admin/allowances", headers=alice)).status_code == 403
@@ -45,6 +59,12 @@ async def test_a_grant_that_cannot_be_meant_is_refused(api: Api) -> None:
     unknown = await api.http.post("/api/admin/users/nobody/grants", headers=operator(api), json={"posts": 5})
     problem(unknown, 404, "unknown_user")
     await api.store.transact(lambda tx: tx.put_user("bob", User()))
-    for wrong in ({"posts": "5"}, {"posts": 5, "month": "2026-13"}, {"posts": 5, "user_id": "x"}, {}):
+    for wrong, said in (
+        ({"posts": "5"}, "integer"),
+        ({"posts": 0}, "0 changes nothing"),
+        ({"posts": 5, "month": "2026-13"}, "YYYY-MM, for example 2026-03"),
+        ({"posts": 5, "user_id": "x"}, "no such field"),
+        ({}, "required"),
+    ):
         answer = await api.http.post("/api/admin/users/bob/grants", headers=operator(api), json=wrong)
-        problem(answer, 422, "invalid_input")
+        assert said in problem(answer, 422, "invalid_input")["errors"][0]["message"]
