@@ -2,7 +2,7 @@
 
 import sys
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import httpx
 import typer
@@ -13,7 +13,7 @@ from api.tokens import OPERATOR, Rules, issue_token
 from cli.daemon import address_of
 from core.clock import SystemClock
 from core.errors import PostfleetError, SettingsError
-from core.settings import check_jwt_secret, load_settings
+from core.settings import Settings, check_jwt_secret, load_settings
 
 _FEWEST_LEFT = 10
 
@@ -24,19 +24,19 @@ def status(
 ) -> None:
     """Show what the daemon does: cycles that run, when the next is due, who rests, housekeeping, allowances."""
     try:
-        used = _ask("/api/admin/allowances") if allowances or not as_json else None
-        answer = used if allowances and used is not None else _ask("/api/admin/overview")
+        settings = load_settings()
+        used = _ask(settings, "/api/admin/allowances") if allowances or not as_json else None
+        answer = used if allowances and used is not None else _ask(settings, "/api/admin/overview")
     except PostfleetError as error:
-        typer.echo(f"postfleet: {error}", err=True)
-        sys.exit(2)
+        _leave(str(error), 2)
     except httpx.HTTPStatusError as error:
-        typer.echo(f"postfleet: the daemon answered {error.response.status_code}: {error.response.text}", err=True)
-        sys.exit(1)
+        _leave(f"the daemon answered {error.response.status_code}: {error.response.text}", 1)
     except httpx.HTTPError as error:
-        typer.echo(
-            f"postfleet: no daemon answers for this STATE_DIR ({type(error).__name__}); start it: serve", err=True
+        _leave(
+            f"no daemon answers for the state in {settings.state_dir.absolute()} ({type(error).__name__}); "
+            "start it with serve, or say with POSTFLEET_STATE_DIR where its state is",
+            1,
         )
-        sys.exit(1)
     if as_json:
         typer.echo(answer.text)
     else:
@@ -46,8 +46,12 @@ def status(
             _show_allowances(used.json()["users"], None if allowances else _FEWEST_LEFT)
 
 
-def _ask(path: str) -> httpx.Response:
-    settings = load_settings()
+def _leave(why: str, code: int) -> NoReturn:
+    typer.echo(f"postfleet: {why}", err=True)
+    sys.exit(code)
+
+
+def _ask(settings: Settings, path: str) -> httpx.Response:
     address = address_of(settings.state_dir)
     if address is None:
         raise httpx.ConnectError("no address")

@@ -230,7 +230,8 @@ def test_status_shows_cycles_waiting_bots_and_housekeeping(tmp_path: Path) -> No
         daemon.stop()
         gone = run_command("status", env=daemon.env, cwd=tmp_path)
         assert gone.returncode == 1
-        assert "no daemon answers" in gone.stderr
+        assert f"no daemon answers for the state in {daemon.state_dir} " in gone.stderr
+        assert "POSTFLEET_STATE_DIR" in gone.stderr
 
 
 def test_status_asks_as_the_daemon_wants_to_be_asked_and_says_when_its_settings_are_others(tmp_path: Path) -> None:
