@@ -7,7 +7,7 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from msgspec.structs import replace
 
@@ -202,8 +202,9 @@ class CycleRunner:
         batches: dict[str, list[Delivery]] = defaultdict(list)
         others: dict[str, Delivery] = {}
         bars = known_bars(self._parts, run.user, user, run.post)
+        patient = now + timedelta(seconds=self._parts.settings.wait_patience_seconds)
         for delivery in deliveries:
-            if _can_go_on(user, snapshot.sessions, delivery, now, bars):
+            if _can_go_on(user, snapshot.sessions, delivery, patient, bars):
                 batches[delivery.session].append(delivery)
             else:
                 others[delivery.group] = delivery
@@ -277,15 +278,16 @@ def _can_go_on(
     user: User,
     sessions: Mapping[str, Session],
     delivery: Delivery,
-    now: datetime,
+    until: datetime,
     bars: Mapping[str, Mapping[str, Bar]],
 ) -> bool:
-    """Whether the account that a delivery was given to may still post it. One that was sent is that account's."""
+    """Whether the account that a delivery was given to may still post it until then. One that was sent is that
+    account's."""
     if delivery.session not in user.assigned_sessions:
         return False
     alone = replace(user, assigned_sessions=(delivery.session,))
     known = bars if delivery.state is DeliveryState.PLANNED else {}
-    return bool(plan_cycle(alone, sessions, now, [delivery.group], known).sessions)
+    return bool(plan_cycle(alone, sessions, until, [delivery.group], known).sessions)
 
 
 def _count_cycle(tx: Transaction, user_id: str, *, anew: bool) -> int:

@@ -234,6 +234,23 @@ async def test_a_cycle_cut_off_by_a_shutdown_goes_on_with_the_same_posts(tmp_pat
         assert {group: delivery.random_id for group, delivery in (await house.deliveries("alice")).items()} == planned
 
 
+async def test_a_cycle_that_goes_on_waits_for_a_short_rest_of_its_account_as_if_nothing_had_happened(
+    tmp_path: Path,
+) -> None:
+    async with open_house(tmp_path, sessions_at_start=1) as house:
+        await house.add_user("alice", [G1, G2, G3], delay_between_posts=30.0)
+        control = CycleControl()
+        cycle = asyncio.create_task(house.cycle("alice", control))
+        await until(lambda: any(house.texts(group) for group in (G1, G2, G3)), "the first post")
+        control.end(End.SHUTDOWN)
+        await cycle
+        rests_until = house.parts.clock.now() + timedelta(seconds=1)
+        await house.parts.sessions.hold("acc01", rests_until, "FLOOD_WAIT", "Telegram asked this account to wait")
+        await house.change_user("alice", delay_between_posts=0.0)
+        await house.cycle("alice")
+        assert [len(house.texts(group)) for group in (G1, G2, G3)] == [1, 1, 1]
+
+
 async def test_usernames_are_looked_up_once_an_account_even_after_a_restart(tmp_path: Path) -> None:
     def look_ups(house: House) -> int:
         return sum(house.sandbox.report()["rpc"].get("contacts.resolveUsername", {}).values())
