@@ -15,7 +15,7 @@ from bot.cycle import CycleRunner
 from bot.run import BotParts
 from core.clock import Clock, SystemClock
 from core.errors import EndedUnexpectedly, SettingsError, StateNotWritten
-from core.settings import Settings, reload_settings
+from core.settings import Settings, reload_settings, unknown_settings
 from data.data_manager import DataManager
 from data.files import exclusive_daemon_lock
 from data.journal import Journal
@@ -48,6 +48,8 @@ async def run_daemon(settings: Settings, clock: Clock | None = None) -> None:
         EndedUnexpectedly: the tick or the API ended by itself; the log says why, and everything was left in order.
     """
     settings.check_secrets()
+    for said in unknown_settings():
+        log.warning("In the environment, left out: %s", said, extra={"action": "setting_unknown"})
     clock = clock or SystemClock()
     with exclusive_daemon_lock(settings.state_dir):
         listener = _listen(settings)

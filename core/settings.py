@@ -1,6 +1,7 @@
 """Settings from the environment (prefix POSTFLEET_) and `.env`. Each is described in `.env.example`."""
 
 import logging
+import os
 import re
 from difflib import get_close_matches
 from ipaddress import IPv4Network, IPv6Network, ip_network
@@ -273,6 +274,12 @@ def load_settings(**overrides: object) -> Settings:
         raise SettingsError(f"{error.filename or '.env'} cannot be read: {error.strerror}") from None
 
 
+def unknown_settings() -> list[str]:
+    """What in the environment looks like a setting and is none, in words. Other programs may have theirs."""
+    written = [name.lower().removeprefix("postfleet_") for name in os.environ if name.upper().startswith("POSTFLEET_")]
+    return [f"{_name_of(name)}: {_no_such(name)}" for name in sorted(written) if name not in Settings.model_fields]
+
+
 def _name_of(field: str) -> str:
     return f"POSTFLEET_{field.upper()}"
 
@@ -280,5 +287,9 @@ def _name_of(field: str) -> str:
 def _what_is_wrong(problem: ErrorDetails) -> str:
     if problem["type"] != "extra_forbidden":
         return problem["msg"].removeprefix("Value error, ")
-    meant = get_close_matches(str(problem["loc"][0]), Settings.model_fields, n=1, cutoff=0.8)
+    return _no_such(str(problem["loc"][0]))
+
+
+def _no_such(field: str) -> str:
+    meant = get_close_matches(field, Settings.model_fields, n=1, cutoff=0.8)
     return "there is no such setting" + (f"; did you mean {_name_of(meant[0])}?" if meant else "")

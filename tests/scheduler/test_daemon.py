@@ -116,6 +116,13 @@ def test_sighup_reloads_what_can_change_and_names_what_needs_a_restart(tmp_path:
         assert code == 0
 
 
+def test_a_misspelt_setting_of_the_environment_stands_in_the_log(tmp_path: Path) -> None:
+    with whole_house(tmp_path, plain_world(accounts=1, groups=1), POST_PER_DAY="7") as (_, daemon):
+        told = [line for line in log_of(daemon).splitlines() if "setting_unknown" in line]
+        assert len(told) == 1
+        assert "POSTFLEET_POST_PER_DAY: there is no such setting; did you mean POSTFLEET_POSTS_PER_DAY?" in told[0]
+
+
 @pytest.mark.parametrize("reads", ["typer", "uvloop"])
 def test_a_sighup_while_the_daemon_is_still_starting_is_a_reload_as_soon_as_it_runs(tmp_path: Path, reads: str) -> None:
     with whole_house(tmp_path, plain_world(accounts=1, groups=1)) as (_, daemon):
