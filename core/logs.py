@@ -6,6 +6,7 @@ every record, arguments, extras and tracebacks included.
 """
 
 import logging
+import math
 import queue
 import re
 import sys
@@ -22,7 +23,9 @@ _JWT = re.compile(r"eyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
 _BLANK = "[secret]"
 _LINES_WAITING = 2_000
 _LAST_LINES_SECONDS = 1.0
+_SAY_SECONDS = 60.0
 _secrets: set[str] = set()
+log = logging.getLogger(__name__)
 
 
 def never_log(secret: str) -> None:
@@ -46,6 +49,22 @@ class _JsonLine(JsonFormatter):
 class _PlainLine(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         return blank_secrets(super().format(record))
+
+
+class _ToFile(RotatingFileHandler):
+    """Says now and then that lines are lost. By itself it would write a traceback for each to standard error, with its
+    secrets, and wait for whoever reads there."""
+
+    _said_at = -math.inf
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  logging's name
+        """A line could not be written."""
+        error, now = sys.exc_info()[1], time.monotonic()
+        if not isinstance(error, OSError):
+            super().handleError(record)
+        elif now >= self._said_at + _SAY_SECONDS:
+            self._said_at = now
+            log.error("Lines of the log file are lost: %s", error)
 
 
 class _Beside(QueueHandler):
@@ -96,9 +115,7 @@ def set_up_logs(
     root.setLevel(level.upper())
     if logs_dir is not None:
         logs_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        to_file = RotatingFileHandler(
-            logs_dir / "postfleet.log", maxBytes=max_bytes, backupCount=backups, encoding="utf-8"
-        )
+        to_file = _ToFile(logs_dir / "postfleet.log", maxBytes=max_bytes, backupCount=backups, encoding="utf-8")
         to_file.setFormatter(
             _JsonLine(
                 ["levelname", "name", "message"],

@@ -1,5 +1,6 @@
 """What stands in a log line, and what never does."""
 
+import contextlib
 import json
 import logging
 import select
@@ -64,6 +65,24 @@ sys.stdin.read()
             _, errors = process.communicate("", timeout=20)
     assert "line 0 " in errors
     assert process.returncode == 0
+
+
+def test_a_full_disk_is_said_once_and_lines_still_reach_the_terminal(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "postfleet.log").symlink_to("/dev/full")
+    set_up_logs(tmp_path)
+    never_log("hunter2hunter2")
+    for number in range(3):
+        logging.getLogger("bot").info("Line %d with %s", number, "hunter2hunter2")
+    logging.getLogger().handlers[-1].flush()
+    shown = capfd.readouterr().err
+    assert shown.count("Lines of the log file are lost") == 1
+    assert [f"Line {number} with [secret]" in shown for number in range(3)] == [True] * 3
+    assert "Traceback" not in shown
+    assert "hunter2" not in shown
+    with contextlib.suppress(OSError):  # its last lines are still kept for the file
+        set_up_logs(None, terminal=False)
 
 
 def test_a_connection_that_ends_is_no_error_in_the_log(log_file: Path) -> None:
