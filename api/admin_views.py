@@ -1,9 +1,7 @@
 """What operators are shown, in the same way as `api.views`."""
 
-from datetime import datetime
-
 from api.views import View
-from core.models import BotStatus
+from core.models import BotStatus, Moment
 from scheduler.overview import JobRun, RestingAccount, RunningCycle
 
 
@@ -13,7 +11,7 @@ class UserLine(View, frozen=True, kw_only=True):
     user_id: str
     bot_status: BotStatus
     status_reason: str | None
-    next_run_at: datetime | None
+    next_run_at: Moment | None
     groups: int
     assigned_sessions: int
     banned_sessions: int
@@ -34,7 +32,7 @@ class BanLine(View, frozen=True, kw_only=True):
     session: str
     user: str | None
     """Whose bot it posted for; null for a spare one."""
-    at: datetime | None
+    at: Moment | None
     """Null where nobody noted it."""
     reason: str | None
     replaced_by: str | None
@@ -45,7 +43,7 @@ class WaveLine(View, frozen=True, kw_only=True):
 
     user: str
     bans: int
-    last_at: datetime
+    last_at: Moment
 
 
 class BanList(View, frozen=True, kw_only=True):
@@ -65,7 +63,7 @@ class AdminOverview(View, frozen=True, kw_only=True):
     """The service at a glance."""
 
     revision: int
-    started_at: datetime
+    started_at: Moment
     users: dict[str, int]
     """bot status → users"""
     sessions: dict[str, int]
@@ -76,7 +74,7 @@ class AdminOverview(View, frozen=True, kw_only=True):
     """Cycles that run; the first 500."""
     waiting: int
     """Bots that wait for their next cycle."""
-    next_due_at: datetime | None
+    next_due_at: Moment | None
     resting: list[RestingAccount]
     """Accounts that rest; the first 500."""
     connections: int

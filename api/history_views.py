@@ -1,10 +1,8 @@
 """What the API shows of what has happened: deliveries, counters, the log."""
 
-from datetime import datetime
-
 from api.state_views import LogLine, StatsView
 from api.views import View
-from core.models import DeliveryState
+from core.models import DeliveryState, Moment
 
 
 class DeliveryView(View, frozen=True, kw_only=True):
@@ -19,8 +17,8 @@ class DeliveryView(View, frozen=True, kw_only=True):
     error: str | None
     reason: str | None
     message_id: int | None
-    planned_at: datetime
-    finished_at: datetime | None
+    planned_at: Moment
+    finished_at: Moment | None
 
 
 class DeliveryPage(View, frozen=True, kw_only=True):

@@ -3,7 +3,6 @@
 import asyncio
 import mimetypes
 from collections.abc import AsyncIterator
-from datetime import datetime
 
 from api.media_content import label_of, recognize
 from api.parts import Parts
@@ -11,7 +10,7 @@ from api.views import View
 from bot.compose_content import kind_of, media_of
 from core.clock import Clock
 from core.errors import InvalidInput
-from core.models import Media, MediaKind, PostType, User
+from core.models import Media, MediaKind, Moment, PostType, User
 from core.settings import Settings
 from data.media import Arrival, MediaStore, StoredFile
 from data.media_files import About, sweep
@@ -34,7 +33,7 @@ class MediaView(View, frozen=True, kw_only=True):
     bytes: int
     width: int | None
     height: int | None
-    added_at: datetime
+    added_at: Moment
     used_by: list[str]
     """Where the config names it: `post_content.posts[2].media[0]`. Such a file cannot be deleted."""
 

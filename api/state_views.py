@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from api.views import AllowanceNow, BotActual, BotWanted, ConfigView, ProgressView, View
-from core.models import BotStatus, Event, Hold, Level, Session, SessionState
+from core.models import BotStatus, Event, Hold, Level, Moment, Session, SessionState
 from data.journal_reads import Counts
 from sessions.accounts import AccountState, health_of
 
@@ -18,17 +18,17 @@ class SessionView(View, frozen=True, kw_only=True):
     """What it is fit for at this moment, in one word."""
     state: SessionState
     state_reason: str | None
-    resting_until: datetime | None
+    resting_until: Moment | None
     """Null once that has passed."""
     resting_reason: str | None
-    last_used_at: datetime | None
+    last_used_at: Moment | None
 
 
 class BannedView(View, frozen=True, kw_only=True):
     """An account the user lost for good."""
 
     name: str
-    at: datetime
+    at: Moment
     reason: str
     replaced_by: str | None
 
@@ -37,7 +37,7 @@ class HoldView(View, frozen=True, kw_only=True):
     """Why an account leaves a group alone, and until when."""
 
     session: str
-    until: datetime
+    until: Moment
     code: str
     reason: str
 
@@ -60,7 +60,7 @@ class LogLine(View, frozen=True, kw_only=True):
     """A line of the user's log."""
 
     id: int
-    at: datetime
+    at: Moment
     level: Level
     action: str
     text: str
@@ -76,13 +76,13 @@ class StatsView(View, frozen=True, kw_only=True):
     total_failures: int
     total_flood_waits: int
     total_messages_sent: int
-    last_activity: datetime | None
+    last_activity: Moment | None
 
 
 class StateView(View, frozen=True, kw_only=True):
     """Everything a dashboard shows, in one document."""
 
-    server_time: datetime
+    server_time: Moment
     """When it was answered, to the second. It alone never makes a document another one."""
     revision: int
     """Grows with every change; never goes back."""
@@ -91,7 +91,7 @@ class StateView(View, frozen=True, kw_only=True):
     wanted: BotWanted
     actual: BotActual
     status_reason: str | None
-    next_run_at: datetime | None
+    next_run_at: Moment | None
     progress: ProgressView | None
     assigned_sessions: tuple[str, ...]
     sessions: list[SessionView]

@@ -1,14 +1,14 @@
 """What the API shows of the truth: one struct a shape; msgspec encodes it and describes it for OpenAPI."""
 
 from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import date
 from enum import StrEnum
 from typing import Any, Self
 
 import msgspec
 
 from bot.run import CycleProgress
-from core.models import AllowanceDay, AllowanceUse, BotStatus, Grant, PostContent, PostType, Schedule, User
+from core.models import AllowanceDay, AllowanceUse, BotStatus, Grant, Moment, PostContent, PostType, Schedule, User
 
 
 class View(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,7 +71,7 @@ class BotView(View, frozen=True, kw_only=True):
     wanted: BotWanted
     actual: BotActual
     status_reason: str | None
-    next_run_at: datetime | None
+    next_run_at: Moment | None
     progress: ProgressView | None
 
 
@@ -142,7 +142,7 @@ class MeView(View, frozen=True, kw_only=True):
     roles: list[str]
     scopes: list[str] | None
     """Null: everything the user may do."""
-    expires_at: datetime
+    expires_at: Moment
 
 
 def wanted(status: BotStatus) -> BotWanted:

@@ -6,8 +6,12 @@ Every moment is aware and in UTC. A field that an older file lacks takes its def
 
 from datetime import date, datetime
 from enum import StrEnum
+from typing import Annotated
 
 import msgspec
+
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+"""With an offset; the API's document calls it a date-time."""
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
@@ -359,7 +363,7 @@ class Grant(Model, frozen=True, kw_only=True):
     month: str
     """Such as 2026-03."""
     posts: int
-    at: datetime
+    at: Moment
     by: str
     note: str = ""
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from bot.run import BotParts
+from core.models import Moment
 from scheduler.housekeeping import Housekeeping, Job
 from scheduler.scheduler import Scheduler
 
@@ -14,7 +15,7 @@ class RunningCycle(msgspec.Struct, frozen=True, kw_only=True):
     """A cycle that runs."""
 
     user: str
-    due_at: datetime
+    due_at: Moment
     """The moment it is for."""
     total: int
     done: int
@@ -25,7 +26,7 @@ class RestingAccount(msgspec.Struct, frozen=True, kw_only=True):
     """An account that waits for Telegram's leave."""
 
     session: str
-    until: datetime
+    until: Moment
     reason: str
 
 
@@ -34,20 +35,20 @@ class JobRun(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     purpose: str
-    last_run_at: datetime | None
+    last_run_at: Moment | None
     last_result: str | None
     last_failed: bool
-    next_run_at: datetime | None
+    next_run_at: Moment | None
 
 
 class Overview(msgspec.Struct, frozen=True, kw_only=True):
     """Everything at a glance."""
 
-    started_at: datetime
+    started_at: Moment
     running: list[RunningCycle]
     waiting: int
     """Bots that wait for their next cycle."""
-    next_due_at: datetime | None
+    next_due_at: Moment | None
     resting: list[RestingAccount]
     connections: int
     """Connections to Telegram that are open."""

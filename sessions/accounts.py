@@ -6,7 +6,7 @@ from enum import StrEnum
 
 import msgspec
 
-from core.models import Session, SessionState
+from core.models import Moment, Session, SessionState
 from data.data_manager import Snapshot
 from data.journal_reads import SessionPosts
 
@@ -35,7 +35,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     label: str
     state: AccountState
     reason: str | None
-    until: datetime | None
+    until: Moment | None
     user: str | None
     """Whose bot posts with it."""
     owner: str | None
@@ -44,8 +44,8 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     """Whole for its owner, masked for everybody else."""
     telegram_id: int | None
     api_id: int | None
-    added_at: datetime | None
-    last_used_at: datetime | None
+    added_at: Moment | None
+    last_used_at: Moment | None
     posts_today: int
     """Since midnight UTC."""
 

@@ -11,7 +11,7 @@ import logging
 import secrets
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -20,6 +20,7 @@ from telethon.tl.types import User
 
 from core.clock import Clock, wait_for_event
 from core.errors import InvalidInput, LoginRefused, NotFound, PostfleetError, TooMany
+from core.models import Moment
 from sessions.changes import Admitted, Newcomer
 from sessions.client import Clients
 from sessions.login_client import LoginClient, PasswordNeeded, qr_url
@@ -68,7 +69,7 @@ class Login(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     step: Step
     """What it waits for."""
-    expires_at: datetime
+    expires_at: Moment
     sent: str | None
     """Where the code went, in words."""
     qr_url: str | None
@@ -89,7 +90,7 @@ class _Attempt:
     wish: Wish
     api_id: int
     client: LoginClient
-    expires_at: datetime
+    expires_at: Moment
     phone: str = ""
     code_hash: str = ""
     step: Step = Step.CODE

@@ -121,3 +121,14 @@ async def test_what_changed_since_a_revision_is_promised_too(
     schema = document["paths"][STATE_PATH]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
     assert "logs" not in change
     assert wrong(document, schema, change) == []
+
+
+def test_every_moment_of_an_answer_is_a_date_time(document: dict[str, Any]) -> None:
+    plain = [
+        f"{name}.{field}"
+        for name, schema in document["components"]["schemas"].items()
+        for field, kind in schema.get("properties", {}).items()
+        if (field.endswith("_at") or field in {"at", "until", "server_time", "last_activity"})
+        and "date-time" not in str(kind)
+    ]
+    assert plain == []
