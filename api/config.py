@@ -83,7 +83,7 @@ SCHEDULE_FIELDS = {
     "quiet_hours": 'write a list of spans, for example ["22:00-07:00"]',
     "starts_on": _A_DAY,
     "ends_on": _A_DAY,
-    "max_cycles": "write a whole number above 0, or null for no end",
+    "max_cycles": "write a whole number from 1, or null for no end",
     "missed": "write run_once or skip",
 }
 """How each is written, for whoever wrote something else."""

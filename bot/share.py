@@ -27,6 +27,7 @@ from bot.targets import parse_target
 from core.clock import wait_for_event
 from core.models import Delivery, DeliveryState, Hold, Level, SessionState, User
 from data.data_manager import Transaction
+from sessions.assignment import BAN_WAVE
 
 log = logging.getLogger(__name__)
 
@@ -150,8 +151,7 @@ class Share:
         await self._run.record(event=event)
         await self._hand_over()
         if outcome.wave:
-            text = "The bot stops: several accounts were banned within a short time. Find out why before you start it"
-            await self._run.record(event=self._run.event("ban_wave", text, Level.ERROR))
+            await self._run.record(event=self._run.event("ban_wave", f"The bot stops: {BAN_WAVE}", Level.ERROR))
             self._run.control.end(End.STOPPED)
         raise LeaveSession
 

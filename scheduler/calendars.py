@@ -110,13 +110,20 @@ def hour_of_day(written: str) -> time:
     raise ValueError(f"{written!r} is no hour of the day; write it as HH:MM, for example 09:30")
 
 
+_NO_PLACES = {"localtime", "posixrules", "Factory"}
+"""Names in the tz database that mean whatever this machine means by them."""
+
+
 @lru_cache(maxsize=1024)
 def zone(name: str) -> ZoneInfo:
     """A time zone by its IANA name. Raises ValueError."""
+    unknown = ValueError(f"there is no time zone {name!r}; write an IANA name, for example Europe/Berlin")
+    if name in _NO_PLACES:
+        raise unknown
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ValueError(f"there is no time zone {name!r}; write an IANA name, for example Europe/Berlin") from None
+        raise unknown from None
 
 
 def next_moment(rule: Rule, after: datetime, tz: ZoneInfo) -> datetime | None:

@@ -37,6 +37,7 @@ _MOST_SLOTS_IN_QUIET_HOURS = 100
 _MOST_ENTRIES = {"cron": 20, "times": 48, "once": 200, "quiet_hours": 10}
 _LONGEST_WRITTEN = 500
 """Characters; a cron expression that names every minute, hour, day, month and weekday one by one has about 400."""
+_MOST_CYCLES = 1_000_000_000
 _MOMENT = timedelta(microseconds=1)
 _FIRST_YEAR, _LAST_YEAR = 1970, 2199
 """Years a schedule may name: cron expressions are met until 2200, and no date can be reckoned with near 9999."""
@@ -156,8 +157,8 @@ def _check_bounds(schedule: Schedule) -> None:
     _check_years("once", *schedule.once)
     if schedule.starts_on and schedule.ends_on and schedule.ends_on < schedule.starts_on:
         raise InvalidInput("schedule.ends_on", "it is before starts_on")
-    if schedule.max_cycles is not None and schedule.max_cycles < 1:
-        raise InvalidInput("schedule.max_cycles", "write a number above 0, or null for no end")
+    if schedule.max_cycles is not None and not 1 <= schedule.max_cycles <= _MOST_CYCLES:
+        raise InvalidInput("schedule.max_cycles", f"write a number from 1 to {_MOST_CYCLES}, or null for no end")
 
 
 def _check_years(field: str, *days: date | None) -> None:

@@ -16,7 +16,7 @@ from sessions.api_pairs import least_used, sessions_on_pairs
 
 WAVES = ((timedelta(minutes=10), 2), (timedelta(hours=24), 3))
 """So many bans within such a time are a wave: the bot stops instead of spending more accounts."""
-BAN_WAVE = "ban wave"
+BAN_WAVE = "several accounts were banned within a short time; find out why before you start the bot again"
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from core.models import (
     TextFormat,
 )
 from sandbox.world import demo_world
+from sessions.assignment import BAN_WAVE
 from tests.support.house import House, house_on, open_house, until
 
 G1, G2, G3 = "@plaza01", "@plaza02", "@plaza03"
@@ -157,7 +158,7 @@ async def test_a_wave_of_bans_stops_the_bot_and_spends_one_spare_at_most(tmp_pat
         await house.add_user("alice", [f"@plaza0{n}" for n in range(1, 7)], bot_status=BotStatus.RUNNING)
         await house.cycle("alice")
         user = house.user("alice")
-        assert (user.bot_status, user.status_reason) == (BotStatus.STOPPING, "ban wave")
+        assert (user.bot_status, user.status_reason) == (BotStatus.STOPPING, BAN_WAVE)
         assert sum(ban.replaced_by is not None for ban in user.banned_sessions) <= 1
         assert "banned within a short time" in house.said("alice")
 

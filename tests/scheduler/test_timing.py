@@ -217,6 +217,8 @@ def test_a_clock_that_was_wrong_by_a_year_does_not_make_a_calendar_wait_for_a_ye
         (Schedule(once=(utc("2026-03-02"), utc("1969-12-31 23:59"))), "once"),
         (Schedule(once=(utc("2200-01-01"),)), "once"),
         (Schedule(max_cycles=0), "max_cycles"),
+        (Schedule(max_cycles=10**30), "max_cycles"),
+        *((Schedule(timezone=name), "timezone") for name in ("localtime", "posixrules", "Factory")),
         (Schedule(times=("03:00",), quiet_hours=("22:00-07:00",)), "schedule"),
     ],
 )

@@ -57,6 +57,7 @@ async def test_a_wave_that_bans_five_of_seven_stops_the_bot_and_spends_one_spare
         spent = [ban.replaced_by for ban in alice.banned_sessions if ban.replaced_by]
         assert len(spent) <= 1
         assert alice.status_reason == BAN_WAVE
+        assert "find out why" in BAN_WAVE
         assert alice.bot_status is BotStatus.STOPPING
         assert any(event.action == "ban_wave" for event in house.events("alice"))
         assert house.user("bob").assigned_sessions == others
