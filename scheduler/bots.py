@@ -1,7 +1,6 @@
 """Start, stop and look at bots. Each change is durable before it is answered, and asking twice changes nothing."""
 
 from dataclasses import dataclass
-from datetime import datetime
 
 from msgspec.structs import replace
 
@@ -11,11 +10,12 @@ from bot.preflight_report import Preflight
 from bot.run import BotParts, CycleProgress, End
 from core.errors import NotFound, ScheduleOver
 from core.figures import Spread
-from core.models import BotStatus, Event, User
+from core.models import BotStatus, User
 from data.data_manager import Transaction
 from scheduler.entries import first
 from scheduler.housekeeping import Housekeeping
 from scheduler.overview import JobRun, Overview, job_run, overview
+from scheduler.records import Records
 from scheduler.scheduler import Scheduler
 
 
@@ -37,6 +37,8 @@ class Bots:
         self._parts = parts
         self._scheduler = scheduler
         self._housekeeping = housekeeping
+        self._records = Records(parts)
+        """What was changed counts, also when the user's log cannot be written."""
         self._since = parts.clock.now()
 
     async def start(self, user_id: str) -> BotChange:
@@ -82,7 +84,7 @@ class Bots:
         text = "The bot was started"
         if given:
             text += f" with {len(given)} account{'s' if len(given) > 1 else ''}: {', '.join(given)}"
-        await self._tell(user_id, "bot_started", text)
+        await self._records.tell(user_id, "bot_started", text)
         return BotChange(BotStatus.RUNNING, changed=True, text=text)
 
     async def stop(self, user_id: str, *, now: bool = False) -> BotChange:
@@ -110,7 +112,7 @@ class Bots:
         if active is not None and (now or before is BotStatus.STOPPING):
             active.control.end(End.STOPPED)
         if after is BotStatus.STOPPED:
-            await self._tell(user_id, "bot_stopped", "The bot is stopped")
+            await self._records.tell(user_id, "bot_stopped", "The bot is stopped")
             return BotChange(after, changed=True, text="The bot is stopped")
         if active is None:
             await self._scheduler.settle(user_id)
@@ -118,7 +120,7 @@ class Bots:
         what = "the post in flight" if active.control.asked.is_set() else "the current cycle"
         text = f"The bot stops as soon as {what} is finished"
         if before is not BotStatus.STOPPING:
-            await self._tell(user_id, "bot_stopping", text)
+            await self._records.tell(user_id, "bot_stopping", text)
         return BotChange(after, changed=before is not after or active.control.asked.is_set(), text=text)
 
     async def reschedule(self, user_id: str) -> None:
@@ -163,7 +165,3 @@ class Bots:
         """The cycle that runs, None when none does."""
         active = self._scheduler.active.get(user_id)
         return active.progress() if active is not None else None
-
-    async def _tell(self, user_id: str, action: str, text: str) -> None:
-        moment: datetime = self._parts.clock.now()
-        await self._parts.journal.add_event(Event(at=moment, user=user_id, action=action, text=text))

@@ -151,15 +151,18 @@ async def test_a_log_that_cannot_be_written_stops_nobody(tmp_path: Path, monkeyp
         assert all(len(house.cycles.begun[user_id]) >= 4 for user_id in users)
 
 
-async def test_a_start_that_cannot_be_told_is_a_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_start_and_a_stop_that_cannot_be_told_are_a_start_and_a_stop_and_answered_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with time_house(tmp_path) as house:
         monkeypatch.setattr(house.parts.sessions, "assign_at_start", no_accounts)
         await house.add_users({"alice": User(delay_between_cycles=600)}, running=False)
         break_the_log(house, monkeypatch)
-        with pytest.raises(StateError):
-            await house.bots.start("alice")
+        assert (await house.bots.start("alice")).changed
         await house.wait(minutes=1)
         assert house.minutes("alice") == [0]
+        assert (await house.bots.stop("alice")).changed
+        assert house.user("alice").bot_status is BotStatus.STOPPED
 
 
 def hang_the_disk(house: TimeHouse, patch: pytest.MonkeyPatch) -> asyncio.Event:
