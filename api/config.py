@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,10 +17,10 @@ from pydantic import (
     PlainValidator,
     WithJsonSchema,
 )
-from pydantic_core import PydanticCustomError
 
 from api.parts import Parts
 from api.problems import PreconditionFailed
+from api.shapes import read_as
 from api.users import known_user
 from api.views import ConfigView
 from bot.compose_content import check_content, posts_of
@@ -60,10 +59,7 @@ def _post_content(value: object) -> str | PostContent:
         return value
     if not isinstance(value, dict):
         raise ValueError('write a text, or an object such as {"text": "…"}')  # noqa: TRY004  pydantic explains these
-    try:
-        return msgspec.convert(value, PostContent)
-    except msgspec.ValidationError as error:
-        raise ValueError(str(error)) from None
+    return read_as(PostContent, value, {})
 
 
 IfMatch = Annotated[str | None, Header(description="Change it only if it still is the version of this ETag.")]
@@ -87,24 +83,13 @@ SCHEDULE_FIELDS = {
     "missed": "write run_once or skip",
 }
 """How each is written, for whoever wrote something else."""
-_WHERE = re.compile(r" - at `\$(\.(\w+).*)`$")
 
 
 def _schedule(value: object) -> Schedule:
     """Only its shape; what it says is checked with `check_schedule`."""
     if not isinstance(value, dict):
         raise ValueError('write an object, for example {"times": ["09:00"]}')  # noqa: TRY004  pydantic explains these
-    unknown = next((name for name in value if name not in SCHEDULE_FIELDS), None)
-    if unknown is not None:
-        shown = str(unknown).encode(errors="replace").decode()  # half a surrogate pair cannot be answered
-        raise PydanticCustomError("extra_forbidden", "unknown", {"below": f".{shown}"})
-    try:
-        return msgspec.convert(value, Schedule, str_keys=True)
-    except msgspec.ValidationError as error:
-        where = _WHERE.search(str(error))
-        if where is None:
-            raise ValueError(str(error)) from None
-        raise PydanticCustomError("schedule", "{fix}", {"below": where[1], "fix": SCHEDULE_FIELDS[where[2]]}) from None
+    return read_as(Schedule, value, SCHEDULE_FIELDS)
 
 
 def _no_defaults(schema: dict[str, Any]) -> None:

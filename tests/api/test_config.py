@@ -60,7 +60,15 @@ async def test_groups_are_brought_to_one_spelling_and_each_stays_once(api: Api, 
             "post_content.media[0].file",
             "without",
         ),
-        ({"post_content": {"words": "x"}}, "post_content", "words"),
+        ({"post_content": {"words": "x"}}, "post_content.words", "no such field"),
+        ({"post_content": {"text": 3}}, "post_content.text", "write a text"),
+        ({"post_content": {"silent": "yes"}}, "post_content.silent", "write true or false"),
+        ({"post_content": {"media": "a.png"}}, "post_content.media", "write a list"),
+        ({"post_content": {"media": [{"name": "a.png"}]}}, "post_content.media[0].name", "no such field"),
+        ({"post_content": {"media": [{"file": "a", "kind": "x"}]}}, "post_content.media[0].kind", "one of photo"),
+        ({"post_content": {"poll": {"question": "When?"}}}, "post_content.poll.answers", "it is missing"),
+        ({"post_content": {"poll": []}}, "post_content.poll", "write an object or null"),
+        ({"post_content": {"posts": [{"text": 5}]}}, "post_content.posts[0].text", "write a text"),
         ({"post_content": "x" * 4097}, "post_content.text", "4,096"),
         ({"post_content": {"text": "😀" * 2049}}, "post_content.text", "4,096"),
         ({"delay_between_posts": -1}, "delay_between_posts", "greater than or equal to 0"),
@@ -112,7 +120,9 @@ async def test_a_body_that_is_no_object_is_refused(api: Api, alice: dict[str, st
     problem(await api.http.patch("/api/config", headers=headers, content=body), 422, "invalid_input")
 
 
-@pytest.mark.parametrize("body", [b'{"post_content": "\\ud83d"}', b'{"schedule": {"\\ud83d": 1}}'])
+@pytest.mark.parametrize(
+    "body", [b'{"post_content": "\\ud83d"}', b'{"schedule": {"\\ud83d": 1}}', b'{"post_content": {"\\ud83d": 1}}']
+)
 async def test_half_a_surrogate_pair_is_refused(api: Api, alice: dict[str, str], body: bytes) -> None:
     headers = {**alice, "content-type": "application/json"}
     problem(await api.http.patch("/api/config", headers=headers, content=body), 422, "invalid_input")
