@@ -107,7 +107,8 @@ def enter_late(
             continue
         coming = _worked_out(user_id, partial(when_late, user, min(slot, now), now))
         if coming.at is not None and coming.at <= now:
-            coming = replace_at(coming, begins)
+            # By then quiet hours may have begun.
+            coming = _worked_out(user_id, partial(when_late, user, min(slot, now), begins))
             begins += apart
         entered[user_id] = (_enter(tx, user_id, user, coming), user.schedule.missed)
     return entered
@@ -159,11 +160,6 @@ def _worked_out(user_id: str, work: Callable[[], Next]) -> Next:
         log.exception("The schedule of %s cannot be worked out", user_id, extra={"user": user_id})
         why = f"its schedule cannot be worked out ({type(error).__name__}); change it with PATCH /api/config"
         return Next(None, over=why)
-
-
-def replace_at(coming: Next, at: datetime) -> Next:
-    """The same at another moment."""
-    return Next(at, coming.missed, coming.over)
 
 
 def _enter(tx: Transaction, user_id: str, user: User, coming: Next) -> Next:

@@ -126,3 +126,13 @@ async def test_a_cycle_that_waits_for_the_end_of_quiet_hours_says_so_and_no_comm
         await command.close()
         await house.wait(minutes=61)
         assert house.minutes("alice")[0] == 60
+
+
+async def test_missed_runs_that_are_made_up_for_one_after_the_other_do_not_begin_in_quiet_hours(tmp_path: Path) -> None:
+    async with time_house(tmp_path, ticking=False, resume_on_start=True, catch_up_per_second=0.05) as house:
+        due = User(next_run_at=START - timedelta(hours=2), schedule=Schedule(quiet_hours=("09:01-10:00",)))
+        await house.add_users({f"user{number}": due for number in range(6)})
+        await house.scheduler.take_over()
+        house.tick()
+        await house.wait(minutes=61)
+        assert sorted(house.minutes(f"user{number}")[0] for number in range(6)) == [0, 0.3, 0.7, 60, 60, 60]
