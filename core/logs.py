@@ -7,11 +7,13 @@ every record, arguments, extras and tracebacks included.
 
 import logging
 import math
+import os
 import queue
 import re
 import sys
 import time
 from contextlib import suppress
+from io import TextIOWrapper
 from logging.handlers import QueueHandler, QueueListener, RotatingFileHandler
 from pathlib import Path
 
@@ -57,12 +59,27 @@ class _ToFile(RotatingFileHandler):
 
     _said_at = -math.inf
 
+    def _open(self) -> TextIOWrapper:
+        """A line that was cut off, by a full disk or a crash, stays alone on its own."""
+        stream = super()._open()
+        if stream.seekable() and stream.tell():
+            with Path(self.baseFilename).open("rb") as file:
+                file.seek(-1, os.SEEK_END)
+                if file.read() != b"\n":
+                    stream.write("\n")
+        return stream
+
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  logging's name
         """A line could not be written."""
         error, now = sys.exc_info()[1], time.monotonic()
         if not isinstance(error, OSError):
             super().handleError(record)
-        elif now >= self._said_at + _SAY_SECONDS:
+            return
+        if self.stream is not None:  # with what it still holds of the line: opened anew by the next
+            with suppress(OSError):
+                self.stream.close()
+            self.stream = None
+        if now >= self._said_at + _SAY_SECONDS:
             self._said_at = now
             log.error("Lines of the log file are lost: %s", error)
 

@@ -85,6 +85,40 @@ def test_a_full_disk_is_said_once_and_lines_still_reach_the_terminal(
         set_up_logs(None, terminal=False)
 
 
+ON_A_DISK_THAT_IS_FULL_FOR_A_LINE = """
+import logging, pathlib, resource, sys
+from core.logs import set_up_logs
+
+def may_grow_by(size):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+folder = pathlib.Path(sys.argv[1])
+file = folder / "postfleet.log"
+set_up_logs(folder, terminal=False)
+log = logging.getLogger("bot")
+log.info("first")
+may_grow_by(file.stat().st_size + 20)
+log.info("second")
+may_grow_by(resource.RLIM_INFINITY)
+log.info("third")
+"""
+
+
+def test_a_line_that_a_full_disk_cut_off_spoils_no_other(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-c", ON_A_DISK_THAT_IS_FULL_FOR_A_LINE, tmp_path], check=True, timeout=60)
+    first, cut, third = (tmp_path / "postfleet.log").read_text().splitlines()
+    assert [json.loads(line)["message"] for line in (first, third)] == ["first", "third"]
+    assert len(cut) == 20
+
+
+def test_a_line_that_a_crash_cut_off_spoils_no_other(tmp_path: Path) -> None:
+    (tmp_path / "postfleet.log").write_text('{"at": "2026-')
+    set_up_logs(tmp_path, terminal=False)
+    logging.getLogger("bot").info("after")
+    _, after = (tmp_path / "postfleet.log").read_text().splitlines()
+    assert json.loads(after)["message"] == "after"
+
+
 def test_a_connection_that_ends_is_no_error_in_the_log(log_file: Path) -> None:
     sender = logging.getLogger("telethon.network.mtprotosender")
     sender.error("Automatic reconnection failed %d time(s)", 0)
