@@ -59,8 +59,9 @@ class Records:
             await self._parts.journal.add_event(
                 Event(at=self._parts.clock.now(), user=user_id, action=action, text=text, level=level)
             )
-        except StateError:
-            log.exception("The user's log cannot be written; it would say: %s", text, extra={"user": user_id})
+        except StateError as error:
+            # A full disk is no fault of the code: where it was met tells nothing.
+            log.error("The user's log cannot be written (%s); it would say: %s", error, text, extra={"user": user_id})  # noqa: TRY400
 
     async def tell_stopped(self, user_id: str) -> None:
         """Say that the bot is stopped, and why."""

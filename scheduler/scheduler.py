@@ -15,7 +15,7 @@ from typing import Any
 from bot.cycle import CycleRunner
 from bot.run import BotParts, End
 from core.clock import wait_for_event
-from core.errors import StateError
+from core.errors import NOT_WRITTEN, StateError
 from core.figures import Spread
 from core.models import BotStatus, Level, Missed
 from scheduler import entries
@@ -343,5 +343,11 @@ class Scheduler:
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
+        if task.cancelled() or (error := task.exception()) is None:
+            return
+        if self._leaving and isinstance(error, NOT_WRITTEN):
+            log.warning(
+                "How the %s ended could not be written down, the next start finds out: %s", task.get_name(), error
+            )
+        else:
             log.error("The %s died", task.get_name(), exc_info=error)

@@ -120,7 +120,8 @@ class Turns:
             await self._stop_with_error(user_id, str(error))
             return
         except Exception as error:
-            log.exception("A cycle broke off", extra={"user": user_id, "action": "cycle_failed"})
+            trace = None if isinstance(error, NOT_WRITTEN) else error
+            log.error("A cycle broke off: %s", error, exc_info=trace, extra={"user": user_id, "action": "cycle_failed"})  # noqa: TRY400
             await self._failed(user_id, active, error)
             return
         self._failures.pop(user_id, None)

@@ -53,7 +53,7 @@ async def test_the_end_of_a_cycle_that_cannot_be_written_begins_no_second_one(
 
 
 async def test_cycles_that_cannot_be_written_down_for_long_stop_no_bot_and_go_on_as_soon_as_there_is_room(
-    tmp_path: Path,
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with time_house(tmp_path) as house:
         await house.add_users({"alice": User(delay_between_cycles=3600)}, running=False)
@@ -62,6 +62,8 @@ async def test_cycles_that_cannot_be_written_down_for_long_stop_no_bot_and_go_on
         await house.wait(minutes=15)
         assert house.user("alice").bot_status is BotStatus.RUNNING
         assert house.minutes("alice") == [round(0.5 * number, 1) for number in range(21)]
+    assert caplog.text.count("A cycle broke off: the journal: no space left on device") == 20
+    assert "Traceback" not in caplog.text
 
 
 async def test_the_clock_is_set_back_while_the_end_of_a_cycle_cannot_be_written(
@@ -97,7 +99,9 @@ async def test_a_stop_and_a_start_while_the_end_of_a_cycle_cannot_be_written_bot
         assert len(house.cycles.begun["alice"]) == 2
 
 
-async def test_who_leaves_does_not_wait_for_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_who_leaves_does_not_wait_for_a_full_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     async with time_house(tmp_path) as house:
         await house.add_users({"alice": User(delay_between_cycles=60)}, running=False)
         house.cycles.seconds = lambda _: 5
@@ -109,6 +113,8 @@ async def test_who_leaves_does_not_wait_for_a_full_disk(tmp_path: Path, monkeypa
         await house.scheduler.leave(SOON)
         assert caught
         assert not any(task.cancelled() for task in caught), "each ended by itself"
+    assert "the next start finds out: no space left on device" in caplog.text
+    assert "Traceback" not in caplog.text
 
 
 async def test_late_runs_that_cannot_be_entered_at_once_are_made_up_for_when_there_is_room(
