@@ -82,15 +82,15 @@ class Scheduler:
                 at_once.append(user_id)  # what was begun goes on, whatever is said about missed runs
         if done:
             await self._follow_all(await self._parts.store.transact(lambda tx: entries.enter_all_after(tx, done)))
-        quiet: dict[str, datetime] = {}
+        begins: dict[str, datetime] = {}
         for number, user_id in enumerate(at_once):
-            begins = now + number * self._apart(len(at_once))
-            allowed = allowed_from(self._parts.store.snapshot.users[user_id].schedule, begins)
-            self._due.set(user_id, allowed)
-            if allowed > begins:
-                quiet[user_id] = allowed
-        if quiet:
-            await self._parts.store.transact(lambda tx: entries.put_off(tx, quiet))
+            begin = now + number * self._apart(len(at_once))
+            begins[user_id] = allowed_from(self._parts.store.snapshot.users[user_id].schedule, begin)
+            self._due.set(user_id, begins[user_id])
+        later = {user_id: begin for user_id, begin in begins.items() if begin > now}
+        if later:
+            # Written down: what another process writes to users.json would else bring them all forward again.
+            await self._parts.store.transact(lambda tx: entries.put_off(tx, later))
         text = "The bot is stopped: the daemon was restarted"
         await asyncio.gather(*(self._records.tell(user_id, "bot_stopped", text) for user_id in taken.stopped))
 

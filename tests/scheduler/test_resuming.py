@@ -48,6 +48,22 @@ async def test_bots_that_were_due_during_a_short_restart_do_not_all_begin_at_onc
         assert begun[-1] - begun[0] >= timedelta(seconds=4)
 
 
+async def test_what_a_command_writes_meanwhile_brings_none_of_them_forward(tmp_path: Path) -> None:
+    async with time_house(
+        tmp_path, ticking=False, resume_on_start=True, catch_up_per_second=1.0, tick_seconds=2.0
+    ) as house:
+        due = User(next_run_at=START - timedelta(seconds=30))
+        await house.add_users({f"user{number}": due for number in range(20)})
+        await house.scheduler.take_over()
+        house.tick()
+        await house.wait(seconds=3)
+        command = DataManager.open(house.parts.settings.state_dir, house.clock)
+        await command.transact(lambda tx: tx.put_user("bob", User()))
+        await command.close()
+        await house.wait(seconds=5)
+        assert 8 <= len(house.cycles.begun) <= 9, "one a second"
+
+
 async def test_a_cycle_that_finished_just_before_the_daemon_was_killed_is_not_made_again(tmp_path: Path) -> None:
     async with time_house(tmp_path, ticking=False, resume_on_start=True) as house:
         slot = START - timedelta(seconds=20)
