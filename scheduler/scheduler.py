@@ -80,6 +80,8 @@ class Scheduler:
                 done[user_id] = entries.Ended(slot, ended)  # the daemon ended before the next was entered
             elif cut_off or now - slot <= grace:
                 at_once.append(user_id)  # what was begun goes on, whatever is said about missed runs
+            if cut_off:
+                self._turns.go_on_later(user_id, slot)
         if done:
             await self._follow_all(await self._parts.store.transact(lambda tx: entries.enter_all_after(tx, done)))
         begins: dict[str, datetime] = {}

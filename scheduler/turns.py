@@ -46,6 +46,8 @@ class Turns:
         self._ended: dict[str, datetime] = {}
         self._empty: dict[str, int] = {}
         """How many cycles in a row posted nothing."""
+        self._slots_left: dict[str, datetime] = {}
+        """Users whose next cycle only goes on with one that was cut off → the moment that one was for."""
         self.leaving = False
         self.lateness = Spread()
         """Seconds from when a cycle was due until it began."""
@@ -60,8 +62,13 @@ class Turns:
 
     def begin_anew(self, user_id: str) -> None:
         """The bot was started: what was before counts no more."""
-        for before in (self._failures, self._empty, self._ended):
+        for before in (self._failures, self._empty, self._ended, self._slots_left):
             before.pop(user_id, None)
+
+    def go_on_later(self, user_id: str, slot: datetime) -> None:
+        """The cycle of that moment was cut off: whenever it is gone on with, what the calendar named since is missed,
+        not met by it."""
+        self._slots_left.setdefault(user_id, slot)
 
     async def run(self, user_id: str, active: Active) -> None:
         """One cycle from its begin to the entry of the next one."""
@@ -98,6 +105,7 @@ class Turns:
         """The user's schedule was changed: a run that waits is entered anew; moments before now never were due."""
         now, ended = self._parts.clock.now(), self._ended.get(user_id)
         coming = await self._parts.store.transact(lambda tx: entries.enter_again(tx, user_id, self.active, now, ended))
+        self._slots_left.pop(user_id, None)
         if coming is not None:
             await self._entered(user_id, coming)
         elif user_id in self.active:
@@ -170,7 +178,7 @@ class Turns:
 
         def enter(tx: Transaction) -> Next | None:
             ended = entries.Ended(
-                slot=active.slot,
+                slot=self._slots_left.get(user_id, active.slot),
                 at=min(at, self._parts.clock.now()),  # while the disk was full the clock may have been set back
                 failures=failures,
                 cut_off=active.cut_off,
@@ -180,6 +188,10 @@ class Turns:
             return entries.enter_after(tx, user_id, ended)
 
         coming = await self._records.commit(enter)
+        if not failures:
+            self._slots_left.pop(user_id, None)
+        elif active.run is not None and active.cut_off:
+            self.go_on_later(user_id, active.slot)
         if coming is None:
             if self._parts.store.snapshot.users[user_id].bot_status is BotStatus.STOPPED:
                 await self._records.tell_stopped(user_id)

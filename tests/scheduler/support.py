@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from bot.cycle import CycleRunner, NotWanted
 from bot.run import BotParts, CycleControl, CycleRun
-from core.models import BotStatus, User
+from core.models import BotStatus, Cycle, Delivery, PostType, User
 from core.settings import Settings
 from data.data_manager import DataManager, Transaction
 from data.files import Disk
@@ -32,6 +32,12 @@ from tests.support.house import API_PAIRS, SECRET
 def no_accounts(*_: object) -> tuple[str, ...]:
     """What a start gives a user who needs none here."""
     return ()
+
+
+def cycle_of(delivery: Delivery) -> Cycle:
+    """The cycle it was planned in."""
+    at = delivery.planned_at
+    return Cycle(id=delivery.cycle, user=delivery.user, post_type=PostType.TEXT, post_content="Hi", started_at=at)
 
 
 class RamDisk(Disk):
@@ -53,6 +59,8 @@ class NotedCycles(CycleRunner):
         self.ended: dict[str, list[datetime]] = defaultdict(list)
         self.seconds: Callable[[str], float] = lambda _: 0.0
         self.faults: dict[str, list[Exception]] = {}
+        self.left: dict[str, Delivery] = {}
+        """What those that break off have planned and leave for later."""
         self.running: set[str] = set()
 
     async def run(
@@ -69,6 +77,8 @@ class NotedCycles(CycleRunner):
         self.begun[user_id].append(self._parts.clock.now())
         try:
             if self.faults.get(user_id):
+                if user_id in self.left:
+                    started(CycleRun(self._parts, cycle_of(self.left[user_id]), 1, [self.left[user_id]], control))
                 raise self.faults[user_id].pop()
             if (seconds := self.seconds(user_id)) > 0:
                 await self._parts.clock.sleep(seconds)

@@ -11,13 +11,13 @@ from tests.scheduler.support import TimeHouse, time_house
 from tests.support.clock import START
 
 
-async def made(house: TimeHouse, began: datetime, ended: datetime | None) -> None:
-    """A cycle of alice that the journal knows."""
+async def made(house: TimeHouse, began: datetime, ended: datetime | None, user: str = "alice") -> None:
+    """A cycle that the journal knows."""
     number = int(began.timestamp() * 1000)
-    cycle = Cycle(id=number, user="alice", post_type=PostType.TEXT, post_content="Hi", started_at=began)
+    cycle = Cycle(id=number, user=user, post_type=PostType.TEXT, post_content="Hi", started_at=began)
     await house.parts.journal.plan_cycle(cycle, [])
     if ended is not None:
-        await house.parts.journal.finish_cycle("alice", number, ended)
+        await house.parts.journal.finish_cycle(user, number, ended)
 
 
 @pytest.mark.parametrize(
@@ -142,6 +142,24 @@ async def test_a_cycle_that_waits_for_the_end_of_quiet_hours_says_so_and_no_comm
         await command.close()
         await house.wait(minutes=61)
         assert house.minutes("alice")[0] == 60
+
+
+@pytest.mark.parametrize("quiet_hours", [(), ("08:59-09:30",)])
+async def test_a_single_run_that_passed_while_the_daemon_was_away_is_made_up_for_after_what_was_cut_off(
+    tmp_path: Path, quiet_hours: tuple[str, ...]
+) -> None:
+    async with time_house(tmp_path, ticking=False, resume_on_start=True) as house:
+        slot, passed = START - timedelta(hours=2), START - timedelta(hours=1)
+        singles = User(next_run_at=slot, schedule=Schedule(once=(slot, passed), quiet_hours=quiet_hours))
+        await house.add_users({"zoe": singles, "alice": singles})
+        for user in ("zoe", "alice"):
+            await made(house, slot, None, user)
+        await house.scheduler.take_over()
+        house.tick()
+        await house.wait(hours=1)
+        assert [len(house.cycles.begun[user]) for user in ("zoe", "alice")] == [2, 2], (
+            "what was left, and the other run"
+        )
 
 
 async def test_missed_runs_that_are_made_up_for_one_after_the_other_do_not_begin_in_quiet_hours(tmp_path: Path) -> None:

@@ -3,17 +3,19 @@
 import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from core.errors import StateError, StateNotWritten
-from core.models import BotStatus, Event, Schedule, User
+from core.models import BotStatus, Delivery, Event, Schedule, User
 from data.data_manager import Transaction
 from scheduler.scheduler import UNSURE_LOOK_SECONDS
 from scheduler.watchdog import Watchdog
 from tests.scheduler.support import TimeHouse, no_accounts, time_house
+from tests.support.clock import START
 from tests.support.house import SOON, until
 
 
@@ -64,6 +66,21 @@ async def test_cycles_that_cannot_be_written_down_for_long_stop_no_bot_and_go_on
         assert house.minutes("alice") == [round(0.5 * number, 1) for number in range(21)]
     assert caplog.text.count("A cycle broke off: the journal: no space left on device") == 20
     assert "Traceback" not in caplog.text
+
+
+async def test_a_single_run_that_passes_while_the_disk_is_full_is_made_up_for_after_the_cycle_that_broke_off(
+    tmp_path: Path,
+) -> None:
+    async with time_house(tmp_path) as house:
+        singles = Schedule(once=(START + timedelta(minutes=1), START + timedelta(minutes=5)))
+        await house.add_users({"alice": User(schedule=singles)}, running=False)
+        house.cycles.faults["alice"] = [StateNotWritten("the journal: no space left on device") for _ in range(20)]
+        house.cycles.left["alice"] = Delivery(
+            user="alice", cycle=1, group="@plaza", session="acc01", random_id=1, planned_at=START
+        )
+        await house.begin(["alice"])
+        await house.wait(minutes=30)
+        assert house.minutes("alice")[-2:] == [11, 11], "what was left of the first, and the second"
 
 
 async def test_the_clock_is_set_back_while_the_end_of_a_cycle_cannot_be_written(
