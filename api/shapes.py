@@ -37,6 +37,9 @@ def read_as(kind: type[T], value: object, hints: Mapping[str, str]) -> T:
         return msgspec.convert(value, kind, str_keys=True)
     except msgspec.ValidationError as error:
         text = str(error).encode(errors="replace").decode()  # half a surrogate pair cannot be answered
+    except UnicodeEncodeError:
+        fix = "a text in it is half an emoji; send text as UTF-8 and do not cut emoji apart"
+        raise PydanticCustomError("shape", "{fix}", {"below": "", "fix": fix}) from None
     where = _WHERE.search(text)
     below, what = (where[1], text[: where.start()]) if where else ("", text)
     about_a_field = _ABOUT_A_FIELD.match(what)

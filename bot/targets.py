@@ -270,5 +270,6 @@ def _numbers(parts: list[str], text: str, field: str) -> tuple[int, ...]:
 
 
 def _shown(text: str) -> str:
-    """What was typed, short enough for a message."""
+    """What was typed, short enough for a message. Half a surrogate pair could not be answered."""
+    text = text.encode(errors="replace").decode()
     return f"'{text[:60]}…'" if len(text) > 60 else f"'{text}'"
