@@ -86,7 +86,7 @@ class BareScheduler(Scheduler):
 
     def _launch(self, user_id: str) -> None:
         due = self.entered[user_id]
-        self._turns.active[user_id] = Active(due, 0.0)
+        self._turns.active[user_id] = Active(due, due, 0.0)
         self._own(self._bare(user_id, due), user_id)
 
     async def _bare(self, user_id: str, due: datetime) -> None:

@@ -204,6 +204,9 @@ class User(Model, frozen=True, kw_only=True):
     status_reason: str | None = None
     """Why the bot is in that state, where it was not its user's wish."""
     next_run_at: datetime | None = None
+    slot: datetime | None = None
+    """Where that run only goes on with a cycle that was cut off: the moment that one was for. What a calendar named
+    since is missed, not met by it."""
     cycles: int = 0
     """Cycles planned so far: numbers them for `{n}` and for posts that take turns."""
     banned_sessions: tuple[BannedSession, ...] = ()

@@ -9,9 +9,11 @@ from bot.run import CycleControl, CycleProgress, CycleRun
 class Active:
     """How the scheduler holds on to one cycle."""
 
-    def __init__(self, slot: datetime, began: float) -> None:
+    def __init__(self, due: datetime, slot: datetime, began: float) -> None:
+        self.due = due
         self.slot = slot
-        """The moment it is for; after a change of the schedule, the moment of that change."""
+        """The moment it is for, before `due` where it goes on with one that was cut off; after a change of the
+        schedule, the moment of that change."""
         self.control = CycleControl()
         self.run: CycleRun | None = None
         self.task: asyncio.Task[None] | None = None

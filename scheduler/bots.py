@@ -68,6 +68,7 @@ class Bots:
                 bot_status=BotStatus.RUNNING,
                 status_reason=None,
                 next_run_at=coming.at,
+                slot=None,
                 cycles_done=0,
             )
             tx.put_user(user_id, running)

@@ -33,6 +33,8 @@ class Ended:
     at: datetime
     failures: int = 0
     """How many broke off in a row, this one too."""
+    planned: bool = True
+    """It stands in the journal: after a failure the next one only goes on with it."""
     cut_off: bool = False
     """It left posts in the journal, or made no plan at all: the next one only goes on with it."""
     stopped: bool = False
@@ -54,19 +56,20 @@ def take_over(tx: Transaction, *, resume: bool, now: datetime) -> TakenOver:
             slot = user.next_run_at or now
             taken.resumed[user_id] = _worked_out(user_id, partial(_no_further, user, slot, now)).at or slot
             if taken.resumed[user_id] != slot:
-                tx.put_user(user_id, replace(user, next_run_at=taken.resumed[user_id]))
+                tx.put_user(user_id, replace(user, next_run_at=taken.resumed[user_id], slot=None))
         elif user.bot_status in {BotStatus.RUNNING, BotStatus.STOPPING}:
             _stop(tx, user_id, user, user.status_reason or RESTARTED)
             taken.stopped.append(user_id)
     return taken
 
 
-def put_off(tx: Transaction, until: Mapping[str, datetime]) -> None:
-    """Runs that were due, but may not begin before these moments."""
+def put_off(tx: Transaction, until: Mapping[str, datetime], cut_off: Collection[str]) -> None:
+    """Runs that were due, but may not begin before these moments; of which users they only go on with a cycle."""
     for user_id, at in until.items():
         user = tx.users.get(user_id)
         if user is not None and user.bot_status is BotStatus.RUNNING:
-            tx.put_user(user_id, replace(user, next_run_at=at))
+            slot = user.slot or user.next_run_at if user_id in cut_off else None
+            tx.put_user(user_id, replace(user, next_run_at=at, slot=slot))
 
 
 def enter_after(tx: Transaction, user_id: str, ended: Ended) -> Next | None:
@@ -83,7 +86,8 @@ def enter_after(tx: Transaction, user_id: str, ended: Ended) -> Next | None:
         return _enter(tx, user_id, user, _worked_out(user_id, lambda: first_run(user, begins)))
     if ended.failures:
         coming = _worked_out(user_id, lambda: next_try(user, ended.at, ended.failures, cut_off=ended.cut_off))
-        return _enter(tx, user_id, user, coming)
+        goes_on = ended.planned or user.slot is not None
+        return _enter(tx, user_id, user, coming, slot=ended.slot if goes_on else None)
     counted = replace(user, cycles_done=user.cycles_done + 1)
     rested = replace(counted, delay_between_cycles=max(user.delay_between_cycles, ended.rest_seconds))
     return _enter(tx, user_id, counted, _worked_out(user_id, lambda: after_cycle(rested, ended.slot, ended.at)))
@@ -110,17 +114,19 @@ def enter_late(
             # By then quiet hours may have begun.
             coming = _worked_out(user_id, partial(when_late, user, min(slot, now), begins))
             begins += apart
-        entered[user_id] = (_enter(tx, user_id, user, coming), user.schedule.missed)
+        entered[user_id] = (_enter(tx, user_id, user, coming, slot=user.slot), user.schedule.missed)
     return entered
 
 
 def enter_after_jump(tx: Transaction, busy: Collection[str], now: datetime, jump: timedelta) -> dict[str, Next]:
     """The clock was set back: nobody waits longer for that."""
-    return {
-        user_id: _enter(tx, user_id, user, _worked_out(user_id, partial(after_jump, user, user.next_run_at, now, jump)))
-        for user_id, user in list(tx.users.items())
-        if user.bot_status is BotStatus.RUNNING and user.next_run_at is not None and user_id not in busy
-    }
+    entered: dict[str, Next] = {}
+    for user_id, user in list(tx.users.items()):
+        if user.bot_status is BotStatus.RUNNING and user.next_run_at is not None and user_id not in busy:
+            coming = _worked_out(user_id, partial(after_jump, user, user.next_run_at, now, jump))
+            slot = user.slot if coming.at == user.next_run_at else None
+            entered[user_id] = _enter(tx, user_id, user, coming, slot=slot)
+    return entered
 
 
 def enter_again(
@@ -162,11 +168,11 @@ def _worked_out(user_id: str, work: Callable[[], Next]) -> Next:
         return Next(None, over=why)
 
 
-def _enter(tx: Transaction, user_id: str, user: User, coming: Next) -> Next:
+def _enter(tx: Transaction, user_id: str, user: User, coming: Next, *, slot: datetime | None = None) -> Next:
     if coming.at is None:
         _stop(tx, user_id, user, coming.over)
     else:
-        tx.put_user(user_id, replace(user, next_run_at=coming.at))
+        tx.put_user(user_id, replace(user, next_run_at=coming.at, slot=slot))
     return coming
 
 

@@ -46,8 +46,6 @@ class Turns:
         self._ended: dict[str, datetime] = {}
         self._empty: dict[str, int] = {}
         """How many cycles in a row posted nothing."""
-        self._slots_left: dict[str, datetime] = {}
-        """Users whose next cycle only goes on with one that was cut off → the moment that one was for."""
         self.leaving = False
         self.lateness = Spread()
         """Seconds from when a cycle was due until it began."""
@@ -56,19 +54,15 @@ class Turns:
     def begin(self, user_id: str) -> Active:
         """The user's turn begins; `run` has to follow."""
         user = self._parts.store.snapshot.users.get(user_id)
-        slot = user.next_run_at if user is not None and user.next_run_at is not None else self._parts.clock.now()
-        active = self.active[user_id] = Active(slot, self._parts.clock.monotonic())
+        due = user.next_run_at if user is not None and user.next_run_at is not None else self._parts.clock.now()
+        slot = user.slot if user is not None and user.slot is not None else due
+        active = self.active[user_id] = Active(due, slot, self._parts.clock.monotonic())
         return active
 
     def begin_anew(self, user_id: str) -> None:
         """The bot was started: what was before counts no more."""
-        for before in (self._failures, self._empty, self._ended, self._slots_left):
+        for before in (self._failures, self._empty, self._ended):
             before.pop(user_id, None)
-
-    def go_on_later(self, user_id: str, slot: datetime) -> None:
-        """The cycle of that moment was cut off: whenever it is gone on with, what the calendar named since is missed,
-        not met by it."""
-        self._slots_left.setdefault(user_id, slot)
 
     async def run(self, user_id: str, active: Active) -> None:
         """One cycle from its begin to the entry of the next one."""
@@ -105,7 +99,6 @@ class Turns:
         """The user's schedule was changed: a run that waits is entered anew; moments before now never were due."""
         now, ended = self._parts.clock.now(), self._ended.get(user_id)
         coming = await self._parts.store.transact(lambda tx: entries.enter_again(tx, user_id, self.active, now, ended))
-        self._slots_left.pop(user_id, None)
         if coming is not None:
             await self._entered(user_id, coming)
         elif user_id in self.active:
@@ -139,7 +132,7 @@ class Turns:
     async def _run(self, user_id: str, active: Active) -> None:
         def started(run: CycleRun) -> None:
             active.run = run
-            self.lateness.add((self._parts.clock.now() - active.slot).total_seconds())
+            self.lateness.add((self._parts.clock.now() - active.due).total_seconds())
 
         try:
             await self._cycles.run(user_id, active.control, started, lambda tx: _may_begin(tx, user_id))
@@ -178,9 +171,10 @@ class Turns:
 
         def enter(tx: Transaction) -> Next | None:
             ended = entries.Ended(
-                slot=self._slots_left.get(user_id, active.slot),
+                slot=active.slot,
                 at=min(at, self._parts.clock.now()),  # while the disk was full the clock may have been set back
                 failures=failures,
+                planned=active.run is not None,
                 cut_off=active.cut_off,
                 stopped=active.control.why is End.STOPPED,
                 rest_seconds=rest,
@@ -188,10 +182,6 @@ class Turns:
             return entries.enter_after(tx, user_id, ended)
 
         coming = await self._records.commit(enter)
-        if not failures:
-            self._slots_left.pop(user_id, None)
-        elif active.run is not None and active.cut_off:
-            self.go_on_later(user_id, active.slot)
         if coming is None:
             if self._parts.store.snapshot.users[user_id].bot_status is BotStatus.STOPPED:
                 await self._records.tell_stopped(user_id)

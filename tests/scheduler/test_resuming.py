@@ -7,6 +7,7 @@ import pytest
 
 from core.models import Cycle, PostType, Schedule, User
 from data.data_manager import DataManager
+from scheduler.scheduler import Scheduler
 from tests.scheduler.support import TimeHouse, time_house
 from tests.support.clock import START
 
@@ -160,6 +161,25 @@ async def test_a_single_run_that_passed_while_the_daemon_was_away_is_made_up_for
         assert [len(house.cycles.begun[user]) for user in ("zoe", "alice")] == [2, 2], (
             "what was left, and the other run"
         )
+
+
+async def test_single_runs_are_made_up_for_though_the_daemon_is_killed_again_before_what_was_cut_off_goes_on(
+    tmp_path: Path,
+) -> None:
+    async with time_house(tmp_path, ticking=False, resume_on_start=True, catch_up_per_second=0.1) as house:
+        slot, missed = START - timedelta(minutes=10), START - timedelta(minutes=5)
+        twice = User(next_run_at=slot, schedule=Schedule(once=(slot, missed)))
+        await house.add_users({"alice": twice, "bob": twice, "carol": twice})
+        for user in house.store.snapshot.users:
+            await made(house, slot, None, user)
+        await house.scheduler.take_over()
+        house.scheduler = Scheduler(house.parts, house.cycles)  # it was killed at once, and started again
+        await house.scheduler.take_over()
+        house.tick()
+        await house.wait(minutes=2)
+        for user in ("alice", "bob", "carol"):
+            assert len(house.cycles.begun[user]) == 2
+            assert "1 run was due while the last cycle was still running; one makes up for them" in house.said(user)
 
 
 async def test_missed_runs_that_are_made_up_for_one_after_the_other_do_not_begin_in_quiet_hours(tmp_path: Path) -> None:

@@ -41,6 +41,11 @@ def break_the_log(house: TimeHouse, patch: pytest.MonkeyPatch) -> None:
     patch.setattr(house.parts.journal, "add_event", add_event)
 
 
+def left_by_alice() -> Delivery:
+    """A post of a cycle that broke off."""
+    return Delivery(user="alice", cycle=1, group="@plaza", session="acc01", random_id=1, planned_at=START)
+
+
 async def test_the_end_of_a_cycle_that_cannot_be_written_begins_no_second_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -75,12 +80,46 @@ async def test_a_single_run_that_passes_while_the_disk_is_full_is_made_up_for_af
         singles = Schedule(once=(START + timedelta(minutes=1), START + timedelta(minutes=5)))
         await house.add_users({"alice": User(schedule=singles)}, running=False)
         house.cycles.faults["alice"] = [StateNotWritten("the journal: no space left on device") for _ in range(20)]
-        house.cycles.left["alice"] = Delivery(
-            user="alice", cycle=1, group="@plaza", session="acc01", random_id=1, planned_at=START
-        )
+        house.cycles.left["alice"] = left_by_alice()
         await house.begin(["alice"])
         await house.wait(minutes=30)
         assert house.minutes("alice")[-2:] == [11, 11], "what was left of the first, and the second"
+
+
+@pytest.mark.parametrize("back", [0, 25])
+async def test_a_single_run_that_comes_while_a_cycle_waits_to_be_tried_again_is_not_lost(
+    tmp_path: Path, back: int
+) -> None:
+    """Also when the clock is set back meanwhile."""
+    async with time_house(tmp_path, tick_seconds=1.0) as house:
+        once = (START + timedelta(seconds=1), START + timedelta(seconds=15))
+        await house.add_users({"alice": User(schedule=Schedule(once=once))}, running=False)
+        house.cycles.faults["alice"] = [StateNotWritten("the journal: no space left on device")] * 2
+        house.cycles.left["alice"] = left_by_alice()
+        await house.begin(["alice"])
+        await house.wait(seconds=28)
+        house.clock.set_wall(-back)
+        await house.wait(minutes=3)
+        assert len(house.cycles.begun["alice"]) == 4
+        assert "1 run was due while the last cycle was still running; one makes up for them" in house.said("alice")
+
+
+async def test_a_bot_that_is_started_again_after_a_cycle_broke_off_makes_up_for_nothing_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with time_house(tmp_path) as house:
+        monkeypatch.setattr(house.parts.sessions, "assign_at_start", no_accounts)
+        daily = Schedule(times=("09:01", "10:00", "12:00"))
+        await house.add_users({"alice": User(schedule=daily)}, running=False)
+        house.cycles.faults["alice"] = [StateNotWritten("the journal: no space left on device")]
+        house.cycles.left["alice"] = left_by_alice()
+        await house.bots.start("alice")
+        await house.wait(seconds=70)
+        await house.bots.stop("alice")
+        await house.wait(hours=2)
+        await house.bots.start("alice")
+        await house.wait(hours=2)
+        assert house.minutes("alice") == [1, 180]
 
 
 async def test_the_clock_is_set_back_while_the_end_of_a_cycle_cannot_be_written(
