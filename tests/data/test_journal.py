@@ -12,7 +12,8 @@ import pytest
 from core.errors import Conflict, InvalidInput, NotFound
 from core.models import Delivery, DeliveryState, Event, Level, Stats
 from data.journal import Journal
-from data.journal_schema import DELIVERY_COLUMNS, EVENT_COLUMNS
+from data.journal_reads import unfinished_cycle
+from data.journal_schema import DELIVERY_COLUMNS, EVENT_COLUMNS, JOURNAL_FILE, connect
 from tests.data.support import NOW, cycle, delivery, event
 
 
@@ -50,6 +51,19 @@ async def test_the_newest_unfinished_cycle_is_the_one_to_resume(journal: Journal
     assert found is not None
     assert found[0].id == 2
     assert await journal.unfinished_cycle("bob") is None
+
+
+async def test_what_was_cut_off_is_found_without_going_through_all_that_was_not(
+    journal: Journal, state_dir: Path
+) -> None:
+    for number in range(1, 501):
+        await journal.plan_cycle(cycle(cycle_id=number), [])
+        await journal.finish_cycle("alice", number, NOW)
+    connection, steps = connect(state_dir / JOURNAL_FILE), []
+    connection.set_progress_handler(lambda: steps.append(1), 1)
+    assert unfinished_cycle(connection, "alice") is None
+    assert len(steps) < 100
+    connection.close()
 
 
 async def test_a_cycle_is_planned_once_and_entirely_or_not_at_all(journal: Journal) -> None:
