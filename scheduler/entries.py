@@ -36,7 +36,7 @@ class Ended:
     planned: bool = True
     """It stands in the journal: after a failure the next one only goes on with it."""
     cut_off: bool = False
-    """It left posts in the journal, or made no plan at all: the next one only goes on with it."""
+    """It left posts or its end to be written, or made no plan at all: the next one only goes on with it."""
     stopped: bool = False
     """Somebody stopped the bot before its last post."""
     rest_seconds: float = 0.0

@@ -160,12 +160,14 @@ class Turns:
         if failures >= FAILURES_UNTIL_ERROR:
             await self._stop_with_error(user_id, f"{failures} cycles in a row broke off ({why})")
             return
-        await self._enter_next(user_id, active, failures)
+        # When nothing is left to post, it is the end that is still to be written; else nobody knows whether it was.
+        goes_on = active.cut_off or isinstance(error, NOT_WRITTEN)
+        await self._enter_next(user_id, active, failures, cut_off=goes_on)
         action = "cycle_stuck" if isinstance(error, CycleStuck) else "cycle_failed"
         text = f"The cycle broke off ({why}); the next one goes on with it"
         await self._records.tell(user_id, action, text, Level.ERROR)
 
-    async def _enter_next(self, user_id: str, active: Active, failures: int = 0) -> None:
+    async def _enter_next(self, user_id: str, active: Active, failures: int = 0, *, cut_off: bool = False) -> None:
         at = self._ended[user_id] = self._parts.clock.now()
         rest = self._rest_after(user_id, active)
 
@@ -175,7 +177,7 @@ class Turns:
                 at=min(at, self._parts.clock.now()),  # while the disk was full the clock may have been set back
                 failures=failures,
                 planned=active.run is not None,
-                cut_off=active.cut_off,
+                cut_off=cut_off,
                 stopped=active.control.why is End.STOPPED,
                 rest_seconds=rest,
             )

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from core.errors import StateError, StateNotWritten
-from core.models import BotStatus, Delivery, Event, Schedule, User
+from core.models import BotStatus, Delivery, DeliveryState, Event, Schedule, User
 from data.data_manager import Transaction
 from scheduler.scheduler import UNSURE_LOOK_SECONDS
 from scheduler.watchdog import Watchdog
@@ -41,9 +41,9 @@ def break_the_log(house: TimeHouse, patch: pytest.MonkeyPatch) -> None:
     patch.setattr(house.parts.journal, "add_event", add_event)
 
 
-def left_by_alice() -> Delivery:
+def left_by_alice(state: DeliveryState = DeliveryState.PLANNED) -> Delivery:
     """A post of a cycle that broke off."""
-    return Delivery(user="alice", cycle=1, group="@plaza", session="acc01", random_id=1, planned_at=START)
+    return Delivery(user="alice", cycle=1, group="@plaza", session="acc01", random_id=1, planned_at=START, state=state)
 
 
 async def test_the_end_of_a_cycle_that_cannot_be_written_begins_no_second_one(
@@ -84,6 +84,16 @@ async def test_a_single_run_that_passes_while_the_disk_is_full_is_made_up_for_af
         await house.begin(["alice"])
         await house.wait(minutes=30)
         assert house.minutes("alice")[-2:] == [11, 11], "what was left of the first, and the second"
+
+
+async def test_a_cycle_of_which_only_the_end_could_not_be_written_costs_its_bot_no_run(tmp_path: Path) -> None:
+    async with time_house(tmp_path) as house:
+        await house.add_users({"alice": User(delay_between_cycles=3600)}, running=False)
+        house.cycles.faults["alice"] = [StateNotWritten("the journal: no space left on device")]
+        house.cycles.left["alice"] = left_by_alice(DeliveryState.DELIVERED)
+        await house.begin(["alice"])
+        await house.wait(minutes=65)
+        assert house.minutes("alice") == [0, 0.5, 60.5], "the second one only writes that the first one ended"
 
 
 @pytest.mark.parametrize("back", [0, 25])
