@@ -16,7 +16,7 @@ from bot.compose import random_id
 from bot.compose_content import post_for_cycle, posts_of
 from bot.compose_rights import holds_about
 from bot.known import claim_what_was_begun, known_bars, known_doubles
-from bot.plan import Bar, plan_cycle, same_chat_reason
+from bot.plan import Bar, Plan, keeps, plan_cycle, same_chat_reason
 from bot.run import BotParts, CycleControl, CycleRun, End
 from bot.worker import execute_session_cycle
 from core.errors import NOT_WRITTEN, NoContent, NoGroups, NoSpareSession
@@ -195,8 +195,9 @@ class CycleRunner:
                 return []
 
     async def _by_session(self, run: CycleRun, deliveries: list[Delivery]) -> dict[str, list[Delivery]]:
-        """Who posts what. A delivery keeps its account while that can post; else one that was never sent is planned
-        anew, and of one that may have arrived another account only finds out (see `worker`)."""
+        """Who posts what. A delivery keeps its account while that has it, and waits for a later cycle when that rests
+        for long; else one that was never sent is planned anew. Of one that may have arrived another account only finds
+        out (see `worker`)."""
         snapshot = self._parts.store.snapshot
         user, now = holds_about(snapshot.users[run.user], run.post), self._parts.clock.now()
         batches: dict[str, list[Delivery]] = defaultdict(list)
@@ -204,8 +205,11 @@ class CycleRunner:
         bars = known_bars(self._parts, run.user, user, run.post)
         patient = now + timedelta(seconds=self._parts.settings.wait_patience_seconds)
         for delivery in deliveries:
-            if _can_go_on(user, snapshot.sessions, delivery, patient, bars):
+            given = _as_given(user, snapshot.sessions, delivery, patient, bars)
+            if given.sessions:
                 batches[delivery.session].append(delivery)
+            elif given.skipped:
+                await run.close(delivery, DeliveryState.SKIPPED, given.skipped[delivery.group])
             else:
                 others[delivery.group] = delivery
         plan = plan_cycle(user, snapshot.sessions, now, others, bars)
@@ -274,20 +278,22 @@ def _warning(about: Delivery, action: str, text: str) -> Event:
     return Event(at=at, user=about.user, action=action, text=text, level=Level.WARNING)
 
 
-def _can_go_on(
+def _as_given(
     user: User,
     sessions: Mapping[str, Session],
     delivery: Delivery,
     until: datetime,
     bars: Mapping[str, Mapping[str, Bar]],
-) -> bool:
-    """Whether the account that a delivery was given to may still post it until then. One that was sent is that
-    account's."""
-    if delivery.session not in user.assigned_sessions:
-        return False
+) -> Plan:
+    """What becomes of a delivery with the account that it was given to, by then; an empty plan: others may have it.
+    One that was sent is that account's."""
+    is_new = delivery.state is DeliveryState.PLANNED
+    known = bars if is_new else {}
+    if not keeps(user, sessions, delivery.session, delivery.group, until, known):
+        return Plan()
     alone = replace(user, assigned_sessions=(delivery.session,))
-    known = bars if delivery.state is DeliveryState.PLANNED else {}
-    return bool(plan_cycle(alone, sessions, until, [delivery.group], known).sessions)
+    plan = plan_cycle(alone, sessions, until, [delivery.group], known)
+    return plan if is_new or plan.sessions else Plan()
 
 
 def _count_cycle(tx: Transaction, user_id: str, *, anew: bool) -> int:

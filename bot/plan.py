@@ -62,9 +62,7 @@ def plan_cycle(
     plan = Plan()
     for group in wanted:
         holds, barred = user.group_holds.get(group, {}), bars.get(group, {})
-        members = [
-            name for name in usable if not _is_elsewhere(holds.get(name), now) and not _is_unfit(barred.get(name))
-        ]
+        members = [name for name in usable if _may_post(holds.get(name), barred.get(name), now)]
         if not members:
             plan.skipped[group] = _nobody(user, sessions, holds, barred, now)
             continue
@@ -79,6 +77,22 @@ def plan_cycle(
         else:  # its posts are never moved to another account: that would get round the limit
             plan.skipped[group] = reason
     return plan
+
+
+def keeps(
+    user: User,
+    sessions: Mapping[str, Session],
+    session: str,
+    group: str,
+    now: datetime,
+    bars: Mapping[str, Mapping[str, Bar]] = _NO_BARS,
+) -> bool:
+    """Whether the group stays with the account it was given to, also while that rests: posting through another one
+    would get round the limit. One that is lost, or is not in the group, leaves it to others."""
+    if session not in user.assigned_sessions or sessions[session].state not in _MAY_STAND:
+        return False
+    hold, bar = user.group_holds.get(group, {}).get(session), bars.get(group, {}).get(session)
+    return _may_post(hold, bar, now)
 
 
 def same_chats(groups: Iterable[str], ids: Mapping[str, int]) -> dict[str, str]:
@@ -111,12 +125,11 @@ def _rank(group: str, session: str) -> bytes:
     return hashlib.blake2b(f"{session}\0{group}".encode(), digest_size=8).digest()
 
 
-def _is_elsewhere(hold: Hold | None, now: datetime) -> bool:
-    return hold is not None and hold.until > now and hold.code in NOT_A_MEMBER
-
-
-def _is_unfit(bar: Bar | None) -> bool:
-    return bar is not None and not bar.personal
+def _may_post(hold: Hold | None, bar: Bar | None, now: datetime) -> bool:
+    """Whether the group may be this account's: it is in it, and fit for the post. It may rest all the same."""
+    is_elsewhere = hold is not None and hold.until > now and hold.code in NOT_A_MEMBER
+    is_unfit = bar is not None and not bar.personal
+    return not (is_elsewhere or is_unfit)
 
 
 def _rests(name: str, session: Session, hold: Hold | None, now: datetime) -> str | None:

@@ -12,7 +12,8 @@ from data import journal_work
 from data.journal_work import Effects
 from tests.support.house import House, open_house
 
-G1, G2 = "@plaza01", "@plaza02"
+SEND = "messages.sendMessage"
+G1, G2, *_ = GROUPS = [f"@plaza{number:02}" for number in range(1, 7)]
 
 
 def refuse_once(monkeypatch: pytest.MonkeyPatch, action: str) -> None:
@@ -89,3 +90,21 @@ async def test_posts_are_not_given_up_because_the_account_could_not_be_written_d
         assert (len(house.texts(G1)), len(house.texts(G2))) == (1, 1)
         assert told.count("post_failed") == 0
         assert "/srv" not in house.said("alice")
+
+
+@pytest.mark.parametrize("error", ["FLOOD_WAIT_600", "FROZEN_METHOD_INVALID"])
+async def test_no_other_account_posts_for_one_that_rests_because_the_disk_was_full_when_it_was_told_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: str
+) -> None:
+    async with open_house(tmp_path, sessions_at_start=2) as house:
+        house.sandbox.add_fault({"error": error, "method": SEND, "account": "acc01"})
+        await house.add_user("alice", GROUPS)
+        refuse_once(monkeypatch, "flood_wait" if error.startswith("FLOOD") else "session_frozen")
+        with pytest.raises(StateNotWritten):
+            await house.cycle("alice")
+        given = {group: delivery.session for group, delivery in (await house.deliveries("alice")).items()}
+        await house.cycle("alice")
+        assert len(set(given.values())) == 2
+        assert {group for group in GROUPS if house.texts(group)} == {
+            group for group, session in given.items() if session == "acc02"
+        }
