@@ -100,11 +100,11 @@ def enter_all_after(tx: Transaction, ended: Mapping[str, Ended]) -> dict[str, Ne
 
 
 def enter_late(
-    tx: Transaction, late: Mapping[str, datetime], now: datetime, apart: timedelta
-) -> dict[str, tuple[Next, Missed]]:
-    """Users whose slot passed long ago: make up for it, one after another, or leave it out, as each of them wants."""
+    tx: Transaction, late: Mapping[str, datetime], now: datetime, begins: datetime, apart: timedelta
+) -> tuple[dict[str, tuple[Next, Missed]], datetime]:
+    """Users whose slot passed long ago: make up for it, one after another, or leave it out, as each of them wants.
+    Answers when one more might begin, too."""
     entered: dict[str, tuple[Next, Missed]] = {}
-    begins = now
     for user_id, slot in late.items():
         user = tx.users.get(user_id)
         if user is None or user.bot_status is not BotStatus.RUNNING or user.next_run_at not in {slot, None}:
@@ -115,7 +115,7 @@ def enter_late(
             coming = _worked_out(user_id, partial(when_late, user, min(slot, now), begins))
             begins += apart
         entered[user_id] = (_enter(tx, user_id, user, coming, slot=user.slot), user.schedule.missed)
-    return entered
+    return entered, begins
 
 
 def enter_after_jump(tx: Transaction, busy: Collection[str], now: datetime, jump: timedelta) -> dict[str, Next]:

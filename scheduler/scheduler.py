@@ -18,6 +18,7 @@ from core.clock import wait_for_event
 from core.errors import NOT_WRITTEN, StateError
 from core.figures import Spread
 from core.models import BotStatus, Level, Missed
+from data.data_manager import Transaction
 from scheduler import entries
 from scheduler.active import Active
 from scheduler.due import DueHeap
@@ -54,6 +55,9 @@ class Scheduler:
         self._tasks: set[asyncio.Task[None]] = set()
         self._entering: set[str] = set()
         """Users whose next run is being entered: neither in the heap nor at work."""
+        self._one_line = asyncio.Lock()
+        self._line_ends = parts.clock.now()
+        """When the next of those who make up for late runs may begin."""
         self._looked_at: tuple[datetime, float] | None = None
         self._others_looked_at = -math.inf
         self._unsure: dict[str, float] = {}
@@ -294,14 +298,12 @@ class Scheduler:
 
     async def _catch_up(self, late: Mapping[str, datetime]) -> None:
         """Runs that nobody could begin in time: one after the other, so that they do not all begin at once."""
+        users = self._parts.store.snapshot.users
+        slots = {user_id: users[user_id].next_run_at or at for user_id, at in late.items() if user_id in users}
         try:
             with self.changing(late):
-                users = self._parts.store.snapshot.users
-                slots = {user_id: users[user_id].next_run_at or at for user_id, at in late.items() if user_id in users}
-                apart = self._apart(len(slots))
-                entered = await self._records.commit(
-                    lambda tx: entries.enter_late(tx, slots, self._parts.clock.now(), apart)
-                )
+                async with self._one_line:
+                    entered, self._line_ends = await self._records.commit(lambda tx: self._line_up(tx, slots))
         finally:
             self._entering.difference_update(late)
         await self._follow_all({user_id: coming for user_id, (coming, _) in entered.items()})
@@ -311,9 +313,20 @@ class Scheduler:
             text = f"{runs} since {slots[user_id]:%Y-%m-%d %H:%M} UTC could not begin in time, now {what}"
             await self._records.tell(user_id, "runs_missed", text, Level.WARNING)
 
-    def _apart(self, users: int) -> timedelta:
+    def _line_up(
+        self, tx: Transaction, slots: Mapping[str, datetime]
+    ) -> tuple[dict[str, tuple[Next, Missed]], datetime]:
+        """Enter them behind those of a moment ago: after a full disk users come one by one, and all at once."""
+        now = self._parts.clock.now()
+        waits = (self._line_ends - now).total_seconds()
+        if not 0 < waits < LONGEST_CATCH_UP_SECONDS / 2:  # more is of a clock that was ahead, or as long as it may be
+            waits = 0.0
+        apart = self._apart(len(slots), LONGEST_CATCH_UP_SECONDS - waits)
+        return entries.enter_late(tx, slots, now, now + timedelta(seconds=waits), apart)
+
+    def _apart(self, users: int, within: float = LONGEST_CATCH_UP_SECONDS) -> timedelta:
         """From one to the next of users who would otherwise all begin now."""
-        slowest = LONGEST_CATCH_UP_SECONDS / max(1, users)
+        slowest = within / max(1, users)
         return timedelta(seconds=min(slowest, 1 / self._parts.settings.catch_up_per_second))
 
     def _until_next_look(self) -> float:

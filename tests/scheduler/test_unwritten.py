@@ -223,6 +223,22 @@ async def test_a_log_that_cannot_be_written_stops_nobody(tmp_path: Path, monkeyp
         assert all(len(house.cycles.begun[user_id]) >= 4 for user_id in users)
 
 
+async def test_runs_that_are_late_because_the_disk_was_full_begin_one_after_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with time_house(tmp_path, catch_up_per_second=1.0) as house:
+        users = [f"user{number}" for number in range(20)]
+        await house.add_users(dict.fromkeys(users, User(delay_between_cycles=1)), running=False)
+        house.cycles.seconds = lambda user_id: 1 + int(user_id[4:]) / 10
+        await house.begin(users)
+        await house.wait(seconds=0.5)
+        fill_the_disk(house, monkeypatch, 20 * 20)
+        await house.wait(minutes=5)
+        begun = sorted(moments[1] for moments in house.cycles.begun.values())
+        assert len(begun) == 20
+        assert begun[-1] - begun[0] >= timedelta(seconds=18)
+
+
 async def test_a_start_and_a_stop_that_cannot_be_told_are_a_start_and_a_stop_and_answered_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
