@@ -37,7 +37,7 @@ def _not_none_at_all(posts: int) -> int:
 
 
 def _month(written: str) -> str:
-    if not re.match(_MONTH, written, re.ASCII):
+    if not re.fullmatch(_MONTH, written, re.ASCII):
         raise ValueError("write it as YYYY-MM, for example 2026-03")
     return written
 

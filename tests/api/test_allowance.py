@@ -63,6 +63,7 @@ async def test_a_grant_that_cannot_be_meant_is_refused(api: Api) -> None:
         ({"posts": "5"}, "integer"),
         ({"posts": 0}, "0 changes nothing"),
         ({"posts": 5, "month": "2026-13"}, "YYYY-MM, for example 2026-03"),
+        ({"posts": 5, "month": "2026-03\n"}, "YYYY-MM, for example 2026-03"),
         ({"posts": 5, "user_id": "x"}, "no such field"),
         ({}, "required"),
     ):
