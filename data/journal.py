@@ -220,9 +220,14 @@ class Journal:
             lambda connection: (allowances.history_of(connection, user), allowances.grants_of(connection, user))
         )
 
-    async def grant(self, given: Grant) -> None:
-        """Let a user make more posts in one month."""
-        await self._write(lambda connection, _: allowances.grant(connection, given))
+    async def grant(self, given: Grant, *events: Event) -> None:
+        """Let a user make more posts in one month, and let their log say so, in one commit."""
+
+        def work(connection: sqlite3.Connection, effects: Effects) -> None:
+            allowances.grant(connection, given)
+            journal_work.insert_events(connection, events, effects)
+
+        await self._write(work)
 
     async def give_back_lost(self) -> int:
         """Give back what is reserved for posts that nobody will send any more; answers how many."""

@@ -124,6 +124,10 @@ class Bots:
             await self._records.tell(user_id, "bot_stopping", text)
         return BotChange(after, changed=before is not after or active.control.asked.is_set(), text=text)
 
+    async def tell(self, user_id: str, action: str, text: str) -> None:
+        """Add a line to the user's log about something that counts, also when the line cannot be written."""
+        await self._records.tell(user_id, action, text)
+
     async def reschedule(self, user_id: str) -> None:
         """The user's schedule or delay was changed: a run that waits is entered by the new one."""
         await self._scheduler.reschedule(user_id)

@@ -204,7 +204,7 @@ async def set_allowance(admin: Admin, rooms: Rooms, user_id: UserId, body: Allow
     seen = await _allowance(rooms, user_id)
     if wanted != before:
         text = f"An operator set the allowance: {seen.per_day} posts a day, {seen.per_month} a month"
-        await rooms.journal.add_event(Event(at=rooms.clock.now(), user=user_id, action="allowance_set", text=text))
+        await rooms.bots.tell(user_id, "allowance_set", text)
     return json_answer(seen)
 
 
@@ -220,10 +220,11 @@ async def grant(admin: Admin, rooms: Rooms, user_id: UserId, given: GrantRequest
     month = given.month or f"{budget_of(user, rooms.settings, now).day:%Y-%m}"
     before = await _granted(rooms, user_id, month)
     by = admin.operator.user_id
-    await rooms.journal.grant(Grant(user=user_id, month=month, posts=given.posts, at=now, by=by, note=given.note))
+    granted = Grant(user=user_id, month=month, posts=given.posts, at=now, by=by, note=given.note)
     what = f"granted {given.posts} posts for" if given.posts > 0 else f"took back {-given.posts} posts of"
     text = f"An operator {what} {month}" + (f": {given.note}" if given.note else "")
-    await rooms.journal.add_event(Event(at=now, user=user_id, action="allowance_granted", text=text))
+    # One commit: who is told that it was not made would make it twice.
+    await rooms.journal.grant(granted, Event(at=now, user=user_id, action="allowance_granted", text=text))
     after = await _granted(rooms, user_id, month)
     admin.note("grant", user_id, before={"month": month, "granted": before}, after={"month": month, "granted": after})
     return json_answer(await _allowance(rooms, user_id), 201)

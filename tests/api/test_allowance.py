@@ -1,9 +1,14 @@
 """How many posts a user may still make, and who may change that."""
 
+import sqlite3
 from datetime import timedelta
 
+import pytest
+
 from api.tokens import OPERATOR, issue_token
-from core.models import User
+from core.models import Event, User
+from data import journal_work
+from data.journal_work import Effects
 from tests.api.support import SECRET, Api, problem
 
 
@@ -44,6 +49,40 @@ async def test_a_user_reads_what_an_operator_took_back_and_which_limits_were_set
         "An operator set the allowance: 15 posts a day, 40000 a month",
         "An operator took back 4 posts of 2026-03",
     ]
+
+
+def refuse_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk is full when the next line of a user's log is written."""
+    write, left = journal_work.insert_event, [1]
+
+    def insert(connection: sqlite3.Connection, event: Event, effects: Effects) -> None:
+        if left:
+            left.pop()
+            raise sqlite3.OperationalError("database or disk is full")
+        write(connection, event, effects)
+
+    monkeypatch.setattr(journal_work, "insert_event", insert)
+
+
+async def test_a_grant_that_is_answered_with_not_made_was_not_made(
+    api: Api, alice: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await api.http.get("/api/allowance", headers=alice)
+    refuse_one_line(monkeypatch)
+    for status in (503, 201):
+        answer = await api.http.post("/api/admin/users/alice/grants", headers=operator(api), json={"posts": 5})
+        assert answer.status_code == status
+    assert (await api.http.get("/api/allowance", headers=alice)).json()["granted"] == 5
+
+
+async def test_limits_that_were_set_are_answered_as_set_though_the_users_log_cannot_be_written(
+    api: Api, alice: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await api.http.get("/api/allowance", headers=alice)
+    refuse_one_line(monkeypatch)
+    limits = {"per_day": 15, "per_month": None}
+    answer = await api.http.put("/api/admin/users/alice/allowance", headers=operator(api), json=limits)
+    assert (answer.status_code, answer.json()["per_day"]) == (200, 15)
 
 
 async def test_only_an_operator_sees_everybodys_and_grants(api: Api, alice: dict[str, str]) -> None:
