@@ -181,18 +181,24 @@ class CycleRunner:
     async def _one_session(
         self, run: CycleRun, slots: asyncio.Semaphore, session: str, batch: list[Delivery]
     ) -> list[Delivery]:
-        """One session's share. Whatever goes wrong in it never stops the others."""
+        """One session's share. Whatever goes wrong in it never stops the others in the middle of a post."""
         async with slots:
             try:
-                return await execute_session_cycle(self._parts, run, session, batch)
+                return await self._share(run, session, batch)
             except NOT_WRITTEN as error:
                 run.break_off(error)
                 return []
-            except Exception:
-                log.exception("The share of %s broke off", session, extra={"user": run.user, "session": session})
-                text = f"The posts of {session} broke off by a fault of Postfleet; its log tells more"
-                await run.record(event=run.event("session_cycle_failed", text, Level.ERROR, session))
-                return []
+
+    async def _share(self, run: CycleRun, session: str, batch: list[Delivery]) -> list[Delivery]:
+        try:
+            return await execute_session_cycle(self._parts, run, session, batch)
+        except NOT_WRITTEN:
+            raise
+        except Exception:
+            log.exception("The share of %s broke off", session, extra={"user": run.user, "session": session})
+            text = f"The posts of {session} broke off by a fault of Postfleet; its log tells more"
+            await run.record(event=run.event("session_cycle_failed", text, Level.ERROR, session))
+            return []
 
     async def _by_session(self, run: CycleRun, deliveries: list[Delivery]) -> dict[str, list[Delivery]]:
         """Who posts what. A delivery keeps its account while that has it, and waits for a later cycle when that rests

@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from bot import cycle
+from bot.run import BotParts, CycleRun
+from bot.worker import execute_session_cycle
 from core.errors import StateNotWritten
-from core.models import DeliveryState, Event, Hold
+from core.models import Delivery, DeliveryState, Event, Hold
 from data import journal_work
 from data.journal_work import Effects
 from tests.support.house import House, open_house
@@ -90,6 +93,25 @@ async def test_posts_are_not_given_up_because_the_account_could_not_be_written_d
         assert (len(house.texts(G1)), len(house.texts(G2))) == (1, 1)
         assert told.count("post_failed") == 0
         assert "/srv" not in house.said("alice")
+
+
+async def test_a_fault_of_one_account_that_could_not_be_told_cuts_no_other_off_and_is_told_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    share, left = execute_session_cycle, [1, 1]
+
+    async def fault(parts: BotParts, run: CycleRun, session: str, batch: list[Delivery]) -> list[Delivery]:
+        if session == "acc01" and left:
+            left.pop()
+            raise RuntimeError("a fault")
+        return await share(parts, run, session, batch)
+
+    monkeypatch.setattr(cycle, "execute_session_cycle", fault)
+    async with open_house(tmp_path, sessions_at_start=2) as house:
+        await house.add_user("alice", GROUPS)
+        refuse_once(monkeypatch, "session_cycle_failed")
+        told = await cycle_after_a_broken_one(house)
+        assert told.count("session_cycle_failed") == 1
 
 
 @pytest.mark.parametrize("error", ["FLOOD_WAIT_600", "FROZEN_METHOD_INVALID"])
