@@ -205,8 +205,7 @@ class User(Model, frozen=True, kw_only=True):
     """Why the bot is in that state, where it was not its user's wish."""
     next_run_at: datetime | None = None
     slot: datetime | None = None
-    """Where that run only goes on with a cycle that was cut off: the moment that one was for. What a calendar named
-    since is missed, not met by it."""
+    """Where that run was put off: the moment it is for. What a calendar named since is missed, not met by it."""
     cycles: int = 0
     """Cycles planned so far: numbers them for `{n}` and for posts that take turns."""
     banned_sessions: tuple[BannedSession, ...] = ()

@@ -12,7 +12,7 @@ class Active:
     def __init__(self, due: datetime, slot: datetime, began: float) -> None:
         self.due = due
         self.slot = slot
-        """The moment it is for, before `due` where it goes on with one that was cut off; after a change of the
+        """The moment it is for, before `due` where it was put off; after a change of the
         schedule, the moment of that change."""
         self.control = CycleControl()
         self.run: CycleRun | None = None

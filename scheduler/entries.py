@@ -10,7 +10,17 @@ from msgspec.structs import replace
 
 from core.models import BotStatus, Missed, User
 from data.data_manager import Transaction
-from scheduler.timing import LARGE_JUMP, Next, after_cycle, after_jump, first_run, has_calendar, next_try, when_late
+from scheduler.timing import (
+    LARGE_JUMP,
+    Next,
+    after_cycle,
+    after_jump,
+    first_run,
+    has_calendar,
+    next_try,
+    not_before,
+    when_late,
+)
 
 log = logging.getLogger(__name__)
 RESTARTED = "the daemon was restarted; start the bot again"
@@ -33,8 +43,6 @@ class Ended:
     at: datetime
     failures: int = 0
     """How many broke off in a row, this one too."""
-    planned: bool = True
-    """It stands in the journal: after a failure the next one only goes on with it."""
     cut_off: bool = False
     """It left posts or its end to be written, or made no plan at all: the next one only goes on with it."""
     stopped: bool = False
@@ -63,13 +71,12 @@ def take_over(tx: Transaction, *, resume: bool, now: datetime) -> TakenOver:
     return taken
 
 
-def put_off(tx: Transaction, until: Mapping[str, datetime], cut_off: Collection[str]) -> None:
-    """Runs that were due, but may not begin before these moments; of which users they only go on with a cycle."""
+def put_off(tx: Transaction, until: Mapping[str, datetime]) -> None:
+    """Runs that were due, but may not begin before these moments."""
     for user_id, at in until.items():
         user = tx.users.get(user_id)
         if user is not None and user.bot_status is BotStatus.RUNNING:
-            slot = user.slot or user.next_run_at if user_id in cut_off else None
-            tx.put_user(user_id, replace(user, next_run_at=at, slot=slot))
+            tx.put_user(user_id, replace(user, next_run_at=at, slot=user.slot or user.next_run_at))
 
 
 def enter_after(tx: Transaction, user_id: str, ended: Ended) -> Next | None:
@@ -86,8 +93,7 @@ def enter_after(tx: Transaction, user_id: str, ended: Ended) -> Next | None:
         return _enter(tx, user_id, user, _worked_out(user_id, lambda: first_run(user, begins)))
     if ended.failures:
         coming = _worked_out(user_id, lambda: next_try(user, ended.at, ended.failures, cut_off=ended.cut_off))
-        goes_on = ended.planned or user.slot is not None
-        return _enter(tx, user_id, user, coming, slot=ended.slot if goes_on else None)
+        return _enter(tx, user_id, user, coming, slot=ended.slot)
     counted = replace(user, cycles_done=user.cycles_done + 1)
     rested = replace(counted, delay_between_cycles=max(user.delay_between_cycles, ended.rest_seconds))
     return _enter(tx, user_id, counted, _worked_out(user_id, lambda: after_cycle(rested, ended.slot, ended.at)))
@@ -109,10 +115,14 @@ def enter_late(
         user = tx.users.get(user_id)
         if user is None or user.bot_status is not BotStatus.RUNNING or user.next_run_at not in {slot, None}:
             continue
-        coming = _worked_out(user_id, partial(when_late, user, min(slot, now), now))
+        if user.slot is not None and has_calendar(user.schedule):  # put off already: what it missed counts after it
+            begin = partial(not_before, user)
+        else:
+            begin = partial(when_late, user, min(slot, now))
+        coming = _worked_out(user_id, partial(begin, now))
         if coming.at is not None and coming.at <= now:
             # By then quiet hours may have begun.
-            coming = _worked_out(user_id, partial(when_late, user, min(slot, now), begins))
+            coming = _worked_out(user_id, partial(begin, begins))
             begins += apart
         entered[user_id] = (_enter(tx, user_id, user, coming, slot=user.slot), user.schedule.missed)
     return entered, begins

@@ -73,19 +73,17 @@ class Scheduler:
         taken = await self._parts.store.transact(lambda tx: entries.take_over(tx, resume=resume, now=now))
         grace = timedelta(seconds=self._parts.settings.misfire_grace_seconds)
         at_once: list[str] = []
-        cut_off: set[str] = set()
         done: dict[str, entries.Ended] = {}
         for user_id, slot in taken.resumed.items():
             self._due.set(user_id, slot)
             if slot > now:
                 continue
-            if await self._parts.journal.unfinished_cycle(user_id) is not None:
-                cut_off.add(user_id)
-            ended = None if user_id in cut_off else await self._parts.journal.last_end(user_id, slot, now)
+            cut_off = await self._parts.journal.unfinished_cycle(user_id) is not None
+            ended = None if cut_off else await self._parts.journal.last_end(user_id, slot, now)
             if ended is not None:
                 user = self._parts.store.snapshot.users[user_id]
                 done[user_id] = entries.Ended(user.slot or slot, ended)  # the daemon ended before the next was entered
-            elif user_id in cut_off or now - slot <= grace:
+            elif cut_off or now - slot <= grace:
                 at_once.append(user_id)  # what was begun goes on, whatever is said about missed runs
         if done:
             await self._follow_all(await self._parts.store.transact(lambda tx: entries.enter_all_after(tx, done)))
@@ -97,7 +95,7 @@ class Scheduler:
         later = {user_id: begin for user_id, begin in begins.items() if begin > now}
         if later:
             # Written down: what another process writes to users.json would else bring them all forward again.
-            await self._parts.store.transact(lambda tx: entries.put_off(tx, later, cut_off))
+            await self._parts.store.transact(lambda tx: entries.put_off(tx, later))
         text = "The bot is stopped: the daemon was restarted"
         await asyncio.gather(*(self._records.tell(user_id, "bot_stopped", text) for user_id in taken.stopped))
 
@@ -308,6 +306,8 @@ class Scheduler:
             self._entering.difference_update(late)
         await self._follow_all({user_id: coming for user_id, (coming, _) in entered.items()})
         for user_id, (coming, missed) in entered.items():
+            if not coming.missed:
+                continue
             runs = f"{coming.missed} runs" if coming.missed > 1 else "1 run"
             what = "left out" if missed is Missed.SKIP else "made up for by one"
             text = f"{runs} since {slots[user_id]:%Y-%m-%d %H:%M} UTC could not begin in time, now {what}"

@@ -96,6 +96,11 @@ def when_late(user: User, slot: datetime, now: datetime) -> Next:
     return _bounded(user, allowed_from(schedule, now), missed + 1)
 
 
+def not_before(user: User, at: datetime) -> Next:
+    """A run that is put off to that moment."""
+    return _bounded(user, allowed_from(user.schedule, at))
+
+
 def after_jump(user: User, slot: datetime, now: datetime, jump: timedelta) -> Next:
     """The entered run after the clock was set back by `-jump`: what is left to wait stays, a calendar is a calendar."""
     if not has_calendar(user.schedule):

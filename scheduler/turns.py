@@ -176,7 +176,6 @@ class Turns:
                 slot=active.slot,
                 at=min(at, self._parts.clock.now()),  # while the disk was full the clock may have been set back
                 failures=failures,
-                planned=active.run is not None,
                 cut_off=cut_off,
                 stopped=active.control.why is End.STOPPED,
                 rest_seconds=rest,

@@ -96,22 +96,41 @@ async def test_a_cycle_of_which_only_the_end_could_not_be_written_costs_its_bot_
         assert house.minutes("alice") == [0, 0.5, 60.5], "the second one only writes that the first one ended"
 
 
+@pytest.mark.parametrize("planned", [True, False])
 @pytest.mark.parametrize("back", [0, 25])
 async def test_a_single_run_that_comes_while_a_cycle_waits_to_be_tried_again_is_not_lost(
-    tmp_path: Path, back: int
+    tmp_path: Path, back: int, planned: bool
 ) -> None:
-    """Also when the clock is set back meanwhile."""
+    """Also when nothing of it could be written, and when the clock is set back meanwhile."""
     async with time_house(tmp_path, tick_seconds=1.0) as house:
         once = (START + timedelta(seconds=1), START + timedelta(seconds=15))
         await house.add_users({"alice": User(schedule=Schedule(once=once))}, running=False)
         house.cycles.faults["alice"] = [StateNotWritten("the journal: no space left on device")] * 2
-        house.cycles.left["alice"] = left_by_alice()
+        if planned:
+            house.cycles.left["alice"] = left_by_alice()
         await house.begin(["alice"])
         await house.wait(seconds=28)
         house.clock.set_wall(-back)
         await house.wait(minutes=3)
         assert len(house.cycles.begun["alice"]) == 4
         assert "1 run was due while the last cycle was still running; one makes up for them" in house.said("alice")
+
+
+async def test_single_runs_that_come_while_a_disk_is_full_for_long_are_told_once_and_made_up_for_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with time_house(tmp_path) as house:
+        once = tuple(START + timedelta(minutes=minute) for minute in (1, 2, 3))
+        await house.add_users({"alice": User(schedule=Schedule(once=once))}, running=False)
+        await house.begin(["alice"])
+        await house.wait(seconds=50)
+        house.cycles.seconds = lambda _: 5
+        fill_the_disk(house, monkeypatch, 60)
+        await house.wait(minutes=30)
+        assert len(house.cycles.begun["alice"]) == 2
+        assert [text for text in house.said("alice") if "run" in text] == [
+            "2 runs were due while the last cycle was still running; one makes up for them"
+        ]
 
 
 async def test_a_bot_that_is_started_again_after_a_cycle_broke_off_makes_up_for_nothing_before(
