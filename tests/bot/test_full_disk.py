@@ -13,7 +13,7 @@ from core.errors import StateNotWritten
 from core.models import Delivery, DeliveryState, Event, Hold
 from data import journal_work
 from data.journal_work import Effects
-from tests.support.house import House, open_house
+from tests.support.house import House, open_house, until
 
 SEND = "messages.sendMessage"
 G1, G2, *_ = GROUPS = [f"@plaza{number:02}" for number in range(1, 7)]
@@ -73,6 +73,28 @@ async def test_a_post_that_arrived_but_could_not_be_noted_is_no_failure_and_is_c
         assert {delivery.state for delivery in (await house.deliveries("alice")).values()} == {DeliveryState.DELIVERED}
         assert house.user("alice").group_holds == {}, "nobody but the disk refused anything"
         assert told.count("post_failed") == 0
+
+
+async def test_a_cycle_that_breaks_off_does_not_wait_for_the_pauses_of_its_other_accounts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_house(tmp_path, sessions_at_start=2) as house:
+        await house.add_user("alice", GROUPS, delay_between_posts=30.0)
+        used = house.parts.sessions.used
+
+        async def refuse_the_first(name: str, self_id: int, *, premium: bool) -> None:
+            if name == "acc01":
+                await until(lambda: any(house.texts(group) for group in GROUPS), "a post of the second")
+                raise StateNotWritten("/srv/state/users.json could not be written (No space left on device)")
+            await used(name, self_id, premium=premium)
+
+        with monkeypatch.context() as full:
+            full.setattr(house.parts.sessions, "used", refuse_the_first)
+            with pytest.raises(StateNotWritten):
+                await house.cycle("alice")
+        await house.change_user("alice", delay_between_posts=0.0)
+        await house.cycle("alice")
+        assert [len(house.texts(group)) for group in GROUPS] == [1] * len(GROUPS)
 
 
 async def test_posts_are_not_given_up_because_the_account_could_not_be_written_down_as_used(

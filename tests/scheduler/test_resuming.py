@@ -65,11 +65,14 @@ async def test_what_a_command_writes_meanwhile_brings_none_of_them_forward(tmp_p
         assert 8 <= len(house.cycles.begun) <= 9, "one a second"
 
 
-async def test_a_cycle_that_finished_just_before_the_daemon_was_killed_is_not_made_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("planned_before", [timedelta(), timedelta(hours=2)], ids=["its own", "gone on with"])
+async def test_a_cycle_that_finished_just_before_the_daemon_was_killed_is_not_made_again(
+    tmp_path: Path, planned_before: timedelta
+) -> None:
     async with time_house(tmp_path, ticking=False, resume_on_start=True) as house:
         slot = START - timedelta(seconds=20)
         await house.add_users({"alice": User(delay_between_cycles=3600, next_run_at=slot)})
-        await made(house, slot, slot + timedelta(seconds=10))
+        await made(house, slot - planned_before, slot + timedelta(seconds=10))
         await house.scheduler.take_over()
         house.tick()
         await house.wait(hours=1)
