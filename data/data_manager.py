@@ -128,7 +128,7 @@ class DataManager:
         """Notice what another process wrote; cheap when nobody did.
 
         Raises:
-            StateLocked, StateDamaged, StateTooNew.
+            StateLocked, StateDamaged, StateTooNew, StateNotWritten.
         """
         if self._stamp_on_disk() != self._stamp:
             await self.transact(lambda _: None)

@@ -6,6 +6,7 @@ are made; tests put their own in its stead to make any of them fail, or be the l
 """
 
 import contextlib
+import errno
 import functools
 import os
 from collections.abc import Iterator, Sequence
@@ -107,12 +108,15 @@ def open_to_read(path: Path) -> int:
     Raises:
         FileNotFoundError: there is none.
         StateDamaged: it cannot be read.
+        StateNotWritten: too many files are open just now; nothing is wrong with this one.
     """
     try:
         return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         raise
     except OSError as error:
+        if error.errno in {errno.EMFILE, errno.ENFILE}:
+            raise StateNotWritten(f"{path} cannot be opened ({error.strerror}); nothing was changed") from error
         raise _unreadable(path, error) from error
 
 

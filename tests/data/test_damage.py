@@ -4,6 +4,7 @@ import asyncio
 import errno
 import json
 import os
+import resource
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -296,6 +297,24 @@ async def test_a_disk_that_refuses_a_step_fails_the_callers_and_the_old_state_st
     disk.step = ""
     assert list(await asyncio.gather(store.transact(add("alice")), store.transact(add("bob")))) == [2, 1]
     assert count(open_store().snapshot, "alice") == 2
+
+
+async def test_a_file_that_cannot_be_opened_because_too_many_are_open_is_not_taken_for_damaged(
+    open_store: OpenStore,
+) -> None:
+    store, other = open_store(), open_store()
+    await store.transact(add("alice"))
+    await other.transact(add("alice"))
+    most, ceiling = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.dup(0)
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free + 1, ceiling))  # the lock and nothing more
+    try:
+        with pytest.raises(StateNotWritten, match=r"users\.json cannot be opened \(Too many open files\)"):
+            await store.transact(add("alice"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, ceiling))
+    assert await store.transact(add("alice")) == 3
 
 
 async def test_a_disk_that_is_full_at_the_first_start_says_so(open_store: OpenStore) -> None:
