@@ -65,7 +65,8 @@ def _ask(settings: Settings, path: str) -> httpx.Response:
         roles=(OPERATOR,),
         rules=Rules(issuer=settings.jwt_issuer, audience=settings.jwt_audience),
     )
-    answer = httpx.get(f"{address}{path}", headers={"Authorization": f"Bearer {token}"}, timeout=30)
+    # Past any proxy of the environment: it would see an operator's token, and cannot reach this machine's loopback.
+    answer = httpx.get(f"{address}{path}", headers={"Authorization": f"Bearer {token}"}, timeout=30, trust_env=False)
     if answer.status_code == httpx.codes.UNAUTHORIZED:
         raise SettingsError(
             "the daemon refuses the token made with these settings: POSTFLEET_JWT_SECRET, POSTFLEET_JWT_ISSUER and "

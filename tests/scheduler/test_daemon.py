@@ -247,6 +247,8 @@ def test_status_asks_as_the_daemon_wants_to_be_asked_and_says_when_its_settings_
         asked = run_command("status", env=daemon.env, cwd=tmp_path)
         assert asked.returncode == 0, asked.stderr
         assert "Bots by status: there is none" in asked.stdout
+        proxy = run_command("status", env=daemon.env | {"HTTP_PROXY": "http://127.0.0.1:9"}, cwd=tmp_path)
+        assert proxy.returncode == 0, "an operator's token goes to the daemon alone"
         for wrong, said in (("k" + SECRET[1:], "have to be those it was started with"), ("", "is not set")):
             asked = run_command("status", env=daemon.env | {"POSTFLEET_JWT_SECRET": wrong}, cwd=tmp_path)
             assert asked.returncode == 2
