@@ -25,6 +25,7 @@ from data.data_manager import Transaction
 
 log = logging.getLogger(__name__)
 _SAID_AGAIN_SECONDS = 3600.0
+_STOPPED = "the bot was stopped"
 
 
 class NotWanted(Exception):
@@ -55,7 +56,7 @@ class CycleRunner:
             NoGroups, NoContent, NoSpareSession: there is nothing to run.
             StateNotWritten, StateLocked: something could not be written down; the next run goes on with the cycle.
         """
-        found = await self._parts.journal.unfinished_cycle(user_id)
+        found = await self._left_over(user_id, control)
         empty = found is None and await self._still_has_nothing_left(user_id)
         number = await self._begin(user_id, wanted, anew=found is None and not empty)
         if empty:
@@ -69,6 +70,20 @@ class CycleRunner:
         await self._parts.books.open(user_id)
         await self._post_everything(run)
         await self._finish(run)
+
+    async def _left_over(self, user_id: str, control: CycleControl) -> tuple[Cycle, list[Delivery]] | None:
+        """The cycle to go on with. One that its user let go is closed first; what was being posted is found out."""
+        found = await self._parts.journal.unfinished_cycle(user_id)
+        user = self._parts.store.snapshot.users.get(user_id)
+        if found is None or user is None or not user.let_go:
+            return found
+        run = CycleRun(self._parts, found[0], user.cycles, found[1], control)
+        for delivery in run.pending:
+            if delivery.state is DeliveryState.PLANNED:
+                await run.close(delivery, DeliveryState.SKIPPED, _STOPPED)
+        if not run.pending:
+            await self._finish(run)
+        return await self._parts.journal.unfinished_cycle(user_id)
 
     async def _begin(self, user_id: str, wanted: Callable[[Transaction], bool], *, anew: bool) -> int:
         """One commit for whether it may begin, and its number among the bot's cycles."""
@@ -240,7 +255,7 @@ class CycleRunner:
             if run.content_refused is not None:
                 state, reason = DeliveryState.FAILED, run.content_refused
             elif run.over:
-                state, reason = DeliveryState.SKIPPED, "the bot was stopped"
+                state, reason = DeliveryState.SKIPPED, _STOPPED
             else:
                 state, reason = DeliveryState.FAILED, "a fault of Postfleet; its log tells more"
             if delivery.state is DeliveryState.SENDING:
@@ -309,7 +324,7 @@ def _count_cycle(tx: Transaction, user_id: str, *, anew: bool) -> int:
     check_ready(user)
     if not user.assigned_sessions:
         raise NoSpareSession("no account is left: every one was banned or released; start the bot to get spare ones")
-    tx.put_user(user_id, replace(user, cycles=user.cycles + 1))
+    tx.put_user(user_id, replace(user, cycles=user.cycles + 1, let_go=False))
     return user.cycles + 1
 
 

@@ -206,6 +206,8 @@ class User(Model, frozen=True, kw_only=True):
     next_run_at: datetime | None = None
     slot: datetime | None = None
     """Where that run was put off: the moment it is for. What a calendar named since is missed, not met by it."""
+    let_go: bool = False
+    """The user wanted no further post of the last cycle: what it left in the journal is not gone on with."""
     cycles: int = 0
     """Cycles planned so far: numbers them for `{n}` and for posts that take turns."""
     banned_sessions: tuple[BannedSession, ...] = ()

@@ -98,11 +98,18 @@ class Bots:
         def change(tx: Transaction) -> tuple[BotStatus, BotStatus]:
             user = tx.user(user_id)
             before = user.bot_status
-            if before in {BotStatus.STOPPED, BotStatus.STOPPING}:
+            if before is BotStatus.STOPPED:
+                return before, before
+            # It counts also when no cycle runs, but one that broke off waits, or when the daemon is killed now.
+            let_go = user.let_go or now or before is BotStatus.STOPPING
+            if before is BotStatus.STOPPING:
+                if not user.let_go:
+                    tx.put_user(user_id, replace(user, let_go=True))
                 return before, before
             # The cycle's own first step is a transaction too, so it either sees this or is seen here.
             after = BotStatus.STOPPING if user_id in self._scheduler.active else BotStatus.STOPPED
-            tx.put_user(user_id, replace(user, bot_status=after, status_reason=None, next_run_at=None))
+            stopped = replace(user, bot_status=after, status_reason=None, next_run_at=None, let_go=let_go)
+            tx.put_user(user_id, stopped)
             return before, after
 
         before, after = await self._parts.store.transact(change)

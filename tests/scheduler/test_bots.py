@@ -12,7 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 from core.errors import NoContent, NoGroups, NoSpareSession, UnknownUser
-from core.models import BotStatus, Schedule
+from core.models import BotStatus, Cycle, Delivery, DeliveryState, PostType, Schedule
 from data.data_manager import DataManager, Transaction
 from scheduler.turns import EMPTY_CYCLE_REST_SECONDS
 from tests.support.house import SOON, House, open_house, until
@@ -225,6 +225,52 @@ async def test_racing_starts_and_stops_end_in_the_last_wanted_state_without_over
             assert len(ids) == len(set(ids))
             assert await house.journal.unfinished_cycle(user) is None
         assert not house.scheduler.active
+
+
+async def left_behind(house: House, state: DeliveryState) -> None:
+    """Alice's bot waits, with a cycle that broke off: the post to G1 was in that state, the one to G2 planned."""
+    await house.add_user("alice", [G1, G2], bot_status=BotStatus.RUNNING)
+    (name,) = await house.give_sessions("alice")
+    now = house.parts.clock.now()
+    cycle = Cycle(id=1, user="alice", post_type=PostType.TEXT, post_content="Old", started_at=now)
+    planned = [
+        Delivery(user="alice", cycle=1, group=group, session=name, random_id=number, planned_at=now)
+        for number, group in enumerate((G1, G2), 1)
+    ]
+    first, _ = await house.journal.plan_cycle(cycle, planned)
+    await house.journal.update(replace(first, state=state))
+
+
+async def test_a_cycle_that_waited_when_its_bot_was_stopped_at_once_is_not_gone_on_with(tmp_path: Path) -> None:
+    async with running_house(tmp_path, sessions_at_start=1) as house:
+        await left_behind(house, DeliveryState.PLANNED)
+        await house.bots.stop("alice", now=True)
+        await house.bots.start("alice")
+        await until(lambda: house.texts(G2), "the new cycle")
+        await until(lambda: not house.scheduler.active, "its end")
+        assert (house.texts(G1), house.texts(G2)) == (["Hello from alice"], ["Hello from alice"])
+        assert "Left out @plaza02: the bot was stopped" in house.said("alice")
+        assert not house.user("alice").let_go
+
+
+async def test_of_a_cycle_that_was_let_go_only_the_post_in_flight_is_finished(tmp_path: Path) -> None:
+    async with running_house(tmp_path, sessions_at_start=1) as house:
+        await left_behind(house, DeliveryState.SENDING)
+        await house.bots.stop("alice", now=True)
+        await house.bots.start("alice")
+        await until(lambda: house.texts(G1), "the post that was in flight")
+        await until(lambda: not house.scheduler.active, "its end")
+        assert (house.texts(G1), house.texts(G2)) == (["Old"], [])
+
+
+async def test_a_bot_that_was_only_stopped_goes_on_with_its_cycle_when_it_starts_again(tmp_path: Path) -> None:
+    async with running_house(tmp_path, sessions_at_start=1) as house:
+        await left_behind(house, DeliveryState.PLANNED)
+        await house.bots.stop("alice")
+        await house.bots.start("alice")
+        await until(lambda: house.texts(G2), "what was left")
+        await until(lambda: not house.scheduler.active, "its end")
+        assert (house.texts(G1), house.texts(G2)) == (["Old"], ["Old"])
 
 
 async def test_after_a_restart_bots_are_stopped_unless_the_setting_resumes_them(tmp_path: Path) -> None:
