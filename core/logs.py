@@ -148,11 +148,19 @@ def set_up_logs(
         logging.getLogger(noisy).setLevel(logging.WARNING)
     logging.getLogger("telethon.network").setLevel(logging.ERROR)
     logging.getLogger("telethon.network.mtprotosender").addFilter(_no_news)
+    logging.getLogger("telethon.network.connection.connection").addFilter(_no_write_to_the_gone)
 
 
 def _no_news(record: logging.LogRecord) -> bool:
     """Telethon's own reconnecting is off, and each connection that ends makes it tell so as an error."""
     return not str(record.msg).startswith("Automatic reconnection failed")
+
+
+def _no_write_to_the_gone(record: logging.LogRecord) -> bool:
+    """A write to a connection that the other side has just closed is an OSError with asyncio, and news to nobody; with
+    uvloop it is a RuntimeError, which Telethon takes for a fault. It disconnects either way."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not (isinstance(error, RuntimeError) and "the handler is closed" in str(error))
 
 
 def _terminal_handler() -> logging.Handler:

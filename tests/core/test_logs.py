@@ -1,14 +1,17 @@
 """What stands in a log line, and what never does."""
 
+import asyncio
 import contextlib
 import json
 import logging
 import select
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from core.logs import never_log, set_up_logs
 
@@ -117,6 +120,25 @@ def test_a_line_that_a_crash_cut_off_spoils_no_other(tmp_path: Path) -> None:
     logging.getLogger("bot").info("after")
     _, after = (tmp_path / "postfleet.log").read_text().splitlines()
     assert json.loads(after)["message"] == "after"
+
+
+def test_a_write_to_a_connection_that_was_closed_just_before_is_no_error_in_the_log(log_file: Path) -> None:
+    sends = logging.getLogger("telethon.network.connection.connection")
+
+    async def write() -> None:
+        ends, telethons = socket.socketpair()
+        with ends:
+            _, writer = await asyncio.open_connection(sock=telethons)
+            writer.close()
+            await writer.wait_closed()
+            try:
+                writer.write(b"post")
+            except RuntimeError:
+                sends.exception("Unexpected exception in the send loop")
+
+    uvloop.run(write())
+    sends.error("Something else")
+    assert [json.loads(line)["message"] for line in log_file.read_text().splitlines()] == ["Something else"]
 
 
 def test_a_connection_that_ends_is_no_error_in_the_log(log_file: Path) -> None:
