@@ -2,11 +2,14 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 
 import msgspec
 
-from core.models import Cycle, Delivery, Event, PostType, User
-from data.data_manager import Snapshot, Transaction
+from core.clock import SystemClock
+from core.models import Cycle, Delivery, DeliveryState, Event, PostType, Session, User
+from data.data_manager import DataManager, Snapshot, Transaction
+from data.journal import Journal
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 
@@ -39,3 +42,22 @@ def delivery(group: str, user: str = "alice", cycle_id: int = 1) -> Delivery:
 
 def event(text: str, user: str = "alice") -> Event:
     return Event(at=NOW, user=user, action="post_delivered", text=text)
+
+
+def moved(delivery: Delivery, state: DeliveryState, **changes: object) -> Delivery:
+    return msgspec.structs.replace(delivery, state=state, finished_at=NOW, **changes)
+
+
+async def lived_in(state_dir: Path) -> None:
+    """A state with a user, an account, a post that was made and one that was not."""
+    store, journal = DataManager.open(state_dir, SystemClock()), Journal.open(state_dir)
+    await store.transact(add("alice"))
+    await store.transact(lambda tx: tx.put_session("a1", Session()))
+    planned = await journal.plan_cycle(cycle(), [delivery("@one"), delivery("@two")])
+    await journal.update(moved(planned[0], DeliveryState.DELIVERED), event=event("Delivered"), messages=1)
+    await store.close()
+    await journal.close()
+    folder = state_dir / "sessions" / "available"
+    folder.mkdir(parents=True)
+    (folder / "a1.session").write_bytes(b"sealed")
+    (state_dir / "vault.key").write_bytes(b"a key")

@@ -14,11 +14,7 @@ from core.models import Delivery, DeliveryState, Event, Level, Stats
 from data.journal import Journal
 from data.journal_reads import unfinished_cycle
 from data.journal_schema import DELIVERY_COLUMNS, EVENT_COLUMNS, JOURNAL_FILE, connect
-from tests.data.support import NOW, cycle, delivery, event
-
-
-def moved(delivery: Delivery, state: DeliveryState, **changes: object) -> Delivery:
-    return msgspec.structs.replace(delivery, state=state, finished_at=NOW, **changes)
+from tests.data.support import NOW, cycle, delivery, event, moved
 
 
 def test_the_columns_are_the_fields_of_the_models() -> None:

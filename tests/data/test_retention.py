@@ -10,8 +10,7 @@ from core.models import DeliveryState, Stats
 from data.journal import Journal
 from data.journal_schema import stamp
 from data.retention import EVENTS_KEPT
-from tests.data.support import NOW, cycle, delivery, event
-from tests.data.test_journal import moved
+from tests.data.support import NOW, cycle, delivery, event, moved
 
 DAY = timedelta(days=1)
 
