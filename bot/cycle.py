@@ -20,8 +20,9 @@ from bot.plan import Bar, Plan, keeps, plan_cycle, same_chat_reason
 from bot.run import BotParts, CycleControl, CycleRun, End
 from bot.worker import execute_session_cycle
 from core.errors import NOT_WRITTEN, NoContent, NoGroups, NoSpareSession
-from core.models import UNFINISHED, Cycle, Delivery, DeliveryState, Event, Level, PostType, Session, User
+from core.models import UNFINISHED, Cycle, Delivery, DeliveryState, Event, Level, PostContent, PostType, Session, User
 from data.data_manager import Transaction
+from sessions.changes import take_holds_as_of
 
 log = logging.getLogger(__name__)
 _SAID_AGAIN_SECONDS = 3600.0
@@ -111,13 +112,7 @@ class CycleRunner:
     def _empty(self, user_id: str, number: int, control: CycleControl) -> CycleRun:
         """A cycle that is not worth a line in the journal."""
         user, now = self._parts.store.snapshot.users[user_id], self._parts.clock.now()
-        cycle = Cycle(
-            id=int(now.timestamp() * 1000),
-            user=user_id,
-            post_type=user.post_type,
-            post_content=user.post_content,
-            started_at=now,
-        )
+        cycle = _cycle(user_id, user.post_type, user.post_content, now)
         return CycleRun(self._parts, cycle, number, [], control)
 
     async def _resume(self, cycle: Cycle, known: list[Delivery], number: int, control: CycleControl) -> CycleRun:
@@ -140,13 +135,7 @@ class CycleRunner:
         user = snapshot.users[user_id]
         now = self._parts.clock.now()
         post = post_for_cycle(user.post_type, user.post_content, number)
-        cycle = Cycle(
-            id=int(now.timestamp() * 1000),
-            user=user_id,
-            post_type=post.type,
-            post_content=post.content,
-            started_at=now,
-        )
+        cycle = _cycle(user_id, post.type, post.content, now)
         doubles = await known_doubles(self._parts.peers, user)
         groups = [group for group in user.groups if group not in doubles]
         bars = known_bars(self._parts, user_id, user, post)
@@ -273,6 +262,12 @@ class CycleRunner:
         await self._parts.journal.finish_cycle(run.user, run.cycle.id, self._parts.clock.now(), *events)
 
 
+def _cycle(user_id: str, post_type: PostType, content: str | PostContent, now: datetime) -> Cycle:
+    """One that begins now; its number is the moment in milliseconds."""
+    number = int(now.timestamp() * 1000)
+    return Cycle(id=number, user=user_id, post_type=post_type, post_content=content, started_at=now)
+
+
 def _is_left_out(deliveries: Sequence[Delivery]) -> bool:
     """Whether the allowance alone keeps a plan from having anything to post."""
     without = any(delivery.error == NO_ALLOWANCE for delivery in deliveries)
@@ -335,10 +330,7 @@ def _take_holds_as_of(tx: Transaction, user_id: str, now: datetime) -> None:
     holds = {group: {name: hold.as_of(now) for name, hold in by.items()} for group, by in user.group_holds.items()}
     if holds != user.group_holds:
         tx.put_user(user_id, replace(user, group_holds=holds))
-    for name in user.assigned_sessions:
-        session = tx.session(name)
-        if session.hold is not None and session.hold.as_of(now) != session.hold:
-            tx.put_session(name, replace(session, hold=session.hold.as_of(now)))
+    take_holds_as_of(tx, user.assigned_sessions, now)
 
 
 def check_ready(user: User) -> None:

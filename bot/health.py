@@ -4,12 +4,11 @@ A slow round asks those that were quiet for long, one call each, so that a lost 
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-import msgspec
 from telethon.tl.functions.account import GetAuthorizationsRequest, GetPasswordRequest
 from telethon.tl.functions.users import GetUsersRequest
 from telethon.tl.types import InputUserSelf
@@ -18,8 +17,9 @@ from bot.reactions import Action, Reaction, reaction_to
 from bot.run import BotParts
 from core.clock import Clock
 from core.errors import PostfleetError, SessionInUse, UnknownSession
-from core.models import Event, Hold, Level, Session, SessionState
-from data.data_manager import DataManager, Transaction
+from core.models import Event, Level, Session, SessionState
+from data.data_manager import DataManager
+from sessions.changes import take_holds_as_of
 from sessions.client import Clients, PostingClient
 from sessions.rooms import AccountRooms
 from sessions.session_manager import SessionManager
@@ -123,16 +123,9 @@ class Health:
     async def _take_holds_as_of(self, now: datetime) -> None:
         """Spare accounts, too, rest no longer than they were asked to after the clock was set back."""
 
-        def noted_ahead(sessions: Mapping[str, Session]) -> dict[str, Hold]:
-            holds = {name: session.hold for name, session in sessions.items() if session.hold is not None}
-            return {name: hold.as_of(now) for name, hold in holds.items() if hold.as_of(now) is not hold}
-
-        def change(tx: Transaction) -> None:
-            for name, hold in noted_ahead(tx.sessions).items():
-                tx.put_session(name, msgspec.structs.replace(tx.session(name), hold=hold))
-
-        if noted_ahead(self._store.snapshot.sessions):
-            await self._store.transact(change)
+        holds = [session.hold for session in self._store.snapshot.sessions.values() if session.hold is not None]
+        if any(hold.as_of(now) is not hold for hold in holds):
+            await self._store.transact(lambda tx: take_holds_as_of(tx, list(tx.sessions), now))
 
     def _may_be_asked(self, name: str, session: Session) -> bool:
         resting = session.hold is not None and session.hold.until > self._clock.now()

@@ -1,6 +1,6 @@
 """What else happens to a session besides being given and banned. Plain functions on a transaction."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -51,6 +51,14 @@ def known_as(sessions: Mapping[str, Session], telegram_id: int | None, key_id: s
 def holder_of(tx: Transaction, name: str) -> str | None:
     """The user the session is assigned to."""
     return next((user_id for user_id, user in tx.users.items() if name in user.assigned_sessions), None)
+
+
+def take_holds_as_of(tx: Transaction, names: Iterable[str], now: datetime) -> None:
+    """Let accounts rest no longer than they were asked to, by a clock that may have been set back since."""
+    for name in names:
+        session = tx.session(name)
+        if session.hold is not None and (hold := session.hold.as_of(now)) is not session.hold:
+            tx.put_session(name, replace(session, hold=hold))
 
 
 def admit(tx: Transaction, name: str, newcomer: Newcomer, rules: Rules, now: datetime) -> Admitted:
