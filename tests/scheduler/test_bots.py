@@ -241,10 +241,14 @@ async def left_behind(house: House, state: DeliveryState) -> None:
     await house.journal.update(replace(first, state=state))
 
 
-async def test_a_cycle_that_waited_when_its_bot_was_stopped_at_once_is_not_gone_on_with(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("before", "now"), [(BotStatus.RUNNING, True), (BotStatus.STOPPING, False)])
+async def test_a_cycle_that_waited_when_its_bot_was_stopped_at_once_or_twice_is_not_gone_on_with(
+    tmp_path: Path, before: BotStatus, now: bool
+) -> None:
     async with running_house(tmp_path, sessions_at_start=1) as house:
         await left_behind(house, DeliveryState.PLANNED)
-        await house.bots.stop("alice", now=True)
+        await house.change_user("alice", bot_status=before)
+        await house.bots.stop("alice", now=now)
         await house.bots.start("alice")
         await until(lambda: house.texts(G2), "the new cycle")
         await until(lambda: not house.scheduler.active, "its end")

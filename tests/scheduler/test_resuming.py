@@ -21,6 +21,13 @@ async def made(house: TimeHouse, began: datetime, ended: datetime | None, user: 
         await house.parts.journal.finish_cycle(user, number, ended)
 
 
+async def add_by_a_command(house: TimeHouse, user_id: str) -> None:
+    """Another process writes users.json."""
+    command = DataManager.open(house.parts.settings.state_dir, house.clock)
+    await command.transact(lambda tx: tx.put_user(user_id, User()))
+    await command.close()
+
+
 @pytest.mark.parametrize(
     ("schedule", "latest"),
     [(Schedule(), START + timedelta(hours=1)), (Schedule(times=("12:00",)), START.replace(hour=12))],
@@ -58,9 +65,7 @@ async def test_what_a_command_writes_meanwhile_brings_none_of_them_forward(tmp_p
         await house.scheduler.take_over()
         house.tick()
         await house.wait(seconds=3)
-        command = DataManager.open(house.parts.settings.state_dir, house.clock)
-        await command.transact(lambda tx: tx.put_user("bob", User()))
-        await command.close()
+        await add_by_a_command(house, "bob")
         await house.wait(seconds=5)
         assert 8 <= len(house.cycles.begun) <= 9, "one a second"
 
@@ -141,9 +146,7 @@ async def test_a_cycle_that_waits_for_the_end_of_quiet_hours_says_so_and_no_comm
         assert house.user("alice").next_run_at == START + timedelta(hours=1)
         house.tick()
         await house.wait(seconds=5)
-        command = DataManager.open(house.parts.settings.state_dir, house.clock)
-        await command.transact(lambda tx: tx.put_user("carol", User()))
-        await command.close()
+        await add_by_a_command(house, "carol")
         await house.wait(minutes=61)
         assert house.minutes("alice")[0] == 60
 
