@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ROOMS := api bench bot cli core data sandbox scheduler sessions tests run.py
 
-.PHONY: demo serve sandbox test check format lock clean
+.PHONY: demo serve sandbox test check audit format lock clean
 
 demo: .venv/.runtime  ## a whole Postfleet on this machine, no Telegram needed; Ctrl-C ends it
 	@$(BIN)/python run.py demo
@@ -22,6 +22,10 @@ check: .venv/.dev  ## style, types and the arrows between rooms
 	$(BIN)/ruff check .
 	$(BIN)/mypy $(ROOMS)
 	$(BIN)/lint-imports
+
+audit: .venv/.dev  ## known weaknesses in the locked dependencies (asks PyPI), and newer versions of them
+	-$(BIN)/uv pip list --outdated --python $(BIN)/python
+	$(BIN)/uv tool run -q --from pip-audit==2.10.1 pip-audit --strict --disable-pip --require-hashes -r requirements-dev.txt
 
 format: .venv/.dev
 	$(BIN)/ruff format .
