@@ -31,8 +31,6 @@ log = logging.getLogger(__name__)
 
 STREAM_PATH = "/api/sync/stream"
 UPLOADS = frozenset({"/api/media", "/api/sessions/import"})
-_FILES = "/content"
-"""How the addresses end that send a whole file: it takes as long as an upload may."""
 """POST here takes what is larger than other bodies, and longer to arrive; its route bounds the size, piece by piece."""
 _ALIAS = "/api/v1/"
 _AT_ONCE = frozenset({STATE_PATH.encode(), STATE_PATH.replace("/api/", _ALIAS).encode()})
@@ -163,15 +161,15 @@ class Shell:
         request_id = scope["request_id"]
         is_stream = path == STREAM_PATH
         is_upload = path in UPLOADS and scope["method"] == "POST"
-        is_file = is_upload or path.endswith(_FILES)
-        seconds = self._upload_seconds if is_file else self._seconds
+        seconds = self._upload_seconds if is_upload else self._seconds
         try:
             self._rates.addresses.spend(address_of(scope))
             self._check_size(scope, body=not is_upload)
             if is_stream:
                 await self._inner(scope, receive, sending)
             else:
-                async with asyncio.timeout(seconds):
+                async with asyncio.timeout(seconds) as bound:
+                    sending.bound_pieces(bound, self._seconds)
                     await self._inner(scope, receive, sending)
         except TimeoutError:
             log.warning("Request %s took too long", request_id, extra={"action": "request_timed_out", "path": path})
@@ -247,15 +245,22 @@ class _Sending:
     `seconds` bounds each single send: a stream has no time limit, but nobody may hold it by not reading.
     """
 
-    __slots__ = ("_headers", "_request_id", "_seconds", "_send", "status")
+    __slots__ = ("_bound", "_headers", "_piece_seconds", "_request_id", "_seconds", "_send", "status")
 
     def __init__(self, send: Send, request_id: str, headers: list[tuple[bytes, bytes]], seconds: float | None) -> None:
         self._send = send
         self._request_id = request_id
         self._headers = headers
         self._seconds = seconds
+        self._bound: asyncio.Timeout | None = None
+        self._piece_seconds = 0.0
         self.status = 0
         """Of the answer that was begun."""
+
+    def bound_pieces(self, bound: asyncio.Timeout, seconds: float) -> None:
+        """Begin the time limit anew with each piece of an answer: a table or a file takes as long as it is long."""
+        self._bound = bound
+        self._piece_seconds = seconds
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -266,6 +271,8 @@ class _Sending:
             message["headers"] = headers if own in headers else [*headers, own, *self._headers]
         if self._seconds is None:
             await self._send(message)
+            if self._bound is not None and message.get("more_body"):
+                self._bound.reschedule(asyncio.get_running_loop().time() + self._piece_seconds)
             return
         async with asyncio.timeout(self._seconds):
             await self._send(message)

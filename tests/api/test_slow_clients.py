@@ -10,7 +10,9 @@ from typing import Any
 import httpx
 import pytest
 
+from api.routes import history
 from api.server import Server
+from core.models import Cycle, Delivery, PostType
 from tests.api.support import Api, serving, until
 
 PATH = "/api/sync/state"
@@ -157,6 +159,83 @@ async def test_who_reads_slowly_but_steadily_is_served(server: Server, connect: 
         assert await reader.read(65_536)
         assert server.server_state.connections, "it was cut off"
         await asyncio.sleep(0.05)
+
+
+PIECE_SECONDS = 2.0
+"""How long a piece of an answer may take in the tests of long answers."""
+
+
+async def download(api: Api, headers: dict[str, str], address: str, server: Server) -> httpx.Response:
+    """What a browser saves."""
+    ticket = (await api.http.post("/api/auth/tickets", headers=headers, json={"purpose": "download"})).json()["ticket"]
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{server.port}", timeout=30) as http:
+        return await http.get(address, params={"ticket": ticket})
+
+
+@pytest.fixture
+def slow_pages(api: Api, monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Lets the journal take that long for each page."""
+    pages = api.journal.deliveries
+
+    def slow(seconds: float) -> None:
+        async def wait_first(user: str, **asked: Any) -> Any:
+            await asyncio.sleep(seconds)
+            return await pages(user, **asked)
+
+        monkeypatch.setattr(api.journal, "deliveries", wait_first)
+
+    return slow
+
+
+async def test_a_table_that_takes_longer_than_a_request_may_arrives_whole(
+    api: Api, alice: dict[str, str], slow_pages: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api.app._seconds = PIECE_SECONDS
+    monkeypatch.setattr(history, "_PAGE", 2)
+    now = api.clock.now()
+    cycle = Cycle(id=1, user="alice", post_type=PostType.TEXT, post_content="x", started_at=now)
+    await api.journal.plan_cycle(
+        cycle,
+        [
+            Delivery(user="alice", cycle=1, group=f"@group{n}", session="s", random_id=n, planned_at=now)
+            for n in range(10)
+        ],
+    )
+    slow_pages(PIECE_SECONDS / 4)
+    async with serving(api.app) as server:
+        answer = await download(api, alice, "/api/deliveries.csv", server)
+    assert [line.split(",")[0] for line in answer.text.splitlines()[1:]] == [str(n) for n in range(10, 0, -1)]
+
+
+async def test_a_table_whose_next_piece_does_not_come_is_cut_off_and_seen_to_be(
+    api: Api, alice: dict[str, str], slow_pages: Callable[[float], None]
+) -> None:
+    api.app._seconds = 0.5
+    slow_pages(1000)
+    async with serving(api.app) as server:
+        with pytest.raises(httpx.RemoteProtocolError):
+            await download(api, alice, "/api/deliveries.csv", server)
+
+
+async def test_a_file_that_is_read_slowly_but_steadily_arrives_whole(api: Api, alice: dict[str, str]) -> None:
+    api.app._seconds = api.app._upload_seconds = PIECE_SECONDS
+    content = b"%PDF-1.4\n" + b"x" * 20_000_000
+    sent = await api.http.post("/api/media", headers=alice, content=content)
+    ticket = (await api.http.post("/api/auth/tickets", headers=alice, json={"purpose": "download"})).json()["ticket"]
+    loop = asyncio.get_running_loop()
+    async with serving(api.app) as server:
+        with socket.socket() as slow:
+            slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+            slow.setblocking(False)
+            await loop.sock_connect(slow, ("127.0.0.1", server.port))
+            address = f"/api/media/{sent.json()['name']}/content?ticket={ticket}"
+            await loop.sock_sendall(slow, f"GET {address} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+            got, ends = b"", loop.time() + 2 * PIECE_SECONDS
+            while piece := await loop.sock_recv(slow, 65_536):
+                got += piece
+                if loop.time() < ends and len(got) < len(content) // 2:
+                    await asyncio.sleep(0.05)
+    assert got.endswith(content)
 
 
 async def test_a_body_that_comes_a_byte_at_a_time_holds_no_worker(
