@@ -3,7 +3,7 @@
 APScheduler's CronTrigger says which wall times an expression means, on a calendar without daylight saving; how a wall
 time becomes a moment is decided here, because its own answer in the hours around a change runs a job never or twice.
 The rules are those of the cron daemons: an hour that is left out runs when the gap ends, one that comes twice runs
-once; an expression of every hour follows real time, without a gap and in both hours.
+once; an expression that repeats within the day follows real time in both hours, and one of every hour fills no gap.
 """
 
 from collections.abc import Iterator
@@ -27,7 +27,9 @@ class Rule:
 
     triggers: tuple[CronTrigger, ...]
     every_hour: bool
-    """It means every hour of the day, so it follows real time when clocks are moved."""
+    """It means every hour of the day: an hour that is left out leaves no gap in real time."""
+    repeats: bool
+    """It means an interval rather than hours of the day: an hour that comes twice is met twice."""
 
     def first_wall(self, start: datetime) -> datetime | None:
         """The first wall time at or after `start` (both naive)."""
@@ -44,7 +46,8 @@ class Rule:
 
 @lru_cache(maxsize=4096)
 def cron_rule(expression: str) -> Rule:
-    """What a cron expression of five fields means. When day and weekday are both named, either of them is enough.
+    """What a cron expression of five fields means. When day and weekday are both named, either of them is enough;
+    a field that begins with `*` names none, so `*/2` and a weekday mean both.
 
     Raises:
         ValueError: saying what is wrong with it.
@@ -53,18 +56,27 @@ def cron_rule(expression: str) -> Rule:
     if len(parts) != len(_FIELDS):
         raise ValueError(f"{expression!r} has {len(parts)} fields; write minute hour day month weekday")
     fields = dict(zip(_FIELDS, parts, strict=True))
+    begins_with_star = {name for name, written in fields.items() if written.startswith("*")}
     fields["day_of_week"] = _weekdays(fields["day_of_week"])
     either = [fields]
-    if fields["day"] != "*" and fields["day_of_week"] != "*":
+    if not begins_with_star & {"day", "day_of_week"}:
         either = [fields | {"day_of_week": "*"}, fields | {"day": "*"}]
     try:
         triggers = tuple(CronTrigger(year=_YEARS, second=0, timezone=UTC, **chosen) for chosen in either)
     except ValueError as error:
         raise ValueError(f"{expression!r} is no cron expression: {error}") from None
-    rule = Rule(triggers, every_hour=fields["hour"] == "*")
+    every_hour = _names_every_hour(triggers[0])
+    rule = Rule(triggers, every_hour, repeats=every_hour or bool(begins_with_star & {"minute", "hour"}))
     if rule.first_wall(datetime(2000, 1, 1)) is None:  # noqa: DTZ001  wall time
         raise ValueError(f"{expression!r} names a day that never comes")
     return rule
+
+
+def _names_every_hour(trigger: CronTrigger) -> bool:
+    """However it is written: `*`, `*/1`, `0-23` …"""
+    (hours,) = (field for field in trigger.fields if field.name == "hour")
+    day = datetime(2000, 1, 1)  # noqa: DTZ001  wall time
+    return all(hours.get_next_value(day.replace(hour=hour)) == hour for hour in range(24))
 
 
 def _weekdays(field: str) -> str:
@@ -152,10 +164,11 @@ def _next_around_a_change(rule: Rule, after: datetime, tz: ZoneInfo, moved: time
 
 
 def _moments(rule: Rule, wall: datetime, tz: ZoneInfo) -> tuple[datetime, ...]:
-    if not rule.every_hour:
-        return (moment_of(wall, tz),)
     both = {wall.replace(tzinfo=tz, fold=fold).astimezone(UTC) for fold in (0, 1)}
-    return tuple(moment for moment in sorted(both) if wall_of(moment, tz) == wall)
+    shown = tuple(moment for moment in sorted(both) if wall_of(moment, tz) == wall)
+    if shown:
+        return shown if rule.repeats else shown[:1]
+    return () if rule.every_hour else (moment_of(wall, tz),)
 
 
 def wall_of(moment: datetime, tz: ZoneInfo) -> datetime:

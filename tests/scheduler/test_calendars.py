@@ -38,6 +38,13 @@ EXPRESSIONS: dict[str, tuple[object, object, object, object, object]] = {
     "0 6 * * 0,6": ({0}, {6}, None, None, {0, 6}),
     "0 6 * * 7": ({0}, {6}, None, None, {0}),
     "0 6 * * 5-1": ({0}, {6}, None, None, {5, 6, 0, 1}),
+    "*/30 */1 * * *": ({0, 30}, None, None, None, None),
+    "*/30 0-23 * * *": ({0, 30}, None, None, None, None),
+    "10 12-23,0-11 * * *": ({10}, None, None, None, None),
+    "*/20 1-3 * * *": ({0, 20, 40}, {1, 2, 3}, None, None, None),
+    "0 */2 * * *": ({0}, set(range(0, 24, 2)), None, None, None),
+    "0 0 */2 * 1": ({0}, {0}, set(range(1, 32, 2)), None, {1}),
+    "0 0 13 * */2": ({0}, {0}, {13}, None, {0, 2, 4, 6}),
 }
 
 
@@ -50,6 +57,7 @@ def matches(expression: str, wall: datetime) -> bool:
 def oracle(expression: str, tz: ZoneInfo, start: datetime, end: datetime) -> Iterator[datetime]:
     """Walk every minute. A fixed hour that is left out counts when the gap ends, one that comes twice the first."""
     every_hour = EXPRESSIONS[expression][1] is None
+    repeats = every_hour or any(written.startswith("*") for written in expression.split()[:2])
     moment, before = start, (start - MINUTE).astimezone(tz).replace(tzinfo=None)
     while moment < end:
         local = moment.astimezone(tz)
@@ -58,7 +66,9 @@ def oracle(expression: str, tz: ZoneInfo, start: datetime, end: datetime) -> Ite
             due = matches(expression, wall)
         else:
             left_out = [before + MINUTE * step for step in range(1, int((wall - before) / MINUTE))]
-            due = any(matches(expression, gone) for gone in left_out) or (local.fold == 0 and matches(expression, wall))
+            due = any(matches(expression, gone) for gone in left_out) or (
+                (repeats or local.fold == 0) and matches(expression, wall)
+            )
         if due:
             yield moment
         moment, before = moment + MINUTE, wall
@@ -98,6 +108,35 @@ def test_asking_from_any_second_gives_the_same_answer_as_asking_from_the_minute_
         assert coming is not None
         assert timedelta() < coming - after <= timedelta(minutes=20), "every 20 minutes, in the repeated hour too"
         assert coming.minute % 20 == 0
+
+
+@pytest.mark.parametrize("expression", ["*/30 */1 * * *", "*/30 0-23 * * *", "*/30 0-11,12-23 * * *"])
+def test_every_half_hour_is_every_half_hour_when_clocks_go_back(expression: str) -> None:
+    rule, tz = cron_rule(expression), ZoneInfo("Europe/Berlin")
+    moment = datetime(2026, 10, 24, 22, 0, tzinfo=UTC)
+    for _ in range(12):
+        coming = next_moment(rule, moment, tz)
+        assert coming == moment + timedelta(minutes=30)
+        moment = coming
+
+
+@pytest.mark.parametrize(
+    ("expression", "days"),
+    [
+        ("0 0 */2 * 1", [9, 23, 9, 23, 13]),  # Mondays on an odd day of the month
+        ("0 0 1-31/2 * 1", [1, 2, 3, 5, 7]),  # every odd day, and every Monday
+        ("0 0 1,2 * */6", [1, 1, 2]),  # the 1st or 2nd if it is a Saturday or Sunday
+    ],
+)
+def test_a_field_that_begins_with_a_star_restricts_the_other_one_as_in_cron(expression: str, days: list[int]) -> None:
+    rule, tz = cron_rule(expression), ZoneInfo("UTC")
+    moment, found = datetime(2026, 1, 31, 12, tzinfo=UTC), []
+    for _ in days:
+        coming = next_moment(rule, moment, tz)
+        assert coming is not None
+        found.append(coming.day)
+        moment = coming
+    assert found == days
 
 
 def test_day_and_weekday_together_mean_either_as_in_cron() -> None:
