@@ -28,6 +28,7 @@ from bot.compose_media import check_files
 from bot.targets import parse_target
 from core.errors import InvalidInput
 from core.models import PostContent, PostType, Schedule, User
+from core.settings import Settings
 from data.data_manager import Transaction
 from data.media_files import media_folder
 from scheduler.timing import check_schedule
@@ -118,8 +119,16 @@ class ConfigPatch(BaseModel):
         """Whether it changes when cycles start."""
         return bool(self.model_fields_set & {"schedule", "delay_between_cycles"})
 
-    def applied_to(self, user: User) -> User:
-        """The user with these changes. Raises as `with_changes` does."""
+    def applied_to(self, user: User, settings: Settings) -> User:
+        """The user with these changes.
+
+        Raises:
+            InvalidInput: a delay below what the operator set, or as `with_changes` does.
+        """
+        least = settings.least_cycle_delay_seconds
+        if "delay_between_cycles" in self.model_fields_set and self.delay_between_cycles < least:
+            fix = f"write at least {least:g}, in seconds from the end of a cycle to the start of the next"
+            raise InvalidInput("delay_between_cycles", fix)
         return with_changes(user, {name: getattr(self, name) for name in self.model_fields_set})
 
 

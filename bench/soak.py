@@ -205,6 +205,7 @@ def _daemon(folder: Path, state: Path, centre: dict[str, Any], secret: str) -> I
         "MAX_CONCURRENT_SESSIONS": "50",
         "RATE_PER_USER": "1000000/minute",
         "RATE_PER_ADDRESS": "1000000/minute",
+        "LEAST_CYCLE_DELAY_SECONDS": "0",
         "LOG_LEVEL": "WARNING",
     }
     environment = {name: value for name, value in os.environ.items() if not name.startswith("POSTFLEET_")}

@@ -168,6 +168,7 @@ class Stage:
             "API_PAIRS": ",".join(f"{number}:{api_hash}" for number, api_hash in enumerate(hashes, 1001)),
             "DC": dc.dc,
             "DC_PUBLIC_KEY": dc.public_key,
+            "LEAST_CYCLE_DELAY_SECONDS": "1",
             # Its bots may post all day: it is nobody's Telegram.
             "DAILY_POSTS_PER_ACCOUNT": "1000000",
             "POSTS_PER_DAY": "1000000",

@@ -75,6 +75,7 @@ class Settings(BaseSettings):
     ban_wave_in_10_minutes: int = Field(default=2, ge=1)
     ban_wave_in_24_hours: int = Field(default=3, ge=1)
     resume_on_start: bool = False
+    least_cycle_delay_seconds: float = Field(default=60.0, ge=0, le=86_400)
     posts_per_day: int = Field(default=2_000, ge=0, le=_MOST_POSTS)
     posts_per_month: int = Field(default=40_000, ge=0, le=_MOST_POSTS)
     journal_days: int = Field(default=90, ge=1, le=_CENTURY_OF_DAYS)
@@ -206,6 +207,7 @@ RELOADABLE = frozenset(
         "misfire_grace_seconds",
         "catch_up_per_second",
         "stuck_cycle_seconds",
+        "least_cycle_delay_seconds",
         "posts_per_day",
         "posts_per_month",
         "journal_days",

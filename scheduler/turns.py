@@ -169,7 +169,8 @@ class Turns:
 
     async def _enter_next(self, user_id: str, active: Active, failures: int = 0, *, cut_off: bool = False) -> None:
         at = self._ended[user_id] = self._parts.clock.now()
-        rest = self._rest_after(user_id, active)
+        # A delay may have been stored before the operator set a least one.
+        rest = max(self._rest_after(user_id, active), self._parts.settings.least_cycle_delay_seconds)
 
         def enter(tx: Transaction) -> Next | None:
             ended = entries.Ended(

@@ -31,7 +31,7 @@ async def read(caller: Caller, rooms: Rooms) -> Response:
 )
 async def change(caller: Caller, rooms: Rooms, patch: ConfigPatch, if_match: IfMatch = None) -> Response:
     """Change some fields of the caller's config; all of them or none. A running bot goes by it from its next cycle."""
-    user = await change_config(rooms, caller.user_id, if_match, patch.applied_to)
+    user = await change_config(rooms, caller.user_id, if_match, lambda user: patch.applied_to(user, rooms.settings))
     if patch.moves_runs:
         await rooms.bots.reschedule(caller.user_id)
     return _answer(user)

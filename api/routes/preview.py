@@ -26,5 +26,7 @@ async def preview(caller: Caller, request: Request, rooms: Rooms, changes: Confi
     """
     user = await known_user(rooms, caller.user_id)
     with expensive(request, Kind.WORK, caller.user_id):
-        found = await rooms.bots.preflight(caller.user_id, changes.applied_to(user) if changes else user)
+        found = await rooms.bots.preflight(
+            caller.user_id, changes.applied_to(user, rooms.settings) if changes else user
+        )
     return json_answer(found)

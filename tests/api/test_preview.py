@@ -47,6 +47,13 @@ async def test_it_shows_the_post_and_who_posts_where_and_posts_nothing(tmp_path:
         assert not house.texts("@plaza01")
 
 
+async def test_what_would_be_refused_is_not_previewed(tmp_path: Path) -> None:
+    async with preview_house(tmp_path, least_cycle_delay_seconds=60) as (house, http):
+        await house.add_user("alice", ["@plaza01"])
+        refused = await http.post("/api/preview", headers=HEADERS, json={"delay_between_cycles": 59})
+        assert "delay_between_cycles: write at least 60" in problem(refused, 422, "invalid_input")["detail"]
+
+
 async def test_changes_can_be_tried_before_they_are_stored(tmp_path: Path) -> None:
     async with preview_house(tmp_path) as (house, http):
         await house.add_user("alice", ["@plaza01"])

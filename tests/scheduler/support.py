@@ -176,7 +176,7 @@ async def time_house(
     clock = MovableClock(start)
     state = folder / "state"
     built = Settings(state_dir=state, jwt_secret=SECRET, api_pairs=API_PAIRS).model_copy(  # type: ignore[arg-type]  # read by a validator
-        update={"tick_seconds": 3600.0} | settings
+        update={"tick_seconds": 3600.0, "least_cycle_delay_seconds": 0.0} | settings
     )
     store = DataManager.open(state, clock, disk=RamDisk())
     journal = Journal.open(state, disk=RamDisk())

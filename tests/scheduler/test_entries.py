@@ -1,6 +1,7 @@
 """What is entered in `next_run_at` when something happens in between: one user's trouble is no other's."""
 
 from datetime import date, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,16 @@ async def test_a_schedule_that_cannot_be_worked_out_stops_its_own_bot_alone(tmp_
         assert house.user("eve").bot_status is BotStatus.STOPPED
         assert "change it with PATCH" in str(house.user("eve").status_reason)
         assert any("change it with PATCH" in text for text in house.said("eve"))
+
+
+async def test_a_delay_that_was_stored_before_there_was_a_least_one_does_not_post_without_pause(tmp_path: Path) -> None:
+    async with time_house(tmp_path, least_cycle_delay_seconds=60.0) as house:
+        await house.add_users({"alice": User(delay_between_cycles=0.0001)}, running=False)
+        await house.begin(["alice"])
+        await house.wait(minutes=10)
+        begun = house.cycles.begun["alice"]
+        assert 9 <= len(begun) <= 11
+        assert min(later - before for before, later in pairwise(begun)) >= timedelta(seconds=60)
 
 
 async def test_a_bot_that_is_stopped_now_and_started_again_begins_at_once(

@@ -108,6 +108,7 @@ class DaemonProcess:
             "DC_PUBLIC_KEY": sandbox.public_key,
             "TICK_SECONDS": "0.5",
             "GROUP_GAP_SECONDS": "0",
+            "LEAST_CYCLE_DELAY_SECONDS": "0",
         }
         self.env = {f"POSTFLEET_{name}": value for name, value in (mine | settings).items()}
         self.start()

@@ -124,6 +124,7 @@ async def house_on(
         "group_gap_seconds": 0,
         "network_patience_seconds": 0,
         "tick_seconds": 0.5,
+        "least_cycle_delay_seconds": 0,
     }
     built = load_settings(
         state_dir=state,
