@@ -191,5 +191,5 @@ def address_of(state_dir: Path) -> str | None:
     """Where the daemon of this folder answers, None when none has said so."""
     try:
         return (state_dir / ADDRESS_FILE).read_text().strip() or None
-    except FileNotFoundError:
+    except (FileNotFoundError, UnicodeDecodeError):  # whatever is no text, no daemon wrote
         return None

@@ -17,18 +17,19 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import msgspec
 
 from core.models import Model, Session, User
 from data.migrations import USERS_STEPS, USERS_VERSION, migrated
-from data.strict_json import damaged, parse_object
+from data.strict_json import NOT_UNDERSTOOD, damaged, parse_object
 
 M = TypeVar("M", bound=Model)
 
 _BYTES_A_BUCKET = 16_384  # small enough to join often, large enough to hand few pieces to the disk
-_HEAD = re.compile(rb'\{"version":(\d+),"revision":(\d+),"users":\{')
+_HEAD = re.compile(rb'\{"version":(\d{1,9}),"revision":(\d{1,18}),"users":\{')
+_LARGEST_REVISION = 10**18 - 1
 _BETWEEN = b'},"sessions":{'
 _END = b"}}"
 _encoder = msgspec.json.Encoder()
@@ -111,7 +112,7 @@ class Table(Generic[M]):
     def _decode(self, body: bytes) -> M:
         try:
             return self._decoder.decode(body)
-        except msgspec.MsgspecError as error:
+        except NOT_UNDERSTOOD as error:
             raise _NotOurLayout from error
 
     def _place(self, name: str, line: bytes) -> None:
@@ -184,7 +185,7 @@ def _read_any_layout(raw: bytes, path: Path) -> Document:
     if strange:
         raise damaged(path, f"has a part {min(strange)!r} that does not belong there")
     revision = parsed.get("revision", 0)
-    if isinstance(revision, bool) or not isinstance(revision, int) or revision < 0:
+    if isinstance(revision, bool) or not isinstance(revision, int) or not 0 <= revision <= _LARGEST_REVISION:
         raise damaged(path, f"says revision {revision!r}, which is none")
     document = Document(revision=revision, read_version=version)
     _fill(document.users, parsed.get("users", {}), User, "user", path)
@@ -196,16 +197,12 @@ def _fill(table: Table[M], values: object, kind: type[M], word: str, path: Path)
     if not isinstance(values, Mapping):
         raise damaged(path, f"has no object where its {word}s should stand")
     for name, value in values.items():
-        table.values[name] = _converted(value, kind, f"{word} {name!r}", path)
-        table.set_line(name, line_of(name, table.values[name]))
-
-
-def _converted(value: Any, kind: type[M], whose: str, path: Path) -> M:
-    try:
-        # By way of bytes: what a line may hold is decided in one place, the decoder of lines.
-        return msgspec.json.decode(_encoder.encode(value), type=kind)
-    except (msgspec.MsgspecError, ValueError, OverflowError) as error:
-        raise damaged(path, f"cannot be understood at {whose}: {error}") from error
+        try:
+            # By way of bytes: what a line may hold is decided in one place, the decoder of lines.
+            table.values[name] = msgspec.json.decode(_encoder.encode(value), type=kind)
+            table.set_line(name, line_of(name, table.values[name]))
+        except (msgspec.MsgspecError, ValueError, OverflowError) as error:
+            raise damaged(path, f"cannot be understood at {word} {name!r}: {error}") from error
 
 
 def _check(document: Document, path: Path) -> None:
@@ -225,7 +222,7 @@ def _split(line: bytes) -> tuple[str, bytes]:
         raise _NotOurLayout
     try:
         return msgspec.json.decode(name + b'"', type=str), b"{" + rest
-    except msgspec.MsgspecError as error:
+    except NOT_UNDERSTOOD as error:
         raise _NotOurLayout from error
 
 

@@ -5,13 +5,16 @@ import sqlite3
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
 from core.errors import StateDamaged, StateError, StateLocked, StateNotWritten, StateTooNew
 from core.models import Cycle, Delivery, Event, PostContent
 from data.files import Disk, locked
-from data.strict_json import damaged
+from data.strict_json import NOT_UNDERSTOOD, damaged
+
+S = TypeVar("S", bound=msgspec.Struct)
 
 JOURNAL_FILE = "journal.sqlite3"
 _LOCK_FILE = "journal.lock"
@@ -20,6 +23,8 @@ JOURNAL_STEPS: dict[int, Callable[[sqlite3.Connection], None]] = {1: lambda conn
 """Version → what leads on from it, inside one transaction."""
 _APPLICATION_ID = 0x50464A31  # "PFJ1": a file of another program is told from a damaged one of ours
 _BUSY_SECONDS = 10.0
+_NOT_UTF8 = "Could not decode to UTF-8"
+"""How the sqlite3 module begins its error for a text that is not UTF-8. The error has no code of its own."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -151,8 +156,14 @@ def _check_and_migrate(connection: sqlite3.Connection, path: Path) -> None:
         )
     found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     if found != "ok":
-        raise damaged(path, f"is damaged ({found.splitlines()[0]})")
+        raise damaged(path, f"is damaged ({_first_said(found)})")
     _migrate(connection, path, version)
+
+
+def _first_said(found: str) -> str:
+    """The first line of a check that tells something: empty lines and headings (`*** in database main ***`) do not."""
+    lines = [line.strip() for line in found.splitlines()]
+    return next((line for line in lines if line and not line.startswith("***")), "the check does not say what is wrong")
 
 
 def _check_header(path: Path) -> None:
@@ -183,8 +194,8 @@ def _migrate(connection: sqlite3.Connection, path: Path, version: int) -> None:
 
 def translated(error: sqlite3.Error, path: Path) -> StateError:
     """SQLite's error as ours."""
-    if type(error) is sqlite3.DatabaseError:
-        return damaged(path, f"cannot be read ({error})")
+    if type(error) is sqlite3.DatabaseError or str(error).startswith(_NOT_UTF8):
+        return damaged(path, f"cannot be read ({str(error).encode(errors='backslashreplace').decode()})")
     if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
         return StateLocked(f"another process has held {path} for more than {_BUSY_SECONDS:g} s")
     return StateNotWritten(f"{path} could not be written ({error}); the change was not made")
@@ -232,8 +243,7 @@ def delivery_row(delivery: Delivery) -> Row:
 
 def delivery_of(row: Row) -> Delivery:
     """The delivery of a row of DELIVERY_COLUMNS."""
-    values = dict(zip(Delivery.__struct_fields__, row, strict=True))
-    return msgspec.convert(values | {"planned_at": _moment(row[11]), "finished_at": _moment(row[12])}, Delivery)
+    return _value(Delivery, row, lambda: {"planned_at": _moment(row[11]), "finished_at": _moment(row[12])})
 
 
 def event_row(event: Event) -> Row:
@@ -243,8 +253,7 @@ def event_row(event: Event) -> Row:
 
 def event_of(row: Row) -> Event:
     """The event of a row of EVENT_COLUMNS."""
-    values = dict(zip(Event.__struct_fields__, row, strict=True))
-    return msgspec.convert(values | {"at": _moment(row[1])}, Event)
+    return _value(Event, row, lambda: {"at": _moment(row[1])})
 
 
 def cycle_row(cycle: Cycle) -> Row:
@@ -255,15 +264,27 @@ def cycle_row(cycle: Cycle) -> Row:
 
 def cycle_of(row: Row) -> Cycle:
     """The cycle of a row of CYCLE_COLUMNS."""
-    return msgspec.convert(
-        dict(zip(Cycle.__struct_fields__, row, strict=True))
-        | {
+    return _value(
+        Cycle,
+        row,
+        lambda: {
             "post_content": _content.decode(row[3]),  # type: ignore[arg-type]  # the column holds bytes
             "started_at": _moment(row[4]),
             "finished_at": _moment(row[5]),
         },
-        Cycle,
     )
+
+
+def _value(kind: type[S], row: Row, converted: Callable[[], dict[str, object]]) -> S:
+    """The value of a row whose columns are the fields of `kind`; those of another type come from `converted`.
+
+    Raises:
+        StateDamaged: the row holds what no Postfleet wrote.
+    """
+    try:
+        return msgspec.convert(dict(zip(kind.__struct_fields__, row, strict=True)) | converted(), kind)
+    except (*NOT_UNDERSTOOD, OverflowError, TypeError) as error:
+        raise damaged(Path(JOURNAL_FILE), f"holds a row that cannot be understood ({error})") from error
 
 
 def _moment(value: object) -> datetime | None:

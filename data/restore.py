@@ -28,6 +28,7 @@ from data.files import HALF_RESTORED, Disk, exclusive_daemon_lock, locked, make_
 from data.journal_schema import JOURNAL_FILE, open_journal
 from data.media_files import is_media
 from data.stats_file import STATS_FILE, read_stats
+from data.strict_json import NOT_UNDERSTOOD
 
 _STAGED = "restore.new"
 _BESIDES = {JOURNAL_FILE: (f"{JOURNAL_FILE}-wal", f"{JOURNAL_FILE}-shm")}
@@ -155,7 +156,7 @@ def _unpack(archive: Path, staged: Path) -> Manifest:
             if left:
                 raise _bad(archive, f"lacks {min(left)}")
             return manifest
-    except (tarfile.TarError, EOFError, zlib.error) as error:
+    except (tarfile.TarError, EOFError, ValueError, zlib.error) as error:
         raise _bad(archive, f"cannot be unpacked ({error})") from error
     except OSError as error:
         raise _bad(archive, f"cannot be read ({error.strerror or error})") from error
@@ -172,7 +173,7 @@ def _manifest(opened: tarfile.TarFile, archive: Path) -> Manifest:
         if isinstance(found, int) and found > FORMAT:
             raise StateTooNew(f"{archive} was made by a newer Postfleet (format {found}); restore it with that one")
         return msgspec.json.decode(raw, type=Manifest)
-    except msgspec.MsgspecError as error:
+    except NOT_UNDERSTOOD as error:
         raise _bad(archive, f"has a manifest that cannot be understood ({error})") from error
 
 

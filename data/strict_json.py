@@ -2,9 +2,16 @@
 
 import json
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
+
+import msgspec
 
 from core.errors import StateDamaged
+
+T = TypeVar("T")
+
+NOT_UNDERSTOOD = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for bytes that are not what was expected. Bytes that are not UTF-8 are no MsgspecError."""
 
 
 class _Refused(ValueError):
@@ -29,11 +36,25 @@ def parse_object(raw: bytes, path: Path) -> dict[str, Any]:
         raise damaged(path, f"is not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from error
     except _Refused as error:
         raise damaged(path, str(error)) from error
+    except ValueError as error:
+        raise damaged(path, "holds a number of more digits than can be read") from error
     except RecursionError as error:
         raise damaged(path, "is nested too deeply") from error
     if not isinstance(parsed, dict):
         raise damaged(path, "does not hold a JSON object")
     return parsed
+
+
+def decode_as(raw: bytes, kind: type[T], path: Path) -> T:
+    """The value of that kind that stands in the file.
+
+    Raises:
+        StateDamaged: naming the file and what is wrong with it.
+    """
+    try:
+        return msgspec.json.decode(raw, type=kind)
+    except NOT_UNDERSTOOD as error:
+        raise damaged(path, f"cannot be understood: {error}") from error
 
 
 def damaged(path: Path, what: str) -> StateDamaged:

@@ -19,6 +19,7 @@ from core.logs import never_log
 from core.models import Model, Session, User
 from core.settings import Settings
 from data.files import locked, open_to_read, read_whole
+from data.strict_json import decode_as
 from sessions.vault import Vault, write_private
 
 FILE = "api_pairs.json"
@@ -171,10 +172,7 @@ class ApiPairs:
         if stamp != self._stamp:
             with open(open_to_read(self._path), "rb") as file:  # noqa: PTH123  a descriptor
                 content = read_whole(file.fileno(), self._path)
-            try:
-                self._file = msgspec.json.decode(content, type=_File)
-            except msgspec.MsgspecError as error:
-                raise StateDamaged(f"{self._path} cannot be understood ({error}); mend it or bring it back") from error
+            self._file = decode_as(content, _File, self._path)
             self._stamp = stamp
         return self._file
 

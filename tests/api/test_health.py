@@ -53,6 +53,18 @@ async def test_readiness_names_every_dependency(api: Api, monkeypatch: pytest.Mo
     assert (bad.status_code, bad.json()) == (503, {"ready": False, "checks": {**GOOD, "disk": "nearly full"}})
 
 
+async def test_a_state_that_cannot_be_read_is_named_and_nothing_answers_500(api: Api, alice: dict[str, str]) -> None:
+    await api.store.transact(lambda tx: tx.put_user("alice", User()))
+    path = api.store._path
+    good = path.read_bytes()
+    path.write_bytes(good.replace(b"alice", b"al\xefce"))
+    bad = await api.http.get("/readyz")
+    assert (bad.status_code, bad.json()["checks"]["store"]) == (503, "state_damaged")
+    problem(await api.http.patch("/api/config", json={"groups": ["@news"]}, headers=alice), 503, "state_damaged")
+    path.write_bytes(good)
+    assert (await api.http.get("/readyz")).status_code == 200
+
+
 async def test_how_much_disk_must_be_free_is_a_setting(api: Api, settings: Settings) -> None:
     wants_all = load_settings(
         jwt_secret=SECRET, api_pairs=API_PAIRS, state_dir=settings.state_dir, least_free_megabytes=10**12

@@ -147,6 +147,10 @@ def _with_a_way_out(files: dict[str, bytes]) -> None:
         (lambda files: files.update({"users.json": files["users.json"] + b" "}), r"another users\.json"),
         (lambda files: files.update({"manifest.json": b'{"format": 1}'}), "manifest that cannot be understood"),
         (lambda files: files.update({"extra": b""}), "'extra', which does not belong"),
+        (
+            lambda files: files.update({"manifest.json": b'{"format": 1, "n\xe9w": 1}'}),
+            "manifest that cannot be understood",
+        ),
         (_with_bad_users, "at user 'alice'"),
         (_with_a_way_out, "does not belong there"),
     ],
@@ -260,6 +264,20 @@ async def test_damaged_files_get_their_last_good_copy_by_one_command(
     again = CliRunner().invoke(app, ["restore"])
     assert again.exit_code == 0
     assert "Nothing is wrong" in again.output
+
+
+async def test_a_file_that_is_not_utf8_is_mended_like_any_other(
+    state_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await lived_in(state_dir)
+    await check_lived_in(state_dir)
+    path = state_dir / "users.json"
+    path.write_bytes(path.read_bytes().replace(b"alice", b"al\xefce"))
+    monkeypatch.setenv("POSTFLEET_STATE_DIR", str(state_dir))
+    done = CliRunner().invoke(app, ["restore", "--yes"])
+    assert done.exit_code == 0, done.output
+    assert "users.json is not UTF-8" in done.output
+    await check_lived_in(state_dir)
 
 
 async def test_without_any_good_copy_it_says_so_and_changes_nothing(

@@ -1,10 +1,12 @@
 """Files that are not what they should be: refused with a clear word, never overwritten; then full and failing disks."""
 
 import asyncio
+import contextlib
 import errno
 import json
 import os
 import resource
+import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -22,6 +24,9 @@ from tests.data.support import add, count, event
 
 GOOD = b'{"version": 1, "revision": 3, "users": {"alice": {"groups": ["@news"]}}, "sessions": {}}'
 
+OURS = b'{"version":1,"revision":3,"users":{\n"alice":{"groups":["@news"]}\n},"sessions":{\n}}\n'
+"""As Postfleet itself writes it."""
+
 DAMAGED = {
     "empty": (b"", "is empty"),
     "blank": (b" \n", "is empty"),
@@ -31,6 +36,12 @@ DAMAGED = {
     "byte order mark": (b"\xef\xbb\xbf" + GOOD, "byte order mark"),
     "UTF-16": (GOOD.decode().encode("utf-16"), "byte order mark"),
     "not UTF-8": (GOOD.replace(b"news", b"n\xe9ws"), "is not UTF-8"),
+    "not UTF-8 in a line of ours": (OURS.replace(b"news", b"n\xe9ws"), "is not UTF-8"),
+    "not UTF-8 in a name of ours": (OURS.replace(b"alice", b"al\xefce"), "is not UTF-8"),
+    "half a character in a name": (b'{"users": {"\\ud800": {}}}', r"at user '\\ud800'"),
+    "a number of 5,000 digits": (b'{"revision": ' + b"9" * 5_000 + b"}", "more digits than can be read"),
+    "a revision of 5,000 digits in our layout": (OURS.replace(b":3,", b":" + b"9" * 5_000 + b","), "more digits"),
+    "a revision past counting": (b'{"revision": ' + b"9" * 30 + b"}", "says revision 9+, which is none"),
     "a list": (b"[]", "does not hold a JSON object"),
     "a user twice": (b'{"users": {"alice": {}, "alice": {}}}', "says 'alice' twice"),
     "a field twice": (b'{"users": {"alice": {"groups": [], "groups": []}}}', "says 'groups' twice"),
@@ -192,6 +203,38 @@ async def test_a_damaged_journal_is_refused_and_left_as_it_is(
     with pytest.raises(StateDamaged, match=said):
         Journal.open(state_dir)
     assert path.read_bytes() == damaged
+
+
+async def test_a_damaged_journal_is_refused_with_what_is_wrong_with_it(state_dir: Path) -> None:
+    journal = Journal.open(state_dir)
+    for _ in range(200):
+        await journal.add_event(event("something"))
+    await journal.close()
+    path = state_dir / "journal.sqlite3"
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        root = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'events_of_user'").fetchone()[0]
+    raw = bytearray(path.read_bytes())
+    raw[(root - 1) * 4096 : root * 4096] = b"\0" * 4096
+    path.write_bytes(raw)
+    with pytest.raises(StateDamaged, match=r"is damaged \((Tree|row|wrong|Page|btree)\b.*\)"):
+        Journal.open(state_dir)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE events SET text = CAST(x'6ee977' AS TEXT)",
+        "UPDATE events SET level = 'loud'",
+        "UPDATE events SET at = 9e18",
+    ],
+)
+async def test_a_row_of_the_journal_that_cannot_be_understood_is_named_as_damage(state_dir: Path, damage: str) -> None:
+    journal = Journal.open(state_dir)
+    await journal.add_event(event("something"))
+    journal._connection.execute(damage)
+    with pytest.raises(StateDamaged, match=r"journal\.sqlite3 .*python run\.py restore"):
+        await journal.events("alice")
+    await journal.close()
 
 
 async def test_a_journal_of_a_newer_version_is_refused(state_dir: Path) -> None:

@@ -7,6 +7,8 @@ import pytest
 from pydantic import SecretStr
 
 from core.errors import SettingsError, StateDamaged
+from core.settings import load_settings
+from sessions.api_pairs import ApiPairs
 from sessions.vault import Credentials, Vault
 
 ANN = Credentials(dc_id=2, host="127.0.0.1", port=443, auth_key=bytes(range(256)))
@@ -44,3 +46,14 @@ def test_a_vault_key_that_is_none_is_refused_without_showing_it(tmp_path: Path, 
 
 def test_credentials_never_show_their_key() -> None:
     assert "auth_key" not in repr(ANN)
+
+
+@pytest.mark.parametrize(
+    "content", [b'{"pairs": {"7": {"reason": "n\xe9w"}}}', b"{", b'{"pairs": {"7": {"state": "open"}}}']
+)
+def test_a_damaged_file_of_api_pairs_is_named_and_left_as_it_is(tmp_path: Path, content: bytes) -> None:
+    pairs = ApiPairs(load_settings(state_dir=tmp_path), Vault.open(tmp_path))
+    (tmp_path / "api_pairs.json").write_bytes(content)
+    with pytest.raises(StateDamaged, match=r"api_pairs\.json cannot be understood"):
+        pairs.every()
+    assert (tmp_path / "api_pairs.json").read_bytes() == content
