@@ -24,6 +24,8 @@ _LOGIN = (
     *("code_expired", "account_banned", "account_deleted", "api_pair_refused", "telegram_unreachable"),
 )
 _ACCOUNTS = (known.NotReady.code, known.Conflict.code, known.SessionInUse.code)
+_FOREIGN = ("POST /api/media", "POST /api/sessions/import")
+"""Where files are read that others made."""
 # The longest beginning of "METHOD /path" that fits decides.
 _CONFLICTS: dict[str, tuple[str, ...]] = {
     "POST /api/bot/start": (*_CONTENT, *_ROOM, known.ScheduleOver.code, known.Conflict.code),
@@ -50,16 +52,18 @@ _MISSING = {
 def codes_of(method: str, path: str, status: int, *, keyed: bool) -> list[str]:
     """The codes, in the order of their letters; `keyed`: the operation takes an `Idempotency-Key`."""
     codes = {CODES.get(status, "error")}
+    asked = f"{method.upper()} {path}"
     if status == 404:
         codes |= {code for part, code in _MISSING.items() if part in path}
     elif status == 409:
-        asked = f"{method.upper()} {path}"
         codes = set(_CONFLICTS[max((start for start in _CONFLICTS if asked.startswith(start)), key=len)])
         codes |= {"idempotency_key_in_use"} if keyed else set()
     elif status == 412:
         codes = {"precondition_failed"}
     elif status == 422:
         codes |= {"idempotency_key_reused"} if keyed else set()
+        codes |= {known.Unreadable.code} if asked.startswith(_FOREIGN) else set()
     elif status == 503:
         codes |= {*_STATE, Busy.code}
+        codes |= {known.NotRead.code} if asked.startswith(_FOREIGN) else set()
     return sorted(codes)

@@ -17,12 +17,14 @@ from core.errors import (
     Forbidden,
     InvalidInput,
     NotFound,
+    NotRead,
     NotReady,
     PostfleetError,
     StateError,
     TooLarge,
     TooMany,
     TooSlow,
+    Unreadable,
     UnsupportedMedia,
 )
 
@@ -123,6 +125,8 @@ _STATUSES: Sequence[tuple[type[PostfleetError], int]] = (
     (UnsupportedMedia, 415),
     (NotFound, 404),
     (InvalidInput, 422),
+    (Unreadable, 422),
+    (NotRead, 503),
     (NotReady, 409),
     (PreconditionFailed, 412),
     (Conflict, 409),

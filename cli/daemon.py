@@ -13,6 +13,7 @@ from api.server import Server
 from api.shell import Shell
 from bot.cycle import CycleRunner
 from bot.run import BotParts
+from core import confined
 from core.clock import Clock, SystemClock
 from core.errors import EndedUnexpectedly, SettingsError, StateNotWritten
 from core.settings import Settings, reload_settings, unknown_settings
@@ -95,6 +96,7 @@ async def _rooms(settings: Settings, clock: Clock) -> AsyncIterator[tuple[Bots, 
             await journal.close()
     finally:
         await store.close()
+        await asyncio.to_thread(confined.close)
 
 
 async def _serve(settings: Settings, app: Shell, listener: socket.socket, scheduler: Scheduler, clock: Clock) -> None:

@@ -29,6 +29,11 @@
     ├── Forbidden                who is asking is known and may not
     ├── TooLarge, TooSlow        what is sent is too much, or does not arrive in time
     ├── UnsupportedMedia         a file of a kind that is not taken
+    ├── Unreadable               what others made cannot be read within bounds (core.confined)
+    │   ├── TakesTooLong
+    │   ├── TakesTooMuch
+    │   └── ReaderBroke
+    ├── NotRead                  the machine gives no process to read it in; later it may be read
     └── TooMany                  too often, or too many at once; says when to come back
 
 Every error carries a `code`: stable, for machines (the API's problem documents use it). Its text is for people
@@ -237,3 +242,39 @@ class TooSlow(PostfleetError):
     """What somebody sends does not arrive in time."""
 
     code = "timed_out"
+
+
+class Unreadable(PostfleetError):
+    """What somebody else made cannot be read within bounds; the text says why, and begins in lower case."""
+
+    code = "unreadable"
+
+
+class TakesTooLong(Unreadable):
+    """Reading it takes more time than such a file needs."""
+
+    def __init__(self, text: str = "takes far longer to read than a file of its kind") -> None:
+        super().__init__(text)
+
+
+class TakesTooMuch(Unreadable):
+    """Reading it takes more memory than such a file needs."""
+
+    def __init__(self, text: str = "takes far more memory to read than a file of its kind") -> None:
+        super().__init__(text)
+
+
+class ReaderBroke(Unreadable):
+    """What reads such files breaks on it."""
+
+    def __init__(self, text: str = "is damaged in a way that nothing can be read of it") -> None:
+        super().__init__(text)
+
+
+class NotRead(PostfleetError):
+    """It was not read, through no fault of its own: the machine has no room just now."""
+
+    code = "not_read"
+
+    def __init__(self) -> None:
+        super().__init__("Too much is under way here just now to look at the file; try again in a moment")
