@@ -18,7 +18,7 @@ from bot.run import BotParts, CycleRun
 from bot.targets import parse_target
 from core.clock import wait_for_event
 from core.models import Delivery, Level
-from sessions.client import PostingClient
+from sessions.client import CONNECTION_LOST, PostingClient
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ async def see_what_stands(parts: BotParts, run: CycleRun, client: PostingClient,
             return
         try:
             stands = await _stands(parts, client, delivery)
-        except (OSError, RPCError) as error:
+        except (*CONNECTION_LOST, RPCError) as error:
             log.warning("Could not see which posts of %s still stand: %s", delivery.session, type(error).__name__)
             return
         if not stands:

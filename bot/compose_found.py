@@ -46,7 +46,7 @@ async def find_delivered(call: Call, to: Destination, wanted: Wanted) -> Sent | 
     """The messages of a post as they stand in the chat, or None: it is not there (or too far back, or deleted).
 
     Raises:
-        RPCError, OSError: the history cannot be read.
+        RPCError, CONNECTION_LOST: the history cannot be read.
     """
     mine: list[Any] = []
     offset, seen = 0, 0

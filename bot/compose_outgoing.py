@@ -41,7 +41,7 @@ class Outgoing:
         """Send it; `key(part)` is the random_id of each message. Repeating it with the same keys delivers once.
 
         Raises:
-            RPCError, OSError: see `bot.reactions`.
+            RPCError, CONNECTION_LOST: see `bot.reactions`.
         """
         return await send_post(call, to, self.post, key, text=self.text, media=self.media, source=self.source)
 
@@ -57,7 +57,7 @@ class Outgoing:
         """Where it stands in the chat, if it does. Any account that reads the chat can look; see `compose_found`.
 
         Raises:
-            RPCError, OSError: the history cannot be read.
+            RPCError, CONNECTION_LOST: the history cannot be read.
         """
         wanted = Wanted(
             self.post,
@@ -89,7 +89,7 @@ async def prepare(
         DoesNotFitHere: it is too long once it is filled in for this group.
         InvalidInput: the post cannot be sent as it is (a file that is gone …).
         SourceUnavailable: this account cannot see the message to forward.
-        RPCError, OSError: see `bot.reactions`.
+        RPCError, CONNECTION_LOST: see `bot.reactions`.
     """
     worded, text = word(post, occasion, premium=premium)
     if post.type in {PostType.FORWARD, PostType.COPY}:

@@ -75,14 +75,14 @@ async def send_post(
     (forwards and copies).
 
     Raises:
-        RPCError, OSError: see `bot.reactions`.
+        RPCError, CONNECTION_LOST: see `bot.reactions`.
     """
     request, random_ids = request_for(to, post, key, text=text, media=media, source=source)
     return Sent(_new_ids(await call(request), random_ids))
 
 
 async def pin(call: Call, to: Destination, message_id: int) -> None:
-    """Pin a message without telling everybody about it. Raises RPCError, OSError: the post stands all the same."""
+    """Pin a message without telling everybody. Raises RPCError, CONNECTION_LOST: the post stands all the same."""
     await call(functions.messages.UpdatePinnedMessageRequest(to.peer, message_id, silent=True))
 
 
@@ -94,7 +94,7 @@ async def find_source(
     Raises:
         SourceUnavailable: this account cannot see it; another may.
         InvalidInput: there is no such message.
-        RPCError, OSError: anything that is not about the message.
+        RPCError, CONNECTION_LOST: anything that is not about the message.
     """
     try:
         if message_id is None:

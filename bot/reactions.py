@@ -6,7 +6,6 @@ searched: named classes carry prose there, and prose mentions other errors.
 """
 
 import re
-from asyncio import IncompleteReadError
 from dataclasses import dataclass
 
 from telethon import errors as telegram
@@ -14,6 +13,7 @@ from telethon import errors as telegram
 from bot.reaction_rules import Action, Rule, Scope
 from bot.reaction_table import BY_CODE, UNKNOWN, UNNAMED
 from core.errors import InvalidInput, PostfleetError, SessionInUse
+from sessions.client import CONNECTION_LOST
 
 __all__ = [
     "SIGN_OF_A_LIMITED_ACCOUNT",
@@ -43,14 +43,11 @@ _CODES_OUTSIDE_RPC: tuple[tuple[type[BaseException], str], ...] = (  # the first
     (SessionInUse, "SESSION_IN_USE"),
     (telegram.AuthKeyNotFound, "AUTH_KEY_NOT_FOUND"),
     (telegram.SecurityError, "SECURITY_CHECK_FAILED"),
-    (telegram.InvalidBufferError, "CONNECTION_ERROR"),
-    (telegram.InvalidChecksumError, "CONNECTION_ERROR"),
+    (TimeoutError, "TIMEOUT"),
+    *((lost, "CONNECTION_ERROR") for lost in CONNECTION_LOST),
+    # One answer that is not understood; the connection itself stands.
     (telegram.BadMessageError, "CONNECTION_ERROR"),
     (telegram.TypeNotFoundError, "CONNECTION_ERROR"),
-    (telegram.ReadCancelledError, "CONNECTION_ERROR"),
-    (IncompleteReadError, "CONNECTION_ERROR"),
-    (TimeoutError, "TIMEOUT"),
-    (OSError, "CONNECTION_ERROR"),
 )
 
 

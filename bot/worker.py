@@ -29,7 +29,7 @@ from bot.targets import parse_target
 from core.clock import wait_for_event
 from core.errors import NOT_WRITTEN, InvalidInput, PostfleetError, SessionInUse
 from core.models import Delivery, DeliveryState, Level, User
-from sessions.client import PostingClient
+from sessions.client import CONNECTION_LOST, PostingClient
 
 _WISHED = frozenset({"account_gap", "group_gap"})
 """Pauses the user and the operator ask for are waited out however long they are."""
@@ -171,9 +171,9 @@ class _Posting(Share):
             return
         try:
             await (self._look_up(client, delivery) if self._only_looks(delivery) else self._post(client, delivery))
-        except OSError:
+        except CONNECTION_LOST:
             self._put_last(delivery)
-            raise  # the connection is gone or silent: a new one is needed
+            raise
         except NOT_WRITTEN:
             raise
         except SourceUnavailable as error:
@@ -224,7 +224,7 @@ class _Posting(Share):
         try:
             sent = await outgoing.send(self._calls(client), to, self._keys(delivery))
         except Exception as error:
-            if isinstance(error, OSError) or reaction_to(error).action is Action.RETRY:
+            if isinstance(error, CONNECTION_LOST) or reaction_to(error).action is Action.RETRY:
                 self._unanswered.add(delivery.id)
             raise
         finally:
@@ -308,7 +308,7 @@ class _Posting(Share):
     async def _pin(self, client: PostingClient, to: Destination, delivery: Delivery, message_id: int) -> None:
         try:
             await pin(self._calls(client), to, message_id)
-        except (OSError, RPCError) as error:
+        except (*CONNECTION_LOST, RPCError) as error:
             text = f"Could not pin the post in {delivery.group}: {reaction_to(error).explanation}"
             event = self._run.event("not_pinned", text, Level.WARNING, self._session, delivery.group)
             await self._run.record(event=event)
@@ -319,7 +319,7 @@ class _Posting(Share):
         outgoing, to = await self._prepare(client, delivery)
         try:
             sent = await self._find(client, outgoing, to, delivery, client.self_id)
-        except (OSError, RPCError):
+        except (*CONNECTION_LOST, RPCError):
             log.warning("The message id of a delivered post was not found", extra={"user": self._run.user})
         await self._delivered(delivery, sent or Sent(()), outgoing.parts)
 

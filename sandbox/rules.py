@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from random import Random
 from typing import Any
 
-WAYS = ("error", "drop_before", "drop_after", "silent", "ignore", "delay")
+WAYS = ("error", "drop_before", "drop_after", "hang_up_before", "hang_up_after", "silent", "ignore", "delay")
 
 
 def fits(pattern: str, name: str) -> bool:

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from telethon import TelegramClient, utils
+from telethon import TelegramClient, errors, utils
 from telethon.crypto import AuthKey, rsa
 from telethon.sessions import MemorySession
 from telethon.tl.functions.users import GetUsersRequest
@@ -30,6 +30,18 @@ from sessions.vault import Credentials
 
 log = logging.getLogger(__name__)
 _CONNECT_SECONDS = 10
+
+CONNECTION_LOST = (
+    OSError,  # TimeoutError and ConnectionError are among them
+    EOFError,  # asyncio.IncompleteReadError: the server closed in order
+    errors.InvalidBufferError,
+    errors.InvalidChecksumError,
+    errors.ReadCancelledError,
+)
+"""The connection is gone, silent or garbled: what was asked may or may not have arrived, and a new one is needed.
+
+Everybody who has to tell such trouble from an answer of Telegram asks this: `except CONNECTION_LOST`, `isinstance`.
+"""
 
 
 class PostingClient(TelegramClient):  # type: ignore[misc]  # telethon has no types
@@ -78,8 +90,7 @@ class PostingClient(TelegramClient):  # type: ignore[misc]  # telethon has no ty
         After a time-out the request may still arrive: repeat it with the same random_id.
 
         Raises:
-            TimeoutError: no answer came.
-            ConnectionError: the connection went away.
+            CONNECTION_LOST: no answer came (TimeoutError), or the connection went away.
             RPCError: Telegram's answer.
         """
         answer = asyncio.ensure_future(self(request))
@@ -145,7 +156,7 @@ class Clients:
             UnknownSession, StateDamaged: there is no usable session file.
             SessionInUse: another process works with it; it was not touched.
             SettingsError: its API pair is not in POSTFLEET_API_PAIRS any more.
-            ConnectionError, TimeoutError: Telegram cannot be reached.
+            CONNECTION_LOST: Telegram cannot be reached.
             RPCError, AuthKeyNotFound: Telegram does not know the account any more (banned, revoked …).
         """
         async with self._alone_with(name):
@@ -234,7 +245,7 @@ class Clients:
             try:
                 await connect(client)
             except BaseException as error:
-                if isinstance(error, OSError | TimeoutError):
+                if isinstance(error, CONNECTION_LOST):
                     self.data_centres.failed(client.session.dc_id, client.session.server_address, client.session.port)
                 await self._close(line)
                 raise
@@ -312,7 +323,7 @@ class Clients:
 
 
 async def connect(client: PostingClient) -> None:
-    """Open the connection. Raises ConnectionError, TimeoutError, RPCError, AuthKeyNotFound."""
+    """Open the connection. Raises CONNECTION_LOST, RPCError, AuthKeyNotFound."""
     connecting = asyncio.ensure_future(client.connect())
     try:
         done, _ = await asyncio.wait({connecting}, timeout=_CONNECT_SECONDS)

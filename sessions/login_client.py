@@ -12,7 +12,7 @@ from telethon.tl import functions, types
 from telethon.tl.types import User
 
 from core.errors import InvalidInput, LoginRefused, PostfleetError, TooMany
-from sessions.client import PostingClient, connect
+from sessions.client import CONNECTION_LOST, PostingClient, connect
 from sessions.vault import Credentials
 
 _CALL_SECONDS = 20.0
@@ -144,7 +144,7 @@ class LoginClient(PostingClient):
         return await self.call(request, _CALL_SECONDS)
 
 
-_BROKEN = (OSError, EOFError, errors.AuthKeyNotFound, errors.SecurityError)
+_BROKEN = (*CONNECTION_LOST, errors.AuthKeyNotFound, errors.SecurityError)
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ from sandbox.rpc.call import METHODS, Call, Handler, Method, method_name
 from sandbox.rules import Rule
 from sandbox.state.centre import Centre
 from sandbox.state.logins import Login
+from sandbox.transport.link import Link
 
 log = logging.getLogger(__name__)
 WRAPPERS = (
@@ -153,13 +154,21 @@ class Dispatcher:
         link = call.session.link
         if rule.do == "ignore":
             return
-        if rule.do == "drop_before":
+        if rule.do in {"drop_before", "hang_up_before"}:
             if link is not None:
-                link.abort()
+                _end(link, rule)
             return
         result = self._result(call, method, request, None)
         if rule.do == "delay":
             asyncio.get_running_loop().call_later(rule.seconds, call.session.answer, message_id, result)
-        elif rule.do == "drop_after" and link is not None:
-            link.abort()
+        elif rule.do in {"drop_after", "hang_up_after"} and link is not None:
+            _end(link, rule)
             call.session.answer(message_id, result)  # kept for a client that comes back with the same session
+
+
+def _end(link: Link, rule: Rule) -> None:
+    """Close the connection as the rule says: at once, or in order."""
+    if rule.do.startswith("hang_up"):
+        link.hang_up()
+    else:
+        link.abort()

@@ -86,6 +86,12 @@ class Link(asyncio.Protocol):
         if self._transport is not None:
             self._transport.close()
 
+    def hang_up(self) -> None:
+        """Say that nothing more comes, as a server that leaves in order does: the client reads the stream's end."""
+        self.alive = False
+        if self._transport is not None:
+            self._transport.write_eof()
+
     def abort(self) -> None:
         """Close at once, losing what has not gone out."""
         self.alive = False

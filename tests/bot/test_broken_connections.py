@@ -2,23 +2,28 @@
 
 import asyncio
 import gc
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from telethon.crypto import AuthKey
 from telethon.errors import AuthKeyNotFound
 from telethon.sessions import MemorySession
 
-from core.models import DeliveryState
+from core.models import DeliveryState, PostContent
+from sandbox.server import Sandbox
 from sandbox.world import demo_world
 from sessions.client import PostingClient, connect
-from tests.support.house import open_house, until
+from tests.support.clock import HurriedClock
+from tests.support.house import House, house_on, open_house, until
 
 G1, G2, G3 = "@plaza01", "@plaza02", "@plaza03"
 SEND = "messages.sendMessage"
 
 
-@pytest.mark.parametrize("fault", ["drop_after", "drop_before", "silent"])
+@pytest.mark.parametrize("fault", ["drop_after", "drop_before", "hang_up_after", "hang_up_before", "silent"])
 async def test_a_lost_answer_leads_to_one_post_not_two_and_not_none(tmp_path: Path, fault: str) -> None:
     async with open_house(tmp_path, send_timeout_seconds=0.5) as house:
         house.sandbox.add_fault({"do": fault, "method": SEND, "chat": "plaza01", "count": 2})
@@ -114,3 +119,51 @@ async def test_an_outage_is_sat_out_and_the_user_reads_about_it(tmp_path: Path) 
         await cycle
         assert [house.texts(group) for group in (G1, G2)] == [["Hello from alice"]] * 2
         assert house.said("alice").count("cannot reach Telegram") == 1
+
+
+@asynccontextmanager
+async def hurried_house(folder: Path, **settings: Any) -> AsyncIterator[House]:
+    """Its pauses pass 40 times as fast."""
+    sandbox = Sandbox(demo_world(accounts=2, groups=3), folder=folder / "dc")
+    await sandbox.start()
+    try:
+        async with house_on(folder, sandbox, clock=HurriedClock(40), sessions_at_start=1, **settings) as house:
+            yield house
+    finally:
+        await sandbox.stop()
+
+
+async def test_a_connection_that_closes_in_every_send_is_an_outage_and_sat_out_with_the_patience_of_one(
+    tmp_path: Path,
+) -> None:
+    async with hurried_house(tmp_path, network_patience_seconds=300) as house:
+        house.sandbox.add_fault({"do": "hang_up_after", "method": SEND, "count": 9})
+        await house.add_user("alice", [G1])
+        await house.cycle("alice")
+        assert house.texts(G1) == ["Hello from alice"]
+        assert (await house.deliveries("alice"))[G1].state is DeliveryState.DELIVERED
+        assert house.said("alice").count("cannot reach Telegram and keeps trying") == 1
+
+
+@pytest.mark.parametrize("fault", ["hang_up_before", "drop_before"])
+async def test_a_connection_that_closes_while_a_post_is_pinned_leaves_the_post_delivered(
+    tmp_path: Path, fault: str
+) -> None:
+    async with open_house(tmp_path, sessions_at_start=1) as house:
+        house.sandbox.add_fault({"do": fault, "method": "messages.updatePinnedMessage", "count": 1})
+        await house.add_user("alice", [G1, G2], post_content=PostContent(text="Hello from alice", pin=True))
+        await house.cycle("alice")
+        assert (house.texts(G1), house.texts(G2)) == (["Hello from alice"], ["Hello from alice"])
+        assert house.said("alice").count("Could not pin the post") == 2, (
+            "one for the connection, one for want of rights"
+        )
+        assert house.user("alice").group_holds == {}
+
+
+async def test_a_connection_that_closes_while_it_is_looked_after_posts_ends_the_look_alone(tmp_path: Path) -> None:
+    async with open_house(tmp_path, sessions_at_start=1, check_posts_after_seconds=0.1) as house:
+        house.sandbox.add_fault({"do": "hang_up_before", "method": "channels.getMessages", "count": 1})
+        await house.add_user("alice", [G1])
+        await house.cycle("alice")
+        assert "keeps trying" not in house.said("alice")
+        assert (await house.deliveries("alice"))[G1].state is DeliveryState.DELIVERED

@@ -3,6 +3,7 @@
 import asyncio
 import heapq
 import itertools
+import time
 from datetime import UTC, datetime, timedelta, tzinfo
 
 import pytest
@@ -80,3 +81,20 @@ def let_housekeeping_follow(clock: MovableClock, patch: pytest.MonkeyPatch) -> N
             return clock.now().astimezone(tz)
 
     patch.setattr("apscheduler.schedulers.base.datetime", Wall)
+
+
+class HurriedClock:
+    """Time that passes so many times as fast as it does: long pauses are over soon."""
+
+    def __init__(self, times: float) -> None:
+        self._times = times
+        self._began, self._monotonic = datetime.now(UTC), time.monotonic()
+
+    def now(self) -> datetime:
+        return self._began + timedelta(seconds=self.monotonic())
+
+    def monotonic(self) -> float:
+        return (time.monotonic() - self._monotonic) * self._times
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(max(0.0, seconds / self._times))
