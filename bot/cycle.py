@@ -19,7 +19,7 @@ from bot.known import claim_what_was_begun, known_bars, known_doubles
 from bot.plan import Bar, Plan, keeps, plan_cycle, same_chat_reason
 from bot.run import BotParts, CycleControl, CycleRun, End
 from bot.worker import execute_session_cycle
-from core.errors import NOT_WRITTEN, NoContent, NoGroups, NoSpareSession
+from core.errors import NoContent, NoGroups, NoSpareSession, StateError
 from core.models import UNFINISHED, Cycle, Delivery, DeliveryState, Event, Level, PostContent, PostType, Session, User
 from data.data_manager import Transaction
 from sessions.changes import take_holds_as_of
@@ -55,7 +55,7 @@ class CycleRunner:
         Raises:
             NotWanted: so it said; nothing was done.
             NoGroups, NoContent, NoSpareSession: there is nothing to run.
-            StateNotWritten, StateLocked: something could not be written down; the next run goes on with the cycle.
+            StateError: something could not be read or written down; the next run goes on with the cycle.
         """
         found = await self._left_over(user_id, control)
         empty = found is None and await self._still_has_nothing_left(user_id)
@@ -189,14 +189,14 @@ class CycleRunner:
         async with slots:
             try:
                 return await self._share(run, session, batch)
-            except NOT_WRITTEN as error:
+            except StateError as error:
                 run.break_off(error)
                 return []
 
     async def _share(self, run: CycleRun, session: str, batch: list[Delivery]) -> list[Delivery]:
         try:
             return await execute_session_cycle(self._parts, run, session, batch)
-        except NOT_WRITTEN:
+        except StateError:
             raise
         except Exception:
             log.exception("The share of %s broke off", session, extra={"user": run.user, "session": session})

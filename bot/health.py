@@ -16,7 +16,7 @@ from telethon.tl.types import InputUserSelf
 from bot.reactions import Action, Reaction, reaction_to
 from bot.run import BotParts
 from core.clock import Clock
-from core.errors import PostfleetError, SessionInUse, UnknownSession
+from core.errors import PostfleetError, SealBroken, SessionInUse, StateError, UnknownSession
 from core.models import Event, Level, Session, SessionState
 from data.data_manager import DataManager
 from sessions.changes import take_holds_as_of
@@ -79,6 +79,7 @@ class Health:
 
         Raises:
             UnknownSession: there is none of that name.
+            StateError: a file of ours cannot be used just now, which says nothing about the account.
         """
         session = (await self._store.refresh()).sessions.get(name)
         if session is None:
@@ -91,8 +92,12 @@ class Health:
                     checkup = await _ask_more(client, checkup)
         except SessionInUse as error:
             return Checkup(name, None, str(error))
+        except SealBroken as error:
+            return Checkup(name, False, error.for_users)
+        except StateError:
+            raise  # that says nothing about the account
         except PostfleetError as error:
-            return Checkup(name, False, str(error))
+            return Checkup(name, False, error.for_users)
         except Exception as error:  # noqa: BLE001  the table decides about every error
             return await self._react(name, reaction_to(error))
         await self._sessions.used(name, me.id, premium=bool(me.premium), phone=me.phone)

@@ -142,8 +142,10 @@ class CycleRun:
         self.control.over.set()
 
     def break_off(self, error: StateError) -> None:
-        """Something could not be written down; every account of the cycle stops, and it is gone on with later: what
-        the journal says then is true of every post."""
+        """Something could not be read or written down; every account of the cycle stops.
+
+        It is gone on with later: what the journal says then is true of every post.
+        """
         self.not_written = error
         self.control.over.set()
 

@@ -103,7 +103,7 @@ class _Look:
                 async with self._parts.clients.connected(self._view.session, session.api_id) as client:
                     await self._ask(client)
         except PostfleetError as error:
-            self._view.trouble = str(error)
+            self._view.trouble = error.for_users
         except Exception as error:  # noqa: BLE001  the table says what it means; a survey itself never fails
             await self._trouble(reaction_to(error))
 

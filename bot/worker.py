@@ -27,7 +27,7 @@ from bot.run import BotParts, CycleRun
 from bot.share import LeaveSession, Share
 from bot.targets import parse_target
 from core.clock import wait_for_event
-from core.errors import NOT_WRITTEN, InvalidInput, PostfleetError, SessionInUse
+from core.errors import InvalidInput, PostfleetError, SealBroken, SessionInUse, StateError
 from core.models import Delivery, DeliveryState, Level, User
 from sessions.client import CONNECTION_LOST, PostingClient
 
@@ -50,7 +50,7 @@ async def execute_session_cycle(
     Whatever cannot be posted now is closed with a reason. When the run is over early the rest stays as it is.
 
     Raises:
-        StateNotWritten, StateLocked: something could not be written down; the rest stays as the journal has it.
+        StateError: something could not be read or written down; the rest stays as the journal has it.
     """
     share = _Posting(parts, run, session, deliveries)
     await share.post_all()
@@ -73,10 +73,12 @@ class _Posting(Share):
                     return
                 except SessionInUse as error:  # an operator's command looks at the account: that is soon over
                     await self._react(error, None)
-                except NOT_WRITTEN:
+                except SealBroken as error:  # no usable key or API pair: the operator's to mend, in words
+                    await self._end_all(DeliveryState.FAILED, error.for_users)
+                except StateError:
                     raise  # neither the account nor Telegram is to blame, and what was posted is not known to be noted
-                except PostfleetError as error:  # no usable key or API pair: the operator's to mend, in words
-                    await self._end_all(DeliveryState.FAILED, str(error))
+                except PostfleetError as error:
+                    await self._end_all(DeliveryState.FAILED, error.for_users)
                 except Exception as error:  # noqa: BLE001  the table decides about every error
                     await self._react(error, None)
         except LeaveSession:
@@ -174,7 +176,7 @@ class _Posting(Share):
         except CONNECTION_LOST:
             self._put_last(delivery)
             raise
-        except NOT_WRITTEN:
+        except StateError:
             raise
         except SourceUnavailable as error:
             await self._end(delivery, DeliveryState.FAILED, str(error), error.code.upper())

@@ -5,6 +5,7 @@
     ├── EndedUnexpectedly        a part of the daemon that never ends did
     ├── StateError               the truth on disk
     │   ├── StateDamaged         a file cannot be read as what it should be; it is left untouched
+    │   │   └── SealBroken       one account's key or one API pair's hash cannot be opened; the state itself is whole
     │   ├── StateTooNew          written by a newer Postfleet
     │   ├── StateLocked          another process holds the lock for too long
     │   ├── StateInUse           another daemon runs on the same folder
@@ -46,6 +47,11 @@ class PostfleetError(Exception):
 
     code = "postfleet_error"
 
+    @property
+    def for_users(self) -> str:
+        """What a user may read of it: no path of the machine stands in it."""
+        return str(self)
+
 
 class SettingsError(PostfleetError):
     """A setting is missing, weak or wrong; the text names it and the fix."""
@@ -60,15 +66,37 @@ class EndedUnexpectedly(PostfleetError):
 
 
 class StateError(PostfleetError):
-    """Something about the files under STATE_DIR."""
+    """Something about the files under STATE_DIR. The text is for the operator and may name files.
+
+    Neither an account nor Telegram nor a post is to blame, and it may pass: the disk has room again, another process
+    lets go of the state, somebody mends the file. Whoever meets it in the middle of work breaks off in order, leaves
+    what is written down as it is, and goes on later.
+    """
 
     code = "state"
+
+    @property
+    def for_users(self) -> str:
+        """That it is the operator's to mend; which file it is stands in the log."""
+        return "Postfleet cannot use its own files just now; its operator finds the reason in the log"
 
 
 class StateDamaged(StateError):
     """A file cannot be read as what it should be. It is never overwritten."""
 
     code = "state_damaged"
+
+
+class SealBroken(StateDamaged):
+    """What was sealed with the vault's key does not open: the key of one account, or the hash of one API pair.
+
+    Only the accounts that need it are concerned. The text names them and no file's place.
+    """
+
+    @property
+    def for_users(self) -> str:
+        """All of it."""
+        return str(self)
 
 
 class StateTooNew(StateError):
@@ -93,10 +121,6 @@ class StateNotWritten(StateError):
     """The disk refused the write; the change was not made and the old state stands."""
 
     code = "state_not_written"
-
-
-NOT_WRITTEN = (StateNotWritten, StateLocked)
-"""The change was not made, and may succeed later: the disk is full, or another process holds the state."""
 
 
 class NotFound(PostfleetError, LookupError):

@@ -15,7 +15,7 @@ from typing import Any
 from bot.cycle import CycleRunner
 from bot.run import BotParts, End
 from core.clock import wait_for_event
-from core.errors import NOT_WRITTEN, StateError
+from core.errors import StateError
 from core.figures import Spread
 from core.models import BotStatus, Level, Missed
 from data.data_manager import Transaction
@@ -361,7 +361,7 @@ class Scheduler:
         self._tasks.discard(task)
         if task.cancelled() or (error := task.exception()) is None:
             return
-        if self._leaving and isinstance(error, NOT_WRITTEN):
+        if self._leaving and isinstance(error, StateError):
             log.warning(
                 "How the %s ended could not be written down, the next start finds out: %s", task.get_name(), error
             )

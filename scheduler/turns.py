@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from bot.cycle import CycleRunner, NotWanted
 from bot.run import BotParts, CycleRun, End
-from core.errors import NOT_WRITTEN, NotReady
+from core.errors import NotReady, StateError
 from core.figures import Spread
 from core.models import BotStatus, Level, Missed
 from data.data_manager import Transaction
@@ -121,7 +121,7 @@ class Turns:
             await self._stop_with_error(user_id, str(error))
             return
         except Exception as error:
-            trace = None if isinstance(error, NOT_WRITTEN) else error
+            trace = None if isinstance(error, StateError) else error
             log.error("A cycle broke off: %s", error, exc_info=trace, extra={"user": user_id, "action": "cycle_failed"})  # noqa: TRY400
             await self._failed(user_id, active, error)
             return
@@ -154,14 +154,16 @@ class Turns:
 
     async def _failed(self, user_id: str, active: Active, error: Exception) -> None:
         failures = 1
-        if not isinstance(error, NOT_WRITTEN):  # a disk that is full for long stops no bot
+        if not isinstance(
+            error, StateError
+        ):  # a disk that is full for long, or a file that is mended late, stops no bot
             failures = self._failures[user_id] = self._failures.get(user_id, 0) + 1
-        why = str(error) if isinstance(error, CycleStuck) else type(error).__name__
+        why = _why(error)
         if failures >= FAILURES_UNTIL_ERROR:
             await self._stop_with_error(user_id, f"{failures} cycles in a row broke off ({why})")
             return
         # When nothing is left to post, it is the end that is still to be written; else nobody knows whether it was.
-        goes_on = active.cut_off or isinstance(error, NOT_WRITTEN)
+        goes_on = active.cut_off or isinstance(error, StateError)
         await self._enter_next(user_id, active, failures, cut_off=goes_on)
         action = "cycle_stuck" if isinstance(error, CycleStuck) else "cycle_failed"
         text = f"The cycle broke off ({why}); the next one goes on with it"
@@ -216,6 +218,13 @@ class Turns:
         user = self._parts.store.snapshot.users.get(user_id)
         if user is not None and user.bot_status is BotStatus.RUNNING and user.next_run_at is not None:
             self._follow(user_id, user.next_run_at)
+
+
+def _why(error: Exception) -> str:
+    """What a user reads of it."""
+    if isinstance(error, CycleStuck):
+        return str(error)
+    return error.for_users if isinstance(error, StateError) else type(error).__name__
 
 
 def _may_begin(tx: Transaction, user_id: str) -> bool:

@@ -14,7 +14,7 @@ import msgspec
 from msgspec.structs import replace
 from pydantic import SecretStr
 
-from core.errors import InvalidInput, NotFound, StateDamaged, StateNotWritten
+from core.errors import InvalidInput, NotFound, SealBroken, StateNotWritten
 from core.logs import never_log
 from core.models import Model, Session, User
 from core.settings import Settings
@@ -112,7 +112,7 @@ class ApiPairs:
         try:
             api_hash = self._vault.unseal_bytes(_label(api_id), base64.b64decode(sealed)).decode()
         except ValueError:
-            raise StateDamaged(f"{self._path}: the hash of {api_id} cannot be opened with this vault key") from None
+            raise SealBroken(f"the hash of API pair {api_id} cannot be opened with this vault key") from None
         never_log(api_hash)
         return SecretStr(api_hash)
 

@@ -306,7 +306,7 @@ class Logins:
         except PostfleetError as error:
             with contextlib.suppress(PostfleetError):
                 await attempt.client.log_out()
-            attempt.end(str(error))
+            attempt.end(error.for_users)
             raise
         finally:
             attempt.keeping = False
@@ -344,7 +344,7 @@ class Logins:
             attempt.step, attempt.hint = Step.PASSWORD, needed.hint
         except PostfleetError as error:
             await self._tell_of_pair(attempt, error)
-            attempt.end(str(error))
+            attempt.end(error.for_users)
 
     async def _next_token(self, attempt: _Attempt) -> None:
         answer = await attempt.client.login_token()

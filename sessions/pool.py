@@ -77,7 +77,7 @@ class Pool:
         # A damaged file is told apart from a missing one: unsealing it says what may be wrong with it.
         path = self._find(name) or next((path for path in self._places(name) if path.is_file()), None)
         if path is None:
-            raise UnknownSession(f"there is no session file for {name} under {self._root}")
+            raise UnknownSession(f"there is no session file for {name}; bring it back, or log the account in again")
         return self.vault.unseal(name, path.read_bytes())
 
     def has_key(self, name: str, key_id: str) -> bool:

@@ -17,7 +17,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from pydantic import SecretStr
 
-from core.errors import SettingsError, StateDamaged
+from core.errors import SealBroken, SettingsError, StateDamaged
 from data.files import Disk, write_whole
 
 SEALED = b"PFS1"
@@ -84,13 +84,13 @@ class Vault:
         """What `seal` was given.
 
         Raises:
-            StateDamaged: another key, another session's file, or not a session file.
+            SealBroken: another key, another session's file, or not a session file.
         """
         try:
             content = self.unseal_bytes(name, sealed)
             dc_id, host, port, auth_key = msgspec.msgpack.decode(content, type=tuple[int, str, int, bytes])
         except ValueError:
-            raise StateDamaged(
+            raise SealBroken(
                 f"the session file of {name} cannot be opened with this vault key: it is damaged, belongs to "
                 "another session, or POSTFLEET_VAULT_KEY (or vault.key) is not the one it was sealed with"
             ) from None

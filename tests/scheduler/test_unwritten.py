@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from core.errors import StateError, StateNotWritten
+from core.errors import StateDamaged, StateError, StateNotWritten, StateTooNew
 from core.models import BotStatus, Delivery, DeliveryState, Event, Schedule, User
 from data.data_manager import Transaction
 from scheduler.scheduler import UNSURE_LOOK_SECONDS
@@ -59,12 +59,13 @@ async def test_the_end_of_a_cycle_that_cannot_be_written_begins_no_second_one(
         assert house.minutes("alice") == [0, 61]
 
 
+@pytest.mark.parametrize("kind", [StateNotWritten, StateDamaged, StateTooNew])
 async def test_cycles_that_cannot_be_written_down_for_long_stop_no_bot_and_go_on_as_soon_as_there_is_room(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, kind: type[StateError]
 ) -> None:
     async with time_house(tmp_path) as house:
         await house.add_users({"alice": User(delay_between_cycles=3600)}, running=False)
-        house.cycles.faults["alice"] = [StateNotWritten("the journal: no space left on device") for _ in range(20)]
+        house.cycles.faults["alice"] = [kind("the journal: no space left on device") for _ in range(20)]
         await house.begin(["alice"])
         await house.wait(minutes=15)
         assert house.user("alice").bot_status is BotStatus.RUNNING
