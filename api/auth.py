@@ -7,7 +7,7 @@ from fastapi import Depends, Request, Security
 from fastapi.security import HTTPBearer
 from starlette.types import Scope as ASGIScope
 
-from api.addresses import address_of
+from api.addresses import address_of, counted_as
 from api.keys import Keys
 from api.rates import Rates
 from api.revocations import Revocations
@@ -107,13 +107,14 @@ class Authenticator:
 
     def _verify(self, value: bytes | None, now: float, scope: ASGIScope) -> Identity:
         address = address_of(scope)
+        network = counted_as(address)
         try:
-            self._rates.refused_tokens.check(address)
+            self._rates.refused_tokens.check(network)
             identity = self._read(value, now)
         except AuthError:
             if value is not None:
                 self._known.pop(value, None)
-                self._rates.refused_tokens.spend(address)
+                self._rates.refused_tokens.spend(network)
             self._security.refused("auth_failed", "A token was refused", **request_facts(scope))
             raise
         except TooMany:

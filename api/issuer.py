@@ -1,15 +1,19 @@
 """Our own issuer, for those who have none: password login, short access tokens, refresh tokens that rotate.
 
-A refresh token is `family.secret`; only the newest of its family is good. An older one coming back means that two have
-it, the user and a thief, and nobody can tell which is which: the family ends and both have to log in again.
+A refresh token is `family.secret.proof`; only the newest of its family is good. An older one coming back means that two
+have it, the user and a thief, and nobody can tell which is which: the family ends and both have to log in again. The
+proof tells an older one from what anybody can make up, because a family's id is no secret.
 """
 
 import asyncio
 import hashlib
+import hmac
 import secrets
 from dataclasses import dataclass
 from datetime import timedelta
 
+from api.addresses import counted_as
+from api.derived_keys import derived_key
 from api.passwords import Passwords
 from api.rates import Rate, Rates
 from api.revocations import Revocations
@@ -22,6 +26,8 @@ from data.auth_store import AuthStore, Family, Password, Refresh
 
 WRONG = "User or password is wrong"
 NOT_GOOD = "The refresh token is not valid; log in again"
+_LONGEST_ACCESS_SECONDS = 86_400.0 + 1
+"""No access token lives longer, whatever the settings were when it was made."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +53,7 @@ class Issuer:
         clock: Clock,
     ) -> None:
         self._secret = settings.jwt_secret.get_secret_value()
+        self._proof_key = derived_key(self._secret, "refresh tokens")
         self._lifetime = timedelta(minutes=settings.access_token_minutes)
         self._family_lifetime = timedelta(days=settings.refresh_token_days)
         self._rules = rules
@@ -62,18 +69,14 @@ class Issuer:
 
         Raises:
             AuthError: one answer for an unknown user and for a wrong password.
-            TooMany: too many failures for this user or from this address.
+            TooMany: too many failures for this user or from this address. Busy: too many wait already.
         """
-        for rate, key in ((Rate.LOGIN_USER, user_id), (Rate.LOGIN_ADDRESS, about["address"])):
-            self._rates.spend(rate, key)
-        kept = await self._memory.password(user_id)
-        if not await self._passwords.fits(kept.hash if kept else None, password) or kept is None:
-            self._security.refused("login_failed", "A login failed", user=user_id, **about)
-            raise AuthError(WRONG)
-        self._rates.clear(Rate.LOGIN_USER, user_id)
+        # First of all, so that an address that is refused uses up nothing of the user's.
+        self._rates.spend(Rate.LOGIN_ADDRESS, counted_as(about["address"]))
+        kept = await self._checked(user_id, password, "A login failed", about)
         now = self._clock.now()
         family = Family(secrets.token_urlsafe(12), user_id, kept.roles, (now + self._family_lifetime).timestamp())
-        secret = secrets.token_urlsafe(32)
+        secret = self._new_secret(family.id)
         await self._memory.begin_family(family, _digest(secret), now.timestamp())
         self._security.note("login", "A user logged in", user=user_id, **about)
         return self._grant(family, secret)
@@ -82,15 +85,20 @@ class Issuer:
         """Exchange a refresh token for new ones; each is good once.
 
         Raises:
-            AuthError: unknown, ended, or used before (which ends its family).
+            AuthError: unknown, ended, or used before (which ends its family with all its tokens).
         """
         family_id, _, secret = token.partition(".")
-        following = secrets.token_urlsafe(32)
+        following = self._new_secret(family_id)
         now = self._clock.now().timestamp()
-        outcome, family = await self._memory.rotate(family_id, _digest(secret), _digest(following), now)
+        access_ends = now + _LONGEST_ACCESS_SECONDS
+        made_here = self._made_here(family_id, secret)
+        outcome, family = await self._memory.rotate(
+            family_id, _digest(secret), _digest(following), now, made_here=made_here, access_ends=access_ends
+        )
         if outcome is Refresh.ROTATED and family is not None:
             return self._grant(family, following)
         if outcome is Refresh.REUSED and family is not None:
+            self._revocations.family_was_ended(family.id, family.user, access_ends)
             text = "A refresh token came back after it was used: its family is ended"
             self._security.refused("token_reused", text, user=family.user, **about)
         else:
@@ -98,15 +106,22 @@ class Issuer:
         raise AuthError(NOT_GOOD)
 
     async def log_out(self, caller: Identity, about: dict[str, str], *, everywhere: bool) -> None:
-        """End the caller's token and its family; or all of the caller's tokens."""
+        """End the caller's login with its tokens, or the one token when no login of ours is behind it; or everything.
+
+        Raises:
+            InvalidInput: the token can only be ended together with all others.
+        """
         if everywhere:
             await self._revocations.log_out_everywhere(caller.user_id)
         else:
-            if caller.family is not None:
-                await self._memory.end_family(caller.family, caller.user_id)
-            if caller.token_id is None:
+            access_ends = self._clock.now().timestamp() + _LONGEST_ACCESS_SECONDS
+            ended = caller.family is not None and await self._revocations.end_family(
+                caller.family, caller.user_id, access_ends
+            )
+            if caller.token_id is not None:
+                await self._revocations.revoke(caller.token_id, caller.expires_at)
+            elif not ended:
                 raise InvalidInput("token", "has no jti, so it cannot be ended alone; log out everywhere")
-            await self._revocations.revoke(caller.token_id, caller.expires_at)
         text = "A user logged out everywhere" if everywhere else "A user logged out"
         self._security.note("logout", text, user=caller.user_id, **about)
 
@@ -127,13 +142,36 @@ class Issuer:
         Raises:
             AuthError: the old one is wrong. InvalidInput: the new one is weak. TooMany: as at login.
         """
-        self._rates.spend(Rate.LOGIN_USER, user_id)
-        kept = await self._memory.password(user_id)
-        if not await self._passwords.fits(kept.hash if kept else None, old) or kept is None:
-            self._security.refused("login_failed", "A change of password failed", user=user_id, **about)
-            raise AuthError(WRONG)
+        kept = await self._checked(user_id, old, "A change of password failed", about)
         await asyncio.shield(self.set_password(user_id, new, kept.roles))
         self._security.note("password_changed", "A user changed their password", user=user_id, **about)
+
+    async def _checked(self, user_id: str, password: str, failure: str, about: dict[str, str]) -> Password:
+        """What is kept of the user whose password it is. Raises AuthError, TooMany, Busy."""
+        kept = await self._memory.password(user_id)
+        # Nothing comes in between: who finds no place is not counted as one who guessed wrong.
+        self._passwords.refuse_when_busy()
+        network = counted_as(about["address"])
+        self._rates.spend(Rate.LOGIN_USER, user_id, network)
+        self._rates.spend(Rate.LOGIN_ANYWHERE, user_id)
+        if not await self._passwords.fits(kept.hash if kept else None, password) or kept is None:
+            self._security.refused("login_failed", failure, user=user_id, **about)
+            raise AuthError(WRONG)
+        self._rates.clear(Rate.LOGIN_USER, user_id, network)
+        self._rates.clear(Rate.LOGIN_ANYWHERE, user_id)
+        return kept
+
+    def _new_secret(self, family_id: str) -> str:
+        secret = secrets.token_urlsafe(32)
+        return f"{secret}.{self._proof(family_id, secret)}"
+
+    def _made_here(self, family_id: str, secret: str) -> bool:
+        """Whether we made this refresh token, however long ago."""
+        nonce, _, proof = secret.partition(".")
+        return hmac.compare_digest(_bytes(proof), self._proof(family_id, nonce).encode())
+
+    def _proof(self, family_id: str, secret: str) -> str:
+        return hmac.digest(self._proof_key, _bytes(f"{family_id}.{secret}"), "sha256").hex()[:32]
 
     def _grant(self, family: Family, secret: str) -> Grant:
         access = issue_token(
@@ -150,4 +188,8 @@ class Issuer:
 
 def _digest(secret: str) -> str:
     # The secrets are 256 random bits: a fast digest is as good as a slow one.
-    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
+    return hashlib.sha256(_bytes(secret)).hexdigest()
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")

@@ -2,11 +2,14 @@
 
 A token without `kid` is verified with POSTFLEET_JWT_SECRET (HS256); one with `kid` with that key of the JWKS file
 (POSTFLEET_JWKS_FILE). The file is looked at again every second: put a new key beside the old one, change the issuer,
-and take the old one out when its last token has ended.
+and take the old one out when its last token has ended. Issuers publish keys of other kinds beside theirs: what cannot
+be used here is skipped, with a warning.
 """
 
 import json
 import logging
+import warnings
+from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +27,8 @@ log = logging.getLogger(__name__)
 LOOK_AGAIN_SECONDS = 1.0
 _SMALLEST_RSA_BITS = 2048
 _MAX_FILE_BYTES = 1_000_000
+_MOST_SAID = 10
+"""So many keys that cannot be used are told of, each by its name."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +52,7 @@ class Keys:
         """Read the file.
 
         Raises:
-            SettingsError: it cannot be read, or holds a key that cannot be used; says which.
+            SettingsError: it cannot be read, or holds keys of which none can be used; says why.
         """
         self._secret = _key("HS256", secret.encode())
         self._file = jwks_file
@@ -88,39 +93,69 @@ class Keys:
 
 
 def read_jwks(file: Path) -> dict[str, Key]:
-    """The keys of a JWKS file by their ids.
+    """The keys of a JWKS file by their ids. Those that cannot be used are skipped and told in the log.
 
     Raises:
-        SettingsError: naming the key and what is wrong with it.
+        SettingsError: the file cannot be read, or has keys and none of them can be used.
     """
-    try:
-        if file.stat().st_size > _MAX_FILE_BYTES:
-            raise SettingsError(f"POSTFLEET_JWKS_FILE: {file} is far too large for keys")
-        written = json.loads(file.read_bytes())
-        entries = written["keys"]
-    except (OSError, ValueError, KeyError, TypeError):
-        raise SettingsError(f'POSTFLEET_JWKS_FILE: {file} cannot be read as {{"keys": […]}}') from None
+    entries = _entries(file)
     keys: dict[str, Key] = {}
+    skipped: list[str] = []
     for position, entry in enumerate(entries):
-        key_id = entry.get("kid") if isinstance(entry, dict) else None
-        if not isinstance(key_id, str) or not key_id or key_id in keys:
-            raise SettingsError(f"POSTFLEET_JWKS_FILE: key number {position + 1} needs a kid of its own")
-        if entry.get("use", "sig") != "sig":
-            continue
-        keys[key_id] = _usable(key_id, entry)
+        try:
+            key_id = _key_id(entry, position, keys)
+            if entry.get("use", "sig") == "sig":
+                keys[key_id] = _usable(key_id, entry)
+        except _Unusable as error:
+            skipped.append(str(error))
+    if entries and not keys:
+        why = "; ".join(skipped[:_MOST_SAID]) or "none of them is for signatures"
+        raise SettingsError(f"POSTFLEET_JWKS_FILE: none of the keys in {file} can be used: {why}")
+    for said in skipped[:_MOST_SAID]:
+        log.warning("POSTFLEET_JWKS_FILE: skipped, because %s", said, extra={"action": "key_skipped"})
     return keys
+
+
+def _entries(file: Path) -> list[Any]:
+    try:
+        with file.open("rb") as opened:
+            raw = opened.read(_MAX_FILE_BYTES + 1)
+        if len(raw) > _MAX_FILE_BYTES:
+            raise SettingsError(f"POSTFLEET_JWKS_FILE: {file} is far too large for keys")
+        entries = json.loads(raw)["keys"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        entries = None
+    if not isinstance(entries, list):
+        raise SettingsError(f'POSTFLEET_JWKS_FILE: {file} cannot be read as {{"keys": […]}}')
+    return entries
+
+
+class _Unusable(ValueError):
+    """A key that is skipped; the text says which and why, and never shows it."""
+
+
+def _key_id(entry: object, position: int, taken: Container[str]) -> str:
+    key_id = entry.get("kid") if isinstance(entry, dict) else None
+    if not isinstance(key_id, str) or not key_id:
+        raise _Unusable(f"key number {position + 1} has no kid: no token can name it")
+    if key_id in taken:
+        raise _Unusable(f"key number {position + 1} has the kid '{key_id[:80]}' of another one")
+    return key_id
 
 
 def _usable(key_id: str, entry: dict[str, Any]) -> Key:
     try:
-        value = jwt.PyJWK(entry).key
-    except (jwt.PyJWTError, ValueError, TypeError):
-        raise SettingsError(f"POSTFLEET_JWKS_FILE: key '{key_id}' cannot be read") from None
-    public = value.public_key() if hasattr(value, "public_key") else value
-    algorithm = _algorithm_of(public)
+        with warnings.catch_warnings():
+            # The library warns of keys that are too short to be safe: those are refused below.
+            warnings.simplefilter("ignore")
+            value = jwt.PyJWK(entry).key
+        public = value.public_key() if hasattr(value, "public_key") else value
+        algorithm = _algorithm_of(public)
+    except Exception:  # noqa: BLE001  whatever a foreign entry makes the library stumble over, the others are good
+        raise _Unusable(f"key '{key_id[:80]}' cannot be read") from None
     if algorithm is None or entry.get("alg", algorithm) != algorithm:
-        raise SettingsError(
-            f"POSTFLEET_JWKS_FILE: key '{key_id}' is none of: RSA of {_SMALLEST_RSA_BITS} bits or more for RS256, "
+        raise _Unusable(
+            f"key '{key_id[:80]}' is none of: RSA of {_SMALLEST_RSA_BITS} bits or more for RS256, "
             f"P-256 for ES256, Ed25519 for EdDSA, {MIN_SECRET_BYTES} bytes or more for HS256"
         )
     return _key(algorithm, public)

@@ -34,10 +34,14 @@ class Passwords:
         self._waiting = 0
         self._nobodys: str | None = None
 
-    @asynccontextmanager
-    async def _turn(self) -> AsyncIterator[None]:
+    def refuse_when_busy(self) -> None:
+        """Tell those who would find too many waiting, before anything is counted. Raises Busy."""
         if self._waiting >= MOST_WAITING:
             raise Busy(RETRY_AFTER_SECONDS)
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        self.refuse_when_busy()
         self._waiting += 1
         try:
             async with self._turns:

@@ -18,8 +18,14 @@ class Rate(StrEnum):
     EXPENSIVE = "expensive"
     """What makes us work hard: previews, exports; per user."""
     LOGIN_USER = "login_user"
-    """Logins tried in a row, per user; a right one clears it."""
+    """Passwords tried in a row, per user and address: nobody keeps others out by guessing. A right one clears it."""
+    LOGIN_ANYWHERE = "login_anywhere"
+    """The same from all addresses together, several times as many."""
     LOGIN_ADDRESS = "login_address"
+
+
+_ADDRESSES_A_USER = 10
+"""So many addresses may use up their tries before everybody else has to wait, too."""
 
 
 class Rates:
@@ -30,28 +36,30 @@ class Rates:
         self.addresses = EveryRequest(settings.rate_per_address, clock)
         self.refused_tokens = EveryRequest(settings.rate_failed_auth, clock)
         """By address."""
+        login = parse(settings.rate_login)
         self._items: dict[Rate, RateLimitItem] = {
             Rate.EXPENSIVE: parse(settings.rate_expensive),
-            Rate.LOGIN_USER: parse(settings.rate_login),
+            Rate.LOGIN_USER: login,
+            Rate.LOGIN_ANYWHERE: type(login)(login.amount * _ADDRESSES_A_USER, login.multiples),
             Rate.LOGIN_ADDRESS: parse(settings.rate_expensive),
         }
         self._limiter = FixedWindowRateLimiter(MemoryStorage())
 
-    def spend(self, rate: Rate, key: str) -> None:
+    def spend(self, rate: Rate, *keys: str) -> None:
         """Count one.
 
         Raises:
             TooMany: the window is used up; says when the next one begins.
         """
-        if not self._limiter.hit(self._items[rate], rate, key):
-            raise self._refusal(rate, key)
+        if not self._limiter.hit(self._items[rate], rate, *keys):
+            raise self._refusal(rate, *keys)
 
-    def clear(self, rate: Rate, key: str) -> None:
+    def clear(self, rate: Rate, *keys: str) -> None:
         """Begin anew."""
-        self._limiter.clear(self._items[rate], rate, key)
+        self._limiter.clear(self._items[rate], rate, *keys)
 
-    def _refusal(self, rate: Rate, key: str) -> TooMany:
-        window = self._limiter.get_window_stats(self._items[rate], rate, key)
+    def _refusal(self, rate: Rate, *keys: str) -> TooMany:
+        window = self._limiter.get_window_stats(self._items[rate], rate, *keys)
         # The windows are those of the library, which go by the machine's clock.
         return too_many(window.reset_time - time.time())
 

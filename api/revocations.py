@@ -1,8 +1,8 @@
-"""Tokens that are worth nothing before their end: revoked one by one, or all of a user's by a logout everywhere."""
+"""Tokens that are worth nothing before their end: one by one, by their login, or all of a user's."""
 
 from collections.abc import Callable
 
-from api.tokens import Identity
+from api.tokens import LEEWAY_SECONDS, Identity
 from core.clock import Clock
 from data.auth_store import AuthStore
 
@@ -13,7 +13,8 @@ class Revocations:
     def __init__(self, memory: AuthStore, clock: Clock) -> None:
         self._memory = memory
         self._clock = clock
-        self._tokens, self._cutoffs = memory.revoked_now(clock.now().timestamp())
+        revoked = memory.revoked_now(clock.now().timestamp())
+        self._tokens, self._families, self._cutoffs = revoked.tokens, revoked.families, revoked.cutoffs
         self._callbacks: list[Callable[[], None]] = []
 
     def on_change(self, callback: Callable[[], None]) -> None:
@@ -24,17 +25,37 @@ class Revocations:
         """Whether the token behind this identity was revoked."""
         if identity.token_id is not None and identity.token_id in self._tokens:
             return True
-        return identity.issued_at <= self._cutoffs.get(identity.user_id, -1.0)
+        if identity.family is not None and (identity.user_id, identity.family) in self._families:
+            return True
+        cutoff = self._cutoffs.get(identity.user_id)
+        if cutoff is None:
+            return False
+        # Another issuer's clock may be ahead: its token may have been made before the logout and say later.
+        return identity.issued_at <= cutoff + (0.0 if identity.made_here else LEEWAY_SECONDS)
 
     async def revoke(self, token_id: str, ends: float) -> None:
-        """Durable before it answers. Raises StateNotWritten."""
+        """Refuse one token until its end. Durable on return. Raises StateNotWritten."""
         now = self._clock.now().timestamp()
         await self._memory.revoke(token_id, ends, now)
         self._tokens = {name: end for name, end in self._tokens.items() if end > now} | {token_id: ends}
         self._changed()
 
+    async def end_family(self, family_id: str, user_id: str, access_ends: float) -> bool:
+        """End a login of ours with its access tokens. Return whether it was there. Durable. Raises StateNotWritten."""
+        ended = await self._memory.end_family(family_id, user_id, access_ends, self._clock.now().timestamp())
+        if ended:
+            self.family_was_ended(family_id, user_id, access_ends)
+        return ended
+
+    def family_was_ended(self, family_id: str, user_id: str, access_ends: float) -> None:
+        """The store has ended it already: refuse its access tokens."""
+        now = self._clock.now().timestamp()
+        self._families = {one: end for one, end in self._families.items() if end > now}
+        self._families[user_id, family_id] = access_ends
+        self._changed()
+
     async def log_out_everywhere(self, user_id: str) -> None:
-        """Every token of the user made until now, refresh tokens included. Durable. Raises StateNotWritten."""
+        """Refuse every token of the user made until now, refresh tokens included. Durable. Raises StateNotWritten."""
         now = self._clock.now().timestamp()
         await self._memory.log_out_everywhere(user_id, now)
         self._cutoffs[user_id] = now

@@ -7,6 +7,7 @@ other line. A burst of refusals from one address adds an `alert`.
 import logging
 from collections import OrderedDict
 
+from api.addresses import counted_as
 from core.clock import Clock
 
 log = logging.getLogger("postfleet.security")
@@ -37,18 +38,19 @@ class SecurityLog:
     ) -> None:
         """Write one refusal at WARNING; many from one address make an alert."""
         self._write(logging.WARNING, action, text, address=address, agent=agent, user=user, **facts)
-        began, count = self._windows.pop(address, (self._clock.monotonic(), 0))
+        network = counted_as(address)
+        began, count = self._windows.pop(network, (self._clock.monotonic(), 0))
         if self._clock.monotonic() - began > ALERT_WITHIN_SECONDS:
             began, count = self._clock.monotonic(), 0
         count += 1
-        self._windows[address] = (began, count)
+        self._windows[network] = (began, count)
         if len(self._windows) > _WATCHED:
             self._windows.popitem(last=False)
         if count == ALERT_AFTER:
             self._write(
                 logging.ERROR,
                 "alert",
-                f"{count} refusals from {address} within {ALERT_WITHIN_SECONDS:.0f} seconds",
+                f"{count} refusals from {network} within {ALERT_WITHIN_SECONDS:.0f} seconds",
                 address=address,
                 agent=agent,
                 user=user,

@@ -17,7 +17,7 @@ import uvicorn
 from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from api.addresses import UNKNOWN, Network, is_trusted
+from api.addresses import UNKNOWN, Network, counted_as, is_trusted
 from api.shell import Shell
 from core.settings import Settings
 
@@ -81,17 +81,17 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Take it, or refuse it when there are too many."""
         super().connection_made(transport)
-        self._crowd.by_address[self._address] += 1
+        self._crowd.by_address[counted_as(self._address)] += 1
         if len(self.connections) > self._bounds.connections or self._has_too_many():
             self._crowd.refused += 1
             self._refuse(503, "Too many connections are open; close some, or come back in a moment.")
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It is gone."""
-        by_address = self._crowd.by_address
-        by_address[self._address] -= 1
-        if not by_address[self._address]:
-            del by_address[self._address]
+        by_address, network = self._crowd.by_address, counted_as(self._address)
+        by_address[network] -= 1
+        if not by_address[network]:
+            del by_address[network]
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -189,7 +189,7 @@ class Connection(HttpToolsProtocol):
         return self.client[0] if self.client else UNKNOWN
 
     def _has_too_many(self) -> bool:
-        own = self._crowd.by_address[self._address]
+        own = self._crowd.by_address[counted_as(self._address)]
         return own > self._bounds.connections_per_address and not is_trusted(self._address, self._bounds.trusted)
 
 

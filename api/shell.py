@@ -17,7 +17,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.addresses import address_of
+from api.addresses import address_of, counted_as
 from api.problems import HeadersTooLong, internal_error, problem_response, response_to
 from api.rates import Rates
 from api.request_counts import ONE_IN, STATE_PATH, RequestCounts
@@ -163,7 +163,7 @@ class Shell:
         is_upload = path in UPLOADS and scope["method"] == "POST"
         seconds = self._upload_seconds if is_upload else self._seconds
         try:
-            self._rates.addresses.spend(address_of(scope))
+            self._rates.addresses.spend(counted_as(address_of(scope)))
             self._check_size(scope, body=not is_upload)
             if is_stream:
                 await self._inner(scope, receive, sending)

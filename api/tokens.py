@@ -23,7 +23,11 @@ from core.errors import AuthError, InvalidInput
 MAX_TOKEN_BYTES = 4096
 LEEWAY_SECONDS = 10.0
 """How far another issuer's clock may be off, for `nbf` and `iat`. An expired token gets no leeway from us."""
+LONGEST_SECONDS = 10 * 366 * 86_400.0
+"""How far ahead `exp` may be. What is further is a mistake, such as milliseconds for seconds."""
 OPERATOR = "operator"
+_MAKER = "postfleet"
+"""The claim `by` of our own tokens: their `iat` comes from our clock."""
 _USER_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@:|+\-]{0,127}")
 # A header that tries to bring its own key, or means something other than a plain signed token.
 _REFUSED_HEADERS = frozenset({"jku", "jwk", "x5u", "x5c", "crit", "b64", "zip", "enc", "cty"})
@@ -63,6 +67,8 @@ class Identity:
     """Of our own tokens: the login they come from."""
     issued_at: float = 0.0
     key_id: str | None = None
+    made_here: bool = False
+    """Whether we issued it ourselves."""
 
     @property
     def operator(self) -> bool:
@@ -100,17 +106,18 @@ def issue_token(
     """Make an HS256 token for a user.
 
     Raises:
-        InvalidInput: the id cannot be a user's, or the lifetime is not positive.
+        InvalidInput: the id cannot be a user's, or the lifetime is not positive or longer than a token may live.
     """
     check_user_id(user_id)
-    if lifetime <= timedelta(0):
-        raise InvalidInput("lifetime", "must be more than nothing")
+    if not timedelta(0) < lifetime <= timedelta(seconds=LONGEST_SECONDS):
+        raise InvalidInput("lifetime", "must be more than nothing and at most ten years")
     claims: dict[str, object] = {
         "sub": user_id,
         # To the millisecond: a login right after a logout everywhere is told apart from what was before.
         "iat": round(now.timestamp(), 3),
         "exp": math.ceil((now + lifetime).timestamp()),
         "jti": uuid.uuid4().hex,
+        "by": _MAKER,
     }
     optional = {"iss": rules.issuer, "aud": rules.audience, "sid": family, "roles": sorted(set(roles))}
     claims.update({name: value for name, value in optional.items() if value})
@@ -206,8 +213,9 @@ def _check_rules(claims: dict[str, object], rules: Rules) -> None:
 
 def _identity(claims: dict[str, object], now: float, key_id: str | None) -> Identity:
     expires_at = _moment(claims["exp"]) if "exp" in claims else 0.0
-    if expires_at <= now:
-        raise ValueError("expired, or without an end")
+    # One second more, because `exp` is a whole number.
+    if not now < expires_at <= now + LONGEST_SECONDS + 1:
+        raise ValueError("expired, without an end, or with one that nobody can mean")
     for name in ("nbf", "iat"):
         if name in claims and _moment(claims[name]) > now + LEEWAY_SECONDS:
             raise ValueError("not yet valid")
@@ -221,6 +229,7 @@ def _identity(claims: dict[str, object], now: float, key_id: str | None) -> Iden
         family=_text(claims, "sid"),
         issued_at=_moment(claims["iat"]) if "iat" in claims else 0.0,
         key_id=key_id,
+        made_here=key_id is None and claims.get("by") == _MAKER,
     )
 
 

@@ -19,8 +19,8 @@ from core.errors import StateDamaged, StateNotWritten, StateTooNew
 
 T = TypeVar("T")
 
-_VERSION = 1
-_SCHEMA = """
+_VERSION = 2
+_SCHEMA_1 = """
 CREATE TABLE revoked (token_id TEXT PRIMARY KEY, ends REAL NOT NULL) WITHOUT ROWID;
 CREATE TABLE cutoffs (user TEXT PRIMARY KEY, at REAL NOT NULL) WITHOUT ROWID;
 CREATE TABLE passwords (user TEXT PRIMARY KEY, hash TEXT NOT NULL, roles TEXT NOT NULL, at REAL NOT NULL) WITHOUT ROWID;
@@ -32,6 +32,13 @@ CREATE TABLE answers (
     user TEXT NOT NULL, key TEXT NOT NULL, request TEXT NOT NULL, status INTEGER, headers TEXT, body BLOB,
     ends REAL NOT NULL, PRIMARY KEY (user, key)
 ) WITHOUT ROWID;
+"""
+# Answers of the first version were kept with digests that have no key.
+_SCHEMA_2 = """
+CREATE TABLE ended_families (
+    user TEXT NOT NULL, id TEXT NOT NULL, ends REAL NOT NULL, PRIMARY KEY (user, id)
+) WITHOUT ROWID;
+DELETE FROM answers;
 """
 
 
@@ -60,6 +67,18 @@ class Refresh(StrEnum):
     REFUSED = "refused"
     REUSED = "reused"
     """It was used before: somebody else has it. The family is ended."""
+
+
+@dataclass(frozen=True)
+class Revoked:
+    """What is refused before its end. Each end is the moment from which nobody has to remember it."""
+
+    tokens: dict[str, float]
+    """Token id → end."""
+    families: dict[tuple[str, str], float]
+    """User and family → end."""
+    cutoffs: dict[str, float]
+    """User → the moment of the last logout everywhere."""
 
 
 @dataclass(frozen=True)
@@ -112,11 +131,13 @@ class AuthStore:
             await asyncio.to_thread(self._thread.shutdown)
             self._db.close()
 
-    def revoked_now(self, now: float) -> tuple[dict[str, float], dict[str, float]]:
-        """Revoked tokens (id → end) and logouts everywhere (user → moment), for a cache at the start."""
+    def revoked_now(self, now: float) -> Revoked:
+        """Everything that is revoked, for a cache at the start."""
         with closing(self._db.cursor()) as db:
             tokens = dict(db.execute("SELECT token_id, ends FROM revoked WHERE ends > ?", (now,)).fetchall())
-            return tokens, dict(db.execute("SELECT user, at FROM cutoffs").fetchall())
+            ended = db.execute("SELECT user, id, ends FROM ended_families WHERE ends > ?", (now,)).fetchall()
+            cutoffs = dict(db.execute("SELECT user, at FROM cutoffs").fetchall())
+        return Revoked(tokens, {(user, family): ends for user, family, ends in ended}, cutoffs)
 
     async def revoke(self, token_id: str, ends: float, now: float) -> None:
         """From now on this token is refused."""
@@ -166,8 +187,14 @@ class AuthStore:
 
         await self._run(work)
 
-    async def rotate(self, family_id: str, digest: str, next_digest: str, now: float) -> tuple[Refresh, Family | None]:
-        """Replace a refresh token by the next one. A token that was replaced before ends its family."""
+    async def rotate(
+        self, family_id: str, digest: str, next_digest: str, now: float, *, made_here: bool, access_ends: float
+    ) -> tuple[Refresh, Family | None]:
+        """Replace a refresh token by the next one. A token that was replaced before ends its family.
+
+        `made_here`: the token is known to be ours, so one that is not the newest was used before.
+        `access_ends`: when the last access token of the family has ended.
+        """
 
         def work(db: sqlite3.Cursor) -> tuple[Refresh, Family | None]:
             row = db.execute("SELECT user, roles, digest, ends FROM families WHERE id = ?", (family_id,)).fetchone()
@@ -175,16 +202,18 @@ class AuthStore:
                 return Refresh.REFUSED, None
             family = Family(family_id, row[0], frozenset(row[1].split()), row[3])
             if row[2] != digest:
-                db.execute("DELETE FROM families WHERE id = ?", (family_id,))
+                if not made_here:
+                    return Refresh.REFUSED, None
+                _end_family(db, family_id, family.user, access_ends, now)
                 return Refresh.REUSED, family
             db.execute("UPDATE families SET digest = ? WHERE id = ?", (next_digest, family_id))
             return Refresh.ROTATED, family
 
         return await self._run(work)
 
-    async def end_family(self, family_id: str, user: str) -> None:
-        """End it, if it is this user's."""
-        await self._run(lambda db: db.execute("DELETE FROM families WHERE id = ? AND user = ?", (family_id, user)))
+    async def end_family(self, family_id: str, user: str, access_ends: float, now: float) -> bool:
+        """End it with its access tokens, if it is this user's. Return whether it was there."""
+        return await self._run(lambda db: _end_family(db, family_id, user, access_ends, now))
 
     async def claim_answer(self, user: str, key: str, request: str, now: float, ends: float) -> Answer | None:
         """What was answered to this idempotency key before; None: this request is the first and has it now."""
@@ -236,12 +265,23 @@ class AuthStore:
             raise StateNotWritten(f"api.sqlite3: {error}") from None
 
 
+def _end_family(db: sqlite3.Cursor, family_id: str, user: str, access_ends: float, now: float) -> bool:
+    if db.execute("DELETE FROM families WHERE id = ? AND user = ?", (family_id, user)).rowcount == 0:
+        return False
+    db.execute("DELETE FROM ended_families WHERE ends <= ?", (now,))
+    db.execute("INSERT OR REPLACE INTO ended_families VALUES (?, ?, ?)", (user, family_id, access_ends))
+    return True
+
+
 def _prepare(connection: sqlite3.Connection, file: Path) -> None:
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA busy_timeout = 5000")
+    # What is deleted is gone from the file, too.
+    connection.execute("PRAGMA secure_delete = ON")
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version > _VERSION:
         raise StateTooNew(f"{file} was written by a newer Postfleet; start that one")
-    if version == 0:
-        connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT;")
+    if version < _VERSION:
+        missing = "".join((_SCHEMA_1, _SCHEMA_2)[version:])
+        connection.executescript(f"BEGIN IMMEDIATE; {missing} PRAGMA user_version = {_VERSION}; COMMIT;")

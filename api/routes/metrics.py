@@ -1,12 +1,12 @@
 """`/metrics`: figures for Prometheus."""
 
-from ipaddress import ip_address
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Security
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.responses import Response
 
+from api.addresses import UNKNOWN, is_trusted
 from api.auth import Authenticator, bearer, operator_only
 from api.documents import problems
 from api.metrics import Metrics
@@ -23,13 +23,9 @@ async def _may_look(request: Request, _: Annotated[object, Security(bearer)]) ->
         AuthError, Forbidden.
     """
     settings: Settings = request.app.state.parts.settings
-    if settings.metrics_from and not any(name in _FORWARDING for name, _ in request.scope["headers"]):
-        try:
-            address = ip_address(request.client.host if request.client else "")
-        except ValueError:
-            address = None
-        if address is not None and any(address in network for network in settings.metrics_from):
-            return
+    named = is_trusted(request.client.host if request.client else UNKNOWN, settings.metrics_from)
+    if named and not any(name in _FORWARDING for name, _ in request.scope["headers"]):
+        return
     authenticator: Authenticator = request.app.state.authenticator
     operator_only(request, authenticator.identify(request.scope))
 

@@ -111,6 +111,10 @@ ATTACKS: dict[str, str | None] = {
     "end infinite": "Bearer " + signed(b'{"sub":"alice","exp":Infinity}'),
     "end not a number": "Bearer " + signed(b'{"sub":"alice","exp":NaN}'),
     "end overflows": "Bearer " + signed(b'{"sub":"alice","exp":1e999}'),
+    "end in milliseconds": "Bearer " + token({**FINE, "exp": (NOW + 3600) * 1000}),
+    "end in another age": "Bearer " + token({**FINE, "exp": 10**50}),
+    "end beyond any number": "Bearer " + signed(b'{"sub":"alice","exp":1' + b"0" * 400 + b"}"),
+    "end in eleven years": "Bearer " + token({**FINE, "exp": NOW + 11 * 366 * 86_400}),
     "not yet valid": "Bearer " + token({**FINE, "nbf": NOW + 60}),
     "made in the future": "Bearer " + token({**FINE, "iat": NOW + 60}),
     "no user": "Bearer " + token({"exp": NOW + 3600}),
@@ -232,6 +236,12 @@ async def test_the_memory_of_verified_tokens_is_bounded(authenticator: Authentic
     assert authenticator.remembered == 3
     assert [authenticator.identify_value(value, REQUEST).user_id for value in values] == [f"user{n}" for n in range(5)]
     assert CACHED_TOKENS < 1_000_000
+
+
+@pytest.mark.parametrize("lifetime", [timedelta(0), timedelta(days=-1), timedelta(days=11 * 366), timedelta.max])
+def test_no_token_is_made_that_would_be_refused(lifetime: timedelta) -> None:
+    with pytest.raises(InvalidInput, match="lifetime"):
+        issue_token(SECRET, "alice", now=START, lifetime=lifetime)
 
 
 @pytest.mark.parametrize("user_id", ["", "a b", "../x", "é", "a" * 129, ".hidden"])

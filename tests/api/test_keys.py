@@ -56,7 +56,25 @@ ALL = [
 ]
 
 
-def write(file: Path, entries: list[dict[str, Any]]) -> None:
+FOREIGN: dict[str, tuple[Any, str]] = {
+    "post-quantum": ({"kty": "AKP", "alg": "ML-DSA-44", "kid": "pq", "pub": "AAAA"}, "'pq' cannot be read"),
+    "for key agreement": ({"kty": "OKP", "crv": "X25519", "kid": "x25519", "x": "A" * 43}, "'x25519' cannot be read"),
+    "another curve": ({"kty": "EC", "crv": "P-999", "kid": "p999", "x": "AA", "y": "AA"}, "'p999' cannot be read"),
+    "a larger curve": (entry("p384", ec.generate_private_key(ec.SECP384R1()).public_key()), "'p384' is none of"),
+    "no kid": ({**entry("x", OTHER_RSA.public_key()), "kid": None}, "key number 1 has no kid"),
+    "an empty kid": (entry("", OTHER_RSA.public_key()), "key number 1 has no kid"),
+    "a kid that is a number": ({**entry("x", OTHER_RSA.public_key()), "kid": 7}, "key number 1 has no kid"),
+    "no object": ("a key", "key number 1 has no kid"),
+    "short RSA": (entry("weak", WEAK_RSA.public_key()), "'weak' is none of"),
+    "a short secret": (entry("short", b"short"), "'short' is none of"),
+    "another algorithm": (entry("mixed", RSA.public_key(), alg="HS256"), "'mixed'"),
+    "half a key": ({"kty": "RSA", "kid": "half", "n": "AQAB"}, "'half' cannot be read"),
+    "numbers for texts": ({"kty": "EC", "crv": 5, "kid": "numbers", "x": 1, "y": []}, "'numbers' cannot be read"),
+}
+"""Keys that others publish, or damage, beside good ones; what is said of each."""
+
+
+def write(file: Path, entries: list[Any]) -> None:
     """As an issuer does: a new file in the old one's place."""
     fresh = file.with_suffix(".new")
     fresh.write_text(json.dumps({"keys": entries}))
@@ -161,27 +179,45 @@ async def test_a_broken_key_file_leaves_the_keys_as_they_were(
     assert (await http.get(PATH, headers=headers)).status_code == 200
 
 
-@pytest.mark.parametrize(
-    ("entries", "said"),
-    [
-        ([{"kty": "RSA"}], "key number 1 needs a kid"),
-        ([ALL[0], ALL[0]], "key number 2 needs a kid of its own"),
-        (
-            [entry("weak", WEAK_RSA.public_key())],
-            "'weak' is none of",
-        ),
-        ([entry("short", b"short")], "'short' is none of"),
-        ([entry("p384", ec.generate_private_key(ec.SECP384R1()).public_key())], "'p384' is none of"),
-        ([entry("mixed", RSA.public_key(), alg="HS256")], "'mixed'"),
-        ([{"kty": "RSA", "kid": "half", "n": "AQAB"}], "'half' cannot be read"),
-    ],
-)
-@pytest.mark.filterwarnings("ignore::jwt.warnings.InsecureKeyLengthWarning")
-def test_a_key_that_cannot_be_trusted_keeps_the_daemon_from_starting(
-    tmp_path: Path, entries: list[dict[str, Any]], said: str
+@pytest.mark.parametrize(("foreign", "said"), FOREIGN.values(), ids=FOREIGN.keys())
+def test_a_key_that_cannot_be_used_is_skipped_and_told_of(
+    tmp_path: Path, foreign: Any, said: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    write(tmp_path / "jwks.json", entries)
-    with pytest.raises(SettingsError, match=said):
+    file = tmp_path / "jwks.json"
+    write(file, [foreign, ALL[0]])
+    keys = Keys(SECRET, file)
+    assert keys.key("rsa") is not None
+    if isinstance(foreign, dict) and foreign.get("kid") != "rsa":
+        assert keys.key(foreign.get("kid") or "") is None
+    assert said in caplog.text
+    write(file, [foreign])
+    with pytest.raises(SettingsError, match=said) as refused:
+        Keys(SECRET, file)
+    assert "none of the keys" in str(refused.value)
+
+
+def test_of_two_keys_with_one_kid_the_first_counts(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write(tmp_path / "jwks.json", [ALL[0], entry("rsa", OTHER_RSA.public_key())])
+    key = Keys(SECRET, tmp_path / "jwks.json").key("rsa")
+    assert key is not None
+    assert key.value.public_numbers() == RSA.public_key().public_numbers()
+    assert "key number 2 has the kid 'rsa' of another one" in caplog.text
+
+
+async def test_a_foreign_key_beside_a_new_one_does_not_stop_the_rotation(
+    api: Api, http: httpx.AsyncClient, jwks: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write(jwks, [*(foreign for foreign, _ in FOREIGN.values()), entry("new", OTHER_RSA.public_key())])
+    await api.clock.advance(LOOK_AGAIN_SECONDS + 0.1)
+    assert (await http.get(PATH, headers=bearer(OTHER_RSA, "RS256", "new"))).status_code == 200
+    assert (await http.get(PATH, headers=bearer(RSA, "RS256", "rsa"))).status_code == 401
+    assert "'x25519' cannot be read" in caplog.text
+
+
+@pytest.mark.parametrize("text", ['{"keys": {}}', '{"keys": "x"}', '{"keys": null}', "[]", "", "[" * 100_000, '"\xff"'])
+def test_a_file_that_is_none_keeps_the_daemon_from_starting(tmp_path: Path, text: str) -> None:
+    (tmp_path / "jwks.json").write_bytes(text.encode("latin-1"))
+    with pytest.raises(SettingsError, match="cannot be read as"):
         Keys(SECRET, tmp_path / "jwks.json")
 
 
