@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from msgspec.structs import replace
 
 from bot.allowance import NO_ALLOWANCE, budget_of
-from bot.compose import random_id
+from bot.compose import new_random_id
 from bot.compose_content import post_for_cycle, posts_of
 from bot.compose_rights import holds_about
 from bot.known import claim_what_was_begun, known_bars, known_doubles
@@ -148,7 +148,7 @@ class CycleRunner:
                 cycle=cycle.id,
                 group=group,
                 session=session,
-                random_id=random_id(user_id, cycle.id, group, 0),
+                random_id=new_random_id(),
                 state=DeliveryState.PLANNED if reason is None else DeliveryState.SKIPPED,
                 reason=reason,
                 planned_at=now,

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from telethon.errors import RPCError
 
 from bot.aftercare import see_what_stands
-from bot.compose import random_id
+from bot.compose import random_id_of
 from bot.compose_content import DoesNotFitHere, Occasion
 from bot.compose_media import Call
 from bot.compose_outgoing import Outgoing, prepare
@@ -337,4 +337,4 @@ class _Posting(Share):
         return call
 
     def _keys(self, delivery: Delivery) -> Callable[[int], int]:
-        return lambda part: random_id(delivery.user, delivery.cycle, delivery.group, part)
+        return lambda part: random_id_of(delivery, part)

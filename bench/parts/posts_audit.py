@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from bot.compose import random_id
+from bot.compose import random_id_of
 from core.models import Delivery, DeliveryState
 
 _MAY_STAND = frozenset({DeliveryState.DELIVERED, DeliveryState.UNKNOWN})
@@ -80,8 +80,7 @@ def _look_through(
 
 def _random_ids(delivery: Delivery, parts: int) -> list[int]:
     """One a message of the post; the first stands in the journal."""
-    others = [random_id(delivery.user, delivery.cycle, delivery.group, part) for part in range(1, parts)]
-    return [delivery.random_id, *others]
+    return [random_id_of(delivery, part) for part in range(parts)]
 
 
 def _name(delivery: Delivery) -> str:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bench.parts.posts_audit import audit
-from bot.compose import random_id
+from bot.compose import random_id_of
 from core.models import Delivery, DeliveryState
 
 NOW = datetime(2026, 3, 2, tzinfo=UTC)
@@ -57,7 +57,7 @@ def test_a_group_that_a_cycle_forgot_is_missing() -> None:
 
 
 def test_an_album_of_which_a_part_is_missing_or_stands_twice_is_seen() -> None:
-    second = random_id("alice", 1, "@plaza", 1)
+    second = random_id_of(delivery(1), 1)
 
     def found(*random_ids: int, state: DeliveryState = DeliveryState.DELIVERED) -> tuple[int, int]:
         chats = {"plaza": map(message, random_ids)}

@@ -3,15 +3,16 @@
 import struct
 import zlib
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 from telethon.tl import functions
 
-from bot.compose import random_id
+from bot.compose import random_id_of
 from bot.compose_content import Post, check_content, render
 from bot.compose_media import MediaShelf
 from bot.compose_send import Destination, Sent, Source, send_post
-from core.models import PostContent, PostType
+from core.models import Delivery, PostContent, PostType
 from sandbox.server import Sandbox
 
 
@@ -38,7 +39,10 @@ def standing(sandbox: Sandbox, chat: str = "plaza") -> list[dict[str, Any]]:
 
 
 def delivery_key(part: int) -> int:
-    return random_id("alice", 1772442000000, "@plaza", part)
+    planned = Delivery(
+        user="alice", cycle=1772442000000, group="@plaza", session="ann", random_id=77, planned_at=datetime.now(UTC)
+    )
+    return random_id_of(planned, part)
 
 
 async def a_message(client: Any, chat: str, text: str = "original") -> tuple[Any, int]:
