@@ -1,10 +1,13 @@
 """A user's files on their way to Telegram: checked, uploaded once an account, then sent by reference."""
 
 import asyncio
+import contextlib
+import errno
 import mimetypes
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any, BinaryIO
 
 from telethon import TelegramClient, utils
@@ -13,7 +16,7 @@ from telethon.tl import types as tl
 
 from bot.compose_content import Post, kind_of, render
 from bot.compose_text import MAX_CAPTION_UNITS
-from core.errors import InvalidInput
+from core.errors import InvalidInput, StateError
 from core.models import Media, MediaKind, PostType
 from data.media_files import shown_name
 
@@ -32,15 +35,15 @@ def file_of(folder: Path, media: Media, kind: MediaKind, field: str, *, premium:
 
     Raises:
         InvalidInput: it is not there, empty, too big, or outside the user's folder.
+        StateError: the machine cannot read it just now, which is not the file's fault.
     """
     path = folder / media.file
-    try:
+    with _reading(media, field):
         inside = path.resolve().is_relative_to(folder.resolve())
-        size = path.stat().st_size if inside and path.is_file() else None
-    except OSError:
-        size = None
-    if size is None:
-        raise InvalidInput(field, f"there is no uploaded file '{media.file}'; upload it, or name another")
+        facts = path.stat() if inside else None
+    if facts is None or not S_ISREG(facts.st_mode):
+        raise _no_file(media, field)
+    size = facts.st_size
     if size == 0:
         raise InvalidInput(field, f"'{media.file}' is empty; upload it again")
     most = MAX_FILE_BYTES_PREMIUM if premium else MAX_FILE_BYTES
@@ -98,29 +101,34 @@ class MediaShelf:
         self._within = within
         """Seconds without any progress after which an upload counts as hung."""
         self._handles: OrderedDict[tuple[object, ...], Any] = OrderedDict()
+        self.uploads = 0
+        """How many files it brought to Telegram."""
 
     async def ready(self, client: TelegramClient, call: Call, post: Post, *, premium: bool = False) -> list[Any]:
         """Telethon's InputMedia for the files of a post: from the shelf, or uploaded now. A changed file is a new one.
 
         Raises:
             InvalidInput: a file cannot be sent.
-            TimeoutError, ConnectionError, RPCError: what uploading met. Nothing was posted.
+            StateError: the machine cannot read a file just now.
+            CONNECTION_LOST, RPCError: what uploading met. Nothing was posted.
         """
         return [
             await self._one(client, call, (post.type, media), f"post_content.media[{index}].file", premium=premium)
             for index, media in enumerate(post.content.media)
         ]
 
-    def forget(self) -> None:
-        """The handles grew old (`Action.REFETCH`): what is sent next is uploaded again."""
-        self._handles.clear()
+    def forget(self, post: Post) -> None:
+        """Telegram does not know the handles of this post's files (any more): they are uploaded again."""
+        for key in [key for key in self._handles if key[0] in post.content.media]:
+            del self._handles[key]
 
     async def _one(
         self, client: TelegramClient, call: Call, what: tuple[PostType, Media], field: str, *, premium: bool
     ) -> Any:
         media, kind = what[1], kind_of(*what)
         path = file_of(self.folder, media, kind, field, premium=premium)
-        facts = path.stat()
+        with _reading(media, field):
+            facts = path.stat()
         key = (media, kind, facts.st_size, facts.st_mtime_ns)
         if key not in self._handles:
             shown = await asyncio.to_thread(shown_name, self.folder, media.file)
@@ -130,6 +138,7 @@ class MediaShelf:
                 functions.messages.UploadMediaRequest(tl.InputPeerSelf(), _as_uploaded(uploaded, media, kind, shown))
             )
             self._handles[key] = _handle(answer, media, kind)
+            self.uploads += 1
             if len(self._handles) > _KEPT:
                 self._handles.popitem(last=False)
         self._handles.move_to_end(key)
@@ -169,10 +178,31 @@ def _handle(answer: Any, media: Media, kind: MediaKind) -> Any:
 
 def _opened(path: Path, media: Media, field: str) -> BinaryIO:
     """Opened here, so that a file that vanished is not taken for trouble of the network: both are OSErrors."""
-    try:
+    with _reading(media, field):
         return path.open("rb")
-    except OSError:
+
+
+@contextlib.contextmanager
+def _reading(media: Media, field: str) -> Iterator[None]:
+    """Only a file that is missing or forbidden is the post's fault; whatever else it is, the machine has it.
+
+    Raises:
+        InvalidInput, StateError.
+    """
+    try:
+        yield
+    except (FileNotFoundError, NotADirectoryError):
+        raise _no_file(media, field) from None
+    except (PermissionError, IsADirectoryError):
         raise InvalidInput(field, f"the file '{media.file}' cannot be read; upload it again") from None
+    except OSError as error:
+        if error.errno in {errno.ENAMETOOLONG, errno.ELOOP}:
+            raise _no_file(media, field) from None
+        raise StateError(f"the uploaded file {media.file} cannot be read just now ({error.strerror})") from error
+
+
+def _no_file(media: Media, field: str) -> InvalidInput:
+    return InvalidInput(field, f"there is no uploaded file '{media.file}'; upload it, or name another")
 
 
 def _as_uploaded(uploaded: Any, media: Media, kind: MediaKind, shown: str) -> Any:

@@ -31,11 +31,14 @@ class Outgoing:
     text: Formatted
     media: tuple[Any, ...] = field(default=(), repr=False)
     source: Source | None = None
+    remembered: bool = False
+    """Some of its files were brought to Telegram for an earlier post, and Telegram may have forgotten them."""
 
     @property
     def parts(self) -> int:
         """How many messages it is."""
-        return max(1, len(self.media), len(self.source.message_ids) if self.source is not None else 0)
+        files = len(self.post.content.media)
+        return max(1, files, len(self.source.message_ids) if self.source is not None else 0)
 
     async def send(self, call: Call, to: Destination, key: Callable[[int], int]) -> Sent:
         """Send it; `key(part)` is the random_id of each message. Repeating it with the same keys delivers once.
@@ -94,7 +97,9 @@ async def prepare(
     worded, text = word(post, occasion, premium=premium)
     if post.type in {PostType.FORWARD, PostType.COPY}:
         return Outgoing(post, text, source=await _source(post.content.message or "", call, peer_of))
-    return Outgoing(worded, text, tuple(await shelf.ready(client, call, post, premium=premium)))
+    uploads = shelf.uploads
+    media = tuple(await shelf.ready(client, call, post, premium=premium))
+    return Outgoing(worded, text, media, remembered=shelf.uploads - uploads < len(media))
 
 
 async def _source(message: str, call: Call, peer_of: Callable[[str], Awaitable[Any]]) -> Source:

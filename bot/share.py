@@ -100,7 +100,7 @@ class Share:
                 text = f"{self._session} cannot reach Telegram and keeps trying: {reaction.explanation}"
                 await self._run.record(event=self._run.event("unreachable", text, Level.WARNING, self._session))
         if reaction.action is Action.REFETCH:
-            self._parts.shelf(self._run.user, self._session).forget()
+            self._parts.shelf(self._run.user, self._session).forget(self._run.post)
         patience = self._parts.settings.network_patience_seconds if delivery is None else 0.0
         if self._failures >= MOST_TRIES and now - self._trouble_since >= patience:
             self._failures = 0

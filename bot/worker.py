@@ -224,7 +224,7 @@ class _Posting(Share):
             await self._run.record(sending)
             self._queue[self._queue.index(delivery)] = delivery = sending
         try:
-            sent = await outgoing.send(self._calls(client), to, self._keys(delivery))
+            sent = await self._send(client, delivery, outgoing, to)
         except Exception as error:
             if isinstance(error, CONNECTION_LOST) or reaction_to(error).action is Action.RETRY:
                 self._unanswered.add(delivery.id)
@@ -234,6 +234,17 @@ class _Posting(Share):
         await self._delivered(delivery, sent, outgoing.parts)
         if outgoing.post.content.pin and sent.message_ids:
             await self._pin(client, to, delivery, sent.message_ids[0])
+
+    async def _send(self, client: PostingClient, delivery: Delivery, outgoing: Outgoing, to: Destination) -> Sent:
+        """Send it; once more with its files brought anew where Telegram refuses some that were remembered."""
+        try:
+            return await outgoing.send(self._calls(client), to, self._keys(delivery))
+        except RPCError as error:
+            if not outgoing.remembered or reaction_to(error).action is not Action.GIVE_UP:
+                raise
+        self._parts.shelf(self._run.user, self._session).forget(self._run.post)
+        anew, to = await self._prepare(client, delivery)
+        return await anew.send(self._calls(client), to, self._keys(delivery))
 
     async def _may_begin(self, client: PostingClient, delivery: Delivery) -> bool:
         """Whether it is worth asking Telegram: no other spelling of the chat has the post, and nothing forbids it.

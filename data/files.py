@@ -102,6 +102,14 @@ def _write_all(disk: Disk, descriptor: int, chunks: Sequence[bytes]) -> None:
                 rest[0] = memoryview(rest[0])[taken:]
 
 
+_SHORT = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN})
+
+
+def is_short_of_something(error: OSError) -> bool:
+    """Whether the machine has no descriptor or memory left just now; nothing is wrong with the file."""
+    return error.errno in _SHORT
+
+
 def open_to_read(path: Path) -> int:
     """The file's descriptor.
 
@@ -115,7 +123,7 @@ def open_to_read(path: Path) -> int:
     except FileNotFoundError:
         raise
     except OSError as error:
-        if error.errno in {errno.EMFILE, errno.ENFILE}:
+        if is_short_of_something(error):
             raise StateNotWritten(f"{path} cannot be opened ({error.strerror}); nothing was changed") from error
         raise _unreadable(path, error) from error
 

@@ -21,8 +21,9 @@ from pathlib import Path, PurePosixPath
 
 import msgspec
 
+from core.errors import StateError
 from core.models import MediaKind
-from data.files import make_folder
+from data.files import is_short_of_something, make_folder
 
 MEDIA = "media"
 ABOUT = ".about"
@@ -137,9 +138,18 @@ def _removed(path: Path, before: float) -> bool:
 
 
 def read_about(folder: Path, name: str) -> About | None:
+    """What is known of a file beside its content, None where that was lost.
+
+    Raises:
+        StateError: it cannot be read just now.
+    """
     try:
         return msgspec.json.decode((folder / f"{name}.json").read_bytes(), type=About)
-    except (OSError, ValueError, msgspec.MsgspecError):
+    except OSError as error:
+        if is_short_of_something(error):
+            raise StateError(f"what is known of the file {name} cannot be read ({error.strerror})") from error
+        return None
+    except (ValueError, msgspec.MsgspecError):
         return None
 
 

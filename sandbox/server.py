@@ -142,6 +142,10 @@ class Sandbox:
         """Remove every fault rule; how many there were."""
         return self.centre.rules.remove()
 
+    def forget_files(self) -> None:
+        """Know none of the files that were uploaded until now: their handles are refused."""
+        self.centre.files.stored.clear()
+
     def ban(self, account: str, kind: str = "ban") -> None:
         """Ban an account (or `deactivated`, `frozen`, `revoked`). Raises Unknown."""
         self.actions.set_state(account, kind)

@@ -153,7 +153,7 @@ async def test_a_file_is_uploaded_once_an_account_and_again_when_it_changed(
     (folder / "cat.png").write_bytes(png(width=50))
     await deliver(ann, to, made, lambda _: 3, shelf=shelf)
     assert uploads() == 2
-    shelf.forget()
+    shelf.forget(made)
     await deliver(ann, to, made, lambda _: 4, shelf=shelf)
     assert uploads() == 3
 
