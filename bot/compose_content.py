@@ -13,6 +13,7 @@ from msgspec import structs
 
 from bot.compose_html import draft_from_html
 from bot.compose_markdown import draft_from_markdown
+from bot.compose_signs import is_invisible
 from bot.compose_text import (
     MAX_CAPTION_UNITS,
     MAX_CAPTION_UNITS_PREMIUM,
@@ -20,10 +21,9 @@ from bot.compose_text import (
     Draft,
     Formatted,
     check_limits,
-    cleaned,
+    checked_input,
     fill_in,
     finish,
-    utf16_units,
 )
 from bot.targets import parse_message_link
 from core.errors import InvalidInput
@@ -161,7 +161,7 @@ def render(
     Raises:
         InvalidInput: the markup is broken, or the text is too long once it is filled in.
     """
-    text = cleaned(post.content.text, field)
+    text = checked_input(post.content.text, field)
     match post.content.format:
         case TextFormat.HTML:
             draft = draft_from_html(text, field)
@@ -189,8 +189,8 @@ def render_poll(poll: Poll, occasion: Occasion | None, field: str = "post_conten
     """
 
     def worded(text: str) -> str:
-        draft = Draft(cleaned(text, field))
-        return (draft if occasion is None else fill_in(draft, occasion.values())).text.strip()
+        draft = Draft(checked_input(text, field))
+        return finish(draft if occasion is None else fill_in(draft, occasion.values())).text
 
     filled = structs.replace(
         poll,
@@ -309,10 +309,12 @@ def _check_poll(poll: Poll, field: str) -> None:
     _check_words(poll.question, f"{field}.question", POLL_QUESTION_UNITS)
     if len(poll.answers) not in POLL_ANSWERS:
         raise InvalidInput(f"{field}.answers", f"a poll has 2 to 10 answers, not {len(poll.answers)}")
+    seen: set[str] = set()
     for index, answer in enumerate(poll.answers):
-        _check_words(answer, f"{field}.answers[{index}]", POLL_ANSWER_UNITS)
-        if answer.strip() in {other.strip() for other in poll.answers[:index]}:
+        words = _check_words(answer, f"{field}.answers[{index}]", POLL_ANSWER_UNITS)
+        if words in seen:
             raise InvalidInput(f"{field}.answers[{index}]", "the same answer stands above; each can be there once")
+        seen.add(words)
     _check_quiz(poll, field)
     if poll.open_seconds is not None and poll.open_seconds not in POLL_OPEN_SECONDS:
         raise InvalidInput(f"{field}.open_seconds", "has to be 5 to 600; leave it out for a poll that stays open")
@@ -330,9 +332,11 @@ def _check_quiz(poll: Poll, field: str) -> None:
         _check_words(poll.explanation, f"{field}.explanation", POLL_EXPLANATION_UNITS)
 
 
-def _check_words(text: str, field: str, limit: int) -> None:
-    words = cleaned(text, field).strip()
-    if not words:
-        raise InvalidInput(field, "is empty; write some words")
-    if utf16_units(words) > limit:
+def _check_words(text: str, field: str, limit: int) -> str:
+    """The words as Telegram takes them. Raises InvalidInput."""
+    words = finish(Draft(checked_input(text, field)))
+    if is_invisible(words.text):
+        raise InvalidInput(field, "is empty: it shows nothing; write some words")
+    if words.units > limit:
         raise InvalidInput(field, f"is longer than {limit} characters")
+    return words.text

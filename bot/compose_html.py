@@ -1,6 +1,12 @@
-"""HTML in, a draft out: the tags Telegram's Bot API documents, plus <br>. What is not closed or unknown is refused."""
+"""HTML in, a draft out: the tags Telegram's Bot API documents, plus <br>.
+
+What is not closed, unknown or malformed is refused: an HTML parser leaves such things out, and words with them. Only
+<!-- a comment --> is left out, for that is what it is for.
+"""
 
 import re
+from html import unescape
+from html.entities import html5
 from html.parser import HTMLParser
 from typing import NoReturn
 
@@ -22,24 +28,50 @@ _STYLES = {
     "pre": Style.PRE,
 }
 _LANGUAGE = "language-"
-_LONE_AMPERSAND = re.compile(r"&(?!(?:[A-Za-z][A-Za-z0-9]{1,31}|#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6});)")
-_CUT_OFF = re.compile(r"<[a-zA-Z/!?][^>]*\Z")
+_NAME = r"[A-Za-z][A-Za-z0-9-]*"
+_ATTRIBUTE = rf"""\s+{_NAME}(?:\s*=\s*(?:"[^"]*"|'[^']*'|[^\s"'<>`]+))?"""
+_MARKUP = re.compile(
+    r"(?P<comment><!--(?!-?>)(?:(?!--).)*-->)"
+    rf"|(?P<tag><{_NAME}(?:{_ATTRIBUTE})*\s*/?>|</{_NAME}\s*>)"
+    r"|(?P<odd></|<[A-Za-z!?])",
+    re.DOTALL,
+)
+"""What begins like markup; the odd ones are neither a comment nor a tag."""
+_REFERENCE = re.compile(r"&(?:#(?P<number>[0-9]{1,7}|[xX][0-9A-Fa-f]{1,6});|(?P<name>[A-Za-z][A-Za-z0-9]{1,31};))?")
 
 
-def draft_from_html(html: str, field: str) -> Draft:
+def draft_from_html(text: str, field: str) -> Draft:
     """Read a text with tags.
 
     Raises:
         InvalidInput: naming the tag, its line, and how to write it.
     """
     reader = _Reader(field)
-    if cut_off := _CUT_OFF.search(html):
-        reader.refuse(f"the tag '{cut_off.group()[:20]}' has no end; write &lt; for a < that is meant to be seen")
-    # Browsers read "&copy" without its semicolon as ©, which would spoil an address such as ?a=1&copy=2.
-    reader.feed(_LONE_AMPERSAND.sub("&amp;", html))
+    for found in _MARKUP.finditer(text):
+        if found.lastgroup == "odd":
+            rest = text[found.start() :]
+            fault = "is not written as a tag" if ">" in rest else "has no end"
+            line = text.count("\n", 0, found.start()) + 1
+            reader.refuse(f"line {line}: the tag '{rest[:20]}' {fault}; write &lt; for a < that is meant to be seen")
+    reader.feed(_REFERENCE.sub(lambda reference: _checked_reference(reference, reader), text))
     reader.close()
     reader.check_all_closed()
     return reader.draft
+
+
+def _checked_reference(found: re.Match[str], reader: "_Reader") -> str:
+    """A reference that stands for a character stays. Any other & is one that is meant to be seen.
+
+    Browsers read "&copy" without its semicolon as ©, which would spoil an address such as ?a=1&copy=2, and "&notes;" as
+    ¬es;.
+    """
+    if found.group("name") in html5:
+        return found.group()
+    if found.group("number") is None:
+        return f"&amp;{found.group()[1:]}"
+    if unescape(found.group()) in {"", "\ufffd"}:
+        reader.refuse(f"{found.group()} is no character; write the character itself")
+    return found.group()
 
 
 class _Open:
@@ -68,6 +100,9 @@ class _Reader(HTMLParser):
             self.handle_endtag(tag)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        for name, value in attrs:
+            if value is None and (tag, name) != ("blockquote", "expandable"):
+                self.refuse(f"line {self.getpos()[0]}: '{name}' in <{tag} …> would not be seen; write &lt; to show a <")
         if tag == "br":
             self.draft.add("\n")
             return
@@ -86,6 +121,8 @@ class _Reader(HTMLParser):
         if tag == "span" and given.get("class") == "tg-spoiler":
             return Style.SPOILER, ""
         if tag == "a":
+            if any(waiting.tag == "a" for waiting in self._open):
+                self.refuse(f"line {self.getpos()[0]}: a link cannot stand in a link; close the first one with </a>")
             return Style.LINK, self._link(given)
         if tag != "tg-emoji":
             self._refuse_unknown(tag)
@@ -117,6 +154,10 @@ class _Reader(HTMLParser):
         last = self._open.pop()
         if last.tag != tag:
             self.refuse(f"line {line}: </{tag}> comes before </{last.tag}>; close what was opened last first")
+        if last.style in {Style.LINK, Style.EMOJI} and not self.draft.text[last.start :].strip():
+            self.refuse(
+                f"line {last.line}: there is nothing in <{tag}>; write the words to tap between it and </{tag}>"
+            )
         if last.style is not None:
             self.draft.mark(last.start, last.style, last.argument)
 
@@ -124,12 +165,3 @@ class _Reader(HTMLParser):
         if self._open:
             last = self._open[-1]
             self.refuse(f"line {last.line}: <{last.tag}> is never closed; add </{last.tag}>")
-
-    def handle_pi(self, data: str) -> None:
-        self.refuse(f"'<?{data[:20]}' is no tag; write &lt;? to show it")
-
-    def handle_decl(self, decl: str) -> None:
-        self.refuse(f"'<!{decl[:20]}' is no tag; write &lt;! to show it")
-
-    def unknown_decl(self, data: str) -> None:
-        self.refuse(f"'<![{data[:20]}' is no tag; write &lt;! to show it")

@@ -2,26 +2,34 @@
 
     **bold**  __italic__  ~~struck~~  ||hidden||  `code`  ```language⏎block```  [words](https://…)  ![👍](tg://emoji?id=5368)
 
-They nest, except inside code. A backslash shows the sign after it: \\*\\*. What is opened has to be closed.
-Addresses that stand in the text keep their underscores.
+They nest, except inside code. A backslash shows the sign after it: \\*\\*. What is opened has to be closed, and has to
+hold something. Nothing is formatting inside a word (snake__case__name) or inside an address, with or without its
+https://. A row of three or more signs is a line that somebody drew.
 """
 
 import re
 from typing import NoReturn
 
+from bot.compose_signs import is_invisible
 from bot.compose_text import Draft, Style, checked_link
 from core.errors import InvalidInput
 
 _DELIMITERS = {"**": Style.BOLD, "__": Style.ITALIC, "~~": Style.STRIKE, "||": Style.SPOILER}
+_ESCAPE = r"\\(?P<shown>[!-/:-@\[-`{-~])"
 _TOKEN = re.compile(
-    r"\\(?P<shown>[!-/:-@\[-`{-~])"
+    rf"{_ESCAPE}"
     r"|```(?:(?P<language>[A-Za-z0-9+#_.-]*)\n)?(?P<block>.*?)```"
     r"|`(?P<code>[^`]+)`"
-    r"|(?P<image>!?)\[(?P<words>(?:\\.|[^\[\]\\])*)\]\((?P<url>(?:[^()\s]|\([^()\s]*\))*)\)"
-    r"|(?P<bare>https?://[^\s<>*~|`\[\]()]+)"
-    r"|(?P<delimiter>\*\*|__|~~|\|\||```|`)",
-    re.DOTALL,
+    r"|(?P<bracket>!?\[)"
+    r"|(?P<stray>\]\((?=[a-z][a-z0-9+.-]*:))"
+    r"|(?P<address>(?<![a-z0-9+.-])[a-z][a-z0-9+.-]*://"
+    r"|(?<![^\W_])(?<![.-])(?:[^\W_](?:[^\W_]|-)*\.)+[^\W\d_]{2,}(?::\d+)?[/?#])"
+    r"|(?P<run>\*{2,}|_{2,}|~{2,}|\|{2,})"
+    r"|(?P<lone>```|`)",
+    re.DOTALL | re.IGNORECASE,
 )
+_BRACKET = re.compile(r"\\.|```.*?```|`[^`]+`|(?P<opens>\[)|(?P<closes>\])", re.DOTALL)
+_IN_ADDRESS = re.compile(rf"{_ESCAPE}|(?P<run>\*{{2,}}|_{{2,}}|~{{2,}})|[^\s<>`|\[\]]")
 _EMOJI = re.compile(r"tg://emoji\?id=([1-9][0-9]{0,18})")
 
 
@@ -32,75 +40,170 @@ def draft_from_markdown(text: str, field: str) -> Draft:
         InvalidInput: naming what was opened and not closed, its line, and how to write it.
     """
     draft = Draft()
-    _read(text, draft, field)
+    _Reader(text, draft, field).read(0, len(text))
     return draft
 
 
-def _read(text: str, draft: Draft, field: str) -> None:
-    still_open: list[tuple[str, int, int]] = []  # delimiter, where in the draft, where in the text
-    at = 0
-    while found := _TOKEN.search(text, at):
-        draft.add(text[at : found.start()])
-        at = found.end()
-        if delimiter := found.group("delimiter"):
-            _delimiter(delimiter, found.start(), text, draft, still_open, field)
-        elif bare := found.group("bare"):
-            address = bare.rstrip("_") if bare.endswith("__") else bare
-            draft.add(address)
-            at = found.start() + len(address)
+class _Reader:
+    def __init__(self, text: str, draft: Draft, field: str) -> None:
+        self._text = text
+        self._draft = draft
+        self._field = field
+        self._at = 0
+        self._open: list[tuple[str, int, int]] = []  # delimiter, where in the draft, where in the text
+        self._closing = _closing_brackets(text)
+
+    def read(self, start: int, end: int, inside: str = "") -> None:
+        """Write this part of the text into the draft. `inside` says whose words they are: a "link" …"""
+        self._at, around, self._open = start, self._open, []
+        while found := _TOKEN.search(self._text, self._at, end):
+            self._draft.add(self._text[self._at : found.start()])
+            self._at = found.end()
+            match found.lastgroup:
+                case "shown":
+                    self._draft.add(found.group("shown"))
+                case "block" | "code":
+                    self._code(found)
+                case "bracket":
+                    self._bracket(found, inside)
+                case "stray":
+                    self._refuse(found.start(), r"](…) ends a link that has no [ before it; write \] to show it")
+                case "address":
+                    self._address(found.start(), end)
+                case "run":
+                    self._run(found.group("run"), found.start())
+                case _:  # a ` without its partner
+                    self._refuse_open(found.group(), found.start())
+        self._draft.add(self._text[self._at : end])
+        if self._open:
+            self._refuse_open(self._open[-1][0], self._open[-1][2])
+        self._open = around
+
+    def _code(self, found: re.Match[str]) -> None:
+        is_block = found.lastgroup == "block"
+        words = found.group("block").removesuffix("\n") if is_block else found.group("code")
+        if is_invisible(words):
+            self._refuse(found.start(), r"there is no code between the ` signs; write \` to show one")
+        start = len(self._draft.text)
+        self._draft.add(words)
+        self._draft.mark(start, Style.PRE if is_block else Style.CODE, found.group("language") or "")
+
+    # Delimiters
+
+    def _run(self, signs: str, position: int) -> None:
+        """Two signs or more of one kind in a row: they close what is open, or open, or are shown."""
+        delimiter = signs[:2]
+        if self._closes(delimiter, signs, position):
+            self._close(delimiter, position)
+            signs = signs[2:]
+            position += 2
+        if signs == delimiter and not self._is_open(delimiter) and not self._continues_a_word(delimiter, position):
+            self._open.append((delimiter, len(self._draft.text), position))
         else:
-            _whole(found, draft, field)
-    draft.add(text[at:])
-    if still_open:
-        _refuse_open(still_open[-1][0], text, still_open[-1][2], field)
+            self._draft.add(signs)
 
+    def _closes(self, delimiter: str, signs: str, position: int) -> bool:
+        if not self._is_open(delimiter):
+            return False
+        after = self._text[position + len(signs) : position + len(signs) + 1]
+        return delimiter != "__" or not after.isalnum()
 
-def _delimiter(
-    delimiter: str, position: int, text: str, draft: Draft, still_open: list[tuple[str, int, int]], field: str
-) -> None:
-    if delimiter not in _DELIMITERS:  # a ` without its partner
-        _refuse_open(delimiter, text, position, field)
-    if still_open and still_open[-1][0] == delimiter:
-        draft.mark(still_open.pop()[1], _DELIMITERS[delimiter])
-    elif any(delimiter == other for other, _, _ in still_open):
-        last = still_open[-1][0]
-        raise InvalidInput(field, f"line {_line(text, position)}: {delimiter} comes before {last} is closed")
-    else:
-        still_open.append((delimiter, len(draft.text), position))
+    def _is_open(self, delimiter: str) -> bool:
+        return any(delimiter == other for other, _, _ in self._open)
 
+    def _continues_a_word(self, delimiter: str, position: int) -> bool:
+        return delimiter == "__" and self._text[max(0, position - 1) : position].isalnum()
 
-def _whole(found: re.Match[str], draft: Draft, field: str) -> None:
-    """What one token holds from its beginning to its end."""
-    start = len(draft.text)
-    if (shown := found.group("shown")) is not None:
-        draft.add(shown)
-    elif (block := found.group("block")) is not None:
-        draft.add(block.removesuffix("\n"))
-        draft.mark(start, Style.PRE, found.group("language") or "")
-    elif (code := found.group("code")) is not None:
-        draft.add(code)
-        draft.mark(start, Style.CODE)
-    else:
-        _read(found.group("words"), draft, field)
-        if found.group("image"):
-            draft.mark(start, Style.EMOJI, _emoji(found.group("url"), field))
+    def _close(self, delimiter: str, position: int) -> None:
+        last, start, opened_at = self._open.pop()
+        if last != delimiter:
+            self._refuse(position, f"{delimiter} comes before {last} is closed")
+        if is_invisible(self._draft.text[start:]):
+            self._refuse(opened_at, f"there is nothing between {delimiter} and {delimiter}; {_to_show(delimiter)}")
+        self._draft.mark(start, _DELIMITERS[delimiter])
+
+    # Addresses and links
+
+    def _address(self, start: int, end: int) -> None:
+        """What belongs to an address is shown. Only what was opened before it can be closed in it, and ends it."""
+        self._at = start
+        while found := _IN_ADDRESS.match(self._text, self._at, end):
+            run = found.group("run")
+            if run is not None and self._closes(run[:2], run, found.start()):
+                return
+            self._draft.add(found.group("shown") or found.group())
+            self._at = found.end()
+
+    def _bracket(self, found: re.Match[str], inside: str) -> None:
+        """A link or a custom emoji, or brackets that are shown."""
+        closing = self._closing.get(found.end() - 1)
+        if closing is None or self._text[closing + 1 : closing + 2] != "(":
+            self._draft.add(found.group())
+            return
+        what = "custom emoji" if found.group().startswith("!") else "link"
+        if inside and (inside, what) != ("link", "custom emoji"):
+            self._refuse(found.start(), f"a {what} cannot stand in the words of a {inside}")
+        url, end = self._link_address(found.start(), closing + 2)
+        start = len(self._draft.text)
+        self.read(found.end(), closing, what)
+        self._at = end
+        if not self._draft.text[start:].strip():
+            self._refuse(found.start(), f"this {what} has nothing in its brackets; write the words to tap")
+        if what == "link":
+            self._draft.mark(start, Style.LINK, checked_link(url, self._field))
         else:
-            draft.mark(start, Style.LINK, checked_link(found.group("url"), field))
+            self._draft.mark(start, Style.EMOJI, self._emoji(url))
+
+    def _link_address(self, opened_at: int, start: int) -> tuple[str, int]:
+        """The address that begins here, and where the text goes on; its parentheses have to be paired."""
+        address, depth, at = "", 0, start
+        while (sign := self._text[at : at + 1]) != ")" or depth:
+            if not sign or sign.isspace():
+                self._refuse(
+                    opened_at,
+                    f"the address of this link does not end with ) after '{address[:40]}'; "
+                    r"write %20 for a space, leave out a title, or write \[ to show the bracket",
+                )
+            if sign == "\\" and self._text[at + 1 : at + 2] in {"(", ")"}:
+                at += 1
+                sign = self._text[at]
+            else:
+                depth += (sign == "(") - (sign == ")")
+            address += sign
+            at += 1
+        return address, at + 1
+
+    def _emoji(self, url: str) -> str:
+        number = _EMOJI.fullmatch(url)
+        if number is None:
+            raise InvalidInput(
+                self._field,
+                r"![…](…) is for custom emoji, written ![👍](tg://emoji?id=5368…); remove the ! or write \! to show it",
+            )
+        return number.group(1)
+
+    # Refusals
+
+    def _refuse_open(self, delimiter: str, position: int) -> NoReturn:
+        self._refuse(position, f"{delimiter} is never closed; close it, or {_to_show(delimiter)}")
+
+    def _refuse(self, position: int, fix: str) -> NoReturn:
+        line = self._text.count("\n", 0, position) + 1
+        raise InvalidInput(self._field, f"line {line}: {fix}")
 
 
-def _emoji(url: str, field: str) -> str:
-    number = _EMOJI.fullmatch(url)
-    if number is None:
-        raise InvalidInput(field, "![…](…) is for custom emoji, written ![👍](tg://emoji?id=5368…); remove the !")
-    return number.group(1)
+def _closing_brackets(text: str) -> dict[int, int]:
+    """Where each [ is closed; those in code and after a backslash do not count."""
+    pairs: dict[int, int] = {}
+    waiting: list[int] = []
+    for found in _BRACKET.finditer(text):
+        if found.group("opens"):
+            waiting.append(found.start())
+        elif found.group("closes") and waiting:
+            pairs[waiting.pop()] = found.start()
+    return pairs
 
 
-def _refuse_open(delimiter: str, text: str, position: int, field: str) -> NoReturn:
+def _to_show(delimiter: str) -> str:
     shown = "".join(f"\\{sign}" for sign in delimiter)
-    raise InvalidInput(
-        field, f"line {_line(text, position)}: {delimiter} is never closed; close it, or write {shown} to show it"
-    )
-
-
-def _line(text: str, position: int) -> int:
-    return text.count("\n", 0, position) + 1
+    return f"write {shown} to show it"

@@ -7,14 +7,17 @@ Limits and entity kinds: core.telegram.org/api/entities, core.telegram.org/api/c
 """
 
 import re
+import unicodedata
+from bisect import bisect_left
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote, urlsplit
 
 from telethon.tl import types as tl
 
+from bot.compose_signs import CONTROL, DROPPED, instead_of, is_invisible
 from core.errors import InvalidInput
 
 MAX_TEXT_UNITS = 4096
@@ -24,7 +27,6 @@ MAX_ENTITIES = 100
 """Telegram leaves out formatting beyond this many pieces."""
 
 _PLACEHOLDER = re.compile(r"\{\{(?P<kept>group|date|time|n)\}\}|\{(?P<filled>group|date|time|n)\}")
-_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f]")
 _LINK_SCHEMES = frozenset({"http", "https", "tg", "ton", "mailto", "tel"})
 
 
@@ -104,8 +106,10 @@ def utf16_units(text: str) -> int:
     return len(text) + sum(character > "\uffff" for character in text)
 
 
-def cleaned(text: str, field_name: str) -> str:
-    """The text with line ends as \\n and no control characters: Telegram drops those, which would move the formatting.
+def checked_input(text: str, field_name: str) -> str:
+    """The text as its markup is read: line ends are \\n, control characters are spaces.
+
+    What Telegram drops besides is dropped by `finish`, when the markup was read and the placeholders were filled in.
 
     Raises:
         InvalidInput: it holds half of a surrogate pair, which cannot be sent.
@@ -116,22 +120,24 @@ def cleaned(text: str, field_name: str) -> str:
         raise InvalidInput(
             field_name, f"character {error.start + 1} is half an emoji; send text as UTF-8 and do not cut emoji apart"
         ) from None
-    return _CONTROL.sub(" ", text.replace("\r\n", "\n").replace("\r", "\n"))
+    return CONTROL.sub(instead_of, text)
 
 
 def checked_link(url: str, field_name: str) -> str:
     """The address of a link, as it can be sent.
 
     Raises:
-        InvalidInput: it has no scheme Telegram follows, or mentions a person by id.
+        InvalidInput: it has no scheme Telegram follows, holds signs that no address has, or mentions a person by id.
     """
-    url = url.strip()
+    url = url.strip().replace(" ", "%20")
     try:
         scheme = urlsplit(url).scheme.lower()
     except ValueError:
         scheme = ""
     if scheme not in _LINK_SCHEMES:
         raise InvalidInput(field_name, f"the link '{url[:60]}' needs its beginning, such as https://")
+    if any(unicodedata.category(sign)[0] in "CZ" for sign in url):
+        raise InvalidInput(field_name, f"the link '{url[:60]}' has a sign that no address has; copy the address again")
     if re.match(r"tg://user\?", url, re.IGNORECASE):
         raise InvalidInput(field_name, "people can be mentioned only by @name: not every account knows them by id")
     return url
@@ -142,25 +148,46 @@ def fill_in(draft: Draft, values: Mapping[str, str]) -> Draft:
 
     Values go in after the markup was read, so nothing in a group's title can turn into formatting.
     """
-    text, moved = "", 0
-    moves: list[tuple[int, int, int, int]] = []  # old start, old end, new start, new end
-    for found in _PLACEHOLDER.finditer(draft.text):
-        text += draft.text[moved : found.start()]
-        start = len(text)
-        text += _value(found, values)
-        moves.append((found.start(), found.end(), start, len(text)))
-        moved = found.end()
-    text += draft.text[moved:]
+    filled = _replaced(draft, _PLACEHOLDER, lambda found: _value(found, values))
+    filled.spans = [
+        replace(span, argument=_fill_link(span.argument, values)) if span.style is Style.LINK else span
+        for span in filled.spans
+    ]
+    return filled
+
+
+def _replaced(draft: Draft, pattern: re.Pattern[str], value: Callable[[re.Match[str]], str]) -> Draft:
+    """The draft with every match replaced; its spans cover the same words as before."""
+    pieces: list[str] = []
+    moves: list[_Move] = []
+    done = length = 0
+    for found in pattern.finditer(draft.text):
+        new = value(found)
+        pieces += draft.text[done : found.start()], new
+        length += found.start() - done
+        moves.append(_Move(found.start(), found.end(), length, length + len(new)))
+        length += len(new)
+        done = found.end()
+    if not moves:
+        return Draft(draft.text, list(draft.spans))
     spans = [
-        Span(
-            _moved(span.start, moves, inside_to_end=False),
-            _moved(span.end, moves, inside_to_end=True),
-            span.style,
-            _fill_link(span.argument, values) if span.style is Style.LINK else span.argument,
+        replace(
+            span,
+            start=_moved(span.start, moves, inside_to_end=False),
+            end=_moved(span.end, moves, inside_to_end=True),
         )
         for span in draft.spans
     ]
-    return Draft(text, spans)
+    return Draft("".join((*pieces, draft.text[done:])), spans)
+
+
+class _Move(NamedTuple):
+    """A piece of a text that was replaced: where it stood, and where the new piece stands."""
+
+    start: int
+    end: int
+    new_start: int
+    new_end: int
 
 
 def _value(found: re.Match[str], values: Mapping[str, str]) -> str:
@@ -174,19 +201,20 @@ def _fill_link(url: str, values: Mapping[str, str]) -> str:
     return _PLACEHOLDER.sub(lambda found: _value(found, {name: quote(v, safe="") for name, v in values.items()}), url)
 
 
-def _moved(index: int, moves: list[tuple[int, int, int, int]], *, inside_to_end: bool) -> int:
-    shift = 0
-    for old_start, old_end, new_start, new_end in moves:
-        if index <= old_start:
-            break
-        if index < old_end:
-            return new_end if inside_to_end else new_start
-        shift = new_end - old_end
-    return index + shift
+def _moved(index: int, moves: list[_Move], *, inside_to_end: bool) -> int:
+    before = bisect_left(moves, index, key=lambda move: move.start)
+    if not before:
+        return index
+    last = moves[before - 1]
+    if index < last.end:
+        return last.new_end if inside_to_end else last.new_start
+    return index - last.end + last.new_end
 
 
 def finish(draft: Draft) -> Formatted:
-    """Trim what Telegram would trim, count in its units and order the entities by where they begin."""
+    """Drop what Telegram would drop, trim what it would trim, count in its units and order the entities by where they
+    begin: what is sent is what will stand in the chat."""
+    draft = _replaced(draft, DROPPED, instead_of)
     text = draft.text.rstrip()
     cut = len(text) - len(text.lstrip())
     text = text[cut:]
@@ -209,8 +237,10 @@ def check_limits(formatted: Formatted, field_name: str, *, limit: int, required:
     Raises:
         InvalidInput: saying by how much it is too long, or that nothing is left to show.
     """
-    if required and not formatted.text:
+    if required and is_invisible(formatted.text):
         raise InvalidInput(field_name, "there is nothing to show; write some text")
+    if formatted.text and is_invisible(formatted.text):
+        raise InvalidInput(field_name, "holds only signs that show nothing; write some words, or leave it empty")
     if formatted.units > limit:
         raise InvalidInput(
             field_name, f"{formatted.units:,} characters (as Telegram counts: most emoji are two) of at most {limit:,}"
