@@ -79,18 +79,22 @@ async def uses_now(rooms: Parts, user_id: str, name: str) -> list[str]:
 
 
 def media_view(file: StoredFile, user: User | None) -> MediaView:
-    """A file; one that was put into the folder by hand is what its name says."""
+    """A file; one that was put into the folder by hand is what its name says.
+
+    So is a photo: WebP files were once taken for photos, which Telegram refuses.
+    """
+    by_name = kind_of(PostType.ALBUM, Media(file=file.name))
     about = file.about or About(
         label=file.name,
         type=mimetypes.guess_type(file.name)[0] or "application/octet-stream",
-        kind=kind_of(PostType.ALBUM, Media(file=file.name)),
+        kind=by_name,
         added_at=file.changed_at,
     )
     return MediaView(
         name=file.name,
         label=about.label,
         type=about.type,
-        kind=about.kind,
+        kind=by_name if about.kind is MediaKind.PHOTO else about.kind,
         bytes=file.bytes,
         width=about.width,
         height=about.height,

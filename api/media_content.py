@@ -28,7 +28,7 @@ _OFFICE = "application/vnd.openxmlformats-officedocument"
 _TAKEN = {
     "image/jpeg": (".jpg", MediaKind.PHOTO),
     "image/png": (".png", MediaKind.PHOTO),
-    "image/webp": (".webp", MediaKind.PHOTO),
+    "image/webp": (".webp", MediaKind.DOCUMENT),
     "image/gif": (".gif", MediaKind.DOCUMENT),
     "video/mp4": (".mp4", MediaKind.VIDEO),
     "video/x-m4v": (".m4v", MediaKind.VIDEO),

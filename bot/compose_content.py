@@ -40,7 +40,7 @@ POLL_EXPLANATION_UNITS = 200
 POLL_OPEN_SECONDS = range(5, 601)
 
 _KINDS_BY_SUFFIX = {
-    **dict.fromkeys((".jpg", ".jpeg", ".png", ".webp"), MediaKind.PHOTO),
+    **dict.fromkeys((".jpg", ".jpeg", ".png"), MediaKind.PHOTO),
     **dict.fromkeys((".mp4", ".m4v", ".mov", ".webm", ".mkv"), MediaKind.VIDEO),
     **dict.fromkeys((".mp3", ".m4a", ".flac", ".wav"), MediaKind.AUDIO),
     **dict.fromkeys((".ogg", ".oga", ".opus"), MediaKind.VOICE),
@@ -52,7 +52,7 @@ _KIND_OF_TYPE = {
     PostType.DOCUMENT: MediaKind.DOCUMENT,
 }
 _SUFFIXES_OF_KIND = {
-    MediaKind.PHOTO: ".jpg, .png or .webp",
+    MediaKind.PHOTO: ".jpg or .png",
     MediaKind.VIDEO: ".mp4, .mov, .webm or .mkv",
     MediaKind.AUDIO: ".mp3, .m4a, .flac or .wav",
     MediaKind.VOICE: ".ogg or .opus (Opus in Ogg)",

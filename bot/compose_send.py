@@ -172,10 +172,7 @@ def _poll(poll: Poll) -> Any:
         tl.Poll(
             id=0,
             question=tl.TextWithEntities(poll.question.strip(), []),
-            answers=[
-                tl.PollAnswer(tl.TextWithEntities(answer.strip(), []), bytes([index]))
-                for index, answer in enumerate(poll.answers)
-            ],
+            answers=[tl.InputPollAnswer(tl.TextWithEntities(answer.strip(), [])) for answer in poll.answers],
             hash=0,
             public_voters=not poll.anonymous or None,
             multiple_choice=poll.multiple or None,

@@ -6,6 +6,7 @@ from typing import Any
 from telethon.tl import functions, types
 
 from sandbox.errors import RpcError
+from sandbox.rpc import texts
 from sandbox.rpc.call import Call, handles
 from sandbox.state.files import StoredFile
 
@@ -13,6 +14,8 @@ MAX_DOWNLOAD = 1024 * 1024
 DOWNLOAD_STEP = 1024
 POLL_ANSWERS = range(2, 13)
 POLL_QUESTION_LENGTH = 255
+POLL_ANSWER_LENGTH = 100
+POLL_OPTION_BYTES = 100
 
 
 @handles(functions.upload.SaveFilePartRequest, writes=True)
@@ -78,7 +81,7 @@ def media_from(call: Call, wanted: Any) -> tuple[str, Any]:
         stored = files.find(wanted.id, types.Document, "DOCUMENT_INVALID")
         return _document(stored, spoiler=wanted.spoiler)
     if isinstance(wanted, types.InputMediaPoll):
-        return "poll", _poll(call, wanted.poll)
+        return "poll", _poll(call, wanted)
     plain = _plain(call, wanted)
     if plain is not None:
         return plain
@@ -137,17 +140,47 @@ def document_kind(document: Any) -> str:
     return kind
 
 
-def _poll(call: Call, poll: Any) -> Any:
-    poll.answers = [
-        answer if isinstance(answer, types.PollAnswer) else types.PollAnswer(answer.text, bytes([place]))
-        for place, answer in enumerate(poll.answers)
-    ]
+def _poll(call: Call, wanted: Any) -> Any:
+    """A poll of either form of its answers: without options, as clients of this layer send them, or with."""
+    poll = wanted.poll
+    poll.question = _words(poll.question, POLL_QUESTION_LENGTH, "POLL_QUESTION_INVALID")
+    poll.answers = [_answer(answer, place) for place, answer in enumerate(poll.answers)]
     options = [answer.option for answer in poll.answers]
     if len(options) not in POLL_ANSWERS:
         raise RpcError("POLL_ANSWERS_INVALID")
-    if len(set(options)) != len(options):
+    if len(set(options)) != len(options) or len({answer.text.text for answer in poll.answers}) != len(options):
         raise RpcError("POLL_OPTION_DUPLICATE")
-    if not 1 <= len(poll.question.text) <= POLL_QUESTION_LENGTH:
-        raise RpcError("POLL_QUESTION_INVALID")
+    _check_quiz(wanted)
     poll.id = call.centre.seq + 1
     return types.MessageMediaPoll(poll=poll, results=types.PollResults(total_voters=0))
+
+
+def _answer(answer: Any, place: int) -> Any:
+    text = _words(answer.text, POLL_ANSWER_LENGTH, "POLL_ANSWER_INVALID")
+    option = bytes([place]) if isinstance(answer, types.InputPollAnswer) else answer.option
+    if not 1 <= len(option) <= POLL_OPTION_BYTES:
+        raise RpcError("POLL_OPTION_INVALID")
+    return types.PollAnswer(text, option)
+
+
+def _words(text: Any, most: int, wrong: str) -> Any:
+    words = texts.taken(text.text)
+    if texts.is_empty(words) or len(words) > most:
+        raise RpcError(wrong)
+    return types.TextWithEntities(words, text.entities)
+
+
+def _check_quiz(wanted: Any) -> None:
+    correct = wanted.correct_answers or []
+    if not wanted.poll.quiz:
+        if correct:
+            raise RpcError("QUIZ_CORRECT_ANSWERS_TOO_MUCH")
+        return
+    if not correct:
+        raise RpcError("QUIZ_CORRECT_ANSWERS_EMPTY")
+    if len(correct) > 1:
+        raise RpcError("QUIZ_CORRECT_ANSWERS_TOO_MUCH")
+    if wanted.poll.multiple_choice:
+        raise RpcError("QUIZ_MULTIPLE_INVALID")
+    if not 0 <= correct[0] < len(wanted.poll.answers):
+        raise RpcError("QUIZ_CORRECT_ANSWER_INVALID")

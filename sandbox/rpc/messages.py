@@ -8,7 +8,7 @@ from sandbox.errors import RpcError
 from sandbox.rpc import news, render
 from sandbox.rpc.call import Call, handles
 from sandbox.rpc.media import media_from
-from sandbox.rpc.posting import Draft, check_text, post, send_scheduled, sent
+from sandbox.rpc.posting import Draft, post, send_scheduled, sent, take_text
 from sandbox.state.boxes import Message
 from sandbox.state.peers import Chat
 
@@ -107,9 +107,11 @@ def edit_message(call: Call, request: Any) -> Any:
     if call.centre.now() - entry.date > EDIT_SECONDS and len(chat.members) > 1:
         raise RpcError("MESSAGE_EDIT_TIME_EXPIRED")
     kind, media = media_from(call, request.media) if request.media is not None else (entry.kind, entry.media)
-    text = entry.text if request.message is None else request.message
-    entities = entry.entities if request.message is None else request.entities
-    check_text(call, Draft(text, entities=entities, kind=kind))
+    changed = Draft(entry.text, entities=entry.entities, kind=kind)
+    if request.message is not None:
+        changed = Draft(request.message, entities=request.entities, kind=kind)
+    take_text(call, changed)
+    text, entities = changed.text, changed.entities
     if (text, entities or None, media) == (entry.text, entry.entities, entry.media):
         raise RpcError("MESSAGE_NOT_MODIFIED")
     entry.text, entry.entities, entry.kind, entry.media = text, entities or None, kind, media

@@ -7,7 +7,7 @@ from typing import Any
 from telethon.tl import types
 
 from sandbox.errors import RpcError
-from sandbox.rpc import news, render
+from sandbox.rpc import news, render, texts
 from sandbox.rpc.call import Call
 from sandbox.rpc.rights import keep_slow_mode, may_write
 from sandbox.state.boxes import Event, Message
@@ -38,23 +38,30 @@ def utf16_length(text: str) -> int:
     return len(text.encode("utf-16-le")) // 2
 
 
-def check_text(call: Call, draft: Draft) -> None:
-    """Lengths and entities. Raises RpcError."""
-    length = len(draft.text) if draft.text.isascii() else utf16_length(draft.text)
+def take_text(call: Call, draft: Draft) -> None:
+    """Make its text and its entities what will stand in the chat. Raises RpcError."""
+    sent_units = _units(draft.text)
+    for entity in draft.entities or ():
+        if entity.offset < 0 or entity.length <= 0 or entity.offset + entity.length > sent_units:
+            raise RpcError("ENTITY_BOUNDS_INVALID")
+    draft.text = texts.taken(draft.text)
+    if draft.kind != "text" and texts.is_empty(draft.text):
+        draft.text = ""
+    length = _units(draft.text)
+    draft.entities = texts.within(draft.entities, length)
     if draft.kind == "text":
-        if not draft.text.strip():
+        if texts.is_empty(draft.text):
             raise RpcError("MESSAGE_EMPTY")
         if length > MESSAGE_LENGTH:
             raise RpcError("MESSAGE_TOO_LONG")
     elif length > (PREMIUM_CAPTION_LENGTH if call.me.premium else CAPTION_LENGTH):
         raise RpcError("MEDIA_CAPTION_TOO_LONG")
-    if not draft.entities:
-        return
-    if len(draft.entities) > MAX_ENTITIES:
+    if draft.entities and len(draft.entities) > MAX_ENTITIES:
         raise RpcError("ENTITIES_TOO_LONG")
-    for entity in draft.entities:
-        if entity.offset < 0 or entity.length <= 0 or entity.offset + entity.length > length:
-            raise RpcError("ENTITY_BOUNDS_INVALID")
+
+
+def _units(text: str) -> int:
+    return len(text) if text.isascii() else utf16_length(text)
 
 
 def reply(chat: Chat, request: Any, top: int | None = None) -> tuple[Any, int]:
@@ -96,7 +103,7 @@ def post(call: Call, chat: Chat, drafts: list[Draft], request: Any, top: int | N
     for draft in drafts[1:]:
         may_write(chat, call.me, draft.kind)
     for draft in drafts:
-        check_text(call, draft)
+        take_text(call, draft)
     header, topic = reply(chat, request, top)
     if header is not None or topic:
         _check_reply(call, chat, header, topic, admin=member.admin)

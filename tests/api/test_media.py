@@ -87,7 +87,7 @@ async def test_the_same_content_sent_twice_is_one_file(api: Api, alice: dict[str
     ("content", "kind", "suffix"),
     [
         (picture("PNG"), "photo", ".png"),
-        (picture("WEBP"), "photo", ".webp"),
+        (picture("WEBP"), "document", ".webp"),
         (picture("GIF"), "document", ".gif"),
         (picture("PNG", (9000, 2)), "document", ".png"),
         (b"\0\0\0\x20ftypisom\0\0\2\0isomiso2avc1mp41" + b"\0" * 400, "video", ".mp4"),

@@ -67,6 +67,8 @@ def test_everything_a_user_may_post_is_accepted(kind: PostType, what: str | Post
         (PHOTO, content(text="x"), "post_content.media", "a photo has one file, not 0"),
         (PHOTO, content(media=photos("a.jpg", "b.jpg")), "post_content.media", "several files make an album"),
         (PHOTO, content(media=photos("a.gif")), "post_content.media[0].file", "is no photo; use .jpg"),
+        (PHOTO, content(media=photos("a.webp")), "post_content.media[0].file", "or post it as a document"),
+        (ALBUM, content(media=photos("a.jpg", "b.webp")), "post_content.media", "not a mixture"),
         (PHOTO, content(media=photos("../a.jpg")), "post_content.media[0].file", "without folders"),
         (PHOTO, content(media=photos("..")), "post_content.media[0].file", "without folders"),
         (PHOTO, content(media=photos("a.jpg"), text="x" * 4097), "post_content.text", "of at most 4,096"),

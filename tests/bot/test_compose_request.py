@@ -80,7 +80,10 @@ def test_a_poll_is_asked_as_it_was_written() -> None:
     made = post(PostType.POLL, poll=Poll(question="Tea? ", answers=("yes", "no"), multiple=True, anonymous=False))
     media = built(made).media
     assert media.poll.question.text == "Tea?"
-    assert [(answer.text.text, answer.option) for answer in media.poll.answers] == [("yes", b"\0"), ("no", b"\1")]
+    assert [(type(answer), answer.text.text) for answer in media.poll.answers] == [
+        (tl.InputPollAnswer, "yes"),
+        (tl.InputPollAnswer, "no"),
+    ]
     assert (media.poll.multiple_choice, media.poll.public_voters, media.poll.quiz) == (True, True, False)
     assert media.correct_answers is None
 

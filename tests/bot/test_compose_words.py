@@ -16,6 +16,7 @@ from bot.compose_signs import is_invisible
 from bot.compose_text import Draft, Formatted, Span, Style, fill_in, finish
 from core.errors import InvalidInput
 from core.models import Media, Poll, PostContent, PostType, TextFormat
+from sandbox.rpc.texts import is_empty, taken
 
 
 def html(text: str) -> Formatted:
@@ -289,7 +290,7 @@ _LOST = re.compile("[\r\\s\x00-\x1f\x7f\u2028-\u202e\u200c\u200e\u200f\u0333\u03
 def test_the_same_words_are_covered_and_visible_ones_all_stay(before: str, inside: str, after: str) -> None:
     draft = Draft(before + inside + after, [Span(len(before), len(before + inside), Style.BOLD)] if inside else [])
     formatted = finish(draft)
-    assert finish(Draft(formatted.text)).text == formatted.text  # nothing is left that would be dropped
+    assert taken(formatted.text) == formatted.text  # nothing is left that would be dropped
 
     def visible(text: str) -> str:
         import unicodedata
@@ -348,6 +349,11 @@ def test_a_poll_is_sent_as_telegram_keeps_it() -> None:
 )
 def test_letters_numbers_and_signs_show_something(text: str) -> None:
     assert not is_invisible(text)
+
+
+@given(_ANY)
+def test_what_telegram_takes_for_empty_shows_nothing(text: str) -> None:
+    assert is_invisible(text) or not is_empty(text)
 
 
 @given(_ANY)

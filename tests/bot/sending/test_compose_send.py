@@ -34,6 +34,19 @@ async def test_a_formatted_text_stands_in_the_chat_entity_by_entity(sandbox: San
     assert seen.entities == list(formatted.entities)
 
 
+async def test_formatting_stands_on_its_words_where_telegram_drops_signs(sandbox: Sandbox, ann: Any, bob: Any) -> None:
+    made = post(
+        PostType.TEXT,
+        text="\u202e&#9; &#13;&#10;A\u2028\u202d<b>b</b>&#8238;\x07<i>c\u0333</i>\u200e\u200e <u>😀</u>\u2029",
+        format=TextFormat.HTML,
+    )
+    formatted = render(made, None)
+    sent = await deliver(ann, Destination(await ann.get_input_entity("plaza")), made, delivery_key)
+    seen = await bob.get_messages("plaza", ids=sent.message_ids[0])
+    assert (seen.raw_text, seen.entities) == (formatted.text, list(formatted.entities))
+    assert [words for _, words in seen.get_entities_text()] == ["b", "c", "😀"]
+
+
 async def test_a_post_sent_twice_with_its_key_stands_once_and_is_named_both_times(sandbox: Sandbox, ann: Any) -> None:
     to = Destination(await ann.get_input_entity("plaza"))
     made = post(PostType.TEXT, text="once")
@@ -246,6 +259,13 @@ async def test_a_poll_stands_with_its_question_and_answers(sandbox: Sandbox, ann
     poll = (await bob.get_messages("plaza", ids=sent.message_ids[0])).poll.poll
     assert (poll.question.text, [answer.text.text for answer in poll.answers]) == ("Tea?", ["yes", "no 😀"])
     assert poll.public_voters
+
+
+async def test_a_quiz_knows_its_right_answer(sandbox: Sandbox, ann: Any) -> None:
+    quiz = Poll(question="2 +\t2?", answers=("3", "4"), correct=1, explanation="count\u2028on")
+    await deliver(ann, Destination(await ann.get_input_entity("plaza")), post(PostType.POLL, poll=quiz), delivery_key)
+    (entry,) = standing(sandbox)
+    assert entry["kind"] == "poll"
 
 
 async def test_posts_land_in_the_topic_they_were_meant_for(sandbox: Sandbox, ann: Any, folder: Path) -> None:
