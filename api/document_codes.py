@@ -23,7 +23,7 @@ _LOGIN = (
     *("login_used", "login_over", "login_busy", "login_step", "login_lost", "login_not_possible", "login_refused"),
     *("code_expired", "account_banned", "account_deleted", "api_pair_refused", "telegram_unreachable"),
 )
-_ACCOUNTS = (known.NotReady.code, known.Conflict.code, known.SessionInUse.code)
+_ACCOUNTS = (known.NotReady.code, known.Conflict.code, known.SessionInUse.code, known.AccountRefused.code)
 _FOREIGN = ("POST /api/media", "POST /api/sessions/import")
 """Where files are read that others made."""
 # The longest beginning of "METHOD /path" that fits decides.

@@ -7,7 +7,6 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
 
 from telethon.tl.functions.account import GetAuthorizationsRequest, GetPasswordRequest
 from telethon.tl.functions.users import GetUsersRequest
@@ -16,11 +15,12 @@ from telethon.tl.types import InputUserSelf
 from bot.reactions import Action, Reaction, reaction_to
 from bot.run import BotParts
 from core.clock import Clock
-from core.errors import PostfleetError, SealBroken, SessionInUse, StateError, UnknownSession
+from core.errors import AccountRefused, PostfleetError, SealBroken, SessionInUse, StateError, UnknownSession
 from core.models import Event, Level, Session, SessionState
 from data.data_manager import DataManager
 from sessions.changes import take_holds_as_of
 from sessions.client import Clients, PostingClient
+from sessions.recognition import AccountMerged, recognised
 from sessions.rooms import AccountRooms
 from sessions.session_manager import SessionManager
 
@@ -49,6 +49,8 @@ class Checkup:
     """Whether it has a two-step password."""
     other_sessions: int | None = None
     """Logins of the account besides this one."""
+    first: str | None = None
+    """The other session that the account has here, for operators alone."""
 
 
 class Health:
@@ -84,14 +86,18 @@ class Health:
         session = (await self._store.refresh()).sessions.get(name)
         if session is None:
             raise UnknownSession(f"there is no session {name!r}")
+        holder = self._holder(name)
         try:
             api_id = session.api_id or self._sessions.pair_for_login()
-            async with self._clients.connected(name, api_id) as client:
-                checkup, me = await _ask(client, name)
+            async with recognised(self._clients, self._sessions, name, api_id) as client:
+                checkup = await _ask(client, name)
                 if thorough:
                     checkup = await _ask_more(client, checkup)
         except SessionInUse as error:
             return Checkup(name, None, str(error))
+        except AccountRefused as error:
+            await self._tell_of_refusal(holder, name, error)
+            return Checkup(name, isinstance(error, AccountMerged), str(error), first=error.first)
         except SealBroken as error:
             return Checkup(name, False, error.for_users)
         except StateError:
@@ -100,7 +106,6 @@ class Health:
             return Checkup(name, False, error.for_users)
         except Exception as error:  # noqa: BLE001  the table decides about every error
             return await self._react(name, reaction_to(error))
-        await self._sessions.used(name, me.id, premium=bool(me.premium), phone=me.phone)
         return checkup
 
     async def round(self) -> list[Checkup]:
@@ -137,9 +142,7 @@ class Health:
         return session.state is SessionState.READY and not resting and not self._clients.in_use(name)
 
     async def _react(self, name: str, reaction: Reaction) -> Checkup:
-        holder = next(
-            (user for user, facts in self._store.snapshot.users.items() if name in facts.assigned_sessions), None
-        )
+        holder = self._holder(name)
         text = f"{name}: {reaction.explanation}"
         match reaction.action:
             case Action.RETIRE if holder is not None:
@@ -165,16 +168,24 @@ class Health:
             await self._tell(holder, "session_not_well", text, Level.WARNING, name)
         return Checkup(name, reaction.action is Action.HOLD, reaction.explanation)
 
+    def _holder(self, name: str) -> str | None:
+        users = self._store.snapshot.users
+        return next((user for user, facts in users.items() if name in facts.assigned_sessions), None)
+
+    async def _tell_of_refusal(self, holder: str | None, name: str, error: AccountRefused) -> None:
+        if holder is not None and self._tell is not None:
+            await self._tell(holder, "session_left", f"{name} leaves the bot: {error}", Level.ERROR, name)
+
     async def _quarantine(self, name: str, reaction: Reaction) -> None:
-        api_id = self._store.snapshot.sessions[name].api_id
-        if api_id is not None:
-            await self._sessions.quarantine_pair(api_id, reaction.explanation)
+        session = self._store.snapshot.sessions.get(name)
+        if session is not None and session.api_id is not None:
+            await self._sessions.quarantine_pair(session.api_id, reaction.explanation)
 
 
-async def _ask(client: PostingClient, name: str) -> tuple[Checkup, Any]:
+async def _ask(client: PostingClient, name: str) -> Checkup:
     me = (await client.call(GetUsersRequest([InputUserSelf()]), _CALL_SECONDS))[0]
     shown = " ".join(filter(None, [me.first_name, me.last_name])) + (f" (@{me.username})" if me.username else "")
-    return Checkup(name, True, telegram_id=int(me.id), display_name=shown), me
+    return Checkup(name, True, telegram_id=int(me.id), display_name=shown)
 
 
 async def _ask_more(client: PostingClient, checkup: Checkup) -> Checkup:

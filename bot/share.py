@@ -25,7 +25,7 @@ from bot.reactions import (
 from bot.run import BotParts, CycleRun, End
 from bot.targets import parse_target
 from core.clock import wait_for_event
-from core.models import Delivery, DeliveryState, Hold, Level, SessionState, User
+from core.models import Delivery, DeliveryState, Hold, Level, Session, SessionState, User
 from data.data_manager import Transaction
 from sessions.assignment import BAN_WAVE
 
@@ -43,6 +43,10 @@ _UNEXPECTED = frozenset({"UNEXPECTED_ERROR", "UNKNOWN_TELEGRAM_ERROR"})
 
 class LeaveSession(Exception):
     """This account posts nothing more in this cycle."""
+
+
+class SessionGone(Exception):
+    """The account was deleted while the cycle ran."""
 
 
 class Share:
@@ -162,6 +166,17 @@ class Share:
             await self._end(delivery, DeliveryState.FAILED, explanation, code, tell=False)
         raise LeaveSession
 
+    async def _leave_to_others(self, why: Exception) -> None:
+        """The account is this bot's no more; others may post what it never sent.
+
+        Raises:
+            LeaveSession: always.
+        """
+        text = f"{self._session} leaves the bot: {str(why) or 'it was deleted'}"
+        await self._run.record(event=self._run.event("session_left", text, Level.ERROR, self._session))
+        await self._hand_over()
+        raise LeaveSession
+
     async def _pause_account(self, reaction: Reaction) -> None:
         """Its owner has to act. A lost login is no limit, so other accounts of the user may post instead."""
         login = reaction.action is Action.NEEDS_LOGIN
@@ -177,7 +192,8 @@ class Share:
 
     async def _quarantine(self, reaction: Reaction) -> None:
         """Telegram refuses the API pair: nothing runs on it any more, and whoever has accounts on it is told which."""
-        api_id = self._parts.store.snapshot.sessions[self._session].api_id
+        session = self._parts.store.snapshot.sessions.get(self._session)
+        api_id = session.api_id if session is not None else None
         lost = await self._parts.sessions.quarantine_pair(api_id, reaction.explanation) if api_id is not None else {}
         log.error(
             "API pair %s is quarantined: %s Accounts that need a new login: %s",
@@ -240,8 +256,19 @@ class Share:
         return reaction_to(error, refusals_in_a_row=self._refusals(error, delivery))
 
     def _hold_count(self) -> int:
-        hold = self._parts.store.snapshot.sessions[self._session].hold
+        hold = self._hold()
         return hold.count if hold is not None else 0
+
+    def _facts(self) -> Session:
+        """The account as it is now. Raises SessionGone."""
+        session = self._parts.store.snapshot.sessions.get(self._session)
+        if session is None:
+            raise SessionGone
+        return session
+
+    def _hold(self) -> Hold | None:
+        session = self._parts.store.snapshot.sessions.get(self._session)
+        return session.hold if session is not None else None
 
     def _user(self) -> User:
         return self._parts.store.snapshot.users[self._run.user]
@@ -255,7 +282,7 @@ class Share:
         """How often in a row the scope of this error refused before."""
         if delivery is not None and reaction_to(error).scope is Scope.GROUP:
             return self._refusals_of(delivery.group)
-        hold = self._parts.store.snapshot.sessions[self._session].hold
+        hold = self._hold()
         return hold.count if hold is not None and hold.code == code_of(error) else 0
 
     def _refusals_of(self, group: str) -> int:

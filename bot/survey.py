@@ -29,6 +29,7 @@ from bot.targets import Target, TargetKind, parse_message_link
 from core.errors import InvalidInput, PostfleetError
 from core.models import PostType, SessionState, User
 from sessions.client import PostingClient
+from sessions.recognition import recognised
 
 MOST_QUESTIONS = 40
 WITHIN_SECONDS = 20.0
@@ -90,8 +91,8 @@ class _Look:
         self._left = MOST_QUESTIONS
 
     async def look(self) -> None:
-        session = self._parts.store.snapshot.sessions[self._view.session]
-        if session.state is not SessionState.READY or session.api_id is None:
+        session = self._parts.store.snapshot.sessions.get(self._view.session)
+        if session is None or session.state is not SessionState.READY or session.api_id is None:
             self._view.trouble = "it is not ready to be asked"
             return
         if self._parts.clients.at_work(self._view.session):
@@ -100,7 +101,8 @@ class _Look:
             return
         try:
             async with asyncio.timeout(WITHIN_SECONDS):
-                async with self._parts.clients.connected(self._view.session, session.api_id) as client:
+                connection = recognised(self._parts.clients, self._parts.sessions, self._view.session, session.api_id)
+                async with connection as client:
                     await self._ask(client)
         except PostfleetError as error:
             self._view.trouble = error.for_users

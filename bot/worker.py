@@ -24,12 +24,13 @@ from bot.pacing import Decision, Verdict, decide
 from bot.plan import clock_time, same_chat_reason
 from bot.reactions import Action, ForeseenRefusal, code_of, reaction_to
 from bot.run import BotParts, CycleRun
-from bot.share import LeaveSession, Share
+from bot.share import LeaveSession, SessionGone, Share
 from bot.targets import parse_target
 from core.clock import wait_for_event
-from core.errors import InvalidInput, PostfleetError, SealBroken, SessionInUse, StateError
+from core.errors import AccountRefused, InvalidInput, PostfleetError, SealBroken, SessionInUse, StateError
 from core.models import Delivery, DeliveryState, Level, User
 from sessions.client import CONNECTION_LOST, PostingClient
+from sessions.recognition import recognised
 
 _WISHED = frozenset({"account_gap", "group_gap"})
 """Pauses the user and the operator ask for are waited out however long they are."""
@@ -73,6 +74,8 @@ class _Posting(Share):
                     return
                 except SessionInUse as error:  # an operator's command looks at the account: that is soon over
                     await self._react(error, None)
+                except (AccountRefused, SessionGone) as error:
+                    await self._leave_to_others(error)
                 except SealBroken as error:  # no usable key or API pair: the operator's to mend, in words
                     await self._end_all(DeliveryState.FAILED, error.for_users)
                 except StateError:
@@ -85,11 +88,10 @@ class _Posting(Share):
             return
 
     async def _connect_and_post(self) -> None:
-        api_id = self._parts.store.snapshot.sessions[self._session].api_id
+        api_id = self._facts().api_id
         if api_id is None:
             raise InvalidInput(self._session, "it has no API pair; release it and start the bot again")
-        async with self._parts.clients.connected(self._session, api_id) as client:
-            await self._parts.sessions.used(self._session, client.self_id, premium=client.premium)
+        async with recognised(self._parts.clients, self._parts.sessions, self._session, api_id) as client:
             if not client.premium:
                 self._leave_to_premium()
             while (delivery := await self._next()) is not None:
@@ -132,7 +134,7 @@ class _Posting(Share):
         """What may go now, or the seconds until something may. What has to wait longer than the cycle does is left."""
         books, user, now = self._parts.books, self._user(), self._parts.clock.now()
         limits = books.limits(user)
-        session = self._parts.store.snapshot.sessions[self._session]
+        session = self._facts()
         account = decide(now, limits, books.account(self._session, session))
         if account.verdict is Verdict.DEFER and account.code not in _WISHED:
             reason = f"{self._session} posts again after {clock_time(account.at)}: {account.reason}"
@@ -306,7 +308,8 @@ class _Posting(Share):
     async def _look_up(self, client: PostingClient, delivery: Delivery) -> None:
         """Another account was lost while it sent this: whether it arrived stands in the chat."""
         outgoing, to = await self._prepare(client, delivery)
-        sender = self._parts.store.snapshot.sessions[delivery.session].telegram_id
+        known = self._parts.store.snapshot.sessions.get(delivery.session)
+        sender = known.telegram_id if known is not None else None
         sent = await self._find(client, outgoing, to, delivery, sender) if sender is not None else None
         if sent is not None:
             await self._delivered(delivery, sent, outgoing.parts)

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -140,8 +141,9 @@ def import_(
             reports = parts.importer.take(
                 source, Terms(owner=owner, label=label), lambda done: progress.update(looking, completed=done)
             )
-            fresh = [one.session for one in reports if one.session and one.verdict is not Verdict.DUPLICATE]
-            return reports, await _checked(parts, [name for name in fresh if name] if check else [], progress)
+            fresh = [one.session for one in reports if one.session and one.verdict is Verdict.TAKEN]
+            checkups = await _checked(parts, fresh if check else [], progress)
+            return [_settled(one, checkups.get(one.session or "")) for one in reports], checkups
 
     with clear_errors():
         if source == "-":  # a string on the command line would stay in the shell's history
@@ -160,6 +162,14 @@ async def _checked(parts: SessionParts, names: list[str], progress: Progress) ->
     return found
 
 
+def _settled(report: Report, checkup: Checkup | None) -> Report:
+    """What became of it once Telegram said who it is."""
+    if checkup is None or checkup.first is None or report.verdict is not Verdict.TAKEN:
+        return report
+    verdict = Verdict.RENEWED if checkup.alive else Verdict.DUPLICATE
+    return replace(report, verdict=verdict, session=checkup.first, reason=f"the same account as {checkup.first}")
+
+
 def _report(reports: list[Report], checkups: dict[str, Checkup], as_json: bool) -> None:
     if as_json:
         typer.echo(msgspec.json.encode({"reports": reports, "checks": list(checkups.values())}).decode())
@@ -176,6 +186,9 @@ def _report(reports: list[Report], checkups: dict[str, Checkup], as_json: bool) 
 
 
 def _words(checkup: Checkup) -> str:
+    if checkup.first is not None:
+        then = "which goes on with this login" if checkup.alive else "so it is not used"
+        return f"{checkup.name}: the same Telegram account as {checkup.first}, {then}"
     if checkup.alive is not True:
         return f"{checkup.name}: {'unknown' if checkup.alive is None else 'not usable'}: {checkup.reason}"
     two_step = "with" if checkup.two_step else "without"

@@ -24,6 +24,7 @@
     ├── Conflict                 true only of another moment or another version
     │   ├── LoginRefused         an account cannot be logged in this way; `code` says why
     │   ├── SessionInUse         another process works with the session
+    │   ├── AccountRefused       an account has another session here already
     │   ├── QuotaUsedUp          a user's files would be too many or too much together
     │   └── FileInUse            a post names the file
     ├── AuthError                who is asking cannot be established
@@ -226,6 +227,17 @@ class SessionInUse(Conflict):
     """Another process on the same STATE_DIR works with the session; its key must not be used twice."""
 
     code = "session_in_use"
+
+
+class AccountRefused(Conflict):
+    """A Telegram account has a session here already. The text tells only its owner which one that is."""
+
+    code = "account_refused"
+
+    def __init__(self, text: str, first: str) -> None:
+        super().__init__(text)
+        self.first = first
+        """The session that has the account; never for the eyes of users."""
 
 
 class AuthError(PostfleetError):

@@ -224,6 +224,8 @@ class SessionState(StrEnum):
     NEEDS_LOGIN = "needs_login"
     FROZEN = "frozen"
     BANNED = "banned"
+    DUPLICATE = "duplicate"
+    """Telegram says that its account has another session here: this one never posts."""
 
 
 class Session(Model, frozen=True, kw_only=True):
@@ -232,6 +234,7 @@ class Session(Model, frozen=True, kw_only=True):
     api_id: int | None = None
     """The API pair it runs on; kept once given."""
     telegram_id: int | None = None
+    """Who Telegram says it is; None while Telegram was not asked. No two sessions have the same."""
     dc_id: int | None = None
     owner: str | None = None
     """The only user who may have it; None: spare for everyone."""

@@ -61,6 +61,7 @@ class Settings(BaseSettings):
     tick_seconds: float = Field(default=2.0, gt=0, le=60)
     max_sessions_per_user: int = Field(default=7, ge=1, le=100)
     max_sessions_per_api_pair: int = Field(default=7, ge=1, le=100)
+    max_unconfirmed_sessions_per_user: int = Field(default=50, ge=1, le=10_000)
     sessions_at_start: int = Field(default=3, ge=1, le=100)
     max_concurrent_sessions: int = Field(default=200, ge=1)
     max_concurrent_sends: int = Field(default=50, ge=1)
@@ -202,6 +203,7 @@ RELOADABLE = frozenset(
         "send_timeout_seconds",
         "wait_patience_seconds",
         "max_sessions_per_user",
+        "max_unconfirmed_sessions_per_user",
         "max_concurrent_sessions",
         "max_concurrent_sends",
         "misfire_grace_seconds",

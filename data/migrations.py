@@ -13,8 +13,24 @@ from data.strict_json import damaged
 
 Step = Callable[[dict[str, Any]], dict[str, Any]]
 
-USERS_VERSION = 1
-USERS_STEPS: dict[int, Step] = {}
+USERS_VERSION = 2
+
+
+def _only_confirmed_ids(parsed: dict[str, Any]) -> dict[str, Any]:
+    """Forget Telegram ids that only a file told: who never connected has none, unless a login told its number too."""
+    sessions = parsed.get("sessions")
+    if not isinstance(sessions, dict):
+        return parsed
+    return {**parsed, "sessions": {name: _as_confirmed(session) for name, session in sessions.items()}}
+
+
+def _as_confirmed(session: object) -> object:
+    if not isinstance(session, dict) or session.get("last_used_at") or session.get("phone"):
+        return session
+    return {field: value for field, value in session.items() if field != "telegram_id"}
+
+
+USERS_STEPS: dict[int, Step] = {1: _only_confirmed_ids}
 """Version → the step that leads on from it."""
 
 

@@ -26,6 +26,8 @@ class AccountState(StrEnum):
     NEEDS_LOGIN = "needs_login"
     FROZEN = "frozen"
     BANNED = "banned"
+    DUPLICATE = "duplicate"
+    """Its Telegram account has another session here: it never posts."""
 
 
 class Account(msgspec.Struct, frozen=True, kw_only=True):

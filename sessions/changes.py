@@ -2,16 +2,20 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from msgspec.structs import replace
 
-from core.errors import Conflict, NoRoomOnApiPairs
+from core.errors import AccountRefused, Conflict, NoRoomOnApiPairs
 from core.models import Session, SessionState
 from data.data_manager import Transaction
 from sessions.api_pairs import least_used, sessions_on_pairs
 from sessions.assignment import Rules, put_user
 from sessions.vault import Credentials
+
+NOT_HERE = "this account cannot be taken in here; ask the operator"
+"""Says nothing about who has accounts here."""
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -22,6 +26,7 @@ class Newcomer:
     name: str | None = None
     owner: str | None = None
     telegram_id: int | None = None
+    """As Telegram said, never as a file says."""
     api_id: int | None = None
     phone: str | None = None
     label: str = ""
@@ -40,12 +45,24 @@ class Admitted:
 
 
 def known_as(sessions: Mapping[str, Session], telegram_id: int | None, key_id: str | None) -> str | None:
-    """The session of this account, None when there is none."""
-    for name, session in sessions.items():
-        same = telegram_id is not None and session.telegram_id == telegram_id
-        if same or (key_id is not None and session.key_id == key_id):
-            return name
-    return None
+    """The session of this account, None when there is none.
+
+    An older Postfleet let an account have several: the oldest counts.
+    """
+    same = [
+        name
+        for name, session in sessions.items()
+        if (telegram_id is not None and session.telegram_id == telegram_id)
+        or (key_id is not None and session.key_id == key_id)
+    ]
+    return min(same, key=lambda name: (sessions[name].added_at or _LONG_AGO, name), default=None)
+
+
+def same_account(known: Session, name: str, viewer: str | None) -> AccountRefused:
+    """What to tell whoever brings an account that has a session already: which one, where it is their own; to others
+    nothing about who has accounts here."""
+    theirs = viewer is not None and viewer == known.owner
+    return AccountRefused(f"the same Telegram account as {name}" if theirs else NOT_HERE, name)
 
 
 def holder_of(tx: Transaction, name: str) -> str | None:
@@ -67,7 +84,8 @@ def admit(tx: Transaction, name: str, newcomer: Newcomer, rules: Rules, now: dat
     A renewed session leaves its user when the pair it was logged in with is full.
 
     Raises:
-        Conflict: the name is another account's, or the account is here already for somebody else.
+        Conflict: the name is another account's.
+        AccountRefused: the account is here already, for somebody else.
     """
     key_id = newcomer.credentials.key_id
     known = known_as(tx.sessions, newcomer.telegram_id, key_id)
@@ -75,7 +93,7 @@ def admit(tx: Transaction, name: str, newcomer: Newcomer, rules: Rules, now: dat
         raise Conflict(f"the name {name} is taken by another account; choose another one")
     before = tx.session(name) if known is not None else Session(owner=newcomer.owner, added_at=now)
     if before.owner != newcomer.owner and not newcomer.by_operator:
-        raise Conflict("this account is here already, for somebody else; ask the operator")
+        raise same_account(before, name, newcomer.owner)
     session = replace(
         before,
         key_id=key_id,
@@ -88,15 +106,21 @@ def admit(tx: Transaction, name: str, newcomer: Newcomer, rules: Rules, now: dat
         state_reason=None,
     )
     tx.put_session(name, session)
-    holder = holder_of(tx, name)
+    return Admitted(name, known is not None, place(tx, name, rules))
+
+
+def place(tx: Transaction, name: str, rules: Rules) -> str | None:
+    """See to it that a session whose login or pair is new stands where it may: with the user who has it while its pair
+    has room, or with its owner. The user it is assigned to then."""
+    session, holder = tx.session(name), holder_of(tx, name)
     if holder is not None:
         put_user(tx, holder, tx.user(holder))
         if session.api_id is not None and sessions_on_pairs(tx.users, tx.sessions)[session.api_id] > rules.per_pair:
-            release(tx, name)  # the pair it was logged in with filled up meanwhile
+            release(tx, name)
             holder = None
     elif session.owner is not None and session.owner in tx.users:
         holder = _give_to(tx, name, session.owner, rules)
-    return Admitted(name, known is not None, holder)
+    return holder
 
 
 def _give_to(tx: Transaction, name: str, user_id: str, rules: Rules) -> str | None:

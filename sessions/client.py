@@ -49,6 +49,8 @@ class PostingClient(TelegramClient):  # type: ignore[misc]  # telethon has no ty
 
     premium = False
     """Whether the account has Telegram Premium; known once it is connected."""
+    phone: str | None = None
+    """The account's number; known once it is connected."""
 
     async def get_me(self, input_peer: bool = False) -> User:  # noqa: ARG002  telethon's signature
         """Who the account is. Telethon's own answers None for banned and revoked accounts; this raises the error."""
@@ -58,6 +60,7 @@ class PostingClient(TelegramClient):  # type: ignore[misc]  # telethon has no ty
         # Telethon asks for the update state here; nobody follows updates.
         self._mb_entity_cache.set_self_user(user.id, user.bot, user.access_hash)
         self.premium = bool(user.premium)
+        self.phone = user.phone or None
         self._authorized = True
         return user
 
@@ -194,6 +197,22 @@ class Clients:
                 self._ends[name].add_done_callback(lambda _: lock.release())
             else:
                 lock.release()
+
+    @contextlib.asynccontextmanager
+    async def set_aside(self, name: str) -> AsyncIterator[None]:
+        """Nobody connects with the session meanwhile, here or in another process; an idle connection is closed.
+
+        Raises:
+            SessionInUse: another process works with it.
+        """
+        async with self._alone_with(name):
+            line = self._idle.pop(name, None)
+            if line is not None:
+                if line.let_go is not None:
+                    line.let_go.cancel()
+                await self._close(line)
+            with self._between_processes.held(name):
+                yield
 
     async def close(self) -> None:
         """Close every connection that is kept."""

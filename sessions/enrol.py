@@ -24,7 +24,7 @@ from core.models import Moment
 from sessions.changes import Admitted, Newcomer
 from sessions.client import Clients
 from sessions.login_client import LoginClient, PasswordNeeded, qr_url
-from sessions.pool import check_name
+from sessions.names import check_name
 from sessions.session_manager import SessionManager
 
 log = logging.getLogger(__name__)
@@ -185,7 +185,8 @@ class Logins:
             InvalidInput: wrong code; the login stays open.
             LoginRefused: it cannot go on, or another request answers it just now; `code` says why.
             TooMany: Telegram wants a rest.
-            Conflict: the account is here already for somebody else, or the name is taken; it was logged out again.
+            AccountRefused: the account is here already for somebody else; it was logged out again.
+            Conflict: the name an operator asked for is taken; it was logged out again.
         """
         digits = "".join(character for character in code if character.isalnum())
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from core.clock import Clock
 from core.errors import Conflict, InvalidInput, PostfleetError
-from core.models import Session, SessionState
+from core.models import Session
 from data.data_manager import DataManager, Transaction
 from sessions import changes
 from sessions.changes import Newcomer
@@ -26,7 +26,8 @@ from sessions.formats import (
     read_session_file,
     read_session_string,
 )
-from sessions.pool import NAME, Pool
+from sessions.names import name_for_import
+from sessions.pool import Pool
 from sessions.session_manager import SessionManager
 
 _SUFFIX = ".session"
@@ -44,9 +45,9 @@ class Verdict(StrEnum):
 
     TAKEN = "taken"
     RENEWED = "renewed"
-    """The account was known and needed a new login; it has this one now."""
+    """Telegram says that the account was known and needed a new login; it has this one now."""
     DUPLICATE = "duplicate"
-    """The account is here already."""
+    """The login is here already, or Telegram says that the account is."""
     REFUSED = "refused"
 
 
@@ -82,6 +83,8 @@ class Terms:
     """The data centre whose address is that of the settings, whatever a session says."""
     most: int = MOST_FILES
     """More pieces than that are not looked at: nothing is taken in."""
+    most_unconfirmed: int | None = None
+    """So many accounts that Telegram has not confirmed may their owner have; None: any number."""
 
 
 class Importer:
@@ -126,8 +129,8 @@ class Importer:
 
     def _admit_all(self, pieces: list[_Piece], terms: Terms) -> list[Report]:
         self._store.transact_now(lambda _: None)  # what another process wrote counts too
-        plan = _Plan(dict(self._store.snapshot.sessions), self._sessions.pairs.usable())
-        reports = [plan.judge(piece, terms) for piece in pieces]
+        plan = _Plan(dict(self._store.snapshot.sessions), self._sessions.pairs.usable(), terms)
+        reports = [plan.judge(piece) for piece in pieces]
         keys = {name: newcomer.credentials for name, newcomer in plan.newcomers.items()}
         if keys:
             self._pool.stage(keys)
@@ -140,7 +143,7 @@ class Importer:
             self._pool.follow(self._store.snapshot, keys.keys() - lost.keys())
             reports = [
                 replace(report, verdict=Verdict.REFUSED, reason=lost[report.session])
-                if report.verdict in _WELCOME and report.session in lost
+                if report.verdict is Verdict.TAKEN and report.session in lost
                 else report
                 for report in reports
             ]
@@ -157,65 +160,53 @@ class Importer:
         return lost
 
 
-_WELCOME = frozenset({Verdict.TAKEN, Verdict.RENEWED})
+_UNCONFIRMED = "Telegram has not confirmed {} of your accounts yet: check or delete those first"
 
 
 class _Plan:
     """Who would be taken in under which name, judged against what is known and what came before in the same import."""
 
-    def __init__(self, known: dict[str, Session], usable: tuple[int, ...]) -> None:
+    def __init__(self, known: dict[str, Session], usable: tuple[int, ...], terms: Terms) -> None:
         self.newcomers: dict[str, Newcomer] = {}
+        self._terms = terms
         self._usable = usable
+        self._unconfirmed = sum(
+            session.telegram_id is None and session.owner == terms.owner for session in known.values()
+        )
         self._names = set(known)
         self._by_key = {session.key_id: name for name, session in known.items() if session.key_id}
-        self._by_account = {session.telegram_id: name for name, session in known.items() if session.telegram_id}
         self._owners = {name: session.owner for name, session in known.items()}
-        self._need_login = {name for name, session in known.items() if session.state is SessionState.NEEDS_LOGIN}
 
-    def judge(self, piece: _Piece, terms: Terms) -> Report:
-        found = piece.found
+    def judge(self, piece: _Piece) -> Report:
+        """What becomes of it."""
+        terms, found = self._terms, piece.found
         if found is None:
             return Report(piece.source, Verdict.REFUSED, reason=piece.reason)
         server = found.credentials
         if not terms.by_operator and server.dc_id != terms.our_dc and not is_telegrams(server.host):
             # The daemon would connect to wherever somebody's file says.
             return Report(piece.source, Verdict.REFUSED, None, found.format, "its server is none of Telegram's")
-        same_key = self._by_key.get(found.credentials.key_id)
-        name = same_key or (self._by_account.get(found.telegram_id) if found.telegram_id else None)
-        verdict = Verdict.TAKEN
-        if name is not None and not terms.by_operator and self._owners.get(name, terms.owner) != terms.owner:
-            reason = "this account is here already, for somebody else; ask the operator"
-            return Report(piece.source, Verdict.REFUSED, None, found.format, reason)
-        if name is not None:
-            if same_key or name not in self._need_login:
-                reason = f"the same account as {name}"
-                return Report(piece.source, Verdict.DUPLICATE, name, found.format, reason)
-            verdict = Verdict.RENEWED
-            self._need_login.discard(name)
-        else:
-            name = self._free_name(piece.name)
+        # Who it is counts once Telegram says so: what a file says of that is anybody's to make up.
+        key_id = found.credentials.key_id
+        known = self._by_key.get(key_id)
+        if known is not None and not terms.by_operator and self._owners.get(known, terms.owner) != terms.owner:
+            return Report(piece.source, Verdict.REFUSED, None, found.format, changes.NOT_HERE)
+        if known is not None:
+            return Report(piece.source, Verdict.DUPLICATE, known, found.format, f"the same login as {known}")
+        if terms.most_unconfirmed is not None and self._unconfirmed >= terms.most_unconfirmed:
+            return Report(piece.source, Verdict.REFUSED, None, found.format, _UNCONFIRMED.format(self._unconfirmed))
+        self._unconfirmed += 1
+        name = name_for_import(piece.name, key_id, self._names, by_operator=terms.by_operator)
         self._names.add(name)
-        self._by_key[found.credentials.key_id] = name
-        if found.telegram_id:
-            self._by_account[found.telegram_id] = name
+        self._by_key[key_id] = name
         self.newcomers[name] = Newcomer(
             credentials=found.credentials,
             owner=terms.owner,
-            telegram_id=found.telegram_id,
             api_id=found.api_id if found.api_id in self._usable else None,
             label=terms.label,
             by_operator=terms.by_operator,
         )
-        return Report(piece.source, verdict, name, found.format)
-
-    def _free_name(self, wanted: str) -> str:
-        base = "".join(character if NAME.fullmatch(f"a{character}") else "-" for character in wanted).lstrip("-_.+")
-        base = base[:56] or "session"
-        name, number = base, 1
-        while name in self._names:
-            number += 1
-            name = f"{base}-{number}"
-        return name
+        return Report(piece.source, Verdict.TAKEN, name, found.format)
 
 
 def _pieces_of(source: str | Path) -> Iterator[_Piece]:

@@ -9,7 +9,6 @@ import contextlib
 import functools
 import logging
 import os
-import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -21,13 +20,13 @@ from core.models import Session, SessionState
 from data.data_manager import DataManager, Snapshot, Transaction
 from data.files import Disk, make_folder
 from sessions.formats import SQLITE, read_session_file
+from sessions.names import check_name
 from sessions.vault import SEALED, Credentials, Vault, write_private
 
 log = logging.getLogger(__name__)
 
 INCOMING, AVAILABLE, ASSIGNED, BANNED = "incoming", "available", "assigned", "banned"
 FOLDERS = (AVAILABLE, ASSIGNED, BANNED)
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}")
 _SUFFIX = ".session"
 _FORGOTTEN_SECONDS = 3600
 """A key that waited so long for users.json to know its session belongs to something that was cut off."""
@@ -45,15 +44,6 @@ class Repair:
     """Sessions without a file: log them in again."""
     unknown: tuple[str, ...] = ()
     """Files in assigned/ or banned/ that users.json does not know; left where they are."""
-
-
-def check_name(name: str, field: str = "name") -> str:
-    """The name, if a session may have it. Raises InvalidInput."""
-    if not NAME.fullmatch(name):
-        raise InvalidInput(
-            field, "a session's name is letters, digits and _.+-, at most 64, beginning with one of the first two"
-        )
-    return name
 
 
 class Pool:
@@ -113,6 +103,12 @@ class Pool:
         for name, credentials in keys.items():
             self._staged(name, credentials.key_id).unlink(missing_ok=True)
 
+    def discard(self, name: str) -> None:
+        """Remove the key of a session that users.json does not know any more."""
+        for path in self._places(name):
+            if _is_sealed(path):
+                path.unlink(missing_ok=True)
+
     def take_in(self) -> list[str]:
         """Register the files in `available/` that are not known yet, sealing plain ones; answers the new names.
 
@@ -130,14 +126,13 @@ class Pool:
                     log.warning(text, path.name, extra={"action": "session_refused"})
                 continue
             try:
-                credentials, telegram_id = self._seal_if_plain(name, path)
+                credentials = self._seal_if_plain(name, path)
             except (InvalidInput, StateDamaged, OSError) as error:
                 log.warning("%s was not taken in: %s", path.name, error, extra={"action": "session_refused"})
                 continue
             new[name] = Session(
                 dc_id=credentials.dc_id,
                 key_id=credentials.key_id,
-                telegram_id=telegram_id,
                 added_at=self._clock.now(),
             )
         return self._register(new) if new else []
@@ -268,19 +263,19 @@ class Pool:
         # The key's own name is in it: what a crash or a refusal left behind is never taken for another login's key.
         return _place(self._root, INCOMING, f"{name}~{key_id}{_SUFFIX}")
 
-    def _seal_if_plain(self, name: str, path: Path) -> tuple[Credentials, int | None]:
+    def _seal_if_plain(self, name: str, path: Path) -> Credentials:
         """Replace a plain file by a sealed one; answers who it is."""
         check_name(name, path.name)
         content = path.read_bytes()
         if content.startswith(SEALED):
-            return self.vault.unseal(name, content), None
+            return self.vault.unseal(name, content)
         if not content.startswith(SQLITE):
             raise InvalidInput(path.name, "neither a sealed nor a Telethon session file")
         found = read_session_file(path)
         write_private(path, self.vault.seal(name, found.credentials))
         for leftover in ("-journal", "-wal", "-shm"):
             path.with_name(path.name + leftover).unlink(missing_ok=True)
-        return found.credentials, found.telegram_id
+        return found.credentials
 
 
 @functools.lru_cache(maxsize=4096)  # asked for with every connection; see data/files.py on names that come and go

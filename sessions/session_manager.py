@@ -1,5 +1,6 @@
 """Which account may work for whom: assign on first start, retire and replace after a ban, hold, ask for a login."""
 
+import logging
 from collections import Counter
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -7,15 +8,18 @@ from datetime import datetime, timedelta
 from msgspec.structs import replace
 
 from core.clock import Clock
-from core.errors import InvalidInput, NoRoomOnApiPairs, PostfleetError
+from core.errors import AccountRefused, InvalidInput, NoRoomOnApiPairs, PostfleetError
 from core.models import Hold, Session, SessionState
 from core.settings import Settings
 from data.data_manager import DataManager, Transaction
-from sessions import assignment, changes
+from sessions import assignment, changes, identity
 from sessions.api_pairs import ApiPairs, PairState, least_used, sessions_on_pairs
 from sessions.assignment import Replacement, Rules
 from sessions.changes import Admitted, Newcomer
-from sessions.pool import Pool, check_name
+from sessions.names import name_for_login
+from sessions.pool import Pool
+
+log = logging.getLogger(__name__)
 
 LONGEST_LABEL = 80
 _COARSE = timedelta(minutes=10)
@@ -88,14 +92,16 @@ class SessionManager:
 
     def name_for(self, newcomer: Newcomer) -> str:
         """What the session of this account is, or will be, called. Raises InvalidInput."""
-        known = changes.known_as(self._store.snapshot.sessions, newcomer.telegram_id, newcomer.credentials.key_id)
-        return known or check_name(newcomer.name or f"tg{newcomer.telegram_id or newcomer.credentials.key_id}")
+        sessions = self._store.snapshot.sessions
+        known = changes.known_as(sessions, newcomer.telegram_id, newcomer.credentials.key_id)
+        return known or name_for_login(newcomer, sessions)
 
     async def admit(self, newcomer: Newcomer) -> Admitted:
         """Make an account a session of ours: its key first, then users.json, then the folder.
 
         Raises:
-            Conflict: the name is taken, or the account is here already for somebody else.
+            Conflict: the name is taken.
+            AccountRefused: the account is here already, for somebody else.
             InvalidInput: the name is none.
             StateNotWritten and its kin: nothing was taken in.
         """
@@ -152,9 +158,12 @@ class SessionManager:
         return api_id
 
     async def used(self, name: str, telegram_id: int, *, premium: bool | None = None, phone: str | None = None) -> None:
-        """The account was seen alive; remembers who it is and (coarsely, for a commit costs) when.
+        """The account was seen alive; note who it is and (coarsely, because a commit costs) when.
 
         What is None was not seen this time and stays as it was.
+
+        Raises:
+            AccountRefused: Telegram says it is an account that has another session here. It never posts.
         """
         now = self._clock.now()
 
@@ -166,10 +175,51 @@ class SessionManager:
                 premium=session.premium if premium is None else premium,
             )
 
-        session = self._store.snapshot.sessions[name]
-        recent = session.last_used_at is not None and now - session.last_used_at < _COARSE
-        if not recent or seen(session) != session:
-            await self._change(name, lambda session: replace(seen(session), last_used_at=now))
+        def note(tx: Transaction) -> AccountRefused | None:
+            refused = identity.recognise(tx, name, telegram_id)
+            if refused is None:
+                tx.put_session(name, replace(seen(tx.session(name)), last_used_at=now))
+            return refused
+
+        session = self._store.snapshot.sessions.get(name)
+        recent = session is not None and session.last_used_at is not None and now - session.last_used_at < _COARSE
+        if session is not None and recent and seen(session) == session and session.state is not SessionState.DUPLICATE:
+            return
+        refused = await self._store.transact(note)
+        if refused is not None:
+            log.warning(
+                "%s is the same Telegram account as %s and is not used",
+                name,
+                refused.first,
+                extra={"action": "session_duplicate", "session": name},
+            )
+            self.follow(name)
+            raise refused
+
+    def may_merge(self, later: str, first: str) -> bool:
+        """Whether `merge` would let the first session go on."""
+        sessions = self._store.snapshot.sessions
+        return later in sessions and first in sessions and identity.can_go_on(sessions[first], sessions[later])
+
+    async def merge(self, later: str, first: str) -> bool:
+        """Let the first session of an account, which lost its login, go on with that of a later one; whether it does.
+
+        The later one is gone then. Nobody may be connected with it meanwhile.
+        """
+        keys = {first: self._pool.credentials(later)}
+        self._pool.stage(keys)
+        try:
+            merged = await self._store.transact(lambda tx: identity.merge(tx, later, first, self.rules))
+        except PostfleetError:
+            self._pool.unstage(keys)
+            raise
+        if not merged:
+            self._pool.unstage(keys)
+            return False
+        self._pool.discard(later)
+        self.follow(first)
+        log.info("%s goes on with the login of %s", first, later, extra={"action": "session_merged", "session": first})
+        return True
 
     async def _change(self, name: str, change: Callable[[Session], Session]) -> None:
         await self._store.transact(lambda tx: tx.put_session(name, change(tx.session(name))))

@@ -26,7 +26,6 @@ MOST_BYTES = 8 * 1024 * 1024
 """They hold keys, so they are never written down as they come: an import is in memory, one at a time."""
 MOST_SESSIONS = 1_000
 _NO_STORE = {"Cache-Control": "no-store"}
-_GOOD = frozenset({Verdict.TAKEN, Verdict.RENEWED})
 _BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
@@ -56,13 +55,16 @@ async def import_sessions(
     request: Request,
     parts: Rooms,
     rooms: Accounts,
-    name: Annotated[str, Query(max_length=64, description="What a single session is called, if that is free.")] = "",
+    name: Annotated[
+        str, Query(max_length=64, description="What a single session is called; a few characters are added.")
+    ] = "",
     label: Annotated[str, Query(max_length=80, description="A note for people.")] = "",
     spare: Annotated[bool, Query(description="As spare accounts for everyone (operators only).")] = False,
 ) -> Response:
     """Take in accounts that were logged in elsewhere; they are the caller's own.
 
-    Each that cannot be used is refused alone; the report says why.
+    Each that cannot be used is refused alone; the report says why. Who an account is counts once Telegram says so, with
+    its first connection or `…/check`: one that is here already under another login is not used then.
 
     Whoever goes on using such a session elsewhere loses it: Telegram destroys a key that is used in two places. Sent
     again, it finds its accounts here already; no `Idempotency-Key` is needed.
@@ -79,6 +81,7 @@ async def import_sessions(
         label=label,
         by_operator=spare,
         most=MOST_SESSIONS,
+        most_unconfirmed=None if spare else parts.settings.max_unconfirmed_sessions_per_user,
     )
     importer = Importer(rooms.store, rooms.pool, rooms.sessions, rooms.clock)
     one_at_a_time: asyncio.Lock = request.app.state.importing
@@ -89,7 +92,7 @@ async def import_sessions(
             return problem_response(request_id_of(request), 400, detail="The sessions did not arrive whole.")
         async with one_at_a_time:
             reports = await asyncio.to_thread(importer.take_content, content, name or "imported", terms)
-    taken = [report.session for report in reports if report.verdict in _GOOD and report.session is not None]
+    taken = [report.session for report in reports if report.verdict is Verdict.TAKEN and report.session is not None]
     if taken:
         security: SecurityLog = request.app.state.security
         facts = request_facts(request.scope)

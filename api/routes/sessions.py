@@ -39,7 +39,7 @@ class LoginRequest(_Body):
 
     phone: SecretStr | None = Field(default=None, max_length=40)
     name: str | None = Field(default=None, max_length=64)
-    """What the session is called."""
+    """What the session is called; a few characters are added unless it is a spare one."""
     label: str = Field(default="", max_length=80)
     spare: bool = Field(default=False, strict=True)
     """A spare account for everyone instead of the caller's own (operators only)."""

@@ -74,7 +74,15 @@ async def fill_bob(api: Api) -> tuple[User, StoredFile]:
     await api.journal.add_event(Event(at=now, user="bob", action="x", text=HIDDEN))
     keys = Credentials(2, "127.0.0.1", 443, b"key" * 85 + b"!")
     await api.accounts.sessions.admit(
-        Newcomer(credentials=keys, name="bobs", owner="bob", telegram_id=7, phone="99966000077", label=HIDDEN)
+        Newcomer(
+            credentials=keys,
+            name="bobs",
+            owner="bob",
+            telegram_id=7,
+            phone="99966000077",
+            label=HIDDEN,
+            by_operator=True,
+        )
     )
     media: MediaStore = api.app_state.media
     arrival = media.begin("bob", None)

@@ -4,6 +4,7 @@ import io
 import logging
 import sqlite3
 import zipfile
+from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
@@ -11,12 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
 from api.tokens import OPERATOR, issue_token
-from core.models import Session, SessionState
+from core.models import Session, SessionState, User
+from data.data_manager import Transaction
+from sessions.changes import NOT_HERE
 from tests.api.support import problem
-from tests.api.test_sessions import Site, open_site
+from tests.api.test_sessions import ANN, Site, open_site
 from tests.sessions.test_imports import key_of, pyrogram_text, some_key, telethon_file, telethon_text
 from tests.support.house import SECRET
 
@@ -43,13 +47,16 @@ async def test_a_session_file_becomes_the_callers_own_account_and_posts(site: Si
     assert taken.status_code == 201, taken.text
     assert taken.headers["cache-control"] == "no-store"
     (report,) = taken.json()["sessions"]
-    assert (report["verdict"], report["session"], report["format"]) == ("taken", "old", "telethon file")
+    assert (report["verdict"], report["session"][:4], report["format"]) == ("taken", "old-", "telethon file")
     (account,) = (await site.ask("alice", "GET", "")).json()["accounts"]
-    assert (account["name"], account["label"], account["owner"]) == ("old", "first phone", "alice")
+    assert (account["name"], account["label"], account["owner"]) == (report["session"], "first phone", "alice")
     assert account["user"] == "alice"
     await site.house.cycle("alice")
     assert site.house.texts("@plaza") == ["Hello from alice"]
-    assert b"first phone" not in (site.house.settings.state_dir / "sessions" / "assigned" / "old.session").read_bytes()
+    assert (
+        b"first phone"
+        not in (site.house.settings.state_dir / "sessions" / "assigned" / f"{account['name']}.session").read_bytes()
+    )
     again = await send(site, "alice", path.read_bytes())
     assert again.status_code == 200
     assert [one["verdict"] for one in again.json()["sessions"]] == ["duplicate"]
@@ -63,9 +70,9 @@ async def test_a_zip_and_a_text_of_strings_are_taken_in_one_by_one(site: Site) -
         archive.writestr("broken.session", b"not sqlite")
         archive.writestr("readme.md", "nothing")
     taken = await send(site, "alice", packed.getvalue())
-    assert [(one["verdict"], one["session"]) for one in taken.json()["sessions"]] == [
-        ("taken", "ann"),
-        ("refused", None),
+    assert [(one["verdict"], (one["session"] or "")[:4]) for one in taken.json()["sessions"]] == [
+        ("taken", "ann-"),
+        ("refused", ""),
     ]
     bob = pyrogram_text(key_of(sandbox, "bob"), sandbox.centre.account("bob").id)
     lines = await send(site, "alice", f"{bob}\n\nnonsense\n", name="phones")
@@ -89,7 +96,7 @@ async def test_who_brings_somebody_elses_account_learns_nothing_and_changes_noth
     assert answer.status_code == 200
     (report,) = answer.json()["sessions"]
     assert (report["verdict"], report["session"]) == ("refused", None)
-    assert "somebody else" in report["reason"]
+    assert report["reason"] == NOT_HERE
     assert "bobs_name" not in answer.text
     assert site.house.store.snapshot.sessions == {"bobs_name": hidden}
 
@@ -168,3 +175,66 @@ async def test_an_exported_key_is_never_kept_for_a_repeated_request(site: Site, 
     key = exported.json()["session"].encode()
     for path in (tmp_path / "state").rglob("*"):
         assert not path.is_file() or key[40:80] not in path.read_bytes(), path
+
+
+async def test_made_up_sessions_are_taken_in_up_to_a_bound_and_again_once_confirmed(site: Site) -> None:
+    await site.house.add_user("alice", ["@plaza"])
+    own = await site.logged_in("alice")
+    most = site.house.settings.max_unconfirmed_sessions_per_user
+    real = replace(some_key(0), host="149.154.167.91")
+
+    async def bring(first: int, count: int, who: str = "alice") -> dict[str, int]:
+        keys = [replace(real, auth_key=some_key(number).auth_key) for number in range(first, first + count)]
+        answer = await send(site, who, "\n".join(telethon_text(key) for key in keys))
+        return dict(Counter(one["verdict"] for one in answer.json()["sessions"]))
+
+    assert await bring(0, most - 2) == {"taken": most - 2}
+    assert await bring(1000, 100) == {"taken": 2, "refused": 98}
+    assert await bring(2000, 3) == {"refused": 3}, "own accounts that Telegram knows do not count"
+    assert await bring(3000, 1, "bob") == {"taken": 1}, "each user has a bound of their own"
+    sessions = site.house.store.snapshot.sessions
+    waiting = next(name for name, one in sessions.items() if one.owner == "alice" and name != own)
+    confirmed = msgspec.structs.replace(sessions[waiting], telegram_id=77)
+    await site.house.store.transact(lambda tx: tx.put_session(waiting, confirmed))
+    assert await bring(4000, 2) == {"taken": 1, "refused": 1}
+
+
+async def test_a_name_tells_nobody_which_accounts_are_here(site: Site) -> None:
+    number = "4915112345678"
+    hidden = Session(telegram_id=5, key_id="x", owner="bob")
+    text = telethon_text(key_of(site.house.sandbox, "ann"))
+    (alone,) = (await send(site, "alice", text, name=number)).json()["sessions"]
+
+    def put_in_its_place(tx: Transaction) -> None:
+        tx.put_user("alice", User())
+        tx.remove_session(alone["session"])
+        tx.put_session(number, hidden)
+
+    await site.house.store.transact(put_in_its_place)
+    (beside,) = (await send(site, "alice", text, name=number)).json()["sessions"]
+    assert beside == alone
+
+
+async def test_a_login_under_a_name_that_is_taken_is_not_told_so(site: Site) -> None:
+    await site.house.store.transact(lambda tx: tx.put_session("main", Session(telegram_id=5, owner="bob")))
+    begun = (await site.ask("alice", "POST", "/logins", {"phone": ANN, "name": "main"})).json()
+    done = await site.ask("alice", "POST", f"/logins/{begun['id']}/code", {"code": "12345"})
+    assert (done.status_code, done.json()["session"][:5]) == (200, "main-")
+
+
+async def test_who_logs_in_to_somebody_elses_account_learns_nothing_of_them(site: Site) -> None:
+    await site.logged_in("bob")
+    begun = (await site.ask("mallory", "POST", "/logins", {"phone": ANN})).json()
+    refused = await site.ask("mallory", "POST", f"/logins/{begun['id']}/code", {"code": "12345"})
+    assert problem(refused, 409, "account_refused")["detail"] == NOT_HERE
+    assert (await site.ask("mallory", "GET", f"/logins/{begun['id']}")).json()["reason"] == NOT_HERE
+
+
+async def test_a_check_of_an_account_that_is_somebody_elses_says_nothing_of_them(site: Site) -> None:
+    hidden = await site.logged_in("bob")
+    (taken,) = (await send(site, "mallory", telethon_text(key_of(site.house.sandbox, "ann")))).json()["sessions"]
+    told = await site.ask("mallory", "POST", f"/{taken['session']}/check")
+    assert (told.json()["alive"], told.json()["reason"]) == (False, NOT_HERE)
+    (account,) = (await site.ask("mallory", "GET", "")).json()["accounts"]
+    assert (account["state"], account["reason"], account["telegram_id"]) == ("duplicate", NOT_HERE, None)
+    assert hidden not in told.text + (await site.ask("mallory", "GET", "")).text

@@ -3,6 +3,7 @@
 import sqlite3
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -82,11 +83,11 @@ async def test_a_cycle_that_breaks_off_does_not_wait_for_the_pauses_of_its_other
         await house.add_user("alice", GROUPS, delay_between_posts=30.0)
         used = house.parts.sessions.used
 
-        async def refuse_the_first(name: str, self_id: int, *, premium: bool) -> None:
+        async def refuse_the_first(name: str, self_id: int, **facts: Any) -> None:
             if name == "acc01":
                 await until(lambda: any(house.texts(group) for group in GROUPS), "a post of the second")
                 raise StateNotWritten("/srv/state/users.json could not be written (No space left on device)")
-            await used(name, self_id, premium=premium)
+            await used(name, self_id, **facts)
 
         with monkeypatch.context() as full:
             full.setattr(house.parts.sessions, "used", refuse_the_first)
@@ -104,11 +105,11 @@ async def test_posts_are_not_given_up_because_the_account_could_not_be_written_d
         await house.add_user("alice", [G1, G2])
         used, left = house.parts.sessions.used, [1]
 
-        async def refuse_once_to_write(name: str, self_id: int, *, premium: bool) -> None:
+        async def refuse_once_to_write(name: str, self_id: int, **facts: Any) -> None:
             if left:
                 left.pop()
                 raise StateNotWritten("/srv/state/users.json could not be written (No space left on device)")
-            await used(name, self_id, premium=premium)
+            await used(name, self_id, **facts)
 
         monkeypatch.setattr(house.parts.sessions, "used", refuse_once_to_write)
         told = await cycle_after_a_broken_one(house)

@@ -12,9 +12,10 @@ from telethon import TelegramClient, functions
 from telethon.sessions import SQLiteSession
 
 from core.clock import Clock, SystemClock
-from core.errors import Conflict, InvalidInput, LoginRefused, NotFound, PostfleetError, TooMany
+from core.errors import AccountRefused, InvalidInput, LoginRefused, NotFound, PostfleetError, TooMany
 from core.models import SessionState
 from sandbox.world import AccountSpec, ChatSpec, World
+from sessions.changes import NOT_HERE
 from sessions.enrol import LOGIN_SECONDS, Login, Logins, Step, Wish
 from tests.support.clock import MovableClock
 from tests.support.house import House, open_house, until
@@ -280,7 +281,7 @@ async def test_an_account_of_somebody_else_is_refused_and_logged_out_again(count
     first = await counter.logins.begin("alice", ALICE, ANN)
     await counter.logins.code("alice", first.id, CODE)
     second = await counter.logins.begin("bob", Wish(owner="bob"), ANN)
-    with pytest.raises(Conflict, match="here already, for somebody else"):
+    with pytest.raises(AccountRefused, match=NOT_HERE):
         await counter.logins.code("bob", second.id, CODE)
     assert [session.owner for session in counter.house.store.snapshot.sessions.values()] == ["alice"]
     assert counter.logins_at_telegram("ann") == 1

@@ -137,3 +137,17 @@ def test_a_folder_is_imported_checked_and_sealed_with_a_new_key(operator: Operat
     assert "alive" in operator.types("check", "ann").stdout
     unknown = operator.types("check", "zoe")
     assert (unknown.returncode, unknown.stderr) == (1, "postfleet: there is no session 'zoe'\n")
+
+
+def test_an_import_that_is_checked_says_which_account_is_here_already(operator: Operator) -> None:
+    done = operator.types("login", "--phone", ANN, "--owner", "alice", "--name", "main", answers="12345\n")
+    assert done.stdout.strip().endswith("Logged in as main"), done.stderr
+    exported = operator.types("export", "main", "--yes").stdout
+    (again,) = json.loads(operator.types("import", "-", "--json", answers=exported).stdout)["reports"]
+    assert (again["verdict"], again["reason"]) == ("duplicate", "the same login as main")
+    checked = json.loads(operator.types("import", "ready/ann.session", "--check", "--json").stdout)
+    (report,) = checked["reports"]
+    assert (report["verdict"], report["reason"]) == ("duplicate", "the same account as main")
+    told = operator.types("check", "ann")
+    assert told.stdout == "ann: the same Telegram account as main, so it is not used\n"
+    assert {one["name"]: one["state"] for one in operator.listed()} == {"main": "ready", "ann": "duplicate"}

@@ -1,0 +1,62 @@
+"""One Telegram account, one session: who a session is, as Telegram says. Plain functions on a transaction.
+
+An account belongs to the session that Telegram confirmed first. A session that turns out to be the same account leaves
+its user and never posts. Where the first one has lost its login and both have the same owner, the first one goes on
+with the login of the later one, which is gone then.
+"""
+
+from msgspec.structs import replace
+
+from core.errors import AccountRefused
+from core.models import Session, SessionState
+from data.data_manager import Transaction
+from sessions.assignment import Rules
+from sessions.changes import known_as, place, release, same_account
+
+_LOST = frozenset({SessionState.NEEDS_LOGIN, SessionState.BANNED})
+
+
+def recognise(tx: Transaction, name: str, telegram_id: int) -> AccountRefused | None:
+    """Note who Telegram says the session is.
+
+    Return why it is refused when the account has another session: it leaves its user and never posts. One that was
+    refused before is ready again once the other session is gone.
+    """
+    session = tx.session(name)
+    first = known_as(tx.sessions, telegram_id, None)
+    if first is None or first == name:
+        again = session.state is SessionState.DUPLICATE
+        ready = replace(session, state=SessionState.READY, state_reason=None) if again else session
+        tx.put_session(name, replace(ready, telegram_id=telegram_id))
+        return None
+    refused = same_account(tx.session(first), first, session.owner)
+    release(tx, name)
+    tx.put_session(
+        name, replace(session, telegram_id=None, state=SessionState.DUPLICATE, state_reason=str(refused), hold=None)
+    )
+    return refused
+
+
+def can_go_on(first: Session, later: Session) -> bool:
+    """Whether the first session of an account may go on with the login of a later one."""
+    return first.state in _LOST and later.state is SessionState.DUPLICATE and first.owner == later.owner
+
+
+def merge(tx: Transaction, later: str, first: str, rules: Rules) -> bool:
+    """Let the first session of an account go on with the login of the later one, which is removed; whether it does."""
+    lost, found = tx.session(first), tx.session(later)
+    if not can_go_on(lost, found):
+        return False
+    tx.remove_session(later)
+    renewed = replace(
+        lost,
+        key_id=found.key_id,
+        dc_id=found.dc_id,
+        api_id=found.api_id or lost.api_id,
+        phone=lost.phone or found.phone,
+        state=SessionState.READY,
+        state_reason=None,
+    )
+    tx.put_session(first, renewed)
+    place(tx, first, rules)
+    return True

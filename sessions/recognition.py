@@ -1,0 +1,39 @@
+"""Connections of accounts that are known to be who they are here for: the one way to work with an account."""
+
+import contextlib
+from collections.abc import AsyncIterator
+
+from core.errors import AccountRefused
+from sessions.client import Clients, PostingClient
+from sessions.session_manager import SessionManager
+
+
+class AccountMerged(AccountRefused):
+    """The account's first session had lost its login and goes on with this one's; this session is gone."""
+
+
+@contextlib.asynccontextmanager
+async def recognised(
+    clients: Clients, sessions: SessionManager, name: str, api_id: int
+) -> AsyncIterator[PostingClient]:
+    """The session's client, connected, and its account noted as Telegram says who it is.
+
+    Raises:
+        AccountRefused: Telegram says it is an account that has another session here; nothing may be done with it.
+        AccountMerged: the same, and that other session goes on with this login.
+        StateError: who it is could not be noted.
+        And what `Clients.connected` raises.
+    """
+    try:
+        async with clients.connected(name, api_id) as client:
+            await sessions.used(name, client.self_id, premium=client.premium, phone=client.phone)
+            yield client
+    except AccountRefused as refused:
+        if not sessions.may_merge(name, refused.first):
+            raise
+        async with clients.set_aside(name):  # a key is connected once at a time, whatever its session is called
+            merged = await sessions.merge(name, refused.first)
+        if merged:
+            text = "the other session of its Telegram account goes on with this login"
+            raise AccountMerged(text, refused.first) from None
+        raise
