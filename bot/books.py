@@ -4,12 +4,13 @@ A moment ahead of now was noted before the clock was set back. It counts as just
 least as long as it was asked for, and at most that long once more.
 """
 
+import math
 from collections import defaultdict
 from collections.abc import Hashable
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from bot.pacing import Limits, Standing
+from bot.pacing import SLOW_MODE_SHARE, Limits, Standing
 from bot.recent_posts import RecentPosts
 from core.clock import Clock
 from core.models import DeliveryState, Hold, Session, User
@@ -70,13 +71,15 @@ class Books:
         """The account sent a request to post, whatever came of it: the pause before the next one begins."""
         self._asked[session] = self._clock.now()
 
-    def limits(self, user: User) -> Limits:
-        """What this user and the operator ask for."""
+    def limits(self, user: User, *, others_wait: bool = False) -> Limits:
+        """What this user and the operator ask for. `others_wait`: the cycle has other groups than the one it is about,
+        and what follows them waits too."""
         return Limits(
             account_gap=user.delay_between_posts,
             group_gap=self._settings.group_gap_seconds,
             daily_cap=self._settings.daily_posts_per_account,
             patience=self._settings.wait_patience_seconds,
+            slow_mode_patience=user.delay_between_cycles * SLOW_MODE_SHARE if others_wait else math.inf,
         )
 
     def account(self, name: str, session: Session) -> Standing:

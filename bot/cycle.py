@@ -7,7 +7,7 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from msgspec.structs import replace
 
@@ -16,6 +16,7 @@ from bot.compose import new_random_id
 from bot.compose_content import post_for_cycle, posts_of
 from bot.compose_rights import holds_about
 from bot.known import claim_what_was_begun, known_bars, known_doubles
+from bot.pacing import waited_out_until
 from bot.plan import Bar, Plan, keeps, plan_cycle, same_chat_reason
 from bot.run import BotParts, CycleControl, CycleRun, End
 from bot.worker import execute_session_cycle
@@ -139,7 +140,8 @@ class CycleRunner:
         doubles = await known_doubles(self._parts.peers, user)
         groups = [group for group in user.groups if group not in doubles]
         bars = known_bars(self._parts, user_id, user, post)
-        plan = plan_cycle(holds_about(user, post), snapshot.sessions, now, groups, bars)
+        patient = waited_out_until(now, self._parts.settings.wait_patience_seconds)
+        plan = plan_cycle(holds_about(user, post), snapshot.sessions, now, groups, bars, waits_until=patient)
         skipped = plan.skipped | {group: same_chat_reason(first) for group, first in doubles.items()}
 
         def delivery(group: str, session: str, reason: str | None) -> Delivery:
@@ -213,7 +215,7 @@ class CycleRunner:
         batches: dict[str, list[Delivery]] = defaultdict(list)
         others: dict[str, Delivery] = {}
         bars = known_bars(self._parts, run.user, user, run.post)
-        patient = now + timedelta(seconds=self._parts.settings.wait_patience_seconds)
+        patient = waited_out_until(now, self._parts.settings.wait_patience_seconds)
         for delivery in deliveries:
             given = _as_given(user, snapshot.sessions, delivery, patient, bars)
             if given.sessions:
@@ -222,7 +224,7 @@ class CycleRunner:
                 await run.close(delivery, DeliveryState.SKIPPED, given.skipped[delivery.group])
             else:
                 others[delivery.group] = delivery
-        plan = plan_cycle(user, snapshot.sessions, now, others, bars)
+        plan = plan_cycle(user, snapshot.sessions, now, others, bars, waits_until=patient)
         for group, session in plan.sessions.items():
             delivery = others[group]
             if delivery.state is DeliveryState.PLANNED:

@@ -1,8 +1,15 @@
-"""When may this account post to this group? One pure answer to every wait there is.
+"""When may this account post to this group, and does the cycle wait for it? One pure answer to every wait there is.
 
 Telethon's own sleeping is off: a wait that is known beforehand is waited here, and no request is sent to be refused.
+
+Whether a wait is waited out or left to a later cycle is decided here alone (docs/scheduling.md tells users):
+- pauses that the user or the operator asks for are waited out however long they are;
+- a group in slow mode is waited for as long as `slow_mode_patience` lets it, whoever told of the slow mode;
+- everything else (a flood wait, a hold on a group, the posts of a day) is waited for as long as `patience` lets it.
+The planner asks `waited_out_until`, so that it leaves out nobody whom the cycle would wait for.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,7 +20,14 @@ from core.models import Hold
 DAILY_CAP = 200
 """Posts an account makes in any 24 hours, unless its user asks for fewer. Our own caution; Telegram tells no number."""
 SLOW_MODE_MARGIN = 1.0
-"""Telegram dates messages in whole seconds: one more keeps a post from coming a fraction too early."""
+"""Telegram dates messages in whole seconds: one more keeps a post from coming a fraction too early. It costs no
+patience: a group of 60 seconds is waited for by who waits for 60."""
+SLOW_MODE_SHARE = 0.1
+"""The next cycle begins when this one ends, so waiting for one slow group keeps all others waiting too: at most for
+this part of the pause between cycles."""
+_PAUSES = frozenset({"account_gap", "group_gap"})
+_SLOW_MODE = frozenset({"slow_mode", "SLOWMODE_WAIT"})
+"""As it was known beforehand, and as Telegram refused for it."""
 _DAY = timedelta(days=1)
 
 
@@ -22,7 +36,7 @@ class Verdict(StrEnum):
 
     GO = "go"
     WAIT = "wait"
-    """It may go within the cycle's patience."""
+    """The cycle waits for it."""
     DEFER = "defer"
     """It has to wait longer than the cycle does: leave it for later, and say so."""
 
@@ -39,6 +53,8 @@ class Limits:
     """Posts of one account in any 24 hours; 0 stands for none at all."""
     patience: float = 60.0
     """How long a cycle waits for one delivery."""
+    slow_mode_patience: float = math.inf
+    """How long it waits for a group in slow mode, where that is less: others of the cycle wait as well."""
 
 
 @dataclass(frozen=True)
@@ -89,15 +105,29 @@ class _Bar:
 def decide(now: datetime, limits: Limits, standing: Standing) -> Decision:
     """The earliest moment every limit allows, and whether this cycle waits for it.
 
-    Waiting that long and asking again with the same facts always answers GO (unless the daily cap is 0).
+    Waiting that long and asking again with the same facts always returns GO (unless the daily cap is 0).
     """
     bars = [bar for bar in _bars(now, limits, standing) if bar.at > now]
     if not bars:
         return Decision(Verdict.GO, now, 0.0, "free", "Nothing stands in the way.")
     last = max(bars, key=lambda bar: bar.at)
     seconds = (last.at - now).total_seconds()
-    verdict = Verdict.WAIT if seconds <= limits.patience else Verdict.DEFER
+    verdict = Verdict.WAIT if seconds <= _patience_for(last.code, limits) else Verdict.DEFER
     return Decision(verdict, last.at, seconds, last.code, last.reason)
+
+
+def waited_out_until(now: datetime, patience: float) -> datetime:
+    """Whatever ends by then a cycle may wait for."""
+    return now + timedelta(seconds=patience)
+
+
+def _patience_for(code: str, limits: Limits) -> float:
+    """Seconds a cycle waits for what this limit keeps back."""
+    if code in _PAUSES:
+        return math.inf
+    if code in _SLOW_MODE:
+        return min(limits.patience, limits.slow_mode_patience) + SLOW_MODE_MARGIN
+    return limits.patience
 
 
 def cycle_seconds(posts_by_account: Sequence[int], limits: Limits, seconds_a_post: float = 0.5) -> float:

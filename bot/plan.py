@@ -50,9 +50,12 @@ def plan_cycle(
     now: datetime,
     groups: Iterable[str] | None = None,
     bars: Mapping[str, Mapping[str, Bar]] = _NO_BARS,
+    *,
+    waits_until: datetime | None = None,
 ) -> Plan:
     """Give each group (all of the user's, or those named) to one session.
 
+    Holds that end by `waits_until` leave nobody out: the cycle waits for them (`pacing.waited_out_until`).
     `bars` is what is known beforehand: group → session → what keeps it from posting this kind of post there.
     """
     usable = {name: sessions[name] for name in user.assigned_sessions if sessions[name].state in _MAY_STAND}
@@ -69,7 +72,7 @@ def plan_cycle(
         with_room = [name for name in members if load[name] < share] or members
         name = max(with_room, key=lambda name: _rank(group, name))
         load[name] += 1
-        reason = _rests(name, usable[name], holds.get(name), now)
+        reason = _rests(name, usable[name], holds.get(name), waits_until or now)
         if reason is None and name in barred:
             reason = f"{name}: {barred[name].reason}"
         if reason is None:
@@ -132,13 +135,13 @@ def _may_post(hold: Hold | None, bar: Bar | None, now: datetime) -> bool:
     return not (is_elsewhere or is_unfit)
 
 
-def _rests(name: str, session: Session, hold: Hold | None, now: datetime) -> str | None:
-    """Why this account does not post to the group now, None when it may."""
+def _rests(name: str, session: Session, hold: Hold | None, until: datetime) -> str | None:
+    """Why this account does not post to the group by then, None when it may."""
     if session.state is SessionState.FROZEN:
         return f"{name} is frozen by Telegram; its owner has to appeal"
-    if session.hold is not None and session.hold.until > now:
+    if session.hold is not None and session.hold.until > until:
         return f"{name} rests until {clock_time(session.hold.until)}: {session.hold.reason}"
-    if hold is not None and hold.until > now:
+    if hold is not None and hold.until > until:
         return f"{name} leaves this group alone until {clock_time(hold.until)}: {hold.reason}"
     return None
 

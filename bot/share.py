@@ -132,7 +132,7 @@ class Share:
         await self._end(delivery, DeliveryState.FAILED, reason, reaction.code)
 
     async def _rest(self, reaction: Reaction) -> None:
-        """The account waits: here if it is short, else its posts wait for a later cycle. Nobody posts them for it."""
+        """The account waits: whether here or until a later cycle, pacing decides. Nobody posts for it meanwhile."""
         seconds = reaction.hold_seconds or 0.0
         until = self._parts.clock.now() + timedelta(seconds=seconds)
         await self._parts.sessions.hold(self._session, until, reaction.code, reaction.explanation)
@@ -140,9 +140,6 @@ class Share:
         text = f"{self._session} rests until {clock_time(until)}: {reaction.explanation}"
         event = self._run.event("flood_wait" if flood else "account_held", text, Level.WARNING, self._session)
         await self._run.record(event=event, floods=int(flood))
-        if seconds > self._parts.settings.wait_patience_seconds:
-            await self._end_all(DeliveryState.SKIPPED, f"{self._session} rests until {clock_time(until)}")
-            raise LeaveSession
 
     async def _retire(self, reaction: Reaction) -> None:
         outcome = await self._parts.sessions.retire(self._run.user, self._session, reaction.explanation)

@@ -20,7 +20,7 @@ from bot.compose_media import Call
 from bot.compose_outgoing import Outgoing, prepare
 from bot.compose_rights import obstacle
 from bot.compose_send import Destination, Sent, SourceUnavailable, pin
-from bot.pacing import Decision, Verdict, decide
+from bot.pacing import Verdict, decide
 from bot.plan import clock_time, same_chat_reason
 from bot.reactions import Action, ForeseenRefusal, code_of, reaction_to
 from bot.run import BotParts, CycleRun
@@ -28,16 +28,14 @@ from bot.share import LeaveSession, SessionGone, Share
 from bot.targets import parse_target
 from core.clock import wait_for_event
 from core.errors import AccountRefused, InvalidInput, PostfleetError, SealBroken, SessionInUse, StateError
-from core.models import Delivery, DeliveryState, Level, User
+from core.models import Delivery, DeliveryState, Level
 from sessions.client import CONNECTION_LOST, PostingClient
 from sessions.recognition import recognised
-
-_WISHED = frozenset({"account_gap", "group_gap"})
-"""Pauses the user and the operator ask for are waited out however long they are."""
 
 _STALE_PEER = frozenset({"CHAT_ID_INVALID", "CHANNEL_INVALID", "PEER_ID_INVALID"})
 """What Telegram says to a peer that is remembered wrongly: the group may only be elsewhere."""
 
+_IN_THE_CYCLE = (DeliveryState.PLANNED, DeliveryState.SENDING, DeliveryState.DELIVERED)
 _LOOK_AGAIN_SECONDS = 30.0
 
 log = logging.getLogger(__name__)
@@ -133,10 +131,10 @@ class _Posting(Share):
     async def _choose(self) -> tuple[Delivery | None, float]:
         """What may go now, or the seconds until something may. What has to wait longer than the cycle does is left."""
         books, user, now = self._parts.books, self._user(), self._parts.clock.now()
-        limits = books.limits(user)
+        limits = books.limits(user, others_wait=self._run.count(*_IN_THE_CYCLE) > 1)
         session = self._facts()
         account = decide(now, limits, books.account(self._session, session))
-        if account.verdict is Verdict.DEFER and account.code not in _WISHED:
+        if account.verdict is Verdict.DEFER:
             reason = f"{self._session} posts again after {clock_time(account.at)}: {account.reason}"
             await self._end_all(DeliveryState.SKIPPED, reason)
             raise LeaveSession
@@ -151,23 +149,12 @@ class _Posting(Share):
             decision = decide(now, limits, standing)
             if decision.verdict is Verdict.GO or self._only_looks(delivery):
                 return delivery, 0.0
-            if self._is_too_long(decision, user):
+            if decision.verdict is Verdict.DEFER:
                 reason = f"{decision.reason} {self._session} may post there after {clock_time(decision.at)}"
                 await self._end(delivery, DeliveryState.SKIPPED, reason, decision.code.upper())
             else:
                 waits.append(decision.seconds)
         return None, min(waits, default=0.0)
-
-    def _is_too_long(self, decision: Decision, user: User) -> bool:
-        """Whether this cycle leaves the group out instead of waiting.
-
-        The next cycle begins when this one ends, so a wait for one slow group keeps all others waiting too: at most a
-        tenth of the pause between cycles, unless this group is all that is left of the cycle.
-        """
-        if decision.code == "slow_mode" and decision.seconds > user.delay_between_cycles / 10:
-            others = self._run.count(DeliveryState.PLANNED, DeliveryState.SENDING, DeliveryState.DELIVERED) > 1
-            return others or decision.verdict is Verdict.DEFER
-        return decision.verdict is Verdict.DEFER and decision.code not in _WISHED
 
     async def _try(self, client: PostingClient, delivery: Delivery) -> None:
         if delivery.group not in self._user().groups:

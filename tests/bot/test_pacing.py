@@ -1,5 +1,6 @@
 """No post comes earlier than any limit allows, and none later than it has to."""
 
+import math
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
@@ -97,6 +98,7 @@ LIMITS = st.builds(
     group_gap=SECONDS,
     daily_cap=st.integers(1, 5),
     patience=SECONDS,
+    slow_mode_patience=SECONDS | st.just(math.inf),
 )
 STANDINGS = st.builds(
     Standing,
@@ -124,10 +126,42 @@ def test_waiting_any_less_is_not_enough(limits: Limits, standing: Standing) -> N
 
 
 @given(LIMITS, STANDINGS)
-def test_the_verdict_follows_from_the_patience_alone(limits: Limits, standing: Standing) -> None:
+def test_whether_a_wait_is_waited_out_follows_from_its_kind_and_length_alone(
+    limits: Limits, standing: Standing
+) -> None:
     decision = decide(NOW, limits, standing)
     assert (decision.verdict is Verdict.GO) == (decision.at == NOW) == (decision.seconds == 0)
-    assert (decision.verdict is Verdict.DEFER) == (decision.seconds > limits.patience)
+    patience = limits.patience
+    if decision.code in {"account_gap", "group_gap"}:
+        patience = math.inf
+    elif decision.code == "slow_mode":
+        patience = min(limits.patience, limits.slow_mode_patience) + SLOW_MODE_MARGIN
+    assert (decision.verdict is Verdict.DEFER) == (decision.seconds > patience)
+
+
+def test_a_group_of_sixty_seconds_of_slow_mode_is_waited_for_by_who_waits_sixty() -> None:
+    just_posted = Standing(own_last_in_group=NOW, slow_mode_seconds=60)
+    assert asked(just_posted, patience=60).verdict is Verdict.WAIT
+    assert asked(just_posted, patience=59.9).verdict is Verdict.DEFER
+    assert asked(just_posted, patience=60, slow_mode_patience=59.9).verdict is Verdict.DEFER
+
+
+@pytest.mark.parametrize(
+    "standing", [Standing(slow_mode_until=ahead(20)), Standing(group_hold=hold(20, "SLOWMODE_WAIT"))]
+)
+def test_slow_mode_is_slow_mode_whoever_told_of_it(standing: Standing) -> None:
+    assert asked(standing, patience=60, slow_mode_patience=30).verdict is Verdict.WAIT
+    assert asked(standing, patience=60, slow_mode_patience=10).verdict is Verdict.DEFER
+
+
+def test_other_waits_do_not_care_for_what_is_waited_for_a_slow_group() -> None:
+    assert asked(Standing(account_hold=hold(50)), patience=60, slow_mode_patience=1).verdict is Verdict.WAIT
+    assert asked(Standing(group_hold=hold(50, "X")), patience=60, slow_mode_patience=1).verdict is Verdict.WAIT
+
+
+def test_pauses_that_somebody_wished_for_are_waited_out_however_long_they_are() -> None:
+    assert asked(Standing(account_posts=[NOW]), account_gap=3600).verdict is Verdict.WAIT
+    assert asked(Standing(group_last=NOW), group_gap=3600).verdict is Verdict.WAIT
 
 
 @given(

@@ -80,18 +80,6 @@ async def test_when_the_post_itself_is_refused_accounts_that_pause_do_not_pause_
         assert [event.action for event in house.events("alice")].count("content_refused") == 1
 
 
-async def test_a_short_flood_wait_is_waited_out_and_counted(tmp_path: Path) -> None:
-    async with open_house(tmp_path) as house:
-        house.sandbox.add_fault({"error": "FLOOD_WAIT_1", "method": SEND, "count": 1})
-        await house.add_user("alice", [G1])
-        await house.cycle("alice")
-        assert house.texts(G1) == ["Hello from alice"]
-        assert house.journal.stats("alice").total_flood_waits == 1
-        assert "rests until" in house.said("alice")
-        refused, landed = house.sandbox.report()["refused"][0]["date"], house.messages(G1)[0]["date"]
-        assert landed - refused >= 1.0
-
-
 async def test_a_long_flood_wait_rests_the_account_and_no_other_account_posts_for_it(tmp_path: Path) -> None:
     async with open_house(tmp_path, sessions_at_start=2) as house:
         house.sandbox.add_fault({"error": "FLOOD_WAIT_600", "method": SEND, "account": "acc01"})
@@ -290,34 +278,6 @@ async def test_a_file_that_is_gone_fails_the_post_everywhere_and_names_the_file(
         await house.cycle("alice")
         assert {delivery.state for delivery in (await house.deliveries("alice")).values()} == {DeliveryState.FAILED}
         assert "gone.png" in house.said("alice")
-
-
-async def test_slow_mode_known_beforehand_is_waited_out_without_a_refusal(tmp_path: Path) -> None:
-    world = demo_world(accounts=1, groups=1)
-    world.chats[0].slow_mode = 2
-    async with open_house(tmp_path, world) as house:
-        await house.add_user("alice", [G1])
-        await house.cycle("alice")
-        await house.cycle("alice")
-        first, second = (message["date"] for message in house.messages(G1))
-        assert second - first >= 2
-        assert house.sandbox.report()["refused"] == []
-
-
-async def test_a_slow_group_does_not_hold_up_the_next_cycle_of_all_the_others(tmp_path: Path) -> None:
-    world = demo_world()
-    world.chats[0].slow_mode = 2
-    async with open_house(tmp_path, world) as house:
-        await house.add_user("alice", [G1, G2, G3], delay_between_cycles=10.0)
-        await house.cycle("alice")
-        await house.cycle("alice")
-        assert [len(house.texts(group)) for group in (G1, G2, G3)] == [1, 2, 2]
-        left_out = (await house.deliveries("alice"))[G1]
-        assert (left_out.state, left_out.error) == (DeliveryState.SKIPPED, "SLOW_MODE")
-        await house.change_user("alice", groups=(G1,))
-        await house.cycle("alice")
-        assert len(house.texts(G1)) == 2, "with nobody else to keep waiting the slow group is waited for"
-        assert house.sandbox.report()["floods"] == {}
 
 
 async def test_an_account_that_made_its_posts_of_the_day_rests_and_the_user_reads_why(tmp_path: Path) -> None:
