@@ -27,12 +27,14 @@ from api.state_views import (
 )
 from api.users import known_user
 from api.views import AllowanceNow, ConfigView, ProgressView, actual, progress_view, wanted
+from bot.run import CycleProgress
 from core.models import Session, Stats, User
 from data.data_manager import DataManager, Snapshot
 from data.journal import Journal
 from scheduler.bots import Bots
 
 CACHED_DOCUMENTS = 10_000
+_NOBODY: frozenset[str] = frozenset()
 LOG_LINES = 50
 _SERVER_TIME = "server_time"
 """Stands in each answer and in no document that is kept."""
@@ -53,6 +55,8 @@ class Document:
     event_id: int
     stats: Stats
     progress: ProgressView | None
+    posting: frozenset[str]
+    """The accounts that work on their share of the cycle."""
     facts: Facts
     fresh_until: float
     """In monotonic seconds: from then on time alone may have changed something."""
@@ -134,6 +138,7 @@ class StateDocuments:
             or (stats is not kept.stats and stats != kept.stats)
             or self._clock.monotonic() >= kept.fresh_until
             or ((progress or kept.progress) is not None and progress_view(progress) != kept.progress)
+            or _posting(progress) != kept.posting
         ):
             return False
         snapshot = self._store.snapshot
@@ -148,7 +153,8 @@ class StateDocuments:
         snapshot, now = self._store.snapshot, self._clock.now()
         user = snapshot.users[user_id]
         event_id = self._journal.last_event_id(user_id)
-        progress = progress_view(self._bots.progress(user_id))
+        running = self._bots.progress(user_id)
+        progress, posting = progress_view(running), _posting(running)
         stats = self._journal.stats(user_id)
         revision = snapshot.revision + event_id
         view = StateView(
@@ -163,7 +169,7 @@ class StateDocuments:
             progress=progress,
             assigned_sessions=user.assigned_sessions,
             sessions=[
-                session_view(name, snapshot.sessions[name], now)
+                session_view(name, snapshot.sessions[name], now, posting=name in posting)
                 for name in user.assigned_sessions
                 if name in snapshot.sessions
             ],
@@ -192,6 +198,7 @@ class StateDocuments:
             event_id=event_id,
             stats=stats,
             progress=progress,
+            posting=posting,
             facts=facts,
             fresh_until=min(
                 facts_last(self._parts, user_id, facts),
@@ -217,6 +224,10 @@ class StateDocuments:
 def dated(body: bytes, time: bytes) -> bytes:
     """A document as it is answered at that time (`StateDocuments.time`)."""
     return b"".join((b"{", time, memoryview(body)[1:]))
+
+
+def _posting(progress: CycleProgress | None) -> frozenset[str]:
+    return progress.posting if progress is not None else _NOBODY
 
 
 def _changed_at(parts: dict[str, bytes], revision: int, before: Document | None) -> dict[str, int]:

@@ -105,9 +105,9 @@ class StateView(View, frozen=True, kw_only=True):
     """Newest first."""
 
 
-def session_view(name: str, session: Session, now: datetime) -> SessionView:
-    """An account as its user sees it."""
-    health, reason, until = health_of(session, now)
+def session_view(name: str, session: Session, now: datetime, *, posting: bool) -> SessionView:
+    """An account as its user sees it; `posting`: it works on its share of a cycle."""
+    health, reason, until = health_of(session, now, posting=posting)
     return SessionView.of(
         session,
         name=name,

@@ -197,7 +197,8 @@ class CycleRunner:
 
     async def _share(self, run: CycleRun, session: str, batch: list[Delivery]) -> list[Delivery]:
         try:
-            return await execute_session_cycle(self._parts, run, session, batch)
+            with run.posting_with(session):
+                return await execute_session_cycle(self._parts, run, session, batch)
         except StateError:
             raise
         except Exception:

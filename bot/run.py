@@ -1,7 +1,8 @@
 """What the sessions of one cycle share while it runs: its deliveries, its progress and when to end early."""
 
 import asyncio
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -114,6 +115,8 @@ class CycleProgress:
     total: int
     done: int
     delivered: int
+    posting: frozenset[str] = frozenset()
+    """The accounts whose share of it is not over."""
 
 
 class CycleRun:
@@ -130,6 +133,7 @@ class CycleRun:
         self.control = control
         self.last_sign = parts.clock.monotonic()
         """When something was last done or written down, in monotonic seconds; for the watchdog."""
+        self._posting: set[str] = set()
         self._places: dict[tuple[int, int | None], str] = {}
         self.content_refused: str | None = None
         """Telegram refused the post itself: no group gets it."""
@@ -187,7 +191,17 @@ class CycleRun:
             total=total,
             done=total - len(self.pending),
             delivered=self.count(DeliveryState.DELIVERED),
+            posting=frozenset(self._posting),
         )
+
+    @contextlib.contextmanager
+    def posting_with(self, session: str) -> Iterator[None]:
+        """The account works on its share meanwhile."""
+        self._posting.add(session)
+        try:
+            yield
+        finally:
+            self._posting.discard(session)
 
     async def record(
         self, *deliveries: Delivery, event: Event | None = None, messages: int = 0, floods: int = 0

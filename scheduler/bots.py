@@ -177,3 +177,8 @@ class Bots:
         """The cycle that runs, None when none does."""
         active = self._scheduler.active.get(user_id)
         return active.progress() if active is not None else None
+
+    def posting(self) -> frozenset[str]:
+        """The accounts that work on their share of a cycle now, whoever's it is."""
+        found = (active.progress() for active in self._scheduler.active.values())
+        return frozenset().union(*(progress.posting for progress in found if progress is not None))

@@ -1,6 +1,7 @@
 """The parts of this room together, for the rooms above that serve people."""
 
 import asyncio
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from core.clock import Clock
@@ -25,13 +26,12 @@ class AccountRooms:
     logins: Logins
     clock: Clock
 
-    async def every(self, viewer: str | None) -> list[Account]:
-        """The accounts this user may see and how each is; all of them for None."""
+    async def every(self, viewer: str | None, posting: Collection[str] = ()) -> list[Account]:
+        """The accounts this user may see and how each is; all of them for None. `posting`: those at work in a cycle."""
         snapshot, now = await self.store.refresh(), self.clock.now()
         today = now.replace(hour=0, minute=0, second=0, microsecond=0)
         users = snapshot.users if viewer is None else {viewer} & snapshot.users.keys()
         posts = await self.journal.posts_by_session(users, today)
-        posting = [name for name in snapshot.sessions if self.clients.at_work(name)]
         return accounts(snapshot, now, viewer, posts, posting)
 
     async def repair(self) -> Repair:

@@ -6,7 +6,7 @@ from starlette.responses import Response
 
 from api.documents import json_answer, problems, shows
 from api.routes.acting import Admin
-from api.routes.common import Accounts
+from api.routes.common import Accounts, Rooms
 from api.session_views import AccountsView, PairsView, RepairView
 from core.errors import NotFound
 from sessions.api_pairs import PairState
@@ -44,9 +44,9 @@ class PairChange(_Body):
     response_class=Response,
     responses={200: shows(AccountsView, "Every account there is."), **problems(401, 403, 409, 503)},
 )
-async def pool(_: Admin, rooms: Accounts) -> Response:
+async def pool(_: Admin, parts: Rooms, rooms: Accounts) -> Response:
     """The pool: whose bot each account posts for, on which API pair, how it is and until when."""
-    return json_answer(AccountsView(accounts=await rooms.every(None)))
+    return json_answer(AccountsView(accounts=await rooms.every(None, parts.bots.posting())))
 
 
 @routes.post(

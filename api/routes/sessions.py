@@ -1,6 +1,7 @@
 """`/api/sessions`: the caller's accounts, and logins of new ones."""
 
 import io
+from collections.abc import Collection
 from enum import StrEnum
 
 import segno
@@ -12,7 +13,7 @@ from api.auth import Caller, request_facts
 from api.documents import json_answer, problems, shows
 from api.rates import Rate, Rates
 from api.routes.acting import Acting
-from api.routes.common import Accounts
+from api.routes.common import Accounts, Rooms
 from api.security_log import SecurityLog
 from api.session_views import AccountsView, ExportView
 from api.users import known_user
@@ -79,9 +80,9 @@ class Picture(StrEnum):
 @routes.get(
     "", response_class=Response, responses={200: shows(AccountsView, "The accounts."), **problems(401, 403, 409, 503)}
 )
-async def every(caller: Caller, rooms: Accounts) -> Response:
+async def every(caller: Caller, parts: Rooms, rooms: Accounts) -> Response:
     """The caller's accounts and how each is."""
-    return json_answer(AccountsView(accounts=await rooms.every(caller.user_id)))
+    return json_answer(AccountsView(accounts=await rooms.every(caller.user_id, parts.bots.posting())))
 
 
 @routes.post(
@@ -172,13 +173,16 @@ async def cancel_login(caller: Caller, rooms: Accounts, login_id: str) -> Respon
     response_class=Response,
     responses={200: shows(Account, "The account."), **problems(401, 403, 404, 409, 422, 503)},
 )
-async def relabel(caller: Caller, request: Request, rooms: Accounts, name: str, body: LabelRequest) -> Response:
+async def relabel(
+    caller: Caller, request: Request, parts: Rooms, rooms: Accounts, name: str, body: LabelRequest
+) -> Response:
     """Note what an account is for."""
     before = await own_account(rooms, caller.user_id, name, operator=caller.operator)
     await rooms.sessions.set_label(name, body.label)
     if caller.user_id not in {before.owner, before.user}:
         Acting(caller, request).note("relabel", name, before=before.label, after=body.label)
-    return json_answer(await own_account(rooms, caller.user_id, name, operator=caller.operator))
+    posting = parts.bots.posting()
+    return json_answer(await own_account(rooms, caller.user_id, name, operator=caller.operator, posting=posting))
 
 
 @routes.post(
@@ -228,9 +232,11 @@ async def export(caller: Caller, request: Request, rooms: Accounts, name: str, b
     return json_answer(ExportView(format="telethon string", session=text, warning=_EXPORTED), headers=_NO_STORE)
 
 
-async def own_account(rooms: AccountRooms, user_id: str, name: str, *, operator: bool) -> Account:
+async def own_account(
+    rooms: AccountRooms, user_id: str, name: str, *, operator: bool, posting: Collection[str] = ()
+) -> Account:
     """The account, if the caller may see it. Raises UnknownSession, for others' accounts too."""
-    for account in await rooms.every(None if operator else user_id):
+    for account in await rooms.every(None if operator else user_id, posting):
         if account.name == name:
             return account
     raise UnknownSession(f"you have no account {name}")

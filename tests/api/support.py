@@ -121,7 +121,7 @@ async def add_account(api: Api, name: str = "s1") -> None:
     await api.store.transact(lambda tx: tx.put_session(name, Session(added_at=api.clock.now())))
 
 
-def show_progress(api: Api, monkeypatch: pytest.MonkeyPatch, **progress: int) -> None:
+def show_progress(api: Api, monkeypatch: pytest.MonkeyPatch, **progress: Any) -> None:
     """As if the scheduler ran a cycle that far."""
     shown = CycleProgress(**progress)
     monkeypatch.setattr(api.bots, "progress", lambda _: shown)
