@@ -115,6 +115,8 @@ def create_app(
         openapi_url="/api/openapi.json",
         docs_url=None,
         redoc_url=None,
+        # The address it would send people to begins with whatever host they named.
+        redirect_slashes=False,
         max_body_size=settings.max_body_bytes,
     )
     app.state.parts = parts

@@ -18,6 +18,8 @@ from core.errors import AuthError, Forbidden, TooMany
 
 CACHED_TOKENS = 10_000
 NOTED_EVERY_SECONDS = 900.0
+IDENTITY = "postfleet.identity"
+"""Where in a request's scope its caller stands once they are known: a request is verified, and counted, once."""
 _PREFIX = b"bearer "
 
 bearer = HTTPBearer(
@@ -64,8 +66,12 @@ class Authenticator:
 
     def identify(self, scope: ASGIScope) -> Identity:
         """Who sent this request. Raises as `identify_value` does; two tokens are as bad as none."""
+        known: Identity | None = scope.get(IDENTITY)
+        if known is not None:
+            return known
         found = [value for name, value in scope["headers"] if name == b"authorization"]
-        return self.identify_value(found[0] if len(found) == 1 else None, scope)
+        identity = scope[IDENTITY] = self.identify_value(found[0] if len(found) == 1 else None, scope)
+        return identity
 
     def identify_value(self, value: bytes | None, scope: ASGIScope) -> Identity:
         """Who sent this Authorization header (None: there was not exactly one).

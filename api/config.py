@@ -18,6 +18,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
+from api.etags import names
 from api.parts import Parts
 from api.problems import PreconditionFailed
 from api.shapes import read_as
@@ -174,7 +175,7 @@ async def change_config(rooms: Parts, user_id: str, if_match: str | None, change
 
 
 def _check_version(if_match: str | None, user: User) -> None:
-    if if_match is not None and if_match.strip() != "*" and config_etag(user) not in _tags(if_match):
+    if if_match is not None and not names(if_match.encode("latin-1", "replace"), config_etag(user).encode()):
         raise PreconditionFailed
 
 
@@ -196,7 +197,3 @@ def config_etag(user: User) -> str:
 def config_headers(user: User) -> dict[str, str]:
     """What an answer about the config carries."""
     return {"ETag": config_etag(user), "Cache-Control": "private, no-cache"}
-
-
-def _tags(if_match: str) -> set[str]:
-    return {tag.strip() for tag in if_match.split(",")}

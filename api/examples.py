@@ -38,6 +38,17 @@ _BOT = {
     "next_run_at": _LATER,
     "progress": _PROGRESS,
 }
+_USER = {
+    "user_id": "alice",
+    "bot_status": "running",
+    "status_reason": None,
+    "next_run_at": _LATER,
+    "groups": 2,
+    "assigned_sessions": 1,
+    "banned_sessions": 1,
+    "total_success": 49,
+    "total_failures": 1,
+}
 _STATS = {
     "total_posts": 50,
     "total_success": 49,
@@ -283,20 +294,14 @@ ANSWERS: dict[str, Any] = {
     },
     "JobList": {"items": [_JOB]},
     "JobRun": _JOB,
+    "PasswordView": {
+        "user_id": "alice",
+        "tokens_ended": True,
+        "message": "The password is set. Every token of this user made until now is refused: log in anew.",
+    },
+    "UserLine": _USER,
     "UserList": {
-        "items": [
-            {
-                "user_id": "alice",
-                "bot_status": "running",
-                "status_reason": None,
-                "next_run_at": _LATER,
-                "groups": 2,
-                "assigned_sessions": 1,
-                "banned_sessions": 1,
-                "total_success": 49,
-                "total_failures": 1,
-            }
-        ],
+        "items": [_USER],
         "next_after": None,
     },
     "AllowanceOverview": {"users": {"alice": _ALLOWANCE}},

@@ -39,6 +39,8 @@ _SECURITY_HEADERS = [
     (b"referrer-policy", b"no-referrer"),
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
 ]
+_UNKEPT = (b"cache-control", b"private, no-store")
+"""What an answer says that does not say itself whether it may be kept: it is its caller's, and no cache's."""
 _HSTS = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
 
 
@@ -104,7 +106,7 @@ class Shell:
             instead = _answer_to(error, request_id, STATE_PATH)
             self._requests.add(scope, instead.status_code, None)
             own = (b"x-request-id", request_id.encode())
-            return instead.status_code, [*instead.raw_headers, own, *self._headers], bytes(instead.body)
+            return instead.status_code, [*instead.raw_headers, _UNKEPT, own, *self._headers], bytes(instead.body)
         if began is not None and answer is not None:
             self._requests.took(STATE_PATH, self._requests.now() - began, ONE_IN)
         return answer
@@ -113,7 +115,7 @@ class Shell:
         """What the server answers before there is a request, with all that every answer carries."""
         request_id = self._new_id()
         answer = problem_response(request_id, status, detail=detail, headers=headers)
-        answer.raw_headers += [(b"x-request-id", request_id.encode()), *self._headers]
+        answer.raw_headers += [_UNKEPT, (b"x-request-id", request_id.encode()), *self._headers]
         return answer
 
     def _new_id(self) -> str:
@@ -268,7 +270,9 @@ class _Sending:
             headers = message.get("headers", ())
             own = (b"x-request-id", self._request_id.encode())
             # The sync state has put them on itself.
-            message["headers"] = headers if own in headers else [*headers, own, *self._headers]
+            if own not in headers:
+                unkept = () if any(name == b"cache-control" for name, _ in headers) else (_UNKEPT,)
+                message["headers"] = [*headers, *unkept, own, *self._headers]
         if self._seconds is None:
             await self._send(message)
             if self._bound is not None and message.get("more_body"):

@@ -25,7 +25,7 @@ from api.state_views import (
     log_line,
     session_view,
 )
-from api.users import known_user
+from api.users import UNSEEN, seen_user
 from api.views import AllowanceNow, ConfigView, ProgressView, actual, progress_view, wanted
 from bot.run import CycleProgress
 from core.models import Session, Stats, User
@@ -81,7 +81,7 @@ class Document:
 
     def since(self, revision: int) -> bytes:
         """Only the fields that changed after that revision; everything when that cannot be told."""
-        if revision > self.revision:
+        if not 0 < revision <= self.revision:
             return self.body
         return _joined((name, part) for name, part in self.parts.items() if self._is_news(name, revision))
 
@@ -116,12 +116,12 @@ class StateDocuments:
         return self._time
 
     async def of(self, user_id: str) -> Document:
-        """The user's document as it is now; a user nobody saw before is made. Raises StateError."""
+        """The user's document as it is now; of one nobody has made yet, with every default. Raises StateError."""
         known = self.kept(user_id)
         if known is not None:
             return known
         kept = self._kept.get(user_id)
-        user = await known_user(self._parts, user_id)
+        user = seen_user(self._parts, user_id)
         facts = await read_facts(self._parts, user_id, user, kept.facts if kept else None)
         return self._remember(user_id, self._make(user_id, facts, kept))
 
@@ -143,7 +143,7 @@ class StateDocuments:
             return False
         snapshot = self._store.snapshot
         if kept.snapshot is not snapshot:
-            user = snapshot.users.get(user_id)
+            user = snapshot.users.get(user_id, UNSEEN)
             if user is not kept.user or _sessions(snapshot, user) != kept.sessions:
                 return False
             kept.snapshot = snapshot
@@ -151,7 +151,7 @@ class StateDocuments:
 
     def _make(self, user_id: str, facts: Facts, before: Document | None) -> Document:
         snapshot, now = self._store.snapshot, self._clock.now()
-        user = snapshot.users[user_id]
+        user = snapshot.users.get(user_id, UNSEEN)
         event_id = self._journal.last_event_id(user_id)
         running = self._bots.progress(user_id)
         progress, posting = progress_view(running), _posting(running)
@@ -254,5 +254,5 @@ def _joined(parts: Iterable[tuple[str, bytes]]) -> bytes:
     return b"{" + b",".join(b'"%b":%b' % (name.encode(), part) for name, part in parts) + b"}"
 
 
-def _sessions(snapshot: Snapshot, user: User | None) -> tuple[Session | None, ...]:
-    return tuple(snapshot.sessions.get(name) for name in user.assigned_sessions) if user else ()
+def _sessions(snapshot: Snapshot, user: User) -> tuple[Session | None, ...]:
+    return tuple(snapshot.sessions.get(name) for name in user.assigned_sessions)

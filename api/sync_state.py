@@ -10,7 +10,8 @@ from urllib.parse import parse_qsl
 
 from starlette.types import Receive, Scope, Send
 
-from api.auth import Authenticator
+from api.auth import IDENTITY, Authenticator
+from api.etags import names
 from api.problems import HeadersTooLong
 from api.state_documents import Document, StateDocuments, dated
 from core.errors import InvalidInput
@@ -21,7 +22,6 @@ _CACHING = [(b"cache-control", b"private, no-cache"), (b"vary", b"authorization,
 _JSON = (b"content-type", b"application/json")
 _GZIP = (b"content-encoding", b"gzip")
 _EMPTY = {"type": "http.response.body", "body": b""}
-_IDENTITY = "postfleet.identity"
 _MORE = frozenset({b"content-length", b"transfer-encoding", b"expect", b"upgrade", b"origin"})
 
 Headers = list[tuple[bytes, bytes]]
@@ -54,7 +54,7 @@ class SyncState:
             AuthError, InvalidInput, HeadersTooLong, StateError.
         """
         wanted = _wanted(scope["headers"])
-        identity = scope.get(_IDENTITY) or self._authenticator.identify_value(wanted.authorization, scope)
+        identity = scope.get(IDENTITY) or self._authenticator.identify_value(wanted.authorization, scope)
         since = _since(scope["query_string"]) if scope["query_string"] else None
         document = self._documents.kept(identity.user_id) or await self._documents.of(identity.user_id)
         status, headers, body = self._answer(document, wanted, since, scope["request_id"])
@@ -71,13 +71,13 @@ class SyncState:
         if wanted.more:
             return None
         # Kept for the call, which is asked when this has no answer: a request counts once.
-        identity = scope[_IDENTITY] = self._authenticator.identify_value(wanted.authorization, scope)
+        identity = scope[IDENTITY] = self._authenticator.identify_value(wanted.authorization, scope)
         document = self._documents.kept(identity.user_id)
         return None if document is None else self._answer(document, wanted, None, scope["request_id"])
 
     def _answer(self, document: Document, wanted: "_Wanted", since: int | None, request_id: str) -> Answer:
         own = (b"x-request-id", request_id.encode())
-        if wanted.if_none_match is not None and _names(wanted.if_none_match, document.etag):
+        if wanted.if_none_match is not None and names(wanted.if_none_match, document.etag):
             self._answered[304] += 1
             return 304, [*_CACHING, (b"etag", document.etag), own], b""
         self._answered[200] += 1
@@ -147,10 +147,3 @@ def _takes_gzip(accept_encoding: bytes) -> bool:
         if name.strip() == b"gzip":
             return parameter.replace(b" ", b"") not in (b"q=0", b"q=0.0", b"q=0.00", b"q=0.000")
     return False
-
-
-def _names(if_none_match: bytes, etag: bytes) -> bool:
-    if if_none_match == etag:
-        return True
-    tags = [tag.strip().removeprefix(b"W/") for tag in if_none_match.split(b",")]
-    return etag.removeprefix(b"W/") in tags or b"*" in tags

@@ -135,6 +135,21 @@ class AllowanceOverview(View, frozen=True, kw_only=True):
     users: dict[str, AllowanceView]
 
 
+class PasswordView(View, frozen=True, kw_only=True):
+    """A password was set; and what else that did."""
+
+    user_id: str
+    tokens_ended: bool
+    """True: every access and refresh token of the user until now is refused."""
+    message: str
+
+    @classmethod
+    def of_user(cls, user_id: str) -> Self:
+        """As it is after every change of a password."""
+        text = "The password is set. Every token of this user made until now is refused: log in anew."
+        return cls(user_id=user_id, tokens_ended=True, message=text)
+
+
 class MeView(View, frozen=True, kw_only=True):
     """What the caller's token says."""
 

@@ -19,7 +19,8 @@ from api.routes.common import Rooms
 from api.state_documents import StateDocuments, dated
 from api.state_views import StateView
 from api.tokens import OPERATOR, check_user_id
-from api.views import AllowanceOverview, AllowanceView, BotChangeView, allowance_view
+from api.users import make_user
+from api.views import AllowanceOverview, AllowanceView, BotChangeView, PasswordView, allowance_view
 from bot.allowance import budget_of
 from core.errors import UnknownUser
 from core.models import Allowance, BotStatus, Event, Grant, User
@@ -27,6 +28,7 @@ from data.data_manager import Transaction
 
 routes = APIRouter(prefix="/api/admin", tags=["admin"])
 _MOST_POSTS = 1_000_000_000
+_NO_TOKEN = "every token until now is refused"  # noqa: S105  what is said of tokens
 _MONTH = r"^\d{4}-(0[1-9]|1[0-2])$"
 
 
@@ -110,6 +112,23 @@ async def user(_: Admin, request: Request, rooms: Rooms, user_id: UserId) -> Res
     return Response(dated(body, documents.time), media_type="application/json")
 
 
+@routes.put(
+    "/users/{user_id}",
+    status_code=201,
+    response_class=Response,
+    responses={
+        201: shows(UserLine, "Made, with every default."),
+        200: shows(UserLine, "The user was there; nothing changed."),
+        **problems(401, 403, 422, 503),
+    },
+)
+async def make(admin: Admin, rooms: Rooms, user_id: UserId) -> Response:
+    """Make a user, so that a password can be set, or where unknown ones are refused."""
+    user, fresh = await make_user(rooms, check_user_id(user_id))
+    admin.note("make_user", user_id, before=None if fresh else "there", after="there")
+    return json_answer(_line(user_id, user, rooms), 201 if fresh else 200)
+
+
 @routes.post(
     "/users/{user_id}/stop",
     status_code=202,
@@ -131,20 +150,24 @@ async def stop(admin: Admin, rooms: Rooms, user_id: UserId) -> Response:
 
 @routes.put(
     "/users/{user_id}/password",
-    status_code=204,
     response_class=Response,
     responses={
-        204: {"description": "Set; what an older one opened is ended."},
-        **problems(401, 403, 422, 503),
+        200: shows(PasswordView, "Set; every token of the user until now is ended."),
+        **problems(401, 403, 404, 422, 503),
     },
 )
-async def set_password(admin: Admin, request: Request, user_id: UserId, body: NewPassword) -> Response:
-    """Let somebody log in with a password."""
+async def set_password(admin: Admin, request: Request, rooms: Rooms, user_id: UserId, body: NewPassword) -> Response:
+    """Let a user log in with a password, and end every token they have.
+
+    Access and refresh tokens made until now are refused, whoever issued them. A user who is not there is made first:
+    `PUT /api/admin/users/{user_id}`.
+    """
+    _known(rooms, user_id)
     issuer: Issuer = request.app.state.issuer
     roles = frozenset({OPERATOR} if body.operator else ())
     await issuer.set_password(user_id, body.password.get_secret_value(), roles)
-    admin.note("set_password", user_id, after={"roles": sorted(roles)})
-    return Response(status_code=204)
+    admin.note("set_password", user_id, after={"roles": sorted(roles), "tokens": _NO_TOKEN})
+    return json_answer(PasswordView.of_user(user_id))
 
 
 @routes.post(
@@ -154,11 +177,11 @@ async def set_password(admin: Admin, request: Request, user_id: UserId, body: Ne
     responses={204: {"description": "Every token of the user is ended."}, **problems(401, 403, 422, 503)},
 )
 async def log_out(admin: Admin, request: Request, user_id: UserId) -> Response:
-    """End every token a user has now."""
+    """End every token a user has now. Whoever only reads has tokens without being a user here."""
     check_user_id(user_id)
     revocations: Revocations = request.app.state.revocations
     await revocations.log_out_everywhere(user_id)
-    admin.note("logout", user_id, after="every token until now is refused")
+    admin.note("logout", user_id, after=_NO_TOKEN)
     return Response(status_code=204)
 
 
@@ -233,7 +256,7 @@ async def grant(admin: Admin, rooms: Rooms, user_id: UserId, given: GrantRequest
 def _known(rooms: Parts, user_id: str) -> User:
     user = rooms.store.snapshot.users.get(user_id)
     if user is None:
-        raise UnknownUser(f"there is no user {user_id!r}")
+        raise UnknownUser(f"there is no user {user_id!r}; an operator makes one with PUT /api/admin/users/{{user_id}}")
     return user
 
 

@@ -6,7 +6,7 @@ from starlette.responses import Response
 from api.auth import Caller
 from api.documents import json_answer, problems, shows
 from api.routes.common import Rooms
-from api.users import known_user
+from api.users import seen_user
 from api.views import AllowanceView, allowance_view
 from bot.allowance import budget_of
 
@@ -23,7 +23,7 @@ routes = APIRouter(tags=["allowance"])
 )
 async def own_allowance(caller: Caller, rooms: Rooms) -> Response:
     """The caller's allowance: used, reserved, left, a day's history and grants."""
-    user = await known_user(rooms, caller.user_id)
+    user = seen_user(rooms, caller.user_id)
     use = await rooms.journal.allowance(caller.user_id, budget_of(user, rooms.settings, rooms.clock.now()))
     days, grants = await rooms.journal.allowance_history(caller.user_id)
     return json_answer(allowance_view(use, days, grants))

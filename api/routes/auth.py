@@ -10,7 +10,7 @@ from api.auth import Caller, request_facts
 from api.documents import json_answer, problems, shows
 from api.issuer import Grant, Issuer
 from api.passwords import MAX_LENGTH
-from api.views import GrantView
+from api.views import GrantView, PasswordView
 
 routes = APIRouter(prefix="/api/auth", tags=["auth"])
 _NO_STORE = {"Cache-Control": "no-store"}
@@ -95,15 +95,17 @@ async def logout(caller: Caller, request: Request, issuer: _Issuer, body: Logout
 
 @routes.post(
     "/password",
-    status_code=204,
     response_class=Response,
-    responses={204: {"description": "Changed; every token of the caller is ended."}, **problems(401, 403, 422, 503)},
+    responses={
+        200: shows(PasswordView, "Changed; every token of the caller is ended, this one too."),
+        **problems(401, 403, 422, 503),
+    },
 )
 async def password(caller: Caller, request: Request, issuer: _Issuer, body: PasswordChange) -> Response:
-    """Change one's own password."""
+    """Change one's own password, and end every token one has: log in anew."""
     old, new = body.old.get_secret_value(), body.new.get_secret_value()
     await issuer.change_password(caller.user_id, old, new, request_facts(request.scope))
-    return Response(status_code=204)
+    return json_answer(PasswordView.of_user(caller.user_id))
 
 
 def _granted(grant: Grant) -> Response:

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from api.auth import Caller
 from api.documents import json_answer, problems, shows
 from api.routes.common import Rooms
-from api.users import known_user
+from api.users import known_user, seen_user
 from api.views import BotChangeView, BotView, bot_view
 from scheduler.bots import BotChange
 
@@ -69,7 +69,7 @@ async def stop(caller: Caller, rooms: Rooms, how: StopRequest | None = None) -> 
 )
 async def status(caller: Caller, rooms: Rooms) -> Response:
     """What the caller's bot does now."""
-    user = await known_user(rooms, caller.user_id)
+    user = seen_user(rooms, caller.user_id)
     return json_answer(bot_view(user, rooms.bots.progress(caller.user_id)))
 
 

@@ -7,7 +7,7 @@ from api.auth import Caller
 from api.config import ConfigPatch, IfMatch, change_config, config_headers
 from api.documents import json_answer, problems, shows
 from api.routes.common import Rooms
-from api.users import known_user
+from api.users import seen_user
 from api.views import ConfigView
 from core.models import User
 
@@ -21,7 +21,7 @@ routes = APIRouter(prefix="/api/config", tags=["config"])
 )
 async def read(caller: Caller, rooms: Rooms) -> Response:
     """The caller's config."""
-    return _answer(await known_user(rooms, caller.user_id))
+    return _answer(seen_user(rooms, caller.user_id))
 
 
 @routes.patch(

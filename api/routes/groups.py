@@ -16,7 +16,7 @@ from api.parts import Parts
 from api.routes.common import Rooms
 from api.state_facts import groups_lately
 from api.state_views import group_view
-from api.users import known_user
+from api.users import seen_user
 from bot.compose_content import posts_of
 from bot.targets import parse_target
 from core.errors import InvalidInput, UnknownGroup
@@ -41,7 +41,7 @@ class GroupList(BaseModel):
 )
 async def every(caller: Caller, rooms: Rooms) -> Response:
     """The caller's groups: which accounts leave them alone, until when and why, and how posts fared there."""
-    return await _answer(rooms, caller.user_id, await known_user(rooms, caller.user_id))
+    return await _answer(rooms, caller.user_id, seen_user(rooms, caller.user_id))
 
 
 @routes.post(
@@ -102,7 +102,7 @@ async def check(caller: Caller, request: Request, rooms: Rooms, body: GroupList 
     With a body it looks at those groups instead, on the list or not. Nothing is posted or stored. While there is
     nothing to post yet, it is asked for a text.
     """
-    user = await known_user(rooms, caller.user_id)
+    user = seen_user(rooms, caller.user_id)
     if body is not None:
         user = with_changes(user, {"groups": tuple(body.groups)})
     if not posts_of(user.post_type, user.post_content):

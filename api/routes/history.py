@@ -17,6 +17,7 @@ from api.effort import Kind, expensive
 from api.history_views import CountsView, DeliveryPage, DeliveryView, LogPage, StatsPage
 from api.parts import Parts
 from api.routes.common import Rooms
+from api.spreadsheets import safe_cell
 from api.state_views import StatsView, log_line
 from api.tickets import Purpose, Tickets
 from bot.targets import parse_target
@@ -139,15 +140,8 @@ async def _lines(
 
 def _line(cells: tuple[str, ...] | list[object]) -> str:
     written = io.StringIO()
-    csv.writer(written).writerow([_cell(cell) for cell in cells])
+    csv.writer(written).writerow([safe_cell(cell) for cell in cells])
     return written.getvalue()
-
-
-def _cell(value: object) -> object:
-    """A spreadsheet takes what begins like a formula for one; an apostrophe tells it not to."""
-    if isinstance(value, datetime):
-        return value.isoformat()
-    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "@", "\t", "\r")) else value
 
 
 def _normal(group: str | None) -> str | None:

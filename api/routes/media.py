@@ -19,7 +19,7 @@ from api.problems import problem_response, request_id_of, response_to
 from api.routes.common import Rooms
 from api.security_log import SecurityLog
 from api.tickets import Purpose, Tickets
-from api.users import known_user
+from api.users import known_user, seen_user
 from core.errors import (
     FileInUse,
     InvalidInput,
@@ -57,7 +57,7 @@ Files = Annotated[MediaStore, Depends(_media)]
 @routes.get("", response_class=Response, responses={200: shows(MediaPage, "The files."), **problems(401, 403, 503)})
 async def every(caller: Caller, rooms: Rooms, files: Files) -> Response:
     """The caller's files by name: how large, of what kind, which posts use them; and how much room is left."""
-    user = await known_user(rooms, caller.user_id)
+    user = seen_user(rooms, caller.user_id)
     found = await asyncio.to_thread(files.files, caller.user_id)
     space = await asyncio.to_thread(files.space, caller.user_id)
     page = MediaPage(
@@ -106,7 +106,7 @@ async def upload(
         # The rest of the body is nobody's to read: without this the server would go on taking it, to throw it away.
         answer.headers["Connection"] = "close"
         return answer
-    user = await known_user(rooms, caller.user_id)
+    user = seen_user(rooms, caller.user_id)
     location = {"Location": f"/api/media/{file.name}"}
     return json_answer(media_view(file, user), 201 if fresh else 200, location)
 
@@ -138,7 +138,7 @@ def _note_refusal(request: Request, user_id: str, error: PostfleetError) -> None
 )
 async def one(caller: Caller, rooms: Rooms, files: Files, name: str) -> Response:
     """What is known of a file. Its content comes from `…/content`."""
-    user = await known_user(rooms, caller.user_id)
+    user = seen_user(rooms, caller.user_id)
     return json_answer(media_view(await asyncio.to_thread(files.file, caller.user_id, name), user))
 
 

@@ -12,7 +12,7 @@ from api.config import IfMatch, PostBody, change_config, config_headers, with_ch
 from api.documents import json_answer, problems, shows
 from api.group_views import PostsView, PostView
 from api.routes.common import Rooms
-from api.users import known_user
+from api.users import seen_user
 from bot.compose_content import posts_of
 from core.errors import InvalidInput, NotFound
 from core.models import PostContent, User
@@ -31,7 +31,7 @@ Post = Annotated[PostBody, Body(examples=_EXAMPLES)]
 )
 async def every(caller: Caller, rooms: Rooms) -> Response:
     """The caller's posts in the order of their turns."""
-    return _all(await known_user(rooms, caller.user_id))
+    return _all(seen_user(rooms, caller.user_id))
 
 
 @routes.post(
@@ -53,7 +53,7 @@ async def add(caller: Caller, rooms: Rooms, post: Post, if_match: IfMatch = None
 )
 async def read(caller: Caller, rooms: Rooms, n: Place) -> Response:
     """One of the caller's posts."""
-    user = await known_user(rooms, caller.user_id)
+    user = seen_user(rooms, caller.user_id)
     _there(entries_of(user), n)
     return _one(user, n)
 

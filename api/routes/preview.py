@@ -8,7 +8,7 @@ from api.config import ConfigPatch
 from api.documents import json_answer, problems, shows
 from api.effort import Kind, expensive
 from api.routes.common import Rooms
-from api.users import known_user
+from api.users import seen_user
 from bot.preflight_report import Preflight
 
 routes = APIRouter(prefix="/api/preview", tags=["preview"])
@@ -24,7 +24,7 @@ async def preview(caller: Caller, request: Request, rooms: Rooms, changes: Confi
 
     With a body it shows what would be if the config were changed so; nothing is stored.
     """
-    user = await known_user(rooms, caller.user_id)
+    user = seen_user(rooms, caller.user_id)
     with expensive(request, Kind.WORK, caller.user_id):
         found = await rooms.bots.preflight(
             caller.user_id, changes.applied_to(user, rooms.settings) if changes else user

@@ -97,7 +97,8 @@ async def begin_login(caller: Caller, request: Request, rooms: Accounts, wish: L
         raise Forbidden("Only an operator may log in spare accounts")
     rates: Rates = request.app.state.rates
     rates.spend(Rate.EXPENSIVE, caller.user_id)
-    await known_user(request.app.state.parts, caller.user_id)
+    if not wish.spare:
+        await known_user(request.app.state.parts, caller.user_id)
     owner = None if wish.spare else caller.user_id
     wanted = Wish(owner=owner, name=wish.name, label=wish.label, by_operator=wish.spare)
     phone = wish.phone.get_secret_value() if wish.phone is not None else None

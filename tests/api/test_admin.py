@@ -70,7 +70,7 @@ async def test_users_are_listed_page_by_page_and_by_status(api: Api, root: dict[
 async def test_a_limit_of_its_own_is_set_for_a_user_and_written_down_with_the_old_one(
     api: Api, alice: dict[str, str], root: dict[str, str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    await api.http.get("/api/config", headers=alice)
+    await api.http.patch("/api/config", headers=alice, json={})
     path = "/api/admin/users/alice/allowance"
     with caplog.at_level(logging.INFO, "postfleet.security"):
         answer = await api.http.put(path, headers=root, json={"per_day": 5, "per_month": None})
@@ -89,7 +89,7 @@ async def test_a_limit_of_its_own_is_set_for_a_user_and_written_down_with_the_ol
 async def test_a_grant_is_written_down_with_what_was_granted_before(
     api: Api, alice: dict[str, str], root: dict[str, str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    await api.http.get("/api/config", headers=alice)
+    await api.http.patch("/api/config", headers=alice, json={})
     await api.http.post("/api/admin/users/alice/grants", headers=root, json={"posts": 10})
     with caplog.at_level(logging.INFO, "postfleet.security"):
         await api.http.post("/api/admin/users/alice/grants", headers=root, json={"posts": -4})
@@ -147,7 +147,7 @@ async def test_every_operator_action_leaves_a_line_with_before_and_after(
     api: Api, alice: dict[str, str], root: dict[str, str], caplog: pytest.LogCaptureFixture
 ) -> None:
     """Made from the OpenAPI document: whatever changes something under /api/admin says so in the security log."""
-    await api.http.get("/api/config", headers=alice)
+    await api.http.patch("/api/config", headers=alice, json={})
     bodies: dict[str, Any] = {
         "/api/admin/users/{user_id}/password": {"password": "a different tulip every morning"},
         "/api/admin/users/{user_id}/grants": {"posts": 1},

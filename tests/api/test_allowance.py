@@ -25,7 +25,7 @@ async def test_a_user_sees_what_is_left(api: Api, alice: dict[str, str]) -> None
 
 
 async def test_an_operator_grants_posts_and_the_user_sees_by_whom_and_why(api: Api, alice: dict[str, str]) -> None:
-    await api.http.get("/api/allowance", headers=alice)
+    await api.http.patch("/api/config", headers=alice, json={})
     given = {"posts": 50, "note": "for the fair"}
     answer = await api.http.post("/api/admin/users/alice/grants", headers=operator(api), json=given)
     assert answer.status_code == 201
@@ -40,7 +40,7 @@ async def test_an_operator_grants_posts_and_the_user_sees_by_whom_and_why(api: A
 async def test_a_user_reads_what_an_operator_took_back_and_which_limits_were_set(
     api: Api, alice: dict[str, str]
 ) -> None:
-    await api.http.get("/api/allowance", headers=alice)
+    await api.http.patch("/api/config", headers=alice, json={})
     await api.http.post("/api/admin/users/alice/grants", headers=operator(api), json={"posts": -4})
     limits = {"per_day": 15, "per_month": None}
     for _ in range(2):
@@ -67,7 +67,7 @@ def refuse_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_a_grant_that_is_answered_with_not_made_was_not_made(
     api: Api, alice: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await api.http.get("/api/allowance", headers=alice)
+    await api.http.patch("/api/config", headers=alice, json={})
     refuse_one_line(monkeypatch)
     for status in (503, 201):
         answer = await api.http.post("/api/admin/users/alice/grants", headers=operator(api), json={"posts": 5})
@@ -78,7 +78,7 @@ async def test_a_grant_that_is_answered_with_not_made_was_not_made(
 async def test_limits_that_were_set_are_answered_as_set_though_the_users_log_cannot_be_written(
     api: Api, alice: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await api.http.get("/api/allowance", headers=alice)
+    await api.http.patch("/api/config", headers=alice, json={})
     refuse_one_line(monkeypatch)
     limits = {"per_day": 15, "per_month": None}
     answer = await api.http.put("/api/admin/users/alice/allowance", headers=operator(api), json=limits)

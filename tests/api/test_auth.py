@@ -178,6 +178,7 @@ async def test_a_header_that_names_somebody_else_changes_nothing(api: Api, alice
     for path in ("/api/sync/state", "/api/sync/state?user_id=bob"):
         answer = await api.http.get(path, headers={**alice, name: "bob"})
         assert answer.json()["user_id"] == "alice"
+        await api.http.patch("/api/config", headers={**alice, name: "bob"}, json={})
     problem(await api.http.get("/api/sync/state", headers={name: "alice"}), 401, "unauthorized")
     assert set(api.store.snapshot.users) == {"alice"}
 
@@ -278,6 +279,6 @@ async def test_a_service_that_refuses_strangers_makes_no_user(api: Api, settings
         problem(await http.get("/api/sync/state", headers=headers), 403, "forbidden")
         problem(await http.patch("/api/config", headers=headers, json={}), 403, "forbidden")
         assert api.store.snapshot.users == {}
-        await api.http.get("/api/sync/state", headers=headers)
+        await api.http.patch("/api/config", headers=headers, json={})
         assert (await http.get("/api/sync/state", headers=headers)).status_code == 200
     await app.close()

@@ -37,6 +37,17 @@ async def test_a_change_sent_again_is_answered_again_and_not_done_again(api: Api
     assert (await api.http.get("/api/bot/status", headers=alice)).json()["bot_status"] == "stopped"
 
 
+async def test_a_request_with_a_key_is_counted_once(api: Api, alice: dict[str, str]) -> None:
+    counted = api.app_state.rates.users.counted
+    for number in range(1, 4):
+        await api.http.patch("/api/config", headers=keyed(alice), json={"post_content": "x"})
+        assert counted("alice") == number
+    await api.http.patch("/api/config", headers=keyed(alice), json={"post_content": "y"})
+    await api.http.patch("/api/config", headers=keyed(alice, "k2"), json={"post_content": 5})
+    await api.http.get("/api/config", headers=keyed(alice))
+    assert counted("alice") == 6
+
+
 async def test_racing_requests_with_one_key_are_done_once(api: Api, alice: dict[str, str]) -> None:
     before = api.store.snapshot.revision
     answers = await asyncio.gather(
@@ -147,8 +158,9 @@ async def test_an_operator_revokes_one_token_and_all_of_a_user(api: Api, alice: 
 
 async def test_an_operator_lets_somebody_log_in(api: Api) -> None:
     body = {"password": "correct horse battery staple 9"}
+    assert (await api.http.put("/api/admin/users/carol", headers=operator(api))).status_code == 201
     made = await api.http.put("/api/admin/users/carol/password", headers=operator(api), json=body)
-    assert made.status_code == 204
+    assert made.status_code == 200
     await api.clock.advance(1)
     login = await api.http.post("/api/auth/login", json={"user": "carol", **body})
     assert login.status_code == 200

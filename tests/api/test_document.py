@@ -115,6 +115,7 @@ async def test_an_answer_is_what_its_schema_promises(api: Api, document: dict[st
 async def test_what_changed_since_a_revision_is_promised_too(
     api: Api, document: dict[str, Any], alice: dict[str, str]
 ) -> None:
+    await api.http.patch("/api/config", headers=alice, json={})
     before = (await api.http.get(STATE_PATH, headers=alice)).json()["revision"]
     await api.http.patch("/api/config", headers=alice, json={"post_content": "Hello"})
     change = (await api.http.get(STATE_PATH, headers=alice, params={"since": before})).json()
