@@ -16,11 +16,12 @@ from bench.report import Report
 from core.clock import SystemClock
 from core.settings import load_settings
 from data.data_manager import DataManager
+from sessions.credentials import Credentials
 from sessions.formats import telethon_string
 from sessions.imports import Importer, Terms, Verdict
 from sessions.pool import Pool
 from sessions.session_manager import SessionManager
-from sessions.vault import Credentials, Vault
+from sessions.vault import Vault
 
 _PAIR = "1001:0123456789abcdef0123456789abcdef"
 

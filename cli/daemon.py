@@ -61,6 +61,7 @@ async def run_daemon(settings: Settings, clock: Clock | None = None) -> None:
                     await _serve(settings, app, listener, scheduler, clock)
                 finally:
                     await app.close()
+                    await asyncio.to_thread(confined.close)  # before the rooms that an import writes to
 
 
 @contextlib.asynccontextmanager
@@ -96,7 +97,6 @@ async def _rooms(settings: Settings, clock: Clock) -> AsyncIterator[tuple[Bots, 
             await journal.close()
     finally:
         await store.close()
-        await asyncio.to_thread(confined.close)
 
 
 async def _serve(settings: Settings, app: Shell, listener: socket.socket, scheduler: Scheduler, clock: Clock) -> None:

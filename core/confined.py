@@ -97,7 +97,7 @@ def stream(bounds: Bounds, function: Callable[P, Iterator[T]], /, *args: P.args,
 
 
 def close() -> None:
-    """End the process and all jobs. The next job would start it anew."""
+    """End the process and all jobs: whoever waits gets NotRead. The next job would start it anew."""
     _child.close()
 
 
@@ -225,9 +225,7 @@ class _Job:
                     line.sendall(self._content)
                 while True:
                     yield self._next(line)
-        except (EOFError, ConnectionError):
-            raise ReaderBroke from None
-        except OSError as error:  # no descriptors, no memory
+        except (EOFError, OSError) as error:  # no descriptors, no memory; or the process that forks it has ended
             raise NotRead from error
         finally:
             _turns.release()
@@ -239,7 +237,7 @@ class _Job:
             with its:
                 with self._lock:
                     if self._stopped:
-                        raise ReaderBroke
+                        raise NotRead
                     self._line = ours
                 _child.begin(its)
             yield ours

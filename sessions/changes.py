@@ -11,7 +11,7 @@ from core.models import Session, SessionState
 from data.data_manager import Transaction
 from sessions.api_pairs import least_used, sessions_on_pairs
 from sessions.assignment import Rules, put_user
-from sessions.vault import Credentials
+from sessions.credentials import Credentials
 
 NOT_HERE = "this account cannot be taken in here; ask the operator"
 """Says nothing about who has accounts here."""

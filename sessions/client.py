@@ -23,10 +23,10 @@ from telethon.tl.types import InputUserSelf, User
 from core.errors import SettingsError
 from core.settings import Settings
 from sessions.api_pairs import ApiPairs
+from sessions.credentials import Credentials
 from sessions.lease import Leases
 from sessions.pool import Pool
 from sessions.reach import DataCentres
-from sessions.vault import Credentials
 
 log = logging.getLogger(__name__)
 _CONNECT_SECONDS = 10

@@ -3,9 +3,8 @@
 Everything is read first, then all keys are written down together, then one transaction makes them sessions.
 """
 
-import io
-import zipfile
-from collections.abc import Callable, Iterator
+import contextlib
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -16,28 +15,12 @@ from core.models import Session
 from data.data_manager import DataManager, Transaction
 from sessions import changes
 from sessions.changes import Newcomer
-from sessions.formats import (
-    SQLITE,
-    Format,
-    Found,
-    is_session_string,
-    is_telegrams,
-    read_session_bytes,
-    read_session_file,
-    read_session_string,
-)
+from sessions.foreign import MOST_FILES, Brought, Piece, may_hold_sessions, pieces
+from sessions.formats import Format, is_telegrams
 from sessions.names import name_for_import
 from sessions.pool import Pool
 from sessions.session_manager import SessionManager
-
-_SUFFIX = ".session"
-_TEXTS = {".txt", ".string"}
-MOST_BYTES = 64 * 1024 * 1024
-"""Of one file: a session file with a large cache of names is a few MB."""
-MOST_FILES = 10_000
-MOST_UNPACKED = 1024 * 1024 * 1024
-"""Of one zip, all of its files together: what it says of their sizes may be untrue."""
-_COMPANIONS = ("-journal", "-wal", "-shm")
+from sessions.session_strings import is_session_string
 
 
 class Verdict(StrEnum):
@@ -60,14 +43,6 @@ class Report:
     session: str | None = None
     """Its session: the new one, or the one the account had."""
     format: Format | None = None
-    reason: str | None = None
-
-
-@dataclass(frozen=True)
-class _Piece:
-    source: str
-    name: str
-    found: Found | None = None
     reason: str | None = None
 
 
@@ -105,29 +80,30 @@ class Importer:
             InvalidInput: there is nothing of the kind to read.
             StateNotWritten and its kin: nothing was taken in.
         """
-        return self._take(_pieces_of(source), str(source), terms, progress)
+        return self._take(_brought(source), "source", terms, progress)
 
     def take_content(self, content: bytes, name: str, terms: Terms) -> list[Report]:
         """The same for the content of a session file, of a zip, or of a text with a session string a line.
 
         `name` is what a single session is called, where that is free.
         """
-        return self._take(_pieces_of_content(content, name), "body", terms)
+        return self._take(Brought(content, name, name), "body", terms)
 
     def _take(
-        self, found: Iterator[_Piece], source: str, terms: Terms, progress: Callable[[int], None] = lambda _: None
+        self, brought: Brought, field: str, terms: Terms, progress: Callable[[int], None] = lambda _: None
     ) -> list[Report]:
-        pieces: list[_Piece] = []
-        for piece in found:
-            pieces.append(piece)
-            progress(len(pieces))
-            if len(pieces) > terms.most:
-                raise InvalidInput(source, f"more than {terms.most} sessions; import them in parts")
-        if not pieces:
-            raise InvalidInput(source, "there is no session in it: no .session file and no session string")
-        return self._admit_all(pieces, terms)
+        found: list[Piece] = []
+        with contextlib.closing(pieces(brought)) as reading:
+            for piece in reading:
+                found.append(piece)
+                progress(len(found))
+                if len(found) > terms.most:
+                    raise InvalidInput(field, f"more than {terms.most} sessions; import them in parts")
+        if not found:
+            raise InvalidInput(field, "there is no session in it: no .session file and no session string")
+        return self._admit_all(found, terms)
 
-    def _admit_all(self, pieces: list[_Piece], terms: Terms) -> list[Report]:
+    def _admit_all(self, pieces: list[Piece], terms: Terms) -> list[Report]:
         self._store.transact_now(lambda _: None)  # what another process wrote counts too
         plan = _Plan(dict(self._store.snapshot.sessions), self._sessions.pairs.usable(), terms)
         reports = [plan.judge(piece) for piece in pieces]
@@ -177,7 +153,7 @@ class _Plan:
         self._by_key = {session.key_id: name for name, session in known.items() if session.key_id}
         self._owners = {name: session.owner for name, session in known.items()}
 
-    def judge(self, piece: _Piece) -> Report:
+    def judge(self, piece: Piece) -> Report:
         """What becomes of it."""
         terms, found = self._terms, piece.found
         if found is None:
@@ -209,10 +185,9 @@ class _Plan:
         return Report(piece.source, Verdict.TAKEN, name, found.format)
 
 
-def _pieces_of(source: str | Path) -> Iterator[_Piece]:
+def _brought(source: str | Path) -> Brought:
     if isinstance(source, str) and is_session_string(source):
-        yield _string_piece(source, "session string", "imported")
-        return
+        return Brought(source.encode(), "session string", "imported")
     path = Path(source)
     try:
         exists, is_folder = path.exists(), path.is_dir()
@@ -222,96 +197,7 @@ def _pieces_of(source: str | Path) -> Iterator[_Piece]:
         raise InvalidInput(
             "source", "neither a session string nor a file or folder that is there; was all of it copied?"
         )
-    if is_folder:
-        files = sorted(one for one in path.rglob("*") if one.is_file() and _may_hold_sessions(one.name))
-        for file in files[:MOST_FILES]:
-            yield from _pieces_of_file(file, str(file.relative_to(path)))
-    else:
-        yield from _pieces_of_file(path, path.name)
-
-
-def _may_hold_sessions(name: str) -> bool:
-    return Path(name).suffix.lower() in {_SUFFIX, ".zip", *_TEXTS}
-
-
-def _pieces_of_file(path: Path, source: str) -> Iterator[_Piece]:
-    try:
-        if path.stat().st_size > MOST_BYTES:
-            yield _Piece(source, path.stem, reason=f"larger than {MOST_BYTES // 2**20} MB; no session file is")
-        elif zipfile.is_zipfile(path):
-            yield from _pieces_of_zip(path, source)
-        elif path.suffix.lower() in _TEXTS:
-            yield from _pieces_of_text(path.read_bytes(), source, path.stem)
-        elif path.with_name(path.name + "-wal").exists():
-            yield _judged(source, path.stem, lambda: read_session_file(path))
-        else:
-            yield from _pieces_of_bytes(path.read_bytes(), source, path.stem)
-    except OSError as error:
-        yield _Piece(source, path.stem, reason=f"cannot be read ({error.strerror})")
-
-
-def _pieces_of_content(content: bytes, name: str) -> Iterator[_Piece]:
-    if zipfile.is_zipfile(io.BytesIO(content)):
-        yield from _pieces_of_zip(io.BytesIO(content), name)
-    elif content.startswith(SQLITE):
-        yield from _pieces_of_bytes(content, name, name)
-    else:
-        yield from _pieces_of_text(content, name, name)
-
-
-def _pieces_of_zip(opened: Path | io.BytesIO, source: str) -> Iterator[_Piece]:
-    left = MOST_UNPACKED
-    try:
-        with zipfile.ZipFile(opened) as archive:
-            for entry in archive.infolist()[:MOST_FILES]:
-                inner = Path(entry.filename)
-                where = f"{source}:{entry.filename}"
-                if entry.is_dir() or inner.suffix.lower() not in {_SUFFIX, *_TEXTS}:
-                    continue
-                if entry.file_size > MOST_BYTES:
-                    yield _Piece(where, inner.stem, reason=f"larger than {MOST_BYTES // 2**20} MB; no session file is")
-                    continue
-                try:
-                    with archive.open(entry) as file:
-                        content = file.read(min(MOST_BYTES, left) + 1)  # what it says of sizes may be untrue
-                except (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError, ValueError):
-                    yield _Piece(where, inner.stem, reason="cannot be unpacked: damaged or with a password")
-                    continue
-                left -= len(content)
-                if left < 0:
-                    yield _Piece(where, inner.stem, reason="too much in one zip; import it in parts")
-                    return
-                if inner.suffix.lower() in _TEXTS:
-                    yield from _pieces_of_text(content, where, inner.stem)
-                else:
-                    yield from _pieces_of_bytes(content, where, inner.stem)
-    except zipfile.BadZipFile:
-        yield _Piece(source, Path(source).stem, reason="a damaged zip")
-
-
-def _pieces_of_bytes(content: bytes, source: str, name: str) -> Iterator[_Piece]:
-    text = content[:1024].decode("ascii", "replace")
-    if is_session_string(text) and len(content) <= 1024:
-        yield _string_piece(text, source, name)
-    else:
-        yield _judged(source, name, lambda: read_session_bytes(content, Path(source).name))
-
-
-def _pieces_of_text(content: bytes, source: str, name: str) -> Iterator[_Piece]:
-    lines = [line for line in content.decode("utf-8", "replace").splitlines() if line.strip()]
-    if len(lines) == 1:
-        yield _string_piece(lines[0], source, name)
-        return
-    for number, line in enumerate(lines, 1):
-        yield _string_piece(line, f"{source}:{number}", f"{name}-{number}")
-
-
-def _string_piece(text: str, source: str, name: str) -> _Piece:
-    return _judged(source, name, lambda: read_session_string(text, source))
-
-
-def _judged(source: str, name: str, read: Callable[[], Found]) -> _Piece:
-    try:
-        return _Piece(source, name, read())
-    except InvalidInput as error:
-        return _Piece(source, name, reason=error.fix)
+    if not is_folder:
+        return Brought(files=((path.resolve(), path.name),))
+    files = sorted(one for one in path.rglob("*") if one.is_file() and may_hold_sessions(one.name))
+    return Brought(files=tuple((one.resolve(), str(one.relative_to(path))) for one in files[:MOST_FILES]))

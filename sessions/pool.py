@@ -15,13 +15,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.clock import Clock
-from core.errors import InvalidInput, StateDamaged, StateNotWritten, UnknownSession
+from core.confined import run
+from core.errors import InvalidInput, NotRead, StateDamaged, StateNotWritten, UnknownSession, Unreadable
 from core.models import Session, SessionState
 from data.data_manager import DataManager, Snapshot, Transaction
 from data.files import Disk, make_folder
-from sessions.formats import SQLITE, read_session_file
+from sessions.credentials import Credentials
+from sessions.foreign import BOUNDS
 from sessions.names import check_name
-from sessions.vault import SEALED, Credentials, Vault, write_private
+from sessions.session_files import read_session_file
+from sessions.vault import SEALED, Vault, write_private
 
 log = logging.getLogger(__name__)
 
@@ -127,7 +130,7 @@ class Pool:
                 continue
             try:
                 credentials = self._seal_if_plain(name, path)
-            except (InvalidInput, StateDamaged, OSError) as error:
+            except (InvalidInput, NotRead, StateDamaged, OSError) as error:
                 log.warning("%s was not taken in: %s", path.name, error, extra={"action": "session_refused"})
                 continue
             new[name] = Session(
@@ -266,12 +269,12 @@ class Pool:
     def _seal_if_plain(self, name: str, path: Path) -> Credentials:
         """Replace a plain file by a sealed one; answers who it is."""
         check_name(name, path.name)
-        content = path.read_bytes()
-        if content.startswith(SEALED):
-            return self.vault.unseal(name, content)
-        if not content.startswith(SQLITE):
-            raise InvalidInput(path.name, "neither a sealed nor a Telethon session file")
-        found = read_session_file(path)
+        if _is_sealed(path):
+            return self.vault.unseal(name, path.read_bytes())
+        try:
+            found = run(BOUNDS, read_session_file, path.resolve())
+        except Unreadable as error:
+            raise InvalidInput(path.name, str(error)) from None
         write_private(path, self.vault.seal(name, found.credentials))
         for leftover in ("-journal", "-wal", "-shm"):
             path.with_name(path.name + leftover).unlink(missing_ok=True)

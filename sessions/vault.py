@@ -6,10 +6,8 @@ from `vault.key` (0600) in the state folder, made at the first start.
 """
 
 import contextlib
-import hashlib
 import os
 import secrets
-from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -19,6 +17,7 @@ from pydantic import SecretStr
 
 from core.errors import SealBroken, SettingsError, StateDamaged
 from data.files import Disk, write_whole
+from sessions.credentials import Credentials
 
 SEALED = b"PFS1"
 """How a sealed session file begins."""
@@ -27,24 +26,6 @@ NEXT_KEY_FILE = "vault.key.next"
 """There while a rotation is under way: the key that files are being sealed with anew."""
 _NONCE_BYTES = 12
 _KEY_BYTES = 32
-
-
-@dataclass(frozen=True)
-class Credentials:
-    """What it takes to be an account: where its data centre is and its auth key (256 bytes)."""
-
-    dc_id: int
-    host: str
-    port: int
-    auth_key: bytes
-
-    @property
-    def key_id(self) -> str:
-        """Names the auth key without telling it."""
-        return hashlib.blake2b(self.auth_key, digest_size=8, person=b"postfleet-key-id").hexdigest()
-
-    def __repr__(self) -> str:  # so that no traceback or log ever shows the key
-        return f"Credentials(dc_id={self.dc_id})"
 
 
 class Vault:

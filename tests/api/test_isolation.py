@@ -14,7 +14,7 @@ from data.data_manager import Transaction
 from data.media import MediaStore, StoredFile
 from data.media_files import About
 from sessions.changes import Newcomer
-from sessions.vault import Credentials
+from sessions.credentials import Credentials
 from tests.api.support import SECRET, Api, problem
 
 HIDDEN = "what only Bob may read"

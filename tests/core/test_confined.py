@@ -111,7 +111,7 @@ async def test_more_than_a_few_at_once_wait_for_their_turn_and_all_are_read() ->
 
 
 async def test_a_reader_nobody_waits_for_any_more_ends(tmp_path: Path) -> None:
-    await run_async(QUICK, readers.own_pid)
+    an_idle_child()
     reading = asyncio.create_task(run_async(Bounds(), readers.sleeps))
     await until(lambda: children_of(child_pid()), "a reader")
     reading.cancel()
@@ -121,14 +121,13 @@ async def test_a_reader_nobody_waits_for_any_more_ends(tmp_path: Path) -> None:
 
 
 def test_closed_it_leaves_no_process_and_who_waits_is_told() -> None:
-    run(QUICK, readers.twice, 1)
-    child = child_pid()
+    child = an_idle_child()
     seen: list[Exception] = []
 
     def reads() -> None:
         try:
             run(Bounds(), readers.sleeps)
-        except ReaderBroke as error:
+        except NotRead as error:
             seen.append(error)
 
     reading = threading.Thread(target=reads)
@@ -152,12 +151,13 @@ def test_when_the_process_that_forks_readers_is_killed_the_next_one_finds_a_new_
 def test_no_reader_outlives_a_killed_daemon(tmp_path: Path) -> None:
     code = (
         "import os; from core.confined import Bounds, run; from tests.support import readers\n"
-        "print(run(Bounds(), readers.own_parent), flush=True)\n"
+        "print(run(Bounds(), readers.own_parent), run(Bounds(), readers.own_pid), flush=True)\n"
         "run(Bounds(), readers.sleeps)\n"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, cwd=Path.cwd()) as daemon:
         assert daemon.stdout is not None
-        child = int(daemon.stdout.readline())
+        child, first = map(int, daemon.stdout.readline().split())
+        wait_until(lambda: not alive(first), "the end of the first reader")
         wait_until(lambda: children_of(child), "a reader")
         jobs = children_of(child)
         daemon.kill()
@@ -182,6 +182,13 @@ def test_what_is_not_at_the_top_of_a_module_cannot_be_a_reader() -> None:
 
     with pytest.raises(ValueError, match="top of a module"):
         run(QUICK, inner)
+
+
+def an_idle_child() -> int:
+    """The process that forks readers, without one."""
+    run(QUICK, readers.twice, 1)
+    wait_until(lambda: not children_of(child_pid()), "the end of the last reader")
+    return child_pid()
 
 
 def child_pid() -> int:

@@ -15,7 +15,7 @@ from core.models import Hold, Session, SessionState, User
 from data.data_manager import DataManager, Snapshot
 from sessions.assignment import BAN_WAVE, Replacement, Rules, assign, retire
 from sessions.changes import Newcomer, admit
-from sessions.vault import Credentials
+from sessions.credentials import Credentials
 from tests.support.clock import START, MovableClock
 from tests.support.sets import put
 

@@ -17,8 +17,9 @@ from data.data_manager import DataManager, Transaction
 from sessions import changes
 from sessions.assignment import Rules, assign, retire
 from sessions.changes import Newcomer
+from sessions.credentials import Credentials
 from sessions.pool import Pool
-from sessions.vault import Credentials, Vault
+from sessions.vault import Vault
 from tests.sessions.test_assignment import check_invariants
 from tests.support.clock import START, MovableClock
 from tests.support.sets import put

@@ -44,9 +44,7 @@ async def test_a_file_that_is_no_session_stays_where_it_is_and_the_log_says_why(
         junk.write_bytes(b"what is this")
         assert house.pool.take_in() == []
         assert junk.read_bytes() == b"what is this"
-        assert (
-            "junk.session was not taken in: junk.session: neither a sealed nor a Telethon session file" in caplog.text
-        )
+        assert "junk.session was not taken in: junk.session: not a session file of Telethon or Pyrogram" in caplog.text
 
 
 async def test_a_file_put_in_while_the_daemon_runs_is_taken_in_when_asked(tmp_path: Path) -> None:

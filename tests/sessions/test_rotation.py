@@ -14,9 +14,10 @@ from data.data_manager import DataManager
 from data.files import exclusive_daemon_lock
 from sessions import rotation
 from sessions.api_pairs import ApiPairs
+from sessions.credentials import Credentials
 from sessions.pool import Pool
 from sessions.rotation import rotate
-from sessions.vault import Credentials, Vault, write_private
+from sessions.vault import Vault, write_private
 
 NAMES = ("ann", "bob", "cat")
 OLD, NEW = SecretStr("ab" * 32), SecretStr("cd" * 32)

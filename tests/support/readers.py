@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import os
+import signal
 import socket
 import time
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import InvalidInput, UnsupportedMedia
+from sessions.foreign import Brought, Piece, read_all
 
 
 @dataclass(frozen=True)
@@ -109,3 +111,10 @@ def counts_and_spins(most: int) -> Iterator[int]:
 
 def lies() -> int:
     return "no number"  # type: ignore[return-value]
+
+
+def breaks_on_one_file(brought: Brought, behind: int, broken: frozenset[int]) -> Iterator[Piece]:
+    for piece in read_all(brought, behind, broken):
+        yield piece
+        if piece.source.endswith("bad.session"):
+            os.kill(os.getpid(), signal.SIGSEGV)

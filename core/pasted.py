@@ -1,0 +1,19 @@
+"""What people paste: a session string, a phone number, the name of a time zone."""
+
+import re
+import unicodedata
+
+_ASSIGNED = re.compile(r"""^(?:export\s+|set\s+)?["']?[A-Za-z_][\w.-]{0,63}["']?\s*[=:]\s*(?=[^\s=])""")
+"""`SESSION=`, `export SESSION=`, `"session": `, `tel:`; not the `==` that ends a string in base64."""
+_AROUND = " \t\r\n\v\f\u00a0\u2028\u2029\"'`´“”„‟‘’‚‛«»‹›,;"
+
+
+def peeled(text: str) -> str:
+    """The text without what came along when it was copied.
+
+    That is a byte order mark, marks that nobody sees (zero width, direction), spaces and quotes around it, and the
+    name it was assigned to.
+    """
+    seen = "".join(sign for sign in text if unicodedata.category(sign) not in {"Cf", "Cc"} or sign.isspace())
+    plain = seen.strip(_AROUND)
+    return _ASSIGNED.sub("", plain, count=1).strip(_AROUND)

@@ -1,0 +1,22 @@
+"""What it takes to be an account. Imports next to nothing: what reads foreign files (core.confined) knows it, too."""
+
+import hashlib
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """Where an account's data centre is and its auth key (256 bytes). Whoever has them is the account."""
+
+    dc_id: int
+    host: str
+    port: int
+    auth_key: bytes
+
+    @property
+    def key_id(self) -> str:
+        """Names the auth key without telling it."""
+        return hashlib.blake2b(self.auth_key, digest_size=8, person=b"postfleet-key-id").hexdigest()
+
+    def __repr__(self) -> str:  # so that no traceback or log ever shows the key
+        return f"Credentials(dc_id={self.dc_id})"
