@@ -11,15 +11,19 @@ from datetime import datetime
 from typing import Any
 
 from telethon import TelegramClient
+from telethon.errors import RPCError
 from telethon.tl import types as tl
 
 from bot.compose_content import SAVED, Occasion, Post, word
 from bot.compose_found import Wanted, find_delivered
 from bot.compose_media import Call, MediaShelf
-from bot.compose_send import Destination, Sent, Source, find_source, send_post
+from bot.compose_send import CANNOT_SEE, Destination, Sent, Source, SourceUnavailable, find_source, send_post
 from bot.compose_text import Formatted
+from bot.reactions import Scope, reaction_to
 from bot.targets import parse_message_link
 from core.models import PostType
+
+_MESSAGE = "post_content.message"
 
 
 @dataclass(frozen=True)
@@ -96,14 +100,27 @@ async def prepare(
     """
     worded, text = word(post, occasion, premium=premium)
     if post.type in {PostType.FORWARD, PostType.COPY}:
-        return Outgoing(post, text, source=await _source(post.content.message or "", call, peer_of))
+        return Outgoing(post, text, source=await source_of(post.content.message or "", call, peer_of))
     uploads = shelf.uploads
     media = tuple(await shelf.ready(client, call, post, premium=premium))
     return Outgoing(worded, text, media, remembered=shelf.uploads - uploads < len(media))
 
 
-async def _source(message: str, call: Call, peer_of: Callable[[str], Awaitable[Any]]) -> Source:
+async def source_of(message: str, call: Call, peer_of: Callable[[str], Awaitable[Any]]) -> Source:
+    """The message a forward or a copy is made from, as this account sees it. `peer_of`: see `prepare`.
+
+    Raises:
+        SourceUnavailable: this account cannot see it; another may.
+        InvalidInput: there is no such message.
+        RPCError, OSError: anything that is not about the message.
+    """
     if message.strip().lower() == SAVED:
         return await find_source(call, tl.InputPeerSelf(), None)
-    link = parse_message_link(message, "post_content.message")
-    return await find_source(call, await peer_of(link.chat.chat), link.message_id)
+    link = parse_message_link(message, _MESSAGE)
+    try:
+        peer = await peer_of(link.chat.chat)
+    except RPCError as error:
+        if reaction_to(error).scope is not Scope.GROUP:
+            raise
+        raise SourceUnavailable(_MESSAGE, CANNOT_SEE) from error
+    return await find_source(call, peer, link.message_id)

@@ -50,7 +50,7 @@ def obstacle(chat: Any, post: Post) -> Obstacle | None:
     Of a forward or a copy only the right to write at all is looked at: what is in it is not known here. Slow mode is
     no obstacle but a wait, see `bot.pacing`; whether a topic is closed only sending tells.
     """
-    code = _not_there(chat) or _not_allowed(chat, post)
+    code = not_there(chat) or _not_allowed(chat, post)
     return None if code is None else Obstacle(code, BY_CODE[code][1], personal=_is_personal(chat, code, post))
 
 
@@ -98,7 +98,8 @@ def uses_custom_emoji(text: Formatted) -> bool:
     return any(isinstance(entity, tl.MessageEntityCustomEmoji) for entity in text.entities)
 
 
-def _not_there(chat: Any) -> str | None:
+def not_there(chat: Any) -> str | None:
+    """What keeps the account that was given `chat` out of it; None: it is in it."""
     if isinstance(chat, tl.ChannelForbidden):
         return "CHANNEL_PRIVATE"
     if isinstance(chat, tl.ChatForbidden):

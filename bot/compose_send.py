@@ -22,6 +22,7 @@ from core.models import Poll, PostType
 _ALBUM_REACH = 9
 """An album has at most 10 messages with consecutive ids: the others of one lie at most this far away."""
 _NO_TEXT = Formatted("")
+CANNOT_SEE = "this account cannot see the message; let it join that chat first"
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,9 @@ async def find_source(
         if message_id is None:
             found = await call(_newest(peer))
             known = {message.id: message for message in found.messages}
-            message_id = next((one.id for one in found.messages if isinstance(one, tl.Message)), 0)
+            message_id = next((one.id for one in found.messages if isinstance(one, tl.Message)), None)
+            if message_id is None:
+                raise SourceUnavailable(field_name, "this account's Saved Messages are empty")
         else:
             around = range(max(1, message_id - _ALBUM_REACH), message_id + _ALBUM_REACH + 1)
             found = await call(_by_id(peer, around))
@@ -108,9 +111,7 @@ async def find_source(
     except errors.RPCError as error:
         if reaction_to(error).scope is not Scope.GROUP:
             raise
-        raise SourceUnavailable(
-            field_name, "this account cannot see the message; let it join that chat first"
-        ) from error
+        raise SourceUnavailable(field_name, CANNOT_SEE) from error
     wanted = known.get(message_id)
     if not isinstance(wanted, tl.Message):
         raise InvalidInput(field_name, "there is no such message (any more); name another one")

@@ -15,9 +15,9 @@ from bot.allowance import NO_ALLOWANCE, budget_of
 from bot.compose import new_random_id
 from bot.compose_content import post_for_cycle, posts_of
 from bot.compose_rights import holds_about
-from bot.known import claim_what_was_begun, known_bars, known_doubles
+from bot.known import arrange, claim_what_was_begun, who_posts
 from bot.pacing import waited_out_until
-from bot.plan import Bar, Plan, keeps, plan_cycle, same_chat_reason
+from bot.plan import Bar, Plan, keeps, plan_cycle
 from bot.run import BotParts, CycleControl, CycleRun, End
 from bot.worker import execute_session_cycle
 from core.errors import NoContent, NoGroups, NoSpareSession, StateError
@@ -132,17 +132,11 @@ class CycleRunner:
         return run
 
     async def _plan(self, user_id: str, number: int, control: CycleControl) -> CycleRun:
-        snapshot = self._parts.store.snapshot
-        user = snapshot.users[user_id]
+        user = self._parts.store.snapshot.users[user_id]
         now = self._parts.clock.now()
         post = post_for_cycle(user.post_type, user.post_content, number)
         cycle = _cycle(user_id, post.type, post.content, now)
-        doubles = await known_doubles(self._parts.peers, user)
-        groups = [group for group in user.groups if group not in doubles]
-        bars = known_bars(self._parts, user_id, user, post)
-        patient = waited_out_until(now, self._parts.settings.wait_patience_seconds)
-        plan = plan_cycle(holds_about(user, post), snapshot.sessions, now, groups, bars, waits_until=patient)
-        skipped = plan.skipped | {group: same_chat_reason(first) for group, first in doubles.items()}
+        plan = (await who_posts(self._parts, user_id, user, post, now)).plan
 
         def delivery(group: str, session: str, reason: str | None) -> Delivery:
             return Delivery(
@@ -158,7 +152,7 @@ class CycleRunner:
             )
 
         deliveries = [delivery(group, session, None) for group, session in plan.sessions.items()]
-        deliveries += [delivery(group, "", reason) for group, reason in skipped.items()]
+        deliveries += [delivery(group, "", reason) for group, reason in plan.skipped.items()]
         budget = budget_of(user, self._parts.settings, now)
         deliveries = await self._parts.journal.plan_cycle(cycle, deliveries, budget, _told_of_plan)
         if _is_left_out(deliveries):
@@ -215,27 +209,35 @@ class CycleRunner:
         user, now = holds_about(snapshot.users[run.user], run.post), self._parts.clock.now()
         batches: dict[str, list[Delivery]] = defaultdict(list)
         others: dict[str, Delivery] = {}
-        bars = known_bars(self._parts, run.user, user, run.post)
+        found = arrange(self._parts, run.user, user, run.post, now, run.groups, turned_away=run.turned_away)
         patient = waited_out_until(now, self._parts.settings.wait_patience_seconds)
         for delivery in deliveries:
-            given = _as_given(user, snapshot.sessions, delivery, patient, bars)
+            given = _as_given(user, snapshot.sessions, delivery, patient, found.bars)
             if given.sessions:
                 batches[delivery.session].append(delivery)
             elif given.skipped:
                 await run.close(delivery, DeliveryState.SKIPPED, given.skipped[delivery.group])
             else:
                 others[delivery.group] = delivery
-        plan = plan_cycle(user, snapshot.sessions, now, others, bars, waits_until=patient)
-        for group, session in plan.sessions.items():
-            delivery = others[group]
+        for group, delivery in others.items():
+            session = found.plan.sessions.get(group)
+            if session is None:
+                await self._close_left_over(run, delivery, found.plan.skipped[group])
+                continue
+            delivery = replace(delivery, error=None)
             if delivery.state is DeliveryState.PLANNED:
                 delivery = replace(delivery, session=session)
                 await run.record(delivery)
             batches[session].append(delivery)
-        for group, reason in plan.skipped.items():
-            sent = others[group].state is DeliveryState.SENDING
-            await run.close(others[group], DeliveryState.UNKNOWN if sent else DeliveryState.SKIPPED, reason)
         return batches
+
+    async def _close_left_over(self, run: CycleRun, delivery: Delivery, reason: str) -> None:
+        """Nobody is left to post it. One that Telegram refused an account (`error`) failed."""
+        if delivery.state is DeliveryState.SENDING:
+            state = DeliveryState.UNKNOWN
+        else:
+            state = DeliveryState.SKIPPED if delivery.error is None else DeliveryState.FAILED
+        await run.close(delivery, state, reason, error=delivery.error)
 
     async def _finish(self, run: CycleRun) -> None:
         """Close what was not posted, unless a shutdown cut the cycle off: then it goes on after the restart."""

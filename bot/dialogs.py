@@ -1,11 +1,11 @@
 """The chats an account is in, as Telegram lists them: a hundred a call, each with what the account may do there."""
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any
 
 from telethon import utils
 from telethon.tl.functions.messages import GetDialogsRequest
-from telethon.tl.types import InputPeerEmpty
+from telethon.tl.types import ChatEmpty, InputPeerEmpty, MessageEmpty, UserEmpty
 
 from bot.compose_media import Call
 from bot.targets import Target, TargetKind
@@ -26,12 +26,19 @@ async def pages_of_chats(call: Call) -> AsyncIterator[dict[int, Any]]:
         page = await call(
             GetDialogsRequest(offset_date=date, offset_id=message_id, offset_peer=peer, limit=AT_ONCE, hash=0)
         )
-        chats = {utils.get_peer_id(chat): chat for chat in [*page.chats, *page.users]}
+        shown = [chat for chat in [*page.chats, *page.users] if not isinstance(chat, ChatEmpty | UserEmpty)]
+        chats = {utils.get_peer_id(chat): chat for chat in shown}
         yield chats
-        if len(page.dialogs) < AT_ONCE or not page.messages:
+        last = _last_of(page, chats)
+        if len(page.dialogs) < AT_ONCE or last is None:
             return
-        last = page.messages[-1]
         date, message_id, peer = last.date, last.id, utils.get_input_peer(chats[utils.get_peer_id(last.peer_id)])
+
+
+def _last_of(page: Any, chats: Mapping[int, Any]) -> Any | None:
+    """The message the next page begins after; None: the page holds none whose chat is known."""
+    dated = [message for message in page.messages if not isinstance(message, MessageEmpty)]
+    return next((message for message in reversed(dated) if utils.get_peer_id(message.peer_id) in chats), None)
 
 
 class OwnChats:

@@ -1,35 +1,91 @@
-"""What the planner can know of a user's groups without asking Telegram: from look-ups that were made anyway."""
+"""Who posts where, by what is known without asking Telegram: from look-ups that were made anyway.
 
-from collections.abc import Iterable
+Cycles and previews decide here. A preview looks first; what it saw is known to the cycle after it.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from msgspec.structs import replace
 
 from bot.compose_content import Post
 from bot.compose_media import premium_needed
-from bot.compose_rights import obstacle
+from bot.compose_rights import Obstacle, holds_about, is_exempt, obstacle
+from bot.pacing import waited_out_until
 from bot.peers import Peers
-from bot.plan import Bar, same_chats
+from bot.plan import NO_BARS, Bar, Plan, plan_cycle, same_chat_reason, same_chats
+from bot.reaction_table import BY_CODE
 from bot.run import BotParts, CycleRun
-from bot.targets import parse_target
-from core.models import Delivery, DeliveryState, User
+from bot.seen import Seen
+from bot.targets import Target, parse_target
+from core.models import Delivery, DeliveryState, SessionState, User
+
+Bars = dict[str, dict[str, Bar]]
+"""group → session → why Telegram would refuse the post there."""
 
 
-def known_bars(parts: BotParts, user_id: str, user: User, post: Post) -> dict[str, dict[str, Bar]]:
-    """group → session → why Telegram would refuse that post there: by what the account is, and by the chat's
-    description where that is at hand."""
-    bars: dict[str, dict[str, Bar]] = {}
-    without = without_premium(parts, user_id, user, post)
-    for group in user.groups:
-        chat = parse_target(group).chat
+@dataclass(frozen=True)
+class Arrangement:
+    """Who posts where, and what is known of the others."""
+
+    plan: Plan
+    bars: Bars
+
+
+async def who_posts(
+    parts: BotParts, user_id: str, user: User, post: Post, now: datetime, *, asked_now: bool = False
+) -> Arrangement:
+    """Give each of the user's groups to one account. `asked_now`: whether Telegram was asked about them just now."""
+    doubles = same_chats(user.groups, await parts.peers.places(user.assigned_sessions, user.groups))
+    here = tuple(name for name in user.assigned_sessions if name in parts.store.snapshot.sessions)
+    user = replace(user, assigned_sessions=here)
+    groups = [group for group in user.groups if group not in doubles]
+    found = arrange(parts, user_id, user, post, now, groups, asked_now=asked_now)
+    found.plan.skipped.update({group: same_chat_reason(first) for group, first in doubles.items()})
+    return found
+
+
+def arrange(
+    parts: BotParts,
+    user_id: str,
+    user: User,
+    post: Post,
+    now: datetime,
+    groups: Collection[str],
+    *,
+    turned_away: Mapping[str, Mapping[str, Bar]] = NO_BARS,
+    asked_now: bool = False,
+) -> Arrangement:
+    """Give each of these groups, no two of which are one chat, to one account.
+
+    `turned_away` is what this very cycle found out; `asked_now` as for `who_posts`.
+    """
+    bars = _known_bars(parts, user_id, user, post, groups)
+    for group, found in turned_away.items():
+        bars[group] = {**bars.get(group, {}), **found}
+    if not asked_now:
+        _ask_again_where_nobody_was(bars, _able(parts, user))
+    patient = waited_out_until(now, parts.settings.wait_patience_seconds)
+    sessions = parts.store.snapshot.sessions
+    plan = plan_cycle(holds_about(user, post), sessions, now, groups, bars, waits_until=patient)
+    return Arrangement(plan, bars)
+
+
+def _known_bars(parts: BotParts, user_id: str, user: User, post: Post, groups: Iterable[str]) -> Bars:
+    """By what the accounts are, and by what Telegram said of chats, topics and messages in the last hour."""
+    bars: Bars = {}
+    without = _without_premium(parts, user_id, user, post)
+    for group in groups:
+        target = parse_target(group)
         for session in user.assigned_sessions:
-            description = parts.peers.description(session, chat)
-            found = obstacle(description, post) if description is not None else None
-            if session in without:
-                bars.setdefault(group, {})[session] = without[session]
-            elif found is not None:
-                bars.setdefault(group, {})[session] = Bar(found.reason, personal=found.personal)
+            bar = without.get(session) or _bar_by_what_was_seen(parts.peers.seen, session, target, post)
+            if bar is not None:
+                bars.setdefault(group, {})[session] = bar
     return bars
 
 
-def without_premium(parts: BotParts, user_id: str, user: User, post: Post) -> dict[str, Bar]:
+def _without_premium(parts: BotParts, user_id: str, user: User, post: Post) -> dict[str, Bar]:
     """Accounts that are known not to have the Telegram Premium this post needs."""
     sessions = parts.store.snapshot.sessions
     without = [name for name in user.assigned_sessions if sessions[name].premium is False]
@@ -37,17 +93,47 @@ def without_premium(parts: BotParts, user_id: str, user: User, post: Post) -> di
     return {} if needed is None else dict.fromkeys(without, Bar(needed))
 
 
-async def known_doubles(peers: Peers, user: User) -> dict[str, str]:
-    """Groups that are the same chat as one before them on the list → that one."""
-    chats = {parse_target(group).chat for group in user.groups}
-    return same_chats(user.groups, await peers.ids(user.assigned_sessions, chats))
+def seen_obstacle(seen: Seen, session: str, target: Target, post: Post) -> Obstacle | None:
+    """What keeps the account from posting there, by what Telegram said in the last hour; None: nothing known."""
+    if (absent := seen.absence(session, target.chat)) is not None:
+        return Obstacle(absent.code, absent.reason)
+    chat = seen.chat(session, target.chat)
+    if chat is not None and (found := obstacle(chat, post)) is not None:
+        return found
+    if target.topic is None or not getattr(chat, "forum", True):
+        return None
+    state = seen.topic(target.chat, target.topic)
+    if state == "missing":
+        return Obstacle("TOPIC_ID_INVALID", BY_CODE["TOPIC_ID_INVALID"][1])
+    if state == "closed" and chat is not None and not is_exempt(chat):
+        return Obstacle("TOPIC_CLOSED", BY_CODE["TOPIC_CLOSED"][1])
+    return None
 
 
 async def claim_what_was_begun(peers: Peers, run: CycleRun, deliveries: Iterable[Delivery]) -> None:
     """Chats that may have got their post before the cycle was cut off get no second one by another spelling."""
     begun = [one for one in deliveries if one.state in {DeliveryState.SENDING, DeliveryState.DELIVERED}]
-    targets = {one.group: parse_target(one.group) for one in begun}
-    ids = await peers.ids({one.session for one in begun}, {target.chat for target in targets.values()})
-    for group, target in targets.items():
-        if target.chat in ids:
-            run.claim(ids[target.chat], target.topic, group)
+    places = await peers.places({one.session for one in begun}, [one.group for one in begun])
+    for group, (chat_id, topic) in places.items():
+        run.claim(chat_id, topic, group)
+
+
+def _bar_by_what_was_seen(seen: Seen, session: str, target: Target, post: Post) -> Bar | None:
+    if (found := seen_obstacle(seen, session, target, post)) is not None:
+        return Bar(found.reason, found.personal, is_absence=seen.absence(session, target.chat) is not None)
+    message = post.content.message
+    if message and seen.is_hidden(session, message):
+        return Bar(BY_CODE["SOURCE_UNAVAILABLE"][1], is_absence=True)
+    return None
+
+
+def _able(parts: BotParts, user: User) -> set[str]:
+    sessions = parts.store.snapshot.sessions
+    return {name for name in user.assigned_sessions if sessions[name].state is SessionState.READY}
+
+
+def _ask_again_where_nobody_was(bars: Bars, able: set[str]) -> None:
+    """An account may have joined since it was asked: a group that would get no post for want of a member is tried."""
+    for group, barred in bars.items():
+        if able <= barred.keys():
+            bars[group] = {name: bar for name, bar in barred.items() if not bar.is_absence}

@@ -2,32 +2,47 @@
 Telegram limits look-ups hard, and an access hash is valid only for the account that got it."""
 
 from collections import OrderedDict
-from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
 from telethon import utils
-from telethon.errors import ChannelPrivateError, UserNotParticipantError
+from telethon.errors import (
+    ChannelPrivateError,
+    ChatIdInvalidError,
+    RPCError,
+    UsernameNotOccupiedError,
+    UserNotParticipantError,
+)
 from telethon.extensions import BinaryReader
 from telethon.tl.functions.channels import GetChannelsRequest, GetFullChannelRequest
 from telethon.tl.functions.contacts import ResolveUsernameRequest
-from telethon.tl.functions.messages import CheckChatInviteRequest, GetChatsRequest
-from telethon.tl.types import Channel, ChatInviteAlready
+from telethon.tl.functions.messages import CheckChatInviteRequest, GetChatsRequest, GetForumTopicsByIDRequest
+from telethon.tl.types import (
+    Channel,
+    ChatEmpty,
+    ChatInviteAlready,
+    ForumTopic,
+    InputChannel,
+    InputPeerChannel,
+    InputPeerChat,
+    UserEmpty,
+)
 
-from bot.compose_rights import is_exempt
+from bot.compose_rights import is_exempt, not_there
 from bot.dialogs import pages_of_chats
-from bot.targets import TargetKind, parse_target
+from bot.reaction_table import BY_CODE
+from bot.reactions import Scope, reaction_to
+from bot.seen import Absent, Seen
+from bot.targets import Target, TargetKind, parse_target
 from core.clock import Clock
 from data.journal import Journal
 from sessions.client import PostingClient
 
 _KEPT_IN_MEMORY = 50_000
-_DESCRIPTIONS_IN_MEMORY = 10_000
-"""Telethon's object of a chat takes about 3 KiB."""
-GOOD_FOR = timedelta(hours=1)
-"""So long what Telegram said of an account's rights in a chat is believed; then sending there tells."""
+Place = tuple[int, int | None]
+"""A chat's marked id, and a topic in it; None: the chat itself, in a forum General."""
 
 
 @dataclass(frozen=True)
@@ -39,11 +54,18 @@ class KnownPeer:
     title: str
     slow_mode_seconds: float = 0.0
     """Between two posts of this account there; 0 without slow mode and for administrators."""
+    is_forum: bool | None = None
+    """Whether it has topics; None: nobody looked yet."""
 
     @property
     def id(self) -> int:
         """The chat's marked id: the same for every account and every spelling."""
         return int(utils.get_peer_id(self.peer))
+
+    def place(self, target: Target) -> Place:
+        """Where a post to the target goes. A number is a topic in a forum alone; elsewhere it is a message's, and what
+        is meant is the chat."""
+        return self.id, None if self.is_forum is False else target.topic
 
 
 class Peers:
@@ -52,9 +74,8 @@ class Peers:
     def __init__(self, journal: Journal, timeout: float, clock: Clock) -> None:
         self._journal = journal
         self._timeout = timeout
-        self._clock = clock
         self._known: OrderedDict[tuple[str, str], KnownPeer] = OrderedDict()
-        self._described: OrderedDict[tuple[str, str], tuple[Any, datetime]] = OrderedDict()
+        self.seen = Seen(clock)
 
     async def resolve(self, client: PostingClient, session: str, chat: str) -> KnownPeer:
         """The chat (`Target.chat`) for this account.
@@ -68,9 +89,7 @@ class Peers:
             kept = await self._journal.peer(session, chat)
             known = _decode(kept) if kept is not None else None
         if known is None:
-            entity = await self._ask(client, chat)
-            self.describe(session, chat, entity)
-            known = await self._learn(client, entity)
+            known = await self._learn(client, await self.look(client, session, chat))
             await self._journal.put_peer(session, chat, _encode(known))
         self._remember(session, chat, known)
         return known
@@ -81,30 +100,64 @@ class Peers:
             await self._journal.put_peer(session, chat, _encode(known))
             self._remember(session, chat, known)
 
-    def describe(self, session: str, chat: str, entity: Any) -> None:
-        """Remember how Telegram describes the chat to this account just now."""
-        self._described[session, chat] = (entity, self._clock.now())
-        self._described.move_to_end((session, chat))
-        if len(self._described) > _DESCRIPTIONS_IN_MEMORY:
-            self._described.popitem(last=False)
+    def remembered(self, session: str, chat: str) -> KnownPeer | None:
+        """What `resolve` gave last."""
+        return self._known.get((session, chat))
 
-    def description(self, session: str, chat: str) -> Any | None:
-        """The chat as Telegram described it to this account within the last hour; None: not known."""
-        entity, at = self._described.get((session, chat), (None, None))
-        return entity if at is not None and abs(self._clock.now() - at) < GOOD_FOR else None
+    async def place(self, client: PostingClient, session: str, target: Target) -> Place:
+        """Where a post to the target goes. Whether a number is a topic is asked once an hour.
 
-    async def ids(self, sessions: Iterable[str], chats: Iterable[str]) -> dict[str, int]:
-        """The marked ids of the chats that any of these accounts has looked up before."""
-        wanted = set(chats)
-        found: dict[str, int] = {}
+        Raises:
+            RPCError, TimeoutError, ConnectionError: as `resolve`.
+        """
+        known = await self.resolve(client, session, target.chat)
+        is_seen = self.seen.chat(session, target.chat) is not None
+        was_absent = self.seen.absence(session, target.chat) is not None
+        if was_absent or (target.topic is not None and not is_seen):
+            await self.look_again(client, session, target.chat)
+            known = self._known.get((session, target.chat), known)
+        if target.topic is not None and known.is_forum:
+            await self._see_topic(client, known.peer, target.chat, target.topic)
+        return known.place(target)
+
+    async def _see_topic(self, client: PostingClient, peer: Any, chat: str, topic: int) -> None:
+        if self.seen.topic(chat, topic) is None:
+            await self.see_topics(client, peer, chat, [topic])
+
+    async def see_topics(self, client: PostingClient, peer: Any, chat: str, topics: Sequence[int]) -> None:
+        """Ask which of these topics (at most 100) a forum has, and whether they are closed; kept in `seen`.
+
+        Raises:
+            RPCError, TimeoutError, ConnectionError.
+        """
+        answer = await client.call(GetForumTopicsByIDRequest(peer, list(topics)), self._timeout)
+        shown = {topic.id: bool(topic.closed) for topic in answer.topics if isinstance(topic, ForumTopic)}
+        for topic in topics:
+            self.seen.put_topic(chat, topic, closed=shown.get(topic))
+
+    async def places(self, sessions: Iterable[str], groups: Iterable[str]) -> dict[str, Place]:
+        """Where posts to these groups go, as far as any of the accounts has looked the chat up before."""
+        targets = {group: parse_target(group) for group in groups}
+        known = await self._known_to(sessions, {target.chat for target in targets.values()})
+        places: dict[str, Place] = {}
+        for group, target in targets.items():
+            if target.chat in known:
+                places[group] = known[target.chat].place(target)
+            elif target.marked_id is not None:
+                places[group] = (target.marked_id, target.topic)
+        return places
+
+    async def _known_to(self, sessions: Iterable[str], chats: set[str]) -> dict[str, KnownPeer]:
+        found: dict[str, KnownPeer] = {}
         for session in sessions:
-            missing = wanted - found.keys()
-            for chat in missing:
-                if (known := self._known.get((session, chat))) is not None:
-                    found[chat] = known.id
+            missing = chats - found.keys()
+            found.update({chat: self._known[session, chat] for chat in missing if (session, chat) in self._known})
+            for chat in missing - found.keys():
+                if (seen := self.seen.chat(session, chat)) is not None:
+                    found[chat] = as_known(seen, 0.0)
             if missing - found.keys():
                 kept = await self._journal.peers(session)
-                found.update({chat: _decode(kept[chat]).id for chat in missing & kept.keys()})
+                found.update({chat: _decode(kept[chat]) for chat in missing & kept.keys() - found.keys()})
         return found
 
     async def source(self, client: PostingClient, session: str, chat: str) -> Any:
@@ -132,16 +185,57 @@ class Peers:
     async def forget(self, session: str, chat: str) -> None:
         """What was remembered turned out wrong; ask afresh next time."""
         self._known.pop((session, chat), None)
-        self._described.pop((session, chat), None)
+        self.seen.forget_chat(session, chat)
         await self._journal.forget_peer(session, chat)
 
-    async def chat(self, client: PostingClient, chat: str) -> Any:
-        """Telegram's own description of the chat for this account, asked for now.
+    async def look(self, client: PostingClient, session: str, chat: str) -> Any:
+        """Telegram's own description of the chat for this account, asked for now and kept in `seen`.
 
         Raises:
-            RPCError, TimeoutError, ConnectionError.
+            RPCError, TimeoutError, ConnectionError: also when the account does not see the chat.
         """
-        return await self._ask(client, chat)
+        try:
+            found = await self._ask(client, chat)
+        except RPCError as error:
+            self._note_absence(session, chat, error)
+            raise
+        self.note(session, chat, found)
+        return found
+
+    async def look_again(self, client: PostingClient, session: str, chat: str) -> None:
+        """The same for a chat that was looked up before: by its id, which costs no search for a name. That the account
+        does not see it any more is no error here: `seen` says so.
+
+        Raises:
+            RPCError, TimeoutError, ConnectionError: anything that is not about the chat.
+        """
+        known = self._known.get((session, chat))
+        try:
+            if known is None:
+                await self.look(client, session, chat)
+                return
+            found = await self._ask_by_id(client, known.peer, chat)
+        except RPCError as error:
+            if not self._note_absence(session, chat, error):
+                raise
+            return
+        self.note(session, chat, found)
+        is_forum = bool(getattr(found, "forum", False))
+        if known.is_forum is not is_forum:
+            await self.keep(session, chat, replace(known, is_forum=is_forum))
+
+    def note(self, session: str, chat: str, found: Any) -> None:
+        """How Telegram describes the chat to this account just now."""
+        code = not_there(found)
+        self.seen.put_chat(session, chat, found if code is None else Absent(code, BY_CODE[code][1], found))
+
+    def _note_absence(self, session: str, chat: str, error: RPCError) -> bool:
+        """Whether the refusal is about the chat, and so written down."""
+        reaction = reaction_to(error)
+        if reaction.scope is not Scope.GROUP:
+            return False
+        self.seen.put_chat(session, chat, Absent(reaction.code, reaction.explanation))
+        return True
 
     async def full(self, client: PostingClient, peer: Any) -> Any:
         """Telegram's ChannelFull of a channel or supergroup.
@@ -163,7 +257,7 @@ class Peers:
         slow_mode = 0.0
         if isinstance(entity, Channel) and entity.slowmode_enabled and not is_exempt(entity):
             slow_mode = float((await self.full(client, peer)).slowmode_seconds or 0)
-        return KnownPeer(peer, utils.get_display_name(entity), slow_mode)
+        return as_known(entity, slow_mode)
 
     async def _ask(self, client: PostingClient, chat: str) -> Any:
         target = parse_target(chat)
@@ -181,11 +275,19 @@ class Peers:
 
     async def _basic_group(self, client: PostingClient, group_id: int) -> Any:
         """Basic groups need no access hash. One that became a supergroup has another id since, and is that."""
-        [chat] = (await client.call(GetChatsRequest([group_id]), self._timeout)).chats
+        chat = _only((await client.call(GetChatsRequest([group_id]), self._timeout)).chats)
         moved = getattr(chat, "migrated_to", None)
-        if moved is None:
-            return chat
-        return (await client.call(GetChannelsRequest([moved]), self._timeout)).chats[0]
+        return chat if moved is None else await self._channel(client, moved)
+
+    async def _channel(self, client: PostingClient, channel: InputChannel) -> Any:
+        return _only((await client.call(GetChannelsRequest([channel]), self._timeout)).chats)
+
+    async def _ask_by_id(self, client: PostingClient, peer: Any, chat: str) -> Any:
+        if isinstance(peer, InputPeerChannel):
+            return await self._channel(client, InputChannel(peer.channel_id, peer.access_hash))
+        if isinstance(peer, InputPeerChat):
+            return await self._basic_group(client, peer.chat_id)
+        return await self._ask(client, chat)
 
     async def _among_dialogs(self, client: PostingClient, chat_id: int) -> Any:
         """A chat without a public name can only be found among those the account is in."""
@@ -199,16 +301,41 @@ class Peers:
         raise ChannelPrivateError(None)
 
 
+def as_known(entity: Any, slow_mode_seconds: float) -> KnownPeer:
+    """What is remembered of a chat, from Telegram's description of it."""
+    is_forum = bool(getattr(entity, "forum", False))
+    return KnownPeer(utils.get_input_peer(entity), utils.get_display_name(entity), slow_mode_seconds, is_forum)
+
+
 def _the_one(peer: Any, entities: Iterable[Any]) -> Any:
     wanted = utils.get_peer_id(peer)
-    return next(entity for entity in entities if utils.get_peer_id(entity) == wanted)
+    for entity in entities:
+        if not isinstance(entity, UserEmpty) and utils.get_peer_id(entity) == wanted:
+            return entity
+    raise UsernameNotOccupiedError(None)
+
+
+def _only(chats: Sequence[Any]) -> Any:
+    """The chat that was asked for: one that the account does not know is left out of the answer, or empty in it."""
+    if not chats or isinstance(chats[0], ChatEmpty):
+        raise ChatIdInvalidError(None)
+    return chats[0]
+
+
+class _Kept(msgspec.Struct, frozen=True, array_like=True):
+    """A peer as the journal keeps it. What was added later has a default: older rows do not hold it."""
+
+    peer: bytes
+    title: str
+    slow_mode_seconds: float
+    is_forum: bool | None = None
 
 
 def _encode(known: KnownPeer) -> bytes:
-    return msgspec.msgpack.encode([bytes(known.peer), known.title, known.slow_mode_seconds])
+    return msgspec.msgpack.encode(_Kept(bytes(known.peer), known.title, known.slow_mode_seconds, known.is_forum))
 
 
-def _decode(kept: bytes) -> KnownPeer:
-    peer, title, slow_mode = msgspec.msgpack.decode(kept, type=tuple[bytes, str, float])
-    with BinaryReader(peer) as reader:
-        return KnownPeer(reader.tgread_object(), title, slow_mode)
+def _decode(row: bytes) -> KnownPeer:
+    kept = msgspec.msgpack.decode(row, type=_Kept)
+    with BinaryReader(kept.peer) as reader:
+        return KnownPeer(reader.tgread_object(), kept.title, kept.slow_mode_seconds, kept.is_forum)

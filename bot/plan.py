@@ -11,14 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from bot.targets import parse_target
+from bot.membership import NOT_A_MEMBER
 from core.models import Hold, Session, SessionState, User
-
-NOT_A_MEMBER = frozenset(
-    {"CHANNEL_PRIVATE", "CHANNEL_INVALID", "USER_NOT_PARTICIPANT", "CHAT_ID_INVALID", "PEER_ID_INVALID", "NOT_A_MEMBER"}
-)
-"""Refusals that say this account is not in that group: another account of the user may be. Any other refusal is
-about the account or the group, and posting through another account would get round it."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +33,11 @@ class Bar:
     """For the bot's owner."""
     personal: bool = False
     """It is about this very account: its groups are not moved to another one."""
+    is_absence: bool = False
+    """The account was not in the group when it was asked; it may have joined since."""
 
 
-_NO_BARS: Mapping[str, Mapping[str, Bar]] = {}
+NO_BARS: Mapping[str, Mapping[str, Bar]] = {}
 
 
 def plan_cycle(
@@ -49,7 +45,7 @@ def plan_cycle(
     sessions: Mapping[str, Session],
     now: datetime,
     groups: Iterable[str] | None = None,
-    bars: Mapping[str, Mapping[str, Bar]] = _NO_BARS,
+    bars: Mapping[str, Mapping[str, Bar]] = NO_BARS,
     *,
     waits_until: datetime | None = None,
 ) -> Plan:
@@ -88,7 +84,7 @@ def keeps(
     session: str,
     group: str,
     now: datetime,
-    bars: Mapping[str, Mapping[str, Bar]] = _NO_BARS,
+    bars: Mapping[str, Mapping[str, Bar]] = NO_BARS,
 ) -> bool:
     """Whether the group stays with the account it was given to, also while that rests: posting through another one
     would get round the limit. One that is lost, or is not in the group, leaves it to others."""
@@ -98,19 +94,17 @@ def keeps(
     return _may_post(hold, bar, now)
 
 
-def same_chats(groups: Iterable[str], ids: Mapping[str, int]) -> dict[str, str]:
-    """Groups that are another spelling of one before them → that one. A topic is a place of its own.
+def same_chats(groups: Iterable[str], places: Mapping[str, tuple[int, int | None]]) -> dict[str, str]:
+    """Groups that are another spelling of one before them → that one.
 
-    `ids` gives the marked id of a chat (`Target.chat`), where it is known.
+    `places` gives a group's chat and topic, where they are known. A topic is a place of its own.
     """
     first: dict[tuple[int, int | None], str] = {}
     same: dict[str, str] = {}
     for group in groups:
-        target = parse_target(group)
-        chat_id = ids.get(target.chat, target.marked_id)
-        if chat_id is None:
+        if group not in places:
             continue
-        before = first.setdefault((chat_id, target.topic), group)
+        before = first.setdefault(places[group], group)
         if before != group:
             same[group] = before
     return same

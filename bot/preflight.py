@@ -10,12 +10,13 @@ from typing import Any
 from telethon import utils
 
 from bot.compose_content import Occasion, Post, kind_of, post_for_cycle, render, word
-from bot.compose_media import file_of, premium_needed
-from bot.compose_rights import holds_about, is_exempt, obstacle, rights_needed, uses_custom_emoji
+from bot.compose_media import file_of
+from bot.compose_rights import holds_about, is_exempt, rights_needed, uses_custom_emoji
 from bot.compose_text import MAX_CAPTION_UNITS, MAX_CAPTION_UNITS_PREMIUM, MAX_TEXT_UNITS, Formatted
 from bot.cycle import check_ready
+from bot.known import Arrangement, who_posts
 from bot.pacing import Standing, Verdict, cycle_seconds, decide
-from bot.plan import Bar, Plan, clock_time, plan_cycle, same_chat_reason, same_chats
+from bot.plan import Bar, Plan, clock_time
 from bot.preflight_report import (
     AccountCheck,
     AccountInGroup,
@@ -25,7 +26,6 @@ from bot.preflight_report import (
     ShownFile,
     ShownPost,
 )
-from bot.reaction_table import BY_CODE
 from bot.run import BotParts
 from bot.survey import AccountView, Survey, survey
 from bot.targets import Target, parse_target
@@ -45,14 +45,25 @@ async def preflight(parts: BotParts, user_id: str, user: User) -> Preflight:
     targets = [parse_target(group) for group in user.groups]
     await parts.books.open(user_id)
     found = await survey(parts, user, post, targets)
-    return _Judgement(parts, user_id, user, post, number, found, parts.clock.now()).report()
+    now = parts.clock.now()
+    planned = await who_posts(parts, user_id, user, post, now, asked_now=True)
+    found.forget_those_gone(parts.store.snapshot.sessions)
+    return _Judgement(parts, user_id, user, post, number, found, planned, now).report()
 
 
 class _Judgement:
     """From what was seen to what will happen."""
 
     def __init__(
-        self, parts: BotParts, user_id: str, user: User, post: Post, number: int, found: Survey, now: datetime
+        self,
+        parts: BotParts,
+        user_id: str,
+        user: User,
+        post: Post,
+        number: int,
+        found: Survey,
+        planned: Arrangement,
+        now: datetime,
     ) -> None:
         self._parts = parts
         self._user_id = user_id
@@ -60,21 +71,17 @@ class _Judgement:
         self._post = post
         self._number = number
         self._found = found
+        self._planned = planned
         self._now = now
         self._targets = {group: parse_target(group) for group in user.groups}
         self._sessions = parts.store.snapshot.sessions
-        self._needs_premium = premium_needed(parts.media_folder(user_id), post)
 
     def report(self) -> Preflight:
         problems, files = self._files()
         if self._found.source_problem is not None:
             problems.append(self._found.source_problem)
         rendered = self._rendered(problems)
-        bars = {group: self._bars(group) for group in self._user.groups}
-        doubles = same_chats(self._user.groups, self._ids())
-        groups = [group for group in self._user.groups if group not in doubles]
-        plan = plan_cycle(self._user, self._sessions, self._now, groups, bars)
-        left_out = plan.skipped | {group: same_chat_reason(first) for group, first in doubles.items()}
+        plan, bars, left_out = self._planned.plan, self._planned.bars, dict(self._planned.plan.skipped)
         for group in list(plan.sessions):
             reason = problems[0] if problems else self._too_long_here(group, plan.sessions[group])
             if reason is not None:
@@ -85,7 +92,7 @@ class _Judgement:
             post=self._shown(rendered, files),
             rights_needed=rights_needed(self._post),
             problems=problems,
-            groups=[self._group(group, plan, left_out.get(group), bars[group]) for group in self._user.groups],
+            groups=[self._group(group, plan, left_out.get(group), bars.get(group, {})) for group in self._user.groups],
             accounts=[self._account(view, load[view.session], rendered) for view in self._found.views.values()],
             posts=len(plan.sessions),
             cycle_seconds=cycle_seconds(list(load.values()), self._parts.books.limits(self._user)),
@@ -149,56 +156,25 @@ class _Judgement:
 
     # Groups
 
-    def _bars(self, group: str) -> dict[str, Bar]:
-        """What keeps each account from this group, by what Telegram said just now."""
-        bars: dict[str, Bar] = {}
-        for session, view in self._found.views.items():
-            bar = self._bar(view, self._targets[group])
-            if bar is not None:
-                bars[session] = bar
-        return bars
-
     def _premium(self, session: str) -> bool | None:
         """As it says now, or said when it was last connected; None: nobody saw it yet."""
         seen = self._found.views[session].premium
         return self._sessions[session].premium if seen is None else seen
 
-    def _bar(self, view: AccountView, target: Target) -> Bar | None:
-        if self._needs_premium is not None and self._premium(view.session) is False:
-            return Bar(self._needs_premium)
-        if (reason := view.absent.get(target.chat)) is not None:
-            return Bar(reason)
-        chat = view.chats.get(target.chat)
-        if chat is None:
-            return None
-        if (found := obstacle(chat, self._post)) is not None:
-            return Bar(found.reason, personal=found.personal)
-        code = self._topic_code(target, exempt=is_exempt(chat))
-        if code is not None:
-            return Bar(BY_CODE[code][1])
-        return Bar(view.source_missing) if view.source_missing is not None else None
-
-    def _topic_code(self, target: Target, *, exempt: bool) -> str | None:
-        state = self._topic(target)
-        if state == "missing":
-            return "TOPIC_ID_INVALID"
-        return "TOPIC_CLOSED" if state == "closed" and not exempt else None
-
     def _topic(self, target: Target) -> str | None:
-        if target.topic is None:
+        chats = self._chats(target)
+        if target.topic is None or (chats and not any(getattr(chat, "forum", False) for chat in chats)):
             return None
-        chats = [view.chats[target.chat] for view in self._found.views.values() if target.chat in view.chats]
-        if chats and not any(getattr(chat, "forum", False) for chat in chats):
-            return "missing"
-        topics = self._found.closed_topics.get(target.chat, {})
-        if target.topic not in topics:
-            return "unknown"
-        closed = topics[target.topic]
-        return "missing" if closed is None else "closed" if closed else "open"
+        return self._parts.peers.seen.topic(target.chat, target.topic) or "unknown"
+
+    def _chats(self, target: Target) -> list[Any]:
+        """The chat as each account that sees it was given it."""
+        seen = (self._parts.peers.seen.chat(session, target.chat) for session in self._found.views)
+        return [chat for chat in seen if chat is not None]
 
     def _group(self, group: str, plan: Plan, reason: str | None, bars: dict[str, Bar]) -> GroupCheck:
         target = self._targets[group]
-        chats = [view.chats[target.chat] for view in self._found.views.values() if target.chat in view.chats]
+        chats = self._chats(target)
         slow_mode = self._found.slow_modes.get(target.chat)
         if slow_mode is None and chats and not any(getattr(chat, "slowmode_enabled", False) for chat in chats):
             slow_mode = 0.0
@@ -215,7 +191,7 @@ class _Judgement:
 
     def _in_group(self, view: AccountView, group: str, bar: Bar | None) -> AccountInGroup:
         target, name = self._targets[group], view.session
-        chat = view.chats.get(target.chat)
+        chat = self._parts.peers.seen.chat(name, target.chat)
         hold = self._user.group_holds.get(group, {}).get(name)
         if bar is not None:
             return AccountInGroup(session=name, can_post=False, reason=bar.reason)
@@ -248,17 +224,11 @@ class _Judgement:
             waits_for=wait.reason if waits else None,
         )
 
-    def _ids(self) -> dict[str, int]:
-        return {
-            name: int(utils.get_peer_id(chat))
-            for view in self._found.views.values()
-            for name, chat in view.chats.items()
-        }
-
     def _title(self, group: str) -> str | None:
-        chat = self._targets[group].chat
-        seen = (view.chats[chat] for view in self._found.views.values() if chat in view.chats)
-        return next((utils.get_display_name(one) for one in seen), None)
+        seen, chat = self._parts.peers.seen, self._targets[group].chat
+        outside = (seen.absence(session, chat) for session in self._found.views)
+        chats = [*self._chats(self._targets[group]), *(one.chat for one in outside if one is not None)]
+        return next((utils.get_display_name(one) for one in chats if one is not None), None)
 
     # Accounts
 

@@ -75,7 +75,8 @@ class GroupCheck(Report, frozen=True, kw_only=True):
     slow_mode_seconds: float | None
     """0: none. None: it could not be found out."""
     topic: str | None
-    """`open`, `closed`, `missing`, `unknown`; None: the group is named without a topic."""
+    """`open`, `closed`, `missing`, `unknown`; None: the group is named without a topic, or has none: then a number
+    after it is a message's, and the post goes to the group."""
     protected: bool
     """Its messages cannot be forwarded elsewhere."""
     accounts: list[AccountInGroup]

@@ -202,7 +202,7 @@ _TABLE: tuple[tuple[Rule, dict[str, str]], ...] = (
             "NOT_ALLOWED": "The group does not allow it.",
             "TOPIC_DELETED": "The topic was deleted.",
             "TOPIC_CLOSED": "The topic is closed.",
-            "TOPIC_ID_INVALID": "There is no such topic in this group.",
+            "TOPIC_ID_INVALID": "There is no such topic in this group; copy the topic's link, or name the group alone.",
             "CHANNEL_FORUM_MISSING": "The group has no topics.",
             "SEND_AS_PEER_INVALID": "This account may not post in the name of that channel.",
             "PREMIUM_ACCOUNT_REQUIRED": "Only Telegram Premium accounts may post this here.",

@@ -54,9 +54,11 @@ _CODES_OUTSIDE_RPC: tuple[tuple[type[BaseException], str], ...] = (  # the first
 class ForeseenRefusal(PostfleetError):
     """Telegram would refuse with this code, so it was not asked: it counts as if it had been."""
 
-    def __init__(self, code: str) -> None:
+    def __init__(self, code: str, *, personal: bool = False) -> None:
         super().__init__(code)
         self.foreseen = code
+        self.personal = personal
+        """It is about this very account; else another one may be fit for the post."""
 
 
 @dataclass(frozen=True)

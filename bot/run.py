@@ -13,6 +13,7 @@ from bot.books import Books
 from bot.compose_content import Post
 from bot.compose_media import MediaShelf
 from bot.peers import Peers
+from bot.plan import Bar
 from bot.slots import FairSlots
 from core.clock import Clock
 from core.errors import StateError
@@ -135,6 +136,8 @@ class CycleRun:
         """When something was last done or written down, in monotonic seconds; for the watchdog."""
         self._posting: set[str] = set()
         self._places: dict[tuple[int, int | None], str] = {}
+        self.turned_away: dict[str, dict[str, Bar]] = {}
+        """group → session → why that account left the group to another one in this cycle"""
         self.content_refused: str | None = None
         """Telegram refused the post itself: no group gets it."""
         self.not_written: StateError | None = None
@@ -168,6 +171,11 @@ class CycleRun:
         """Say that this group's post goes to that chat; answers the other spelling that said so first, if any."""
         first = self._places.setdefault((chat_id, topic), group)
         return None if first == group else first
+
+    @property
+    def groups(self) -> list[str]:
+        """Those that were given to an account."""
+        return [delivery.group for delivery in self._deliveries.values() if delivery.session]
 
     @property
     def over(self) -> bool:

@@ -12,10 +12,12 @@ from msgspec.structs import replace
 
 from bot.compose_media import premium_needed
 from bot.compose_rights import concerns
-from bot.plan import NOT_A_MEMBER, clock_time
+from bot.membership import NOT_A_MEMBER
+from bot.plan import Bar, clock_time
 from bot.reactions import (
     SIGN_OF_A_LIMITED_ACCOUNT,
     Action,
+    ForeseenRefusal,
     Reaction,
     Scope,
     code_of,
@@ -23,6 +25,7 @@ from bot.reactions import (
     reaction_to,
 )
 from bot.run import BotParts, CycleRun, End
+from bot.seen import Absent
 from bot.targets import parse_target
 from core.clock import wait_for_event
 from core.models import Delivery, DeliveryState, Hold, Level, Session, SessionState, User
@@ -82,7 +85,7 @@ class Share:
             case Action.RETRY | Action.REFETCH | Action.ALREADY_THERE:
                 await self._try_again(reaction, delivery)
             case Action.HOLD if reaction.scope is Scope.GROUP and delivery is not None:
-                await self._group_refuses(reaction, delivery)
+                await self._group_refuses(reaction, delivery, may_pass_on=_concerns_this_account_alone(error))
             case Action.GIVE_UP:
                 await self._refuse_content(reaction.explanation, reaction.code, delivery)
             case Action.RETIRE:
@@ -116,10 +119,12 @@ class Share:
         pause = min(_LONGEST_BACK_OFF, _FIRST_BACK_OFF * 2 ** (self._failures - 1)) * random.uniform(0.7, 1.3)
         await wait_for_event(self._parts.clock, self._run.control.over, pause)
 
-    async def _group_refuses(self, reaction: Reaction, delivery: Delivery) -> None:
-        seconds = reaction.hold_seconds or 0.0
+    async def _group_refuses(self, reaction: Reaction, delivery: Delivery, *, may_pass_on: bool) -> None:
+        seconds, chat = reaction.hold_seconds or 0.0, parse_target(delivery.group).chat
         if reaction.code in NOT_A_MEMBER or reaction.code == _SLOW_MODE:
-            await self._parts.peers.forget(self._session, parse_target(delivery.group).chat)
+            await self._parts.peers.forget(self._session, chat)
+        if reaction.code in NOT_A_MEMBER:
+            self._parts.peers.seen.put_chat(self._session, chat, Absent(reaction.code, reaction.explanation))
         now = self._parts.clock.now()
         until, refusals = now + timedelta(seconds=seconds), 1 + self._refusals_of(delivery.group)
         await self._hold_group(
@@ -128,8 +133,21 @@ class Share:
         )
         if reaction.code == _SLOW_MODE:
             return  # the hold decides whether it is waited for or left to a later cycle
+        if may_pass_on and self._has_colleagues():
+            await self._pass_on(delivery, reaction.explanation, reaction.code)
+            return
         reason = f"{reaction.explanation} {self._session} tries again after {clock_time(until)}."
         await self._end(delivery, DeliveryState.FAILED, reason, reaction.code)
+
+    async def _pass_on(self, delivery: Delivery, reason: str, code: str) -> None:
+        """This account is not in the group, or not fit for the post: that says nothing about the user's others. Where
+        it may have arrived after all they only find out."""
+        self._run.turned_away.setdefault(delivery.group, {})[self._session] = Bar(reason)
+        if delivery.id not in self._unanswered:
+            delivery = replace(delivery, state=DeliveryState.PLANNED)
+            await self._run.record(delivery)
+        self.handed_over.append(replace(delivery, error=code))
+        self._drop(delivery)
 
     async def _rest(self, reaction: Reaction) -> None:
         """The account waits: whether here or until a later cycle, pacing decides. Nobody posts for it meanwhile."""
@@ -267,6 +285,9 @@ class Share:
         session = self._parts.store.snapshot.sessions.get(self._session)
         return session.hold if session is not None else None
 
+    def _has_colleagues(self) -> bool:
+        return len(self._user().assigned_sessions) > 1
+
     def _user(self) -> User:
         return self._parts.store.snapshot.users[self._run.user]
 
@@ -300,3 +321,11 @@ class Share:
             tx.put_user(self._run.user, replace(user, group_holds=holds))
 
         await self._parts.store.transact(change)
+
+
+def _concerns_this_account_alone(error: Exception) -> bool:
+    """Whether another account of the user may post there all the same: this one is not in the group, or lacks what
+    others may have. Whom a group or Telegram limits is never stood in for."""
+    if isinstance(error, ForeseenRefusal):
+        return not error.personal
+    return code_of(error) in NOT_A_MEMBER

@@ -1,4 +1,5 @@
-"""Looking before posting: what Telegram says about a user's groups, account by account.
+"""Looking before posting: what Telegram says about a user's groups, account by account. What it says of chats, topics
+and the message to forward goes into `Seen`, which cycles read too.
 
 Bounded: one connection an account, its chats a hundred a call, and at most `MOST_QUESTIONS` calls about single chats
 besides. What is the same for everybody (slow mode, topics) is asked once, by whichever account comes first. What was
@@ -7,25 +8,26 @@ learnt is kept, so that the cycle that follows has nothing left to look up.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Awaitable, Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from telethon import utils
 from telethon.errors import RPCError
-from telethon.tl.functions.messages import GetForumTopicsByIDRequest
-from telethon.tl.types import Channel, ForumTopic
 
-from bot.compose_content import SAVED, Post
+from bot.compose_content import Post
 from bot.compose_media import Call
+from bot.compose_outgoing import source_of
 from bot.compose_rights import is_exempt
-from bot.compose_send import SourceUnavailable, find_source
+from bot.compose_send import SourceUnavailable
 from bot.dialogs import OwnChats
-from bot.peers import KnownPeer
+from bot.peers import as_known
+from bot.reaction_table import BY_CODE
 from bot.reactions import Action, Reaction, Scope, reaction_to
 from bot.run import BotParts
-from bot.targets import Target, TargetKind, parse_message_link
+from bot.seen import Absent, Seen
+from bot.targets import Target, TargetKind
 from core.errors import InvalidInput, PostfleetError
 from core.models import PostType, SessionState, User
 from sessions.client import PostingClient
@@ -35,6 +37,8 @@ MOST_QUESTIONS = 40
 WITHIN_SECONDS = 20.0
 """An account that takes longer is told of as it is known so far."""
 _FORWARDS = frozenset({PostType.FORWARD, PostType.COPY})
+_NOT_AMONG_ITS_CHATS = Absent("USER_NOT_PARTICIPANT", BY_CODE["USER_NOT_PARTICIPANT"][1])
+T = TypeVar("T")
 
 
 @dataclass
@@ -43,10 +47,6 @@ class AccountView:
 
     session: str
     premium: bool | None = None
-    chats: dict[str, Any] = field(default_factory=dict)
-    """`Target.chat` → Telethon's Channel or Chat as this account was given it."""
-    absent: dict[str, str] = field(default_factory=dict)
-    """`Target.chat` → why the account cannot see it."""
     source_missing: str | None = None
     """Why it cannot see the message to forward."""
     trouble: str | None = None
@@ -60,11 +60,13 @@ class Survey:
     views: dict[str, AccountView] = field(default_factory=dict)
     slow_modes: dict[str, float] = field(default_factory=dict)
     """`Target.chat` → seconds, for who is no administrator."""
-    closed_topics: dict[str, dict[int, bool | None]] = field(default_factory=lambda: defaultdict(dict))
-    """`Target.chat` → topic → whether it is closed; None: there is no such topic."""
     source_problem: str | None = None
     """The message to forward is gone, or protected."""
     asked_for: set[tuple[str, str]] = field(default_factory=set)
+
+    def forget_those_gone(self, sessions: Container[str]) -> None:
+        """An account may have been taken out while the others were asked."""
+        self.views = {session: view for session, view in self.views.items() if session in sessions}
 
 
 async def survey(parts: BotParts, user: User, post: Post, targets: Sequence[Target]) -> Survey:
@@ -97,7 +99,6 @@ class _Look:
             return
         if self._parts.clients.at_work(self._view.session):
             self._view.trouble = "it is posting just now; this is what is known of it"
-            self._from_memory()
             return
         try:
             async with asyncio.timeout(WITHIN_SECONDS):
@@ -112,16 +113,9 @@ class _Look:
     async def _trouble(self, reaction: Reaction) -> None:
         """Waits Telegram asks for are kept; everything else is left to the cycle, which will meet it too."""
         self._view.trouble = reaction.explanation
-        self._from_memory()
         if reaction.scope is Scope.ACCOUNT and reaction.action is Action.HOLD and reaction.hold_seconds:
             until = self._parts.clock.now() + timedelta(seconds=reaction.hold_seconds)
             await self._parts.sessions.hold(self._view.session, until, reaction.code, reaction.explanation)
-
-    def _from_memory(self) -> None:
-        for target in self._targets:
-            chat = self._parts.peers.description(self._view.session, target.chat)
-            if chat is not None:
-                self._view.chats.setdefault(target.chat, chat)
 
     async def _ask(self, client: PostingClient) -> None:
         within = self._parts.settings.send_timeout_seconds
@@ -129,94 +123,85 @@ class _Look:
         async def call(request: Any) -> Any:
             return await client.call(request, within)
 
-        self._view.premium = bool((await client.get_me()).premium)
+        me = await client.get_me()
+        self._view.premium = bool(me.premium)
+        await self._parts.sessions.used(self._view.session, me.id, premium=self._view.premium)
         own = await OwnChats.read(call, self._targets)
-        for target in self._targets:
+        by_chat = {target.chat: target for target in self._targets}
+        for target in by_chat.values():
             await self._one(client, own, target)
-        await self._slow_modes(client)
-        await self._topics(call)
+        await self._slow_modes(client, by_chat)
+        await self._topics(client)
         if self._post.type in _FORWARDS:
             await self._source(client, call)
-        await self._keep()
+        await self._keep(by_chat)
 
     async def _one(self, client: PostingClient, own: OwnChats, target: Target) -> None:
-        """See the chat, or say why not."""
-        if target.chat in self._view.chats or target.chat in self._view.absent:
-            return  # another topic of it
+        """See the chat, or why not."""
         chat = own.find(target)
         asked_for_alone = target.kind is TargetKind.INVITE or target.basic_group_id is not None
-        if chat is None and (asked_for_alone or not own.complete) and self._may_ask():
-            try:
-                chat = await self._parts.peers.chat(client, target.chat)
-            except RPCError as error:
-                reaction = reaction_to(error)
-                if reaction.scope is not Scope.GROUP:
-                    raise
-                self._view.absent[target.chat] = reaction.explanation
-                return
         if chat is not None:
-            self._view.chats[target.chat] = chat
-            self._parts.peers.describe(self._view.session, target.chat, chat)
+            self._parts.peers.note(self._view.session, target.chat, chat)
+        elif (asked_for_alone or not own.complete) and self._may_ask():
+            await _about_one_chat(self._parts.peers.look(client, self._view.session, target.chat))
         elif target.kind is not TargetKind.INVITE and own.complete:
-            self._view.absent[target.chat] = "This account is not a member of this group."
+            self._seen.put_chat(self._view.session, target.chat, _NOT_AMONG_ITS_CHATS)
 
-    async def _slow_modes(self, client: PostingClient) -> None:
-        for name, chat in self._view.chats.items():
-            if not isinstance(chat, Channel) or not chat.slowmode_enabled:
-                if isinstance(chat, Channel):
-                    self._found.slow_modes[name] = 0.0
+    async def _slow_modes(self, client: PostingClient, chats: Iterable[str]) -> None:
+        for name in chats:
+            chat = self._chat(name)
+            if chat is None:
                 continue
-            if self._first_to_ask("slow mode", name) and self._may_ask():
-                full = await self._parts.peers.full(client, utils.get_input_peer(chat))
-                self._found.slow_modes[name] = float(full.slowmode_seconds or 0)
+            if not getattr(chat, "slowmode_enabled", False):
+                self._found.slow_modes[name] = 0.0
+            elif self._first_to_ask("slow mode", name) and self._may_ask():
+                full = await _about_one_chat(self._parts.peers.full(client, utils.get_input_peer(chat)))
+                if full is not None:
+                    self._found.slow_modes[name] = float(full.slowmode_seconds or 0)
 
-    async def _topics(self, call: Call) -> None:
+    async def _topics(self, client: PostingClient) -> None:
         wanted: dict[str, set[int]] = defaultdict(set)
         for target in self._targets:
-            if target.topic is not None and getattr(self._view.chats.get(target.chat), "forum", False):
+            if target.topic is not None and getattr(self._chat(target.chat), "forum", False):
                 wanted[target.chat].add(target.topic)
         for name, topics in wanted.items():
-            if not self._first_to_ask("topics", name) or not self._may_ask():
-                continue
-            peer = utils.get_input_peer(self._view.chats[name])
-            answer = await call(GetForumTopicsByIDRequest(peer, sorted(topics)[:100]))
-            shown = {topic.id: bool(topic.closed) for topic in answer.topics if isinstance(topic, ForumTopic)}
-            self._found.closed_topics[name] = {topic: shown.get(topic) for topic in topics}
+            if self._first_to_ask("topics", name) and self._may_ask():
+                peer = utils.get_input_peer(self._chat(name))
+                await _about_one_chat(self._parts.peers.see_topics(client, peer, name, sorted(topics)[:100]))
 
     async def _source(self, client: PostingClient, call: Call) -> None:
         message = self._post.content.message or ""
+
+        async def peer_of(chat: str) -> Any:
+            return await self._parts.peers.source(client, self._view.session, chat)
+
         try:
-            if message.strip().lower() == SAVED:
-                source = await find_source(call, await client.get_input_entity("me"), None)
-            else:
-                link = parse_message_link(message, "post_content.message")
-                peer = await self._parts.peers.source(client, self._view.session, link.chat.chat)
-                source = await find_source(call, peer, link.message_id)
+            source = await source_of(message, call, peer_of)
         except SourceUnavailable as error:
             self._view.source_missing = error.fix
         except InvalidInput as error:
-            if message.strip().lower() == SAVED:
-                self._view.source_missing = "its Saved Messages are empty"
-            else:
-                self._found.source_problem = error.fix
-        except RPCError as error:
-            reaction = reaction_to(error)
-            if reaction.scope is not Scope.GROUP:
-                raise
-            self._view.source_missing = "this account cannot see the message; let it join that chat first"
+            self._found.source_problem = error.fix
         else:
             if any(getattr(one, "noforwards", False) for one in source.messages):
                 self._found.source_problem = (
                     "the message comes from a chat that does not let its messages be forwarded or copied"
                 )
+        self._seen.put_message(self._view.session, message, hidden=self._view.source_missing is not None)
 
-    async def _keep(self) -> None:
+    async def _keep(self, chats: Iterable[str]) -> None:
         """The cycle need not ask again."""
-        for name, chat in self._view.chats.items():
-            slow_mode = 0.0 if is_exempt(chat) else self._found.slow_modes.get(name)
-            if slow_mode is not None and not getattr(chat, "left", False):
-                known = KnownPeer(utils.get_input_peer(chat), utils.get_display_name(chat), slow_mode)
-                await self._parts.peers.keep(self._view.session, name, known)
+        for name in chats:
+            chat = self._chat(name)
+            slow_mode = 0.0 if chat is None or is_exempt(chat) else self._found.slow_modes.get(name)
+            if chat is not None and slow_mode is not None:
+                await self._parts.peers.keep(self._view.session, name, as_known(chat, slow_mode))
+
+    @property
+    def _seen(self) -> Seen:
+        return self._parts.peers.seen
+
+    def _chat(self, name: str) -> Any | None:
+        return self._seen.chat(self._view.session, name)
 
     def _first_to_ask(self, what: str, name: str) -> bool:
         """Whether no other account asks this already."""
@@ -228,3 +213,13 @@ class _Look:
     def _may_ask(self) -> bool:
         self._left -= 1
         return self._left >= 0
+
+
+async def _about_one_chat(asking: Awaitable[T]) -> T | None:
+    """A refusal that is about this chat alone keeps nobody from asking about the others."""
+    try:
+        return await asking
+    except RPCError as error:
+        if reaction_to(error).scope is not Scope.GROUP:
+            raise
+        return None

@@ -18,14 +18,16 @@ from bot.compose import random_id_of
 from bot.compose_content import DoesNotFitHere, Occasion
 from bot.compose_media import Call
 from bot.compose_outgoing import Outgoing, prepare
-from bot.compose_rights import obstacle
 from bot.compose_send import Destination, Sent, SourceUnavailable, pin
+from bot.known import seen_obstacle
+from bot.membership import SAID_TO_STRANGERS_TOO
 from bot.pacing import Verdict, decide
 from bot.plan import clock_time, same_chat_reason
+from bot.reaction_table import BY_CODE
 from bot.reactions import Action, ForeseenRefusal, code_of, reaction_to
 from bot.run import BotParts, CycleRun
 from bot.share import LeaveSession, SessionGone, Share
-from bot.targets import parse_target
+from bot.targets import Target, parse_target
 from core.clock import wait_for_event
 from core.errors import AccountRefused, InvalidInput, PostfleetError, SealBroken, SessionInUse, StateError
 from core.models import Delivery, DeliveryState, Level
@@ -168,7 +170,7 @@ class _Posting(Share):
         except StateError:
             raise
         except SourceUnavailable as error:
-            await self._end(delivery, DeliveryState.FAILED, str(error), error.code.upper())
+            await self._cannot_see_the_source(delivery, error)
         except DoesNotFitHere as error:
             await self._end(delivery, DeliveryState.SKIPPED, str(error), error.code.upper())
         except InvalidInput as error:
@@ -177,7 +179,30 @@ class _Posting(Share):
             if reaction_to(error).action is Action.ALREADY_THERE:
                 await self._count_once(client, delivery)
             elif code_of(error) not in _STALE_PEER or not await self._has_moved(client, delivery):
-                await self._react(error, delivery)
+                await self._react(await self._as_seen_afresh(client, delivery, error), delivery)
+
+    async def _cannot_see_the_source(self, delivery: Delivery, error: SourceUnavailable) -> None:
+        """Another account may see the message to forward."""
+        code = error.code.upper()
+        self._parts.peers.seen.put_message(self._session, self._run.post.content.message or "", hidden=True)
+        if self._has_colleagues():
+            await self._pass_on(delivery, BY_CODE[code][1], code)
+        else:
+            await self._end(delivery, DeliveryState.FAILED, str(error), code)
+
+    async def _as_seen_afresh(self, client: PostingClient, delivery: Delivery, error: Exception) -> Exception:
+        """What a refusal means. An account that left a group hears the same as one that may not write there, so the
+        chat is looked up again before that is believed."""
+        if isinstance(error, ForeseenRefusal) or code_of(error) not in SAID_TO_STRANGERS_TOO:
+            return error
+        target = parse_target(delivery.group)
+        await self._parts.peers.look_again(client, self._session, target.chat)
+        return self._foreseen(target) or error
+
+    def _foreseen(self, target: Target) -> ForeseenRefusal | None:
+        """By what Telegram said about the chat it would refuse."""
+        found = seen_obstacle(self._parts.peers.seen, self._session, target, self._run.post)
+        return None if found is None else ForeseenRefusal(found.code, personal=found.personal)
 
     async def _has_moved(self, client: PostingClient, delivery: Delivery) -> bool:
         """Look the chat up afresh before "not found" is believed; whether it is elsewhere now and worth another try.
@@ -185,7 +210,9 @@ class _Posting(Share):
         A basic group that became a supergroup is found under its new id.
         """
         target = parse_target(delivery.group)
-        before = await self._parts.peers.resolve(client, self._session, target.chat)
+        before = self._parts.peers.remembered(self._session, target.chat)
+        if before is None:
+            return False  # it was looked up just now
         await self._parts.peers.forget(self._session, target.chat)
         try:
             now = await self._parts.peers.resolve(client, self._session, target.chat)
@@ -193,7 +220,7 @@ class _Posting(Share):
             return False
         if now.peer == before.peer:
             return False
-        other = self._run.claim(now.id, target.topic, delivery.group)
+        other = self._run.claim(*now.place(target), delivery.group)
         if other is not None:
             await self._end(delivery, DeliveryState.SKIPPED, same_chat_reason(other))
         return True
@@ -242,15 +269,14 @@ class _Posting(Share):
             ForeseenRefusal: by what Telegram said about the chat it would refuse.
         """
         target = parse_target(delivery.group)
-        known = await self._parts.peers.resolve(client, self._session, target.chat)
-        other = self._run.claim(known.id, target.topic, delivery.group)
+        place = await self._parts.peers.place(client, self._session, target)
+        other = self._run.claim(*place, delivery.group)
         if other is not None:
             await self._end(delivery, DeliveryState.SKIPPED, same_chat_reason(other))
             return False
-        chat = self._parts.peers.description(self._session, target.chat)
-        found = obstacle(chat, self._run.post) if chat is not None else None
-        if found is not None:
-            raise ForeseenRefusal(found.code)
+        refusal = self._foreseen(target)
+        if refusal is not None:
+            raise refusal
         return True
 
     async def _prepare(self, client: PostingClient, delivery: Delivery) -> tuple[Outgoing, Destination]:
@@ -270,7 +296,7 @@ class _Posting(Share):
             peer_of=peer_of,
             premium=client.premium,
         )
-        return outgoing, Destination(known.peer, target.topic)
+        return outgoing, Destination(known.peer, known.place(target)[1])
 
     def _moment(self) -> datetime:
         """When the cycle began, as its user's calendar and clock show it."""

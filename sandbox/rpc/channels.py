@@ -24,9 +24,15 @@ def get_channels(call: Call, request: Any) -> Any:
 
 @handles(functions.messages.GetChatsRequest)
 def get_chats(call: Call, request: Any) -> Any:
-    """Basic groups by id."""
-    chats = [call.centre.group_from(call.me, number) for number in request.id]
-    return types.messages.Chats([render.chat(call.centre, call.me, chat) for chat in chats])
+    """Basic groups by id. One that does not exist is left out, one the caller is not in comes empty."""
+    chats: list[Any] = []
+    for number in request.id:
+        chat = call.centre.directory.chats.get(number)
+        if chat is None or chat.kind != "group":
+            continue
+        is_member = call.me.id in chat.members
+        chats.append(render.chat(call.centre, call.me, chat) if is_member else types.ChatEmpty(number))
+    return types.messages.Chats(chats)
 
 
 @handles(functions.channels.GetFullChannelRequest)

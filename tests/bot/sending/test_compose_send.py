@@ -77,8 +77,8 @@ async def test_the_message_to_forward_is_found_by_its_number_and_by_being_the_ne
 async def test_a_message_that_is_not_there_cannot_be_forwarded(sandbox: Sandbox, ann: Any) -> None:
     with pytest.raises(InvalidInput, match="there is no such message"):
         await find_source(ann, await ann.get_input_entity("annex"), 5)
-    with pytest.raises(InvalidInput, match="there is no such message"):
-        await find_source(ann, await ann.get_input_entity("annex"), None)
+    with pytest.raises(SourceUnavailable, match="Saved Messages are empty"):
+        await find_source(ann, await ann.get_input_entity("me"), None)
 
 
 async def test_a_source_one_account_cannot_see_is_not_blamed_on_the_post(sandbox: Sandbox, ann: Any) -> None:
