@@ -142,6 +142,6 @@ def create_app(
     app.add_exception_handler(RequestValidationError, problems.on_invalid_request)
     app.add_exception_handler(Exception, problems.on_defect)
     describe(app)
-    changes = Idempotency(app, memory, authenticator, clock, settings.max_body_bytes)
+    changes = Idempotency(app, memory, authenticator, clock, settings)
     sync_state = SyncState(documents, authenticator, headers_of(settings), requests.polls)
     return Shell(app, changes, sync_state, settings, rates, requests)

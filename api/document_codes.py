@@ -3,7 +3,7 @@
 Tests hold every problem they meet against these lists (`tests.api.support.problem`).
 """
 
-from api.problems import CODES, Busy
+from api.problems import CODES, AnswerNotKept, Busy, KeyInUse
 from core import errors as known
 
 _STATE = tuple(
@@ -57,7 +57,7 @@ def codes_of(method: str, path: str, status: int, *, keyed: bool) -> list[str]:
         codes |= {code for part, code in _MISSING.items() if part in path}
     elif status == 409:
         codes = set(_CONFLICTS[max((start for start in _CONFLICTS if asked.startswith(start)), key=len)])
-        codes |= {"idempotency_key_in_use"} if keyed else set()
+        codes |= {KeyInUse.code, AnswerNotKept.code} if keyed else set()
     elif status == 412:
         codes = {"precondition_failed"}
     elif status == 422:

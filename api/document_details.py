@@ -92,7 +92,7 @@ def _complete(method: str, path: str, operation: dict[str, Any]) -> None:
         answer["headers"] = _headers(path, int(status))
 
 
-_IN_USE = "The first request with this `Idempotency-Key` is still worked on."
+_IN_USE = "The first request with this `Idempotency-Key` is still worked on, or was done and its answer not kept."
 _REUSED = "The `Idempotency-Key` was used for another request, or is none."
 
 

@@ -1,10 +1,14 @@
 """`Idempotency-Key`: a changing request that is sent again is not done again; it gets the first answer once more.
 
-Keys belong to their user and are remembered for a day. The answer is kept after the change and before it is sent; a
-crash in between leaves the key taken for a minute, and then free.
+Keys belong to their user and are remembered for a day, the newest thousand. The answer is kept after the change and
+before it is sent; a crash in between leaves the key taken for a minute, and then free. An answer that holds secrets
+(its route says `no-store`) or is very long is not kept: who sends the request again is told that it was done.
+
+Of a request a digest is kept, made with a key that is not in the file: a body may hold a password, which could be found
+from a plain digest by trying.
 """
 
-import hashlib
+import hmac
 import json
 from collections.abc import Sequence
 
@@ -12,15 +16,19 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.auth import Authenticator
-from api.problems import KeyInUse, KeyReused
+from api.derived_keys import derived_key
+from api.problems import AnswerNotKept, KeyInUse, KeyReused
 from api.shell import UPLOADS
 from core.clock import Clock
 from core.errors import InvalidInput
+from core.settings import Settings
 from data.auth_store import Answer, AuthStore
 
 REMEMBERED_SECONDS = 86_400.0
 CLAIMED_SECONDS = 60.0
 MAX_KEY_LENGTH = 200
+LONGEST_KEPT_BYTES = 65_536
+"""Of an answer; what is longer can be read again."""
 _KEPT_HEADERS = frozenset({b"content-type", b"etag", b"cache-control", b"retry-after"})
 # They hand out secrets, which are never kept; a login or a ticket asked for twice is simply two.
 _NOT_FOR = "/api/auth/"
@@ -31,10 +39,11 @@ class Idempotency:
     """In front of FastAPI, for requests that carry a key."""
 
     def __init__(
-        self, app: ASGIApp, memory: AuthStore, authenticator: Authenticator, clock: Clock, max_body: int
+        self, app: ASGIApp, memory: AuthStore, authenticator: Authenticator, clock: Clock, settings: Settings
     ) -> None:
         self._app = app
-        self._max_body = max_body
+        self._max_body = settings.max_body_bytes
+        self._digest_key = derived_key(settings.jwt_secret.get_secret_value(), "idempotency")
         self._memory = memory
         self._authenticator = authenticator
         self._clock = clock
@@ -44,6 +53,7 @@ class Idempotency:
 
         Raises:
             AuthError: as without a key. InvalidInput, KeyReused, KeyInUse: the key cannot be used for this.
+            AnswerNotKept: it was done before.
         """
         keys = [value for name, value in scope["headers"] if name == b"idempotency-key"]
         if not keys or scope["method"] in ("GET", "HEAD", "OPTIONS") or needs_none(scope["path"]):
@@ -55,9 +65,10 @@ class Idempotency:
         if body is None:
             return
         now = self._clock.now().timestamp()
-        before = await self._memory.claim_answer(user_id, key, _digest(scope, body), now, now + CLAIMED_SECONDS)
+        request = self._digest(scope, body)
+        before = await self._memory.claim_answer(user_id, key, request, now, now + CLAIMED_SECONDS)
         if before is not None:
-            await _replay(before, _digest(scope, body), send)
+            await _replay(before, request, send)
             return
         await self._first(scope, body, user_id, key, send)
 
@@ -83,11 +94,23 @@ class Idempotency:
                     key,
                     start["status"],
                     json.dumps([[name.decode("latin-1"), value.decode("latin-1")] for name, value in headers]),
-                    b"".join(message.get("body", b"") for message in messages[1:]),
+                    _body_to_keep(messages),
                     self._clock.now().timestamp() + REMEMBERED_SECONDS,
                 )
         for message in messages:
             await send(message)
+
+    def _digest(self, scope: Scope, body: bytes) -> str:
+        about = f"{scope['method']} {scope['path']} {scope['query_string'].decode('latin-1')}\n"
+        return hmac.digest(self._digest_key, about.encode() + body, "sha256").hex()
+
+
+def _body_to_keep(messages: Sequence[Message]) -> bytes | None:
+    """The body of an answer, unless it holds secrets or is very long."""
+    if any(name.lower() == b"cache-control" and b"no-store" in value for name, value in messages[0]["headers"]):
+        return None
+    body = b"".join(message.get("body", b"") for message in messages[1:])
+    return body if len(body) <= LONGEST_KEPT_BYTES else None
 
 
 def needs_none(path: str) -> bool:
@@ -100,6 +123,8 @@ async def _replay(before: Answer, request: str, send: Send) -> None:
         raise KeyReused
     if before.status is None:
         raise KeyInUse
+    if before.body is None:
+        raise AnswerNotKept(before.status)
     headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in json.loads(before.headers)]
     headers += [(b"idempotent-replay", b"true"), (b"content-length", b"%d" % len(before.body))]
     await send({"type": "http.response.start", "status": before.status, "headers": headers})
@@ -127,8 +152,3 @@ async def _whole(receive: Receive, most: int) -> bytes | None:
             raise HTTPException(413, f"The body is too large; at most {most} bytes are taken.")
         if not message.get("more_body", False):
             return b"".join(parts)
-
-
-def _digest(scope: Scope, body: bytes) -> str:
-    about = f"{scope['method']} {scope['path']} {scope['query_string'].decode('latin-1')}\n"
-    return hashlib.sha256(about.encode() + body).hexdigest()

@@ -13,7 +13,7 @@ from core.errors import InvalidInput
 from core.models import Media, MediaKind, Moment, PostType, User
 from core.settings import Settings
 from data.media import Arrival, MediaStore, StoredFile
-from data.media_files import About, sweep
+from data.media_files import About, rename_old_folders, sweep
 
 MEGABYTE = 1_000_000
 _BUFFER = 256 * 1024
@@ -56,6 +56,7 @@ SHOWN = (MediaPage, MediaView)
 
 def open_media(settings: Settings) -> MediaStore:
     """The store; what a crash left of uploads is removed."""
+    rename_old_folders(settings.state_dir)
     sweep(settings.state_dir, 0)
     return MediaStore(
         settings.state_dir,

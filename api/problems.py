@@ -76,6 +76,18 @@ class KeyInUse(Conflict):
         super().__init__("The first request with this Idempotency-Key is not answered yet; repeat in a moment")
 
 
+class AnswerNotKept(Conflict):
+    """The request with this idempotency key was done; its answer is not in memory."""
+
+    code = "idempotency_answer_not_kept"
+
+    def __init__(self, status: int) -> None:
+        super().__init__(
+            f"This was done with this Idempotency-Key before, and answered with {status}; the answer held secrets or "
+            "was too long to be kept. Read what came of it, or take a new key to do it again"
+        )
+
+
 class FieldError(msgspec.Struct, frozen=True, kw_only=True):
     """One field that cannot be used, and how to mend it."""
 

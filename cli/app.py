@@ -6,6 +6,7 @@ from cli import session, token
 from cli.data import backup, restore
 from cli.demo import demo
 from cli.logs import logs
+from cli.private_memory import keep_memory_private
 from cli.sandbox import sandbox
 from cli.serve import serve
 from cli.status import status
@@ -22,6 +23,7 @@ app = typer.Typer(
 @app.callback()
 def _postfleet() -> None:
     """Keeps many people's Telegram accounts posting on time."""
+    keep_memory_private()
 
 
 app.command()(serve)

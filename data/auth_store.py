@@ -39,7 +39,12 @@ CREATE TABLE ended_families (
     user TEXT NOT NULL, id TEXT NOT NULL, ends REAL NOT NULL, PRIMARY KEY (user, id)
 ) WITHOUT ROWID;
 DELETE FROM answers;
+CREATE INDEX answers_by_end ON answers (ends);
 """
+MOST_KEYS = 1_000
+"""Idempotency keys of one user that are remembered; the oldest are forgotten first."""
+MOST_ANSWER_BYTES = 1_000_000
+"""Of the answers kept for one user together: of older ones it is known that they were given, and no more."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +94,8 @@ class Answer:
     status: int | None
     """None: the first request is still being worked on, or never came to its end."""
     headers: str
-    body: bytes
+    body: bytes | None
+    """None: it was not kept."""
 
 
 class AuthStore:
@@ -226,21 +232,36 @@ class AuthStore:
             if row is not None:
                 return Answer(*row)
             db.execute(
-                "INSERT INTO answers VALUES (?, ?, ?, NULL, '', x'', ?)",
+                "INSERT INTO answers VALUES (?, ?, ?, NULL, '', NULL, ?)",
                 (user, key, request, ends),
+            )
+            db.execute(
+                "DELETE FROM answers WHERE user = ?1 AND status IS NOT NULL AND key NOT IN"
+                " (SELECT key FROM answers WHERE user = ?1 AND status IS NOT NULL ORDER BY ends DESC LIMIT ?2)",
+                (user, MOST_KEYS),
             )
             return None
 
         return await self._run(work)
 
-    async def keep_answer(self, user: str, key: str, status: int, headers: str, body: bytes, ends: float) -> None:
-        """Keep the answer for whoever repeats the request."""
-        values = (status, headers, body, ends, user, key)
-        await self._run(
-            lambda db: db.execute(
-                "UPDATE answers SET status = ?, headers = ?, body = ?, ends = ? WHERE user = ? AND key = ?", values
+    async def keep_answer(
+        self, user: str, key: str, status: int, headers: str, body: bytes | None, ends: float
+    ) -> None:
+        """Keep the answer for whoever repeats the request; `body` None: only that it was given."""
+
+        def work(db: sqlite3.Cursor) -> None:
+            db.execute(
+                "UPDATE answers SET status = ?, headers = ?, body = ?, ends = ? WHERE user = ? AND key = ?",
+                (status, headers, body, ends, user, key),
             )
-        )
+            db.execute(
+                "UPDATE answers SET body = NULL WHERE user = ?1 AND key IN (SELECT key FROM"
+                " (SELECT key, sum(length(body)) OVER (ORDER BY ends DESC, key) AS so_far FROM answers"
+                " WHERE user = ?1 AND body IS NOT NULL) WHERE so_far > ?2)",
+                (user, MOST_ANSWER_BYTES),
+            )
+
+        await self._run(work)
 
     async def forget_answer(self, user: str, key: str) -> None:
         """The request came to nothing and may be sent again."""

@@ -19,7 +19,7 @@ import msgspec
 
 from core.errors import NotFound, QuotaUsedUp, StateNotWritten, TooLarge, TooMany
 from data.files import Disk, make_folder, write_whole
-from data.media_files import ABOUT, INCOMING, MEDIA, About, entries, read_about
+from data.media_files import ABOUT, INCOMING, MEDIA, About, entries, folder_name, read_about
 
 MOST_FILES = 1_000
 """Of one user: many tiny files are not free either."""
@@ -74,7 +74,7 @@ class MediaStore:
             StateNotWritten: the folders cannot be made.
         """
         self._refuse_too_large(declared or 0)
-        for folder in (self._root, self._root / INCOMING, self._root / user_id):
+        for folder in (self._root, self._root / INCOMING, self._folder(user_id)):
             make_folder(folder)
         with self._lock:
             if self._arriving[user_id] >= MOST_AT_ONCE:
@@ -94,7 +94,7 @@ class MediaStore:
 
     def files(self, user_id: str) -> list[StoredFile]:
         """The user's files, by name."""
-        found = (self._stored(user_id, entry.name) for entry in entries(self._root / user_id))
+        found = (self._stored(user_id, entry.name) for entry in entries(self._folder(user_id)))
         return sorted((file for file in found if file is not None), key=lambda file: file.name)
 
     def file(self, user_id: str, name: str) -> StoredFile:
@@ -109,7 +109,7 @@ class MediaStore:
         """The content; the caller closes it. Raises NotFound."""
         self.file(user_id, name)
         try:
-            return os.fdopen(os.open(self._root / user_id / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb")
+            return os.fdopen(os.open(self._folder(user_id) / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb")
         except OSError:
             raise NotFound(f"you have no file {name[:80]!r}") from None
 
@@ -118,9 +118,9 @@ class MediaStore:
         self.file(user_id, name)
         try:
             with self._lock:
-                (self._root / user_id / name).unlink()
+                (self._folder(user_id) / name).unlink()
                 self._about_path(user_id, name).unlink(missing_ok=True)
-                Disk().sync_folder(self._root / user_id)
+                Disk().sync_folder(self._folder(user_id))
         except FileNotFoundError:
             raise NotFound(f"you have no file {name[:80]!r}") from None
         except OSError as error:
@@ -143,7 +143,7 @@ class MediaStore:
         folder = self._about_path(user_id, name).parent
         make_folder(folder.parent)
         make_folder(folder)
-        target = self._root / user_id / name
+        target = self._folder(user_id) / name
         with self._lock:
             fresh = not target.exists()
             if fresh or relabel:
@@ -183,11 +183,11 @@ class MediaStore:
 
     def _used(self, user_id: str) -> tuple[int, int]:
         """Bytes and files."""
-        sizes = [entry.stat(follow_symlinks=False).st_size for entry in entries(self._root / user_id)]
+        sizes = [entry.stat(follow_symlinks=False).st_size for entry in entries(self._folder(user_id))]
         return sum(sizes), len(sizes)
 
     def _stored(self, user_id: str, name: str) -> StoredFile | None:
-        path = self._root / user_id / name
+        path = self._folder(user_id) / name
         try:
             facts = path.lstat()
             if not path.is_file() or path.is_symlink():
@@ -195,10 +195,13 @@ class MediaStore:
         except (OSError, ValueError):
             return None
         changed_at = datetime.fromtimestamp(facts.st_mtime, UTC)
-        return StoredFile(name, facts.st_size, changed_at, read_about(self._root / ABOUT / user_id, name))
+        return StoredFile(name, facts.st_size, changed_at, read_about(self._root / ABOUT / folder_name(user_id), name))
+
+    def _folder(self, user_id: str) -> Path:
+        return self._root / folder_name(user_id)
 
     def _about_path(self, user_id: str, name: str) -> Path:
-        return self._root / ABOUT / user_id / f"{name}.json"
+        return self._root / ABOUT / folder_name(user_id) / f"{name}.json"
 
 
 class Arrival:

@@ -1,6 +1,6 @@
 """Where users' files lie and what else lies beside them: what is known of each, leftovers, links for backups.
 
-    STATE_DIR/media/USER/NAME              what posts name
+    STATE_DIR/media/USER/NAME              what posts name; USER as `folder_name` writes it
     STATE_DIR/media/.about/USER/NAME.json  what is known of it; written before the file stands there
     STATE_DIR/media/.incoming/             what is still arriving; whatever a crash leaves there is rubbish
     STATE_DIR/media/.backup/               links to what a backup is copying, so that nothing of it can vanish meanwhile
@@ -50,7 +50,32 @@ class About(msgspec.Struct, frozen=True, kw_only=True):
 @functools.lru_cache(maxsize=4096)  # asked for before every post
 def media_folder(state_dir: Path, user_id: str) -> Path:
     """Where the files lie that this user's posts may name."""
-    return state_dir / MEDIA / user_id
+    return state_dir / MEDIA / folder_name(user_id)
+
+
+def folder_name(user_id: str) -> str:
+    """What a user's folder is called: the id, in small letters.
+
+    Some file systems take no notice of case, and ids that differ by nothing else are different users: where letters
+    were made small, `^` and a number say which (bit by bit, in hexadecimal).
+    """
+    capitals = sum(1 << place for place, sign in enumerate(user_id) if sign != sign.lower())
+    return f"{user_id.lower()}^{capitals:x}" if capitals else user_id
+
+
+def rename_old_folders(state_dir: Path) -> None:
+    """Give folders that are called by a user's id their name of today. What stands in the new one already stays."""
+    for root in (state_dir / MEDIA, state_dir / MEDIA / ABOUT):
+        for old in [folder for folder in root.glob("*") if folder.is_dir() and not folder.name.startswith(".")]:
+            if "^" in old.name or folder_name(old.name) == old.name:
+                continue
+            new = root / folder_name(old.name)
+            make_folder(new)
+            for entry in entries(old):
+                if not (new / entry.name).exists():
+                    Path(entry).rename(new / entry.name)
+            with contextlib.suppress(OSError):  # something is left in it
+                old.rmdir()
 
 
 def shown_name(folder: Path, file: str) -> str:

@@ -13,6 +13,8 @@ from api.revocations import Revocations
 from api.routes.acting import Admin
 from api.routes.common import Rooms
 from api.streams import Streams
+from api.tokens import LONGEST_SECONDS
+from core.errors import InvalidInput
 from core.models import SessionState
 from data.data_manager import Snapshot
 from scheduler.overview import JobRun
@@ -109,8 +111,11 @@ async def run_job(admin: Admin, rooms: Rooms, name: str) -> Response:
     response_class=Response,
     responses={204: {"description": "Refused from now on."}, **problems(401, 403, 422, 503)},
 )
-async def revoke(admin: Admin, request: Request, body: Revocation) -> Response:
+async def revoke(admin: Admin, request: Request, rooms: Rooms, body: Revocation) -> Response:
     """Refuse one token, whoever issued it."""
+    now = rooms.clock.now().timestamp()
+    if not now < body.ends <= now + LONGEST_SECONDS:
+        raise InvalidInput("ends", "give the token's `exp`: seconds since 1970, later than now and within ten years")
     revocations: Revocations = request.app.state.revocations
     await revocations.revoke(body.token_id, body.ends)
     admin.note("revoke", body.token_id, after="refused")

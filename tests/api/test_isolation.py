@@ -34,7 +34,7 @@ BODIES: dict[str, Any] = {
     "/api/auth/login": {"user": "bob", "password": "x"},
     "/api/auth/refresh": {"refresh_token": "bob.x"},
     "/api/admin/users/{user_id}/password": {"password": "a different tulip every morning"},
-    "/api/admin/revocations": {"token_id": "bobs", "ends": 9e9},
+    "/api/admin/revocations": {"token_id": "bobs", "ends": 1.9e9},
     "/api/admin/users/{user_id}/grants": {"posts": 100},
     "/api/admin/users/{user_id}/allowance": {"per_day": 1, "per_month": 1},
 }
