@@ -1,4 +1,4 @@
-"""`logs`: the daemon's log, readable; `-f` follows it through rotation, like `tail -F`."""
+"""`logs`: the daemon's log, readable; `-f` follows it through rotation and truncation, like `tail -F`."""
 
 import json
 import os
@@ -6,12 +6,15 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, TextIO
+from textwrap import indent
+from typing import Annotated, Any, BinaryIO
 
 import typer
 
-from core.errors import PostfleetError
-from core.settings import load_settings
+from cli.state_folder import StateDir, settings_for
+from cli.terminal import clear_errors, fail, say
+from core.visible import visible
+from data.presence import require_state
 
 _POLL_SECONDS = 0.2
 
@@ -21,76 +24,106 @@ def logs(
     user: Annotated[str | None, typer.Option(help="Only lines about this user.")] = None,
     lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="Start with so many of the last lines.")] = 50,
     as_json: Annotated[bool, typer.Option("--json", help="The lines as they stand in the file.")] = False,
+    state_dir: StateDir = None,
 ) -> None:
     """Show the daemon's log."""
-    try:
-        path = load_settings().state_dir / "logs" / "postfleet.log"
-    except PostfleetError as error:
-        typer.echo(f"postfleet: {error}", err=True)
-        raise typer.Exit(2) from None
-    if not path.exists() and not follow:
-        typer.echo(f"postfleet: there is no log at {path}; has the daemon run with this POSTFLEET_STATE_DIR?", err=True)
-        raise typer.Exit(1)
+    with clear_errors():
+        folder = settings_for(state_dir).state_dir
+        path = folder / "logs" / "postfleet.log"
+        if not path.exists():
+            require_state(folder)
+            if not follow:
+                fail(f"there is no log at {path.absolute()}; has the daemon run on this state folder?")
     try:
         for line in _lines(path, lines, follow, user):
-            typer.echo(line if as_json else _readable(line))
+            say(visible(line) if as_json else _readable(line))
     except KeyboardInterrupt:
         raise typer.Exit(0) from None
 
 
 def _lines(path: Path, last: int, follow: bool, user: str | None) -> Iterator[str]:
     """The last lines about the user, then (following) every new one."""
-    file: TextIO | None = path.open(encoding="utf-8") if path.exists() else None
-    if file is not None:
-        yield from deque((line.rstrip("\n") for line in file if _concerns(line, user)), maxlen=last)
+    file = _Followed(path)
+    standing = file.whole_lines() if follow else file.rest()
+    yield from deque((line for line in standing if _concerns(line, user)), maxlen=last)
     while follow:
-        fresh = _whole_lines(file) if file is not None else []
-        yield from (line for line in fresh if _concerns(line, user))
+        fresh = False
+        for line in file.whole_lines():
+            fresh = True
+            if _concerns(line, user):
+                yield line
         if not fresh:
-            file = _newest(path, file)
+            file.look_again()
             time.sleep(_POLL_SECONDS)
 
 
-def _whole_lines(file: TextIO) -> list[str]:
-    """The lines that are complete; half a line stays for the next time."""
-    lines: list[str] = []
-    while True:
-        start = file.tell()
-        line = file.readline()
-        if not line.endswith("\n"):
-            file.seek(start)
-            return lines
-        lines.append(line.rstrip("\n"))
+class _Followed:
+    """The log file, whichever has its name: it is rotated by renaming, or copied and truncated in place."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: BinaryIO | None = None
+        self._open()
+
+    def rest(self) -> Iterator[str]:
+        """Everything up to the end, half a line there included."""
+        for line in self._file or ():
+            yield _text(line)
+
+    def whole_lines(self) -> Iterator[str]:
+        """The lines that are complete; half a line stays for the next time."""
+        while self._file is not None:
+            start = self._file.tell()
+            line = self._file.readline()
+            if not line.endswith(b"\n"):
+                self._file.seek(start)
+                return
+            yield _text(line)
+
+    def look_again(self) -> None:
+        """Let go of a file that was renamed or removed, once its last lines were read; begin one anew that was cut."""
+        if self._file is None:
+            self._open()
+            return
+        here = os.fstat(self._file.fileno())
+        if here.st_size < self._file.tell():
+            self._file.seek(0)
+        try:
+            renamed = self._path.stat().st_ino != here.st_ino
+        except FileNotFoundError:
+            return
+        if renamed:
+            self._file.close()
+            self._open()
+
+    def _open(self) -> None:
+        try:
+            self._file = self._path.open("rb")
+        except FileNotFoundError:
+            self._file = None
 
 
-def _newest(path: Path, file: TextIO | None) -> TextIO | None:
-    """The file that has this name now: the log is rotated by renaming, so the old one may have to be let go."""
-    try:
-        now = path.stat().st_ino
-    except FileNotFoundError:
-        return file
-    if file is None:
-        return path.open(encoding="utf-8")
-    if os.fstat(file.fileno()).st_ino == now:
-        return file
-    file.close()
-    return path.open(encoding="utf-8")
+def _text(line: bytes) -> str:
+    return line.decode(errors="backslashreplace").rstrip("\n")
 
 
-def _concerns(line: str, user: str | None) -> bool:
-    if user is None:
-        return True
-    try:
-        return bool(json.loads(line).get("user") == user)
-    except ValueError:
-        return False
-
-
-def _readable(line: str) -> str:
+def _facts(line: str) -> dict[str, Any] | None:
     try:
         facts = json.loads(line)
     except ValueError:
-        return line
+        return None
+    return facts if isinstance(facts, dict) else None
+
+
+def _concerns(line: str, user: str | None) -> bool:
+    return user is None or (_facts(line) or {}).get("user") == user
+
+
+def _readable(line: str) -> str:
+    facts = _facts(line)
+    if facts is None:
+        return visible(line)
     who = f"[{facts['user']}] " if facts.get("user") else ""
-    text = f"{facts.get('at', '')} {facts.get('level', ''):<7} {who}{facts.get('message', '')}"
-    return f"{text}\n{facts['exc_info']}" if facts.get("exc_info") else text
+    text = visible(f"{facts.get('at', '')} {facts.get('level', ''):<7} {who}{facts.get('message', '')}")
+    # Set in, so that no line of it looks like one of the log.
+    return f"{text}\n{indent(str(facts['exc_info']), '  ')}" if facts.get("exc_info") else text

@@ -1,5 +1,8 @@
 """Logs: a JSON line an event in `logs/postfleet.log` (rotated by renaming: `tail -F` follows), plain on a terminal.
 
+Others may rotate the file too: what was renamed or removed is begun anew with the next line, and a file that was
+truncated in place goes on from its beginning.
+
 Write a sentence and put the facts beside it: `log.info("Delivered to @news", extra={"action": "post_delivered"})`.
 Secrets never reach a line: what was named with `never_log` and everything shaped like a JWT is blanked in
 every record, arguments, extras and tracebacks included.
@@ -16,10 +19,13 @@ from contextlib import suppress
 from io import TextIOWrapper
 from logging.handlers import QueueHandler, QueueListener, RotatingFileHandler
 from pathlib import Path
+from textwrap import indent
 
 from pythonjsonlogger.json import JsonFormatter
 from rich.console import Console
 from rich.logging import RichHandler
+
+from core.visible import visible, visible_lines
 
 _JWT = re.compile(r"eyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
 _BLANK = "[secret]"
@@ -53,11 +59,36 @@ class _PlainLine(logging.Formatter):
         return blank_secrets(super().format(record))
 
 
+class _Shown(logging.Formatter):
+    """For a terminal: nothing that others wrote steers it or looks like a line of its own."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The sentence on one line, a traceback set in below it."""
+        text = visible(record.getMessage())
+        if not record.exc_info:
+            return text
+        return f"{text}\n{indent(visible_lines(self.formatException(record.exc_info)), '  ')}"
+
+
 class _ToFile(RotatingFileHandler):
     """Says now and then that lines are lost. By itself it would write a traceback for each to standard error, with its
     secrets, and wait for whoever reads there."""
 
     _said_at = -math.inf
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write it, into a new file where somebody else has rotated the old one away."""
+        with suppress(OSError):  # is told of when the line cannot be written
+            if self.stream is not None and not self._is_in_place(self.stream):
+                self.stream.close()
+                self.stream = None
+        super().emit(record)
+
+    def _is_in_place(self, stream: TextIOWrapper) -> bool:
+        try:
+            return Path(self.baseFilename).stat().st_ino == os.fstat(stream.fileno()).st_ino
+        except FileNotFoundError:
+            return False
 
     def _open(self) -> TextIOWrapper:
         """A line that was cut off, by a full disk or a crash, stays alone on its own."""
@@ -93,6 +124,7 @@ class _Beside(QueueHandler):
     def __init__(self, terminal: logging.Handler) -> None:
         self._lines: queue.Queue[logging.LogRecord] = queue.Queue(_LINES_WAITING)
         super().__init__(self._lines)
+        self.setFormatter(_Shown())
         QueueListener(self._lines, terminal).start()
 
     def enqueue(self, record: logging.LogRecord) -> None:

@@ -1,12 +1,16 @@
 """`logs`: what an operator sees, through rotation and for one user."""
 
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from tests.support.daemon import ROOT, clean_environment, run_command, wait_until
+from tests.support.daemon import ROOT, begin_state, clean_environment, run_command, wait_until
 
 ALICE = '{"at": "2026-01-01T00:00:00", "level": "INFO", "message": "Posted to @news", "user": "alice"}\n'
 BOB = '{"at": "2026-01-01T00:00:01", "level": "WARNING", "message": "Left out @shop", "user": "bob"}\n'
@@ -33,22 +37,72 @@ def test_the_last_lines_are_readable_and_one_users_lines_can_be_picked(tmp_path:
 
 
 def test_without_a_log_it_says_where_it_looked(tmp_path: Path) -> None:
+    begin_state(tmp_path)
     ended = run_command("logs", env={"POSTFLEET_STATE_DIR": str(tmp_path)}, cwd=tmp_path)
     assert ended.returncode == 1
     assert str(tmp_path / "logs" / "postfleet.log") in ended.stderr
 
 
-def test_following_goes_on_through_rotation_and_loses_no_line(tmp_path: Path) -> None:
-    log = log_in(tmp_path)
-    log.write_text(ALICE)
-    seen = tmp_path / "seen"
+@contextmanager
+def following(folder: Path) -> Iterator[Path]:
+    """`logs -f --json` on the folder; the file that it writes to. Ctrl-C ends it in order."""
+    seen = folder / "seen"
     with seen.open("w") as output:
         process = subprocess.Popen(
             [sys.executable, "-u", str(ROOT / "run.py"), "logs", "-f", "--json"],
-            env=clean_environment() | {"POSTFLEET_STATE_DIR": str(tmp_path)},
+            env=clean_environment() | {"POSTFLEET_STATE_DIR": str(folder)},
             stdout=output,
         )
     try:
+        yield seen
+    finally:
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 0
+
+
+def test_following_goes_on_when_the_file_is_truncated_in_place_or_removed(tmp_path: Path) -> None:
+    log = log_in(tmp_path)
+    log.write_text(ALICE + ALICE)
+    with following(tmp_path) as seen:
+        wait_until(lambda: seen.read_text() == ALICE + ALICE, "the first lines")
+        os.truncate(log, 0)
+        with log.open("a") as file:
+            file.write(BOB)
+        wait_until(lambda: seen.read_text() == ALICE + ALICE + BOB, "the line after the truncation")
+        log.unlink()
+        log.write_text(ALICE)
+        wait_until(lambda: seen.read_text() == ALICE + ALICE + BOB + ALICE, "the line of the new file")
+
+
+def test_following_waits_for_a_log_that_does_not_exist_yet(tmp_path: Path) -> None:
+    begin_state(tmp_path)
+    with following(tmp_path) as seen:
+        log_in(tmp_path).write_text(BOB)
+        wait_until(lambda: seen.read_text() == BOB, "the first line")
+
+
+def test_what_others_wrote_steers_no_terminal_and_forges_no_line(tmp_path: Path) -> None:
+    name = "eve\x1b[2J\x1b]0;owned\x07\u202e\n2026-01-01T00:00:02 INFO    [root] All is well\x9b31m"
+    facts = {"at": "2026-01-01T00:00:00", "level": "WARNING", "message": f"Login of {name} refused", "user": name}
+    raw = b"\x1b[31mnot JSON \xff\n[1, 2]\n"
+    log_in(tmp_path).write_bytes(
+        json.dumps(facts).encode() + b"\n" + json.dumps(facts | {"exc_info": name}).encode() + b"\n" + raw
+    )
+    env = {"POSTFLEET_STATE_DIR": str(tmp_path)}
+    for options in ((), ("--json",), ("--user", name)):
+        shown = run_command("logs", *options, env=env, cwd=tmp_path)
+        assert shown.returncode == 0, shown.stderr
+        assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e]", shown.stdout)
+        assert not re.search("^2026-01-01T00:00:02", shown.stdout, re.MULTILINE)
+    readable = run_command("logs", env=env, cwd=tmp_path).stdout
+    assert "Login of eve\\u001b[2J" in readable
+    assert "\\u001b[31mnot JSON \\xff\n[1, 2]\n" in readable
+
+
+def test_following_goes_on_through_rotation_and_loses_no_line(tmp_path: Path) -> None:
+    log = log_in(tmp_path)
+    log.write_text(ALICE)
+    with following(tmp_path) as seen:
         wait_until(lambda: seen.read_text() == ALICE, "the first line")
         with log.open("a") as file:
             file.write(BOB[:20])
@@ -58,6 +112,3 @@ def test_following_goes_on_through_rotation_and_loses_no_line(tmp_path: Path) ->
         log.rename(log.with_suffix(".log.1"))
         log.write_text(ALICE)
         wait_until(lambda: seen.read_text() == ALICE + BOB + ALICE, "the lines on both sides of the rotation")
-    finally:
-        process.send_signal(signal.SIGINT)
-        assert process.wait(10) == 0

@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 import json
 import logging
+import os
+import re
 import select
 import socket
 import subprocess
@@ -105,6 +107,55 @@ log.info("second")
 may_grow_by(resource.RLIM_INFINITY)
 log.info("third")
 """
+
+
+@pytest.mark.parametrize("rotate", ["rename", "rename and begin", "remove"])
+def test_a_file_that_others_rotated_away_is_begun_anew_and_the_old_one_left(log_file: Path, rotate: str) -> None:
+    log = logging.getLogger("bot")
+    log.info("before")
+    old = log_file.with_suffix(".old")
+    if rotate == "remove":
+        log_file.unlink()
+    else:
+        log_file.rename(old)
+    if rotate == "rename and begin":
+        log_file.touch()
+    log.info("after")
+    assert [json.loads(line)["message"] for line in log_file.read_text().splitlines()] == ["after"]
+    assert rotate == "remove" or json.loads(old.read_text())["message"] == "before"
+
+
+def test_a_file_that_others_copied_and_truncated_goes_on_from_its_beginning(log_file: Path) -> None:
+    log = logging.getLogger("bot")
+    log.info("before")
+    os.truncate(log_file, 0)
+    log.info("after")
+    assert json.loads(log_file.read_bytes())["message"] == "after"
+
+
+ON_A_TERMINAL = """
+import logging, sys
+from core.logs import set_up_logs
+set_up_logs(None)
+log = logging.getLogger("api")
+log.warning("Login of %s refused", "eve\\x1b[2J\\u202e\\n2026-01-01 00:00:00,000 INFO    All is well")
+try:
+    raise ValueError("bad\\x9b31m\\n2026-01-01 00:00:00,000 INFO    All is well")
+except ValueError:
+    log.exception("it failed")
+logging.shutdown()
+"""
+
+
+def test_what_others_wrote_steers_no_terminal_and_forges_no_line() -> None:
+    root = Path(__file__).parents[2]
+    ended = subprocess.run(
+        [sys.executable, "-c", ON_A_TERMINAL], cwd=root, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert "Login of eve\\u001b[2J\\u202e\\u000a2026" in ended.stderr
+    assert "Traceback" in ended.stderr
+    assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e]", ended.stderr)
+    assert not re.search("^2026-01-01", ended.stderr, re.MULTILINE)
 
 
 def test_a_line_that_a_full_disk_cut_off_spoils_no_other(tmp_path: Path) -> None:
