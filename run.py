@@ -11,7 +11,9 @@ def main() -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     # Imported here: that alone takes most of a second, in which a signal may come already.
     from cli.app import app
+    from cli.terminal import set_up_terminal
 
+    set_up_terminal()
     app()
 
 

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from core.errors import PostfleetError
+from cli.terminal import clear_errors
 
 
 def demo(
@@ -30,13 +30,9 @@ def demo(
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
-    try:
-        with tempfile.TemporaryDirectory(prefix="postfleet-demo-") as temporary:
-            with Stage(state_dir or Path(temporary), port, dc_port) as stage, view_for(as_json) as view:
-                stage.run(ended, seconds, view)
-            result = stage.result()
-    except PostfleetError as error:
-        typer.echo(f"postfleet: {error}", err=True)
-        raise typer.Exit(1) from None
+    with clear_errors(), tempfile.TemporaryDirectory(prefix="postfleet-demo-") as temporary:
+        with Stage(state_dir or Path(temporary), port, dc_port) as stage, view_for(as_json) as view:
+            stage.run(ended, seconds, view)
+        result = stage.result()
     view.conclude(result)
     raise typer.Exit(0 if result.ok else 1)

@@ -20,9 +20,10 @@ import yaml
 
 from api.tokens import OPERATOR, issue_token
 from cli.daemon import address_of
-from cli.demo_result import Result, take_stock
+from cli.demo_result import Earlier, Result, take_earlier, take_stock
 from core.clock import SystemClock
-from core.errors import PostfleetError
+from core.errors import PostfleetError, StateInUse
+from data.presence import holds_state
 from sandbox.world import demo_world
 from sessions.vault import write_private
 
@@ -34,6 +35,8 @@ SETTLED_WITHIN = 30.0
 GROUPS = {"alice": range(1, 9), "bob": range(9, 16), "carol": range(16, 21)}
 """Which of the twenty groups each user posts to."""
 _BAN_AFTER_SENDS = 4
+_WORLD = "sandbox/world.yaml"
+"""In a demo's state folder: the world of its data centre, which tells it from any other."""
 _TOKEN_HOURS = 12
 
 
@@ -83,6 +86,7 @@ class Stage:
         self._processes: list[subprocess.Popen[str]] = []
         self._report: dict[str, Any] = {}
         self._dc: DataCentre | None = None
+        self._earlier = Earlier()
         self.api = ""
         self._http = httpx.Client(timeout=15, trust_env=False)  # all of it is on this machine, past any proxy
         self._told = dict.fromkeys(GROUPS, 0)
@@ -91,6 +95,7 @@ class Stage:
     def __enter__(self) -> Self:
         try:
             self._state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._earlier = self._look_at_folder()
             self._dc = self._start_data_centre()
             self.api = self._start_daemon(self._dc)
             self._make_tokens()
@@ -132,12 +137,20 @@ class Stage:
 
     def result(self) -> Result:
         """What the data centre's chats hold against what was planned. After the daemon has stopped."""
-        return take_stock(self._state_dir, self._report, {user: self._groups(user) for user in GROUPS})
+        return take_stock(self._state_dir, self._report, {user: self._groups(user) for user in GROUPS}, self._earlier)
+
+    def _look_at_folder(self) -> Earlier:
+        """What earlier demos left there. Raises StateInUse: a state that no demo made, whose accounts are real."""
+        if not holds_state(self._state_dir):
+            return Earlier()
+        if not (self._state_dir / _WORLD).exists():
+            raise StateInUse(f"{self._state_dir} holds a state that no demo made; name another folder with --state-dir")
+        return take_earlier(self._state_dir, GROUPS)
 
     def _start_data_centre(self) -> DataCentre:
-        folder = self._state_dir / "sandbox"
+        world = self._state_dir / _WORLD
+        folder = world.parent
         folder.mkdir(exist_ok=True, mode=0o700)
-        world = folder / "world.yaml"
         built = demo_world(ban_after_sends=_BAN_AFTER_SENDS, ban_account="acc02")
         world.write_text(
             yaml.safe_dump(

@@ -1,13 +1,15 @@
 """The demo's result: what was planned, held against what the data centre's chats really hold."""
 
 import asyncio
+import contextlib
 from collections import Counter
-from dataclasses import asdict, dataclass
+from collections.abc import AsyncIterator, Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from core.clock import SystemClock
-from core.models import Delivery, Stats
+from core.models import Delivery
 from data.data_manager import DataManager
 from data.journal import Journal
 
@@ -24,8 +26,8 @@ class UserResult:
     delivered: int
     duplicates: int
     missing: int
-    flood_waits: int
-    replaced_sessions: int
+    flood_waits: int = 0
+    replaced_sessions: int = 0
 
     @property
     def ok(self) -> bool:
@@ -49,29 +51,72 @@ class Result:
         return {"ok": self.ok, "users": {name: asdict(user) for name, user in self.users.items()}}
 
 
-def take_stock(state_dir: Path, report: dict[str, Any], groups: dict[str, list[str]]) -> Result:
+@dataclass(frozen=True)
+class Earlier:
+    """What stood in the state folder before this demo: none of it counts."""
+
+    ended: frozenset[int] = frozenset()
+    """Deliveries that had come to their end."""
+    flood_waits: Mapping[str, int] = field(default_factory=dict)
+    replaced: Mapping[str, int] = field(default_factory=dict)
+
+
+def take_earlier(state_dir: Path, users: Iterable[str]) -> Earlier:
+    """What earlier demos left. While no daemon runs."""
+    return asyncio.run(_take_earlier(state_dir, users))
+
+
+async def _take_earlier(state_dir: Path, users: Iterable[str]) -> Earlier:
+    ended: set[int] = set()
+    flood_waits, replaced = {}, {}
+    async with _opened(state_dir) as (journal, store):
+        for user in users:
+            found = await journal.deliveries(user, limit=_ALL)
+            ended |= {delivery.id for delivery in found if delivery.finished_at is not None}
+            flood_waits[user] = journal.stats(user).total_flood_waits
+            replaced[user] = _replaced(store, user)
+    return Earlier(frozenset(ended), flood_waits, replaced)
+
+
+def take_stock(state_dir: Path, report: dict[str, Any], groups: dict[str, list[str]], earlier: Earlier) -> Result:
     """Compare the journal's plan with the chats, by random_id and by chat, after the daemon has stopped."""
-    return asyncio.run(_take_stock(state_dir, report, groups))
+    return asyncio.run(_take_stock(state_dir, report, groups, earlier))
 
 
-async def _take_stock(state_dir: Path, report: dict[str, Any], groups: dict[str, list[str]]) -> Result:
-    journal = Journal.open(state_dir)
-    store = DataManager.open(state_dir, SystemClock())
-    try:
-        users = {}
+async def _take_stock(
+    state_dir: Path, report: dict[str, Any], groups: dict[str, list[str]], earlier: Earlier
+) -> Result:
+    users = {}
+    async with _opened(state_dir) as (journal, store):
         for user, wanted in groups.items():
-            deliveries = await journal.deliveries(user, limit=_ALL)
-            replaced = sum(ban.replaced_by is not None for ban in store.snapshot.users[user].banned_sessions)
-            users[user] = _count(report, wanted, deliveries, journal.stats(user), replaced)
-        return Result(users)
+            found = await journal.deliveries(user, limit=_ALL)
+            planned = [delivery for delivery in found if delivery.id not in earlier.ended]
+            counted = _count(report, wanted, planned)
+            users[user] = replace(
+                counted,
+                flood_waits=journal.stats(user).total_flood_waits - earlier.flood_waits.get(user, 0),
+                replaced_sessions=_replaced(store, user) - earlier.replaced.get(user, 0),
+            )
+    return Result(users)
+
+
+@contextlib.asynccontextmanager
+async def _opened(state_dir: Path) -> AsyncIterator[tuple[Journal, DataManager]]:
+    store = DataManager.open(state_dir, SystemClock())
+    journal = Journal.open(state_dir)
+    try:
+        yield journal, store
     finally:
         await store.close()
         await journal.close()
 
 
-def _count(
-    report: dict[str, Any], groups: list[str], deliveries: list[Delivery], stats: Stats, replaced: int
-) -> UserResult:
+def _replaced(store: DataManager, user: str) -> int:
+    known = store.snapshot.users.get(user)
+    return sum(ban.replaced_by is not None for ban in known.banned_sessions) if known else 0
+
+
+def _count(report: dict[str, Any], groups: list[str], deliveries: list[Delivery]) -> UserResult:
     chats: dict[str, Any] = report["chats"]
     cycles = {delivery.cycle for delivery in deliveries}
     # Every group in every cycle: what the daemon itself left out counts as planned, and so as missing.
@@ -88,6 +133,4 @@ def _count(
         # Only this user posts to these groups, so whatever nobody planned is a double of something that was.
         duplicates=sum(stand.values()) - delivered,
         missing=len(planned) - delivered,
-        flood_waits=stats.total_flood_waits,
-        replaced_sessions=replaced,
     )

@@ -1,7 +1,6 @@
 """What the demo shows: a live table on a terminal, plain lines elsewhere, nothing but the result with `--json`."""
 
 import contextlib
-import json
 import sys
 from collections import Counter, deque
 from collections.abc import Iterator
@@ -10,12 +9,11 @@ from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.markup import escape
-from rich.table import Table
 from rich.text import Text
 
 from cli.demo_processes import GROUPS
 from cli.demo_result import Result
+from cli.terminal import Sheet, plain, say_json
 
 _LATEST = 12
 
@@ -24,7 +22,7 @@ class DemoView:
     """Plain lines."""
 
     def __init__(self) -> None:
-        self._console = Console(soft_wrap=True, highlight=False)
+        self._console = Console(soft_wrap=True, highlight=False, markup=False)
 
     def opened(self, api: str, token: str) -> None:
         """The API's address and a token to try."""
@@ -34,11 +32,12 @@ class DemoView:
 
     def landed(self, message: dict[str, Any]) -> None:
         """One message, as the data centre has it."""
-        self._console.print(f"{_time(message)}  {_owner(message):<6} @{message['chat']}  by {message['sender']}")
+        what = f"{_time(message)}  {_owner(message):<6} @{message['chat']}  by {message['sender']}"
+        self._console.print(plain(what))
 
     def told(self, user: str, line: dict[str, Any]) -> None:
         """A line of a user's log that asks for attention."""
-        self._console.print(f"          {user:<6} [yellow]{escape(line['text'])}[/yellow]")
+        self._console.print(f"          {user:<6} ", plain(line["text"], "yellow"), sep="")
 
     def closing(self) -> None:
         """The cycles in flight are being finished."""
@@ -46,11 +45,11 @@ class DemoView:
 
     def conclude(self, result: Result) -> None:
         """The result, as a table."""
-        table = Table("user", "groups", "cycles", "planned", "delivered", "twice", "missing", "replaced")
+        table = Sheet("user", "groups", "cycles", "planned", "delivered", "twice", "missing", "replaced")
         for name, user in result.users.items():
             numbers = (user.groups, user.cycles, user.planned, user.delivered, user.duplicates, user.missing)
-            table.add_row(name, *map(str, numbers), str(user.replaced_sessions))
-        self._console.print(table)
+            table.add(name, *numbers, user.replaced_sessions)
+        table.show()
         self._console.print("Every post stands in its group exactly once." if result.ok else "Not as it should be.")
 
 
@@ -74,14 +73,14 @@ class LiveView(DemoView):
         self._live.update(self._picture())
 
     def _picture(self) -> Group:
-        users = Table("user", "groups reached", "messages")
+        users = Sheet("user", "groups reached", "messages")
         for user, numbers in GROUPS.items():
-            users.add_row(user, f"{len(self._groups[user])} of {len(numbers)}", str(self._total[user]))
-        latest = Table("time", "user", "group", "account", "text")
+            users.add(user, f"{len(self._groups[user])} of {len(numbers)}", self._total[user])
+        latest = Sheet("time", "user", "group", "account", "text")
         for message in self._latest:
             cells = (_time(message), _owner(message), f"@{message['chat']}", message["sender"], message["text"])
-            latest.add_row(*map(str, cells))
-        return Group(users, latest, Text("Ctrl-C ends it.", style="dim"))
+            latest.add(*cells)
+        return Group(users.table(), latest.table(), Text("Ctrl-C ends it.", style="dim"))
 
 
 class JsonView(DemoView):
@@ -101,7 +100,7 @@ class JsonView(DemoView):
 
     def conclude(self, result: Result) -> None:
         """One line."""
-        sys.stdout.write(json.dumps(result.as_json()) + "\n")
+        say_json(result.as_json())
 
 
 @contextlib.contextmanager

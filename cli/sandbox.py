@@ -1,7 +1,6 @@
 """`run.py sandbox`: the data centre alone."""
 
 import asyncio
-import json
 import signal
 import sys
 import tempfile
@@ -11,6 +10,7 @@ from typing import Any
 
 import typer
 
+from cli.terminal import UNUSABLE, fail, say, say_json
 from sandbox.actions import ActionError
 from sandbox.rules import RuleError
 from sandbox.server import Sandbox
@@ -34,8 +34,7 @@ def sandbox(
                 sessions_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
             _run(_serve(built, folder or Path(temporary), dc_port, control_port, sessions_dir, as_json))
     except (WorldError, RuleError, ActionError, Unknown, OSError) as error:
-        typer.echo(f"sandbox: {error}", err=True)
-        raise typer.Exit(2) from error
+        fail(str(error), UNUSABLE)
 
 
 def _run(serving: Coroutine[Any, Any, None]) -> None:
@@ -79,13 +78,13 @@ def _announce(centre: Sandbox, sessions_dir: Path | None, as_json: bool) -> None
         "sessions": str(sessions_dir) if sessions_dir else None,
     }
     if as_json:
-        typer.echo(json.dumps(facts))
+        say_json(facts)
     else:
-        typer.echo(
+        say(
             f"Data centre {facts['dc_id']} at {host}:{port}, control channel at {facts['control']}\n"
             f"POSTFLEET_DC={facts['dc']} POSTFLEET_DC_PUBLIC_KEY={facts['public_key']}"
         )
         if sessions_dir:
-            typer.echo(f"Session files in {sessions_dir}")
+            say(f"Session files in {sessions_dir}")
     # a reader waits for this line
     sys.stdout.flush()

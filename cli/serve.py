@@ -2,17 +2,14 @@
 
 import os
 import resource
-import sys
 
-import typer
-
-from core.errors import EndedUnexpectedly, PostfleetError
+from cli.state_folder import StateDir, settings_for
+from cli.terminal import UNUSABLE, clear_errors, fail
 from core.logs import never_log, set_up_logs
-from core.settings import load_settings
 from data.files import make_folder
 
 
-def serve() -> None:
+def serve(state_dir: StateDir = None) -> None:
     """Run the daemon against whatever Telegram the settings name (see .env.example)."""
     # Imported here: the daemon's rooms take a second, which no other command should cost.
     import uvloop
@@ -22,26 +19,20 @@ def serve() -> None:
     os.umask(0o077)  # whatever the daemon writes is its owner's alone
     _take_every_descriptor()
     try:
-        settings = load_settings()
-        settings.check_secrets()
-        never_log(settings.jwt_secret.get_secret_value())
-        make_folder(settings.state_dir)
-        set_up_logs(
-            settings.state_dir / "logs",
-            level=settings.log_level,
-            max_bytes=settings.log_max_bytes,
-            backups=settings.log_backups,
-        )
-        uvloop.run(run_daemon(settings))
-    except EndedUnexpectedly as error:
-        typer.echo(f"postfleet: {error}", err=True)
-        sys.exit(1)
-    except PostfleetError as error:
-        typer.echo(f"postfleet: {error}", err=True)
-        sys.exit(2)
+        with clear_errors():
+            settings = settings_for(state_dir)
+            settings.check_secrets()
+            never_log(settings.jwt_secret.get_secret_value())
+            make_folder(settings.state_dir)
+            set_up_logs(
+                settings.state_dir / "logs",
+                level=settings.log_level,
+                max_bytes=settings.log_max_bytes,
+                backups=settings.log_backups,
+            )
+            uvloop.run(run_daemon(settings))
     except OSError as error:
-        typer.echo(f"postfleet: {error.filename or ''}: {error.strerror}", err=True)
-        sys.exit(2)
+        fail(f"{error.filename or ''}: {error.strerror}", UNUSABLE)
 
 
 def _take_every_descriptor() -> None:

@@ -1,24 +1,23 @@
 """`session`: accounts from login to retirement."""
 
 import asyncio
-import json
 import os
 import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
 import typer
 from pydantic import SecretStr
 from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
 
 from bot.health import Checkup
 from cli.session_login import login
 from cli.session_pairs import pairs
-from cli.session_parts import SessionParts, clear_errors, fail, session_parts
+from cli.session_parts import SessionParts, session_parts
+from cli.state_folder import StateDir
+from cli.terminal import Sheet, clear_errors, confirm, fail, say, say_aside, say_json
 from sessions.accounts import Account, accounts
 from sessions.formats import telethon_string
 from sessions.imports import Report, Terms, Verdict
@@ -40,12 +39,14 @@ def _session() -> None:
 
 @commands.command(name="list")
 def list_(
-    user: Annotated[str | None, typer.Option(help="Only this user's accounts.")] = None, as_json: _Json = False
+    user: Annotated[str | None, typer.Option(help="Only this user's accounts.")] = None,
+    as_json: _Json = False,
+    state_dir: StateDir = None,
 ) -> None:
     """Show every account and how it is."""
 
     async def run() -> list[Account]:
-        async with session_parts() as parts:
+        async with session_parts(state_dir) as parts:
             now = parts.clock.now()
             every = accounts(parts.store.snapshot, now, None, parts.posts_today(now))
             return [account for account in every if user is None or user in {account.user, account.owner}]
@@ -53,74 +54,77 @@ def list_(
     with clear_errors():
         found = asyncio.run(run())
         if as_json:
-            typer.echo(msgspec.json.encode(found).decode())
+            say_json(found)
         else:
             _show(found)
 
 
 def _show(found: list[Account]) -> None:
-    table = Table("account", "label", "user", "owner", "state", "why", "posts today", "phone", "API pair")
+    table = Sheet("account", "label", "user", "owner", "state", "why", "posts today", "phone", "API pair")
     for one in found:
         why = " ".join(filter(None, [f"until {one.until:%m-%d %H:%M}" if one.until else None, one.reason]))
         owner, pair = one.owner or "(spare)", str(one.api_id or "")
         row = (one.label, one.user or "", owner, one.state.value, why, str(one.posts_today), one.phone or "", pair)
-        table.add_row(one.name, *row)
-    Console(soft_wrap=True).print(table)
+        table.add(one.name, *row)
+    table.show()
 
 
 @commands.command()
-def release(name: _Name) -> None:
+def release(name: _Name, state_dir: StateDir = None) -> None:
     """Take an account from its user; it is spare again, or its owner's."""
 
     async def run() -> str | None:
-        async with session_parts() as parts:
+        async with session_parts(state_dir) as parts:
             return await parts.sessions.release(name)
 
     with clear_errors():
         holder = asyncio.run(run())
-        typer.echo(f"{name} was taken from {holder}" if holder else f"{name} was assigned to nobody")
+        say(f"{name} was taken from {holder}" if holder else f"{name} was assigned to nobody")
 
 
 @commands.command()
-def move(name: _Name, user: Annotated[str, typer.Argument(help="Who gets it.")]) -> None:
+def move(name: _Name, user: Annotated[str, typer.Argument(help="Who gets it.")], state_dir: StateDir = None) -> None:
     """Give an account to a user, taking it from whoever has it."""
 
     async def run() -> str | None:
-        async with session_parts() as parts:
+        async with session_parts(state_dir) as parts:
             return await parts.sessions.move(name, user)
 
     with clear_errors():
         before = asyncio.run(run())
-        typer.echo(f"{name} posts for {user} now" + (f", not for {before}" if before not in {None, user} else ""))
+        say(f"{name} posts for {user} now" + (f", not for {before}" if before not in {None, user} else ""))
 
 
 @commands.command()
 def owner(
     name: _Name,
     user: Annotated[str | None, typer.Option(help="The only user who may have it; without: it is spare.")] = None,
+    state_dir: StateDir = None,
 ) -> None:
     """Say whose own account it is, so that nobody else ever gets it; or make it spare."""
 
     async def run() -> None:
-        async with session_parts() as parts:
+        async with session_parts(state_dir) as parts:
             await parts.sessions.set_owner(name, user)
 
     with clear_errors():
         asyncio.run(run())
-        typer.echo(f"{name} is {user}'s own account" if user else f"{name} is spare")
+        say(f"{name} is {user}'s own account" if user else f"{name} is spare")
 
 
 @commands.command()
-def label(name: _Name, text: Annotated[str, typer.Argument(help="A note for people.")]) -> None:
+def label(
+    name: _Name, text: Annotated[str, typer.Argument(help="A note for people.")], state_dir: StateDir = None
+) -> None:
     """Note what an account is for."""
 
     async def run() -> None:
-        async with session_parts() as parts:
+        async with session_parts(state_dir) as parts:
             await parts.sessions.set_label(name, text)
 
     with clear_errors():
         asyncio.run(run())
-        typer.echo(f"{name}: {text}")
+        say(f"{name}: {text}")
 
 
 @commands.command(name="import")
@@ -132,11 +136,12 @@ def import_(
     label: Annotated[str, typer.Option(help="A note for people.")] = "",
     check: Annotated[bool, typer.Option("--check", help="Ask Telegram about each: who, alive, 2FA, logins.")] = False,
     as_json: _Json = False,
+    state_dir: StateDir = None,
 ) -> None:
     """Take in sessions of Telethon and Pyrogram (Kurigram); those that cannot be used are refused one by one."""
 
     async def run(progress: Progress) -> tuple[list[Report], dict[str, Checkup]]:
-        async with session_parts() as parts:
+        async with session_parts(state_dir) as parts:
             looking = progress.add_task("Reading", total=None)
             reports = parts.importer.take(
                 source, Terms(owner=owner, label=label), lambda done: progress.update(looking, completed=done)
@@ -158,7 +163,7 @@ def import_(
 async def _checked(parts: SessionParts, names: list[str], progress: Progress) -> dict[str, Checkup]:
     found: dict[str, Checkup] = {}
     for name in progress.track(names, description="Asking Telegram") if names else []:
-        found[name] = await parts.health.check(name)
+        found[name] = await parts.check(name)
     return found
 
 
@@ -172,17 +177,17 @@ def _settled(report: Report, checkup: Checkup | None) -> Report:
 
 def _report(reports: list[Report], checkups: dict[str, Checkup], as_json: bool) -> None:
     if as_json:
-        typer.echo(msgspec.json.encode({"reports": reports, "checks": list(checkups.values())}).decode())
+        say_json({"reports": reports, "checks": list(checkups.values())})
         return
-    table = Table("file", "format", "account", "what became of it")
+    table = Sheet("file", "format", "account", "what became of it")
     for one in reports:
         what = ": ".join(filter(None, [one.verdict.value, one.reason]))
-        table.add_row(one.source, one.format.value if one.format else "", one.session or "", what)
-    Console(soft_wrap=True).print(table)
+        table.add(one.source, one.format.value if one.format else "", one.session or "", what)
+    table.show()
     for checkup in checkups.values():
-        typer.echo(_words(checkup))
+        say(_words(checkup))
     counts = {verdict: sum(one.verdict is verdict for one in reports) for verdict in Verdict}
-    typer.echo(", ".join(f"{count} {verdict.value}" for verdict, count in counts.items() if count))
+    say(", ".join(f"{count} {verdict.value}" for verdict, count in counts.items() if count))
 
 
 def _words(checkup: Checkup) -> str:
@@ -197,16 +202,19 @@ def _words(checkup: Checkup) -> str:
 
 
 @commands.command()
-def check(name: _Name, as_json: _Json = False) -> None:
+def check(name: _Name, as_json: _Json = False, state_dir: StateDir = None) -> None:
     """Ask Telegram about an account: who it is, whether it is alive, two-step password, other logins."""
 
     async def run() -> Checkup:
-        async with session_parts() as parts:
-            return await parts.health.check(name)
+        async with session_parts(state_dir) as parts:
+            return await parts.check(name)
 
     with clear_errors():
         checkup = asyncio.run(run())
-        typer.echo(msgspec.json.encode(checkup).decode() if as_json else _words(checkup))
+        if as_json:
+            say_json(checkup)
+        else:
+            say(_words(checkup))
         if checkup.alive is not True:
             raise typer.Exit(1)
 
@@ -216,11 +224,12 @@ def export(
     name: _Name,
     yes: Annotated[bool, typer.Option("--yes", help="You know what it means.")] = False,
     out: Annotated[Path | None, typer.Option(help="Write it to this file (0600) instead of the screen.")] = None,
+    state_dir: StateDir = None,
 ) -> None:
     """Print an account's session as a Telethon StringSession. Whoever has it IS the account."""
 
     async def run() -> str:
-        async with session_parts() as parts:
+        async with session_parts(state_dir) as parts:
             return telethon_string(parts.pool.credentials(name))
 
     with clear_errors():
@@ -228,12 +237,12 @@ def export(
             f"Whoever has this string is {name}: they can read everything and post as it, and no password stops them.\n"
             "Used in two places at once, Telegram destroys it: release the account here first."
         )
-        typer.echo(warning, err=True)
-        if not yes and not typer.confirm("Go on?", err=True):
+        say_aside(warning)
+        if not yes and not confirm("Go on?", aside=True):
             fail("nothing was exported")
         text = asyncio.run(run())
         if out is None:
-            typer.echo(text)
+            say(text)
         else:
             _write_new(out, text)
 
@@ -247,11 +256,11 @@ def _write_new(path: Path, text: str) -> None:
 
 
 @commands.command()
-def repair(as_json: _Json = False) -> None:
+def repair(as_json: _Json = False, state_dir: StateDir = None) -> None:
     """Take in files put into sessions/available, and let every file follow users.json."""
 
     async def run() -> dict[str, list[str]]:
-        async with session_parts() as parts:
+        async with session_parts(state_dir) as parts:
             done = parts.pool.repair()
             return {
                 "taken_in": list(done.taken_in),
@@ -263,10 +272,10 @@ def repair(as_json: _Json = False) -> None:
     with clear_errors():
         found = asyncio.run(run())
         if as_json:
-            typer.echo(json.dumps(found))
+            say_json(found)
             return
         for what, names in found.items():
-            typer.echo(f"{_REPAIRS[what]}: {', '.join(names) or 'none'}")
+            say(f"{_REPAIRS[what]}: {', '.join(names) or 'none'}")
 
 
 _REPAIRS = {
@@ -278,11 +287,11 @@ _REPAIRS = {
 
 
 @commands.command(name="rotate-key")
-def rotate_key() -> None:
+def rotate_key(state_dir: StateDir = None) -> None:
     """Seal every session with a new vault key. The daemon must be stopped; cut off at any point, run it again."""
 
     async def run() -> tuple[int, bool]:
-        async with session_parts(alone=True) as parts:
+        async with session_parts(state_dir, alone=True) as parts:
             named = os.environ.get("POSTFLEET_NEXT_VAULT_KEY")
             count = rotate(parts.settings, SecretStr(named) if named else None, parts.pool)
             return count, named is not None
@@ -290,4 +299,4 @@ def rotate_key() -> None:
     with clear_errors():
         count, named = asyncio.run(run())
         then = "; now set POSTFLEET_VAULT_KEY to the new key" if named else ""
-        typer.echo(f"Sealed {count} session(s) with the new key{then}")
+        say(f"Sealed {count} session(s) with the new key{then}")

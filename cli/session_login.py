@@ -1,12 +1,14 @@
 """`session login`: an account logged in at the terminal, by phone and code or by QR code."""
 
 import asyncio
+from pathlib import Path
 from typing import Annotated
 
-import segno
 import typer
 
-from cli.session_parts import SessionParts, clear_errors, fail, session_parts
+from cli.session_parts import SessionParts, session_parts
+from cli.state_folder import StateDir
+from cli.terminal import UNUSABLE, ask, clear_errors, fail, say, say_aside, show_qr_code
 from core.errors import InvalidInput, LoginRefused
 from sessions.enrol import Login, Step, Wish
 
@@ -20,37 +22,38 @@ def login(
     owner: Annotated[str | None, typer.Option(help="The only user who may have it; without: a spare one.")] = None,
     name: Annotated[str | None, typer.Option(help="What the session is called.")] = None,
     label: Annotated[str, typer.Option(help="A note for people.")] = "",
+    state_dir: StateDir = None,
 ) -> None:
     """Log an account in: Telegram sends a code, or an app scans a QR code; then the two-step password if it has one."""
     with clear_errors():
         if qr == (phone is not None):
-            fail("say either --phone +… or --qr")
-        asyncio.run(_login(phone, Wish(owner=owner, name=name, label=label, by_operator=True)))
+            fail("say either --phone +… or --qr", UNUSABLE)
+        asyncio.run(_login(state_dir, phone, Wish(owner=owner, name=name, label=label, by_operator=True)))
 
 
-async def _login(phone: str | None, wish: Wish) -> None:
-    async with session_parts() as parts:
+async def _login(state_dir: Path | None, phone: str | None, wish: Wish) -> None:
+    async with session_parts(state_dir) as parts:
         state = await parts.logins.begin(_BY, wish, phone)
         if state.step is Step.QR:
             state = await _scanned(parts, state)
         else:
-            typer.echo(f"Telegram sent a code {state.sent}.")
+            say(f"Telegram sent a code {state.sent}.")
         while state.step in {Step.CODE, Step.PASSWORD}:
             state = await _answered(parts, state)
         if state.step is not Step.DONE:
             raise LoginRefused("login_over", f"the login is over: {state.reason}")
-        typer.echo(f"Logged in as {state.session}" + (f", for {state.assigned_to}" if state.assigned_to else ""))
+        say(f"Logged in as {state.session}" + (f", for {state.assigned_to}" if state.assigned_to else ""))
 
 
 async def _answered(parts: SessionParts, state: Login) -> Login:
     """One answer of the person at the terminal; a wrong one may be given again."""
     try:
         if state.step is Step.CODE:
-            return await parts.logins.code(_BY, state.id, typer.prompt("Code"))
+            return await parts.logins.code(_BY, state.id, ask("Code"))
         hint = f" (hint: {state.hint})" if state.hint else ""
-        return await parts.logins.password(_BY, state.id, typer.prompt(f"Two-step password{hint}", hide_input=True))
+        return await parts.logins.password(_BY, state.id, ask(f"Two-step password{hint}", hidden=True))
     except InvalidInput as error:
-        typer.echo(str(error), err=True)
+        say_aside(str(error))
         return parts.logins.status(_BY, state.id)
 
 
@@ -59,9 +62,9 @@ async def _scanned(parts: SessionParts, state: Login) -> Login:
     while state.step is Step.QR:
         if state.qr_url != shown and state.qr_url is not None:
             shown = state.qr_url
-            segno.make(shown, error="l").terminal(compact=True)
-            typer.echo("In a Telegram app: Settings, Devices, Link Desktop Device. Scan this.")
-            typer.echo(shown)
+            show_qr_code(shown)
+            say("In a Telegram app: Settings, Devices, Link Desktop Device. Scan this.")
+            say(shown)
         await asyncio.sleep(_LOOK_SECONDS)
         state = parts.logins.status(_BY, state.id)
     return state

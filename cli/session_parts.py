@@ -1,21 +1,23 @@
 """What the `session` commands work with: the rooms about accounts, on the state folder of the settings."""
 
+import asyncio
 import contextlib
 import sqlite3
-import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NoReturn
+from pathlib import Path
 
-import typer
+import msgspec
 
-from bot.health import Health
+from bot.health import Checkup, Health
+from cli.ask_daemon import ask_daemon
+from cli.state_folder import settings_of_state
 from core.clock import Clock, SystemClock
 from core.errors import PostfleetError, StateInUse, StateLocked
-from core.settings import Settings, load_settings
+from core.settings import Settings
 from data.data_manager import DataManager
-from data.files import LOCK_TIMEOUT, locked, make_folder
+from data.files import LOCK_TIMEOUT, locked
 from data.journal_reads import SessionPosts, posts_by_session
 from data.journal_schema import JOURNAL_FILE
 from sessions.client import Clients
@@ -43,6 +45,19 @@ class SessionParts:
     health: Health
     clock: Clock
 
+    async def check(self, name: str) -> Checkup:
+        """Ask Telegram about an account; one that the daemon works with is asked through the daemon.
+
+        Raises:
+            UnknownSession: there is none of that name.
+        """
+        found = await self.health.check(name)
+        if found.alive is None:
+            with contextlib.suppress(PostfleetError):  # no daemon, or one that does not know either
+                answer = await asyncio.to_thread(ask_daemon, self.settings, "POST", f"/api/sessions/{name}/check")
+                return msgspec.convert(answer.json(), Checkup)
+        return found
+
     def posts_today(self, now: datetime) -> dict[str, SessionPosts]:
         """What each session posted today; the daemon's journal is only looked at."""
         path = self.settings.state_dir / JOURNAL_FILE
@@ -55,15 +70,14 @@ class SessionParts:
 
 
 @contextlib.asynccontextmanager
-async def session_parts(*, alone: bool = False) -> AsyncIterator[SessionParts]:
-    """Open them beside a daemon that may be running on the same folder, and close them.
+async def session_parts(state_dir: Path | None, *, alone: bool = False) -> AsyncIterator[SessionParts]:
+    """Open them on this folder or that of the settings, beside a daemon that may be running there, and close them.
 
     Raises:
-        PostfleetError: a setting is wrong, the state cannot be used, or another `session` command is at work while this
-            one has to be `alone`.
+        PostfleetError: a setting is wrong, there is no state or it cannot be used, or another `session` command is at
+            work while this one has to be `alone`.
     """
-    settings = load_settings()
-    make_folder(settings.state_dir)
+    settings = settings_of_state(state_dir)
     with contextlib.ExitStack() as lock:
         try:
             lock.enter_context(
@@ -102,20 +116,3 @@ async def _opened(settings: Settings) -> AsyncIterator[SessionParts]:
             await logins.close()
     finally:
         await store.close()
-
-
-@contextlib.contextmanager
-def clear_errors() -> Iterator[None]:
-    """Our errors as one line on standard error and exit code 1."""
-    try:
-        yield
-    except PostfleetError as error:
-        fail(str(error))
-    except KeyboardInterrupt:
-        fail("given up")
-
-
-def fail(text: str) -> NoReturn:
-    """Say what is wrong and leave with exit code 1."""
-    typer.echo(f"postfleet: {text}", err=True)
-    sys.exit(1)

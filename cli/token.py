@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from api.tokens import OPERATOR, Rules, issue_token
+from cli.terminal import clear_errors, say
 from core.clock import SystemClock
-from core.errors import PostfleetError
 from core.settings import check_jwt_secret, load_settings
 
 commands = typer.Typer(help="Tokens for the API.", no_args_is_help=True)
@@ -25,7 +25,7 @@ def issue(
     operator: Annotated[bool, typer.Option(help="Give it the operator role.")] = False,
 ) -> None:
     """Print a token signed with POSTFLEET_JWT_SECRET, and nothing else."""
-    try:
+    with clear_errors():
         settings = load_settings()
         secret = settings.jwt_secret.get_secret_value()
         check_jwt_secret(secret)
@@ -37,7 +37,4 @@ def issue(
             roles=[OPERATOR] if operator else [],
             rules=Rules(issuer=settings.jwt_issuer, audience=settings.jwt_audience),
         )
-    except PostfleetError as error:
-        typer.echo(f"postfleet: {error}", err=True)
-        raise typer.Exit(1) from None
-    typer.echo(token)
+    say(token)

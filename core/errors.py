@@ -6,6 +6,8 @@
     ├── StateError               the truth on disk
     │   ├── StateDamaged         a file cannot be read as what it should be; it is left untouched
     │   │   └── SealBroken       one account's key or one API pair's hash cannot be opened; the state itself is whole
+=======
+    │   ├── StateMissing         a folder holds no state
     │   ├── StateTooNew          written by a newer Postfleet
     │   ├── StateLocked          another process holds the lock for too long
     │   ├── StateInUse           another daemon runs on the same folder
@@ -98,6 +100,12 @@ class SealBroken(StateDamaged):
     def for_users(self) -> str:
         """All of it."""
         return str(self)
+
+
+class StateMissing(StateError):
+    """The folder holds no state, and what is asked begins none."""
+
+    code = "state_missing"
 
 
 class StateTooNew(StateError):

@@ -37,8 +37,8 @@ def test_it_prints_the_token_and_nothing_else(tmp_path: Path) -> None:
 
 def test_a_weak_secret_or_bad_user_is_refused_in_one_line(tmp_path: Path) -> None:
     weak = run(tmp_path, "--user", "alice", secret="short")
-    assert (weak.returncode, weak.stdout) == (1, "")
+    assert (weak.returncode, weak.stdout) == (2, "")
     assert "POSTFLEET_JWT_SECRET is shorter" in weak.stderr
     bad = run(tmp_path, "--user", "a b")
-    assert (bad.returncode, bad.stdout, bad.stderr.count("\n")) == (1, "", 1)
+    assert (bad.returncode, bad.stdout, bad.stderr.count("\n")) == (2, "", 1)
     assert "user" in bad.stderr

@@ -6,10 +6,11 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import httpx
 
-from tests.support.daemon import ROOT, clean_environment, wait_until
+from tests.support.daemon import ROOT, clean_environment, run_command, wait_until
 
 
 def test_it_ends_by_itself_with_one_json_line_and_every_post_stands_once(tmp_path: Path) -> None:
@@ -31,6 +32,21 @@ def test_it_ends_by_itself_with_one_json_line_and_every_post_stands_once(tmp_pat
         assert user["delivered"] == user["planned"] == user["groups"] * user["cycles"] > 0
         assert (user["duplicates"], user["missing"]) == (0, 0)
     assert result["users"]["alice"]["replaced_sessions"] == 1
+
+
+def test_a_second_demo_in_the_same_folder_counts_only_itself(tmp_path: Path) -> None:
+    def demo() -> dict[str, Any]:
+        ended = run_command("demo", "--for", "4", "--json", "--state-dir", "state", env={}, cwd=tmp_path, timeout=100)
+        assert ended.returncode == 0, ended.stderr + ended.stdout
+        users: dict[str, Any] = json.loads(ended.stdout)["users"]
+        return users
+
+    first, second = demo(), demo()
+    for user in second.values():
+        assert user["planned"] == user["groups"] * user["cycles"] > 0
+        assert (user["duplicates"], user["missing"]) == (0, 0)
+    assert first["alice"]["replaced_sessions"] == 1
+    assert second["alice"]["replaced_sessions"] == 0, "the account is banned since the first demo"
 
 
 def test_others_can_join_in_while_it_runs_and_ctrl_c_ends_it_cleanly(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def test_a_broken_world_file_ends_it_with_one_clear_line(tmp_path: Path) -> None
     command = [sys.executable, "run.py", "sandbox", "--world", str(tmp_path / "world.yaml")]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
     assert ended.returncode == 2
-    assert ended.stderr.startswith("sandbox: chats: c: members")
+    assert ended.stderr.startswith("postfleet: chats: c: members")
     assert len(ended.stderr.splitlines()) == 1
 
 

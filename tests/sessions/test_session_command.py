@@ -16,7 +16,7 @@ from telethon import TelegramClient, functions
 from telethon.sessions import SQLiteSession
 
 from data.files import locked
-from tests.support.daemon import ROOT, SandboxProcess, clean_environment, plain_world
+from tests.support.daemon import ROOT, SandboxProcess, begin_state, clean_environment, plain_world
 from tests.support.house import API_PAIRS, SECRET
 
 ANN, BOB = "+9996600001", "+9996600002"
@@ -66,7 +66,7 @@ class Operator:
 
 @pytest.fixture
 def operator(tmp_path: Path) -> Iterator[Operator]:
-    (tmp_path / "state").mkdir(mode=0o700)
+    begin_state(tmp_path / "state")
     sandbox = SandboxProcess(tmp_path / "dc", WORLD, tmp_path / "ready")
     try:
         yield Operator(tmp_path, sandbox)
@@ -129,7 +129,7 @@ def test_a_folder_is_imported_checked_and_sealed_with_a_new_key(operator: Operat
     before = key.read_text()
     with locked(operator.folder / "state" / "commands.lock", shared=True):
         beside_another = operator.types("rotate-key")
-    assert beside_another.returncode == 1
+    assert beside_another.returncode == 2
     assert "another session command works on these accounts" in beside_another.stderr
     assert key.read_text() == before
     assert "Sealed 2 session(s)" in operator.types("rotate-key").stdout

@@ -1,5 +1,6 @@
 """The real daemon as a process of its own, driven over HTTP, against a data centre that is a process too."""
 
+import asyncio
 import contextlib
 import json
 import os
@@ -16,6 +17,8 @@ import httpx
 
 from api.tokens import OPERATOR, issue_token
 from core.clock import SystemClock
+from data.data_manager import DataManager
+from data.journal import Journal
 from tests.support.house import API_PAIRS, SECRET
 
 ROOT = Path(__file__).parents[2]
@@ -42,6 +45,17 @@ def run_command(
 def clean_environment() -> dict[str, str]:
     """This machine's environment without settings of ours."""
     return {name: value for name, value in os.environ.items() if not name.startswith("POSTFLEET_")}
+
+
+def begin_state(folder: Path) -> Path:
+    """A state as the first start of a daemon leaves it; the folder."""
+
+    async def begin() -> None:
+        await DataManager.open(folder, SystemClock()).close()
+        await Journal.open(folder).close()
+
+    asyncio.run(begin())
+    return folder
 
 
 def wait_until(condition: Callable[[], object], what: str, within: float = SOON) -> None:

@@ -1,0 +1,42 @@
+"""Whether a folder holds a state at all, so that a command in the wrong place begins none there."""
+
+from pathlib import Path
+
+from core.errors import StateDamaged, StateMissing
+from data.backup import KEY_FILE
+from data.copies import COPIES
+from data.data_manager import USERS_FILE
+from data.files import HALF_RESTORED
+from data.journal_schema import JOURNAL_FILE
+from data.stats_file import STATS_FILE
+
+_SIGNS = (USERS_FILE, JOURNAL_FILE, STATS_FILE, KEY_FILE, COPIES, HALF_RESTORED)
+"""Any of them says that there was one; whether it is whole is for those who open it to say."""
+
+
+def holds_state(folder: Path) -> bool:
+    """Whether anything in the folder says that a state was begun there.
+
+    Raises:
+        StateDamaged: it cannot be looked into.
+    """
+    try:
+        return any((folder / name).exists() for name in _SIGNS)
+    except OSError as error:
+        raise StateDamaged(
+            f"the folder {folder} cannot be looked into ({error.strerror}); run this as the user it belongs to"
+        ) from error
+
+
+def require_state(folder: Path) -> None:
+    """Refuse a folder without a state.
+
+    Raises:
+        StateMissing: there is none in it, or no such folder.
+        StateDamaged: it cannot be looked into.
+    """
+    if not holds_state(folder):
+        raise StateMissing(
+            f"there is no state in {folder.absolute()}; say with --state-dir or POSTFLEET_STATE_DIR where it is "
+            "(.env is read from the folder you are in), or begin one there with: python run.py serve"
+        )
