@@ -84,12 +84,13 @@ async def prepare(
     *,
     client: TelegramClient,
     call: Call,
-    shelf: MediaShelf,
+    shelf: MediaShelf | None,
     peer_of: Callable[[str], Awaitable[Any]],
     premium: bool = False,
 ) -> Outgoing:
     """Fill in the text, bring the files to Telegram, look up the message to forward. Nothing is posted.
 
+    Without a shelf the files stay where they are: enough to look whether the post arrived.
     `peer_of` gives the sending account's InputPeer of a chat in its one spelling (`Target.chat`).
 
     Raises:
@@ -101,6 +102,8 @@ async def prepare(
     worded, text = word(post, occasion, premium=premium)
     if post.type in {PostType.FORWARD, PostType.COPY}:
         return Outgoing(post, text, source=await source_of(post.content.message or "", call, peer_of))
+    if shelf is None:
+        return Outgoing(worded, text)
     uploads = shelf.uploads
     media = tuple(await shelf.ready(client, call, post, premium=premium))
     return Outgoing(worded, text, media, remembered=shelf.uploads - uploads < len(media))

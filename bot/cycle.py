@@ -17,8 +17,8 @@ from bot.compose_content import post_for_cycle, posts_of
 from bot.compose_rights import holds_about
 from bot.known import arrange, claim_what_was_begun, who_posts
 from bot.pacing import waited_out_until
-from bot.plan import Bar, Plan, keeps, plan_cycle
-from bot.run import BotParts, CycleControl, CycleRun, End
+from bot.plan import Bar, Plan, keeps, may_look, plan_cycle
+from bot.run import STOPPED, BotParts, CycleControl, CycleRun, End
 from bot.worker import execute_session_cycle
 from core.errors import NoContent, NoGroups, NoSpareSession, StateError
 from core.models import UNFINISHED, Cycle, Delivery, DeliveryState, Event, Level, PostContent, PostType, Session, User
@@ -27,7 +27,6 @@ from sessions.changes import take_holds_as_of
 
 log = logging.getLogger(__name__)
 _SAID_AGAIN_SECONDS = 3600.0
-_STOPPED = "the bot was stopped"
 
 
 class NotWanted(Exception):
@@ -82,7 +81,7 @@ class CycleRunner:
         run = CycleRun(self._parts, found[0], user.cycles, found[1], control)
         for delivery in run.pending:
             if delivery.state is DeliveryState.PLANNED:
-                await run.close(delivery, DeliveryState.SKIPPED, _STOPPED)
+                await run.close(delivery, DeliveryState.SKIPPED, STOPPED)
         if not run.pending:
             await self._finish(run)
         return await self._parts.journal.unfinished_cycle(user_id)
@@ -162,10 +161,10 @@ class CycleRunner:
         return CycleRun(self._parts, cycle, number, deliveries, control)
 
     async def _post_everything(self, run: CycleRun) -> None:
-        """Round after round, until nothing is left that somebody could post."""
+        """Round after round, until nothing is left that somebody could post, or look for."""
         slots = asyncio.Semaphore(self._parts.settings.max_sessions_per_user)
         batches = await self._by_session(run, run.pending)
-        while batches and not run.over:
+        while batches and run.control.why is not End.SHUTDOWN:
             handed_over: list[Delivery] = []
             async with asyncio.TaskGroup() as group:
                 rounds = [
@@ -204,7 +203,9 @@ class CycleRunner:
     async def _by_session(self, run: CycleRun, deliveries: list[Delivery]) -> dict[str, list[Delivery]]:
         """Who posts what. A delivery keeps its account while that has it, and waits for a later cycle when that rests
         for long; else one that was never sent is planned anew. Of one that may have arrived another account only finds
-        out (see `worker`)."""
+        out (see `worker`), or its own where no other can. Once the cycle is over that is all that is left to do."""
+        if run.over:
+            deliveries = [delivery for delivery in deliveries if delivery.state is DeliveryState.SENDING]
         snapshot = self._parts.store.snapshot
         user, now = holds_about(snapshot.users[run.user], run.post), self._parts.clock.now()
         batches: dict[str, list[Delivery]] = defaultdict(list)
@@ -221,6 +222,9 @@ class CycleRunner:
                 others[delivery.group] = delivery
         for group, delivery in others.items():
             session = found.plan.sessions.get(group)
+            was_sent = delivery.state is DeliveryState.SENDING
+            if session is None and was_sent and may_look(user, snapshot.sessions, delivery.session):
+                session = delivery.session
             if session is None:
                 await self._close_left_over(run, delivery, found.plan.skipped[group])
                 continue
@@ -249,7 +253,7 @@ class CycleRunner:
             if run.content_refused is not None:
                 state, reason = DeliveryState.FAILED, run.content_refused
             elif run.over:
-                state, reason = DeliveryState.SKIPPED, _STOPPED
+                state, reason = DeliveryState.SKIPPED, STOPPED
             else:
                 state, reason = DeliveryState.FAILED, "a fault of Postfleet; its log tells more"
             if delivery.state is DeliveryState.SENDING:

@@ -94,6 +94,11 @@ def keeps(
     return _may_post(hold, bar, now)
 
 
+def may_look(user: User, sessions: Mapping[str, Session], session: str) -> bool:
+    """Whether the account can look whether its post arrived: also one that rests or is limited reads."""
+    return session in user.assigned_sessions and sessions[session].state in _MAY_STAND
+
+
 def same_chats(groups: Iterable[str], places: Mapping[str, tuple[int, int | None]]) -> dict[str, str]:
     """Groups that are another spelling of one before them → that one.
 

@@ -27,14 +27,14 @@ from bot.reaction_rules import (
     Rule,
 )
 
-_AGAIN = "Telegram had trouble of its own; the same post is tried again."
+_AGAIN = "Telegram had trouble of its own."
 _WAIT = "Telegram asked this account to wait; it goes on afterwards."
 _LOGIN = "This account is no longer logged in and needs a new login."
 _SPEAKS = "Telegram did not understand this program; it may need an update. The account rests meanwhile."
 _LINK = "Telegram knows no group by this name or link; check how it is written."
 _MEDIA = "Telegram does not take this file; use another one."
 _POLL = "Telegram does not take this poll; check its question and answers."
-_UPLOAD = "The file did not arrive whole; it is uploaded again."
+_UPLOAD = "The file did not arrive whole."
 _BUTTONS = "Telegram does not take the buttons of this post."
 
 _TROUBLE = (
@@ -344,10 +344,10 @@ _TABLE: tuple[tuple[Rule, dict[str, str]], ...] = (
     (
         STALE_MEDIA,
         {
-            "FILE_REFERENCE_EMPTY": "Telegram's handle of the file grew old; the file is fetched again.",
-            "FILE_REFERENCE_EXPIRED": "Telegram's handle of the file grew old; the file is fetched again.",
-            "FILE_REFERENCE_INVALID": "Telegram's handle of the file grew old; the file is fetched again.",
-            "FILEREF_UPGRADE_NEEDED": "Telegram's handle of the file grew old; the file is fetched again.",
+            "FILE_REFERENCE_EMPTY": "Telegram's handle of the file grew old.",
+            "FILE_REFERENCE_EXPIRED": "Telegram's handle of the file grew old.",
+            "FILE_REFERENCE_INVALID": "Telegram's handle of the file grew old.",
+            "FILEREF_UPGRADE_NEEDED": "Telegram's handle of the file grew old.",
             "FILE_ID_INVALID": _UPLOAD,
             "FILE_PARTS_INVALID": _UPLOAD,
             "FILE_PART_EMPTY": _UPLOAD,
@@ -357,16 +357,16 @@ _TABLE: tuple[tuple[Rule, dict[str, str]], ...] = (
             "FILE_PART_SIZE_CHANGED": _UPLOAD,
             "FILE_PART_SIZE_INVALID": _UPLOAD,
             "FILE_PART_TOO_BIG": _UPLOAD,
-            "LOCATION_INVALID": "Telegram's handle of the file grew old; the file is fetched again.",
+            "LOCATION_INVALID": "Telegram's handle of the file grew old.",
             "MD5_CHECKSUM_INVALID": _UPLOAD,
         },
     ),
     (
         TRANSIENT,
         {
-            "TIMEOUT": "Telegram did not answer in time; the same post is tried again.",
-            "SESSION_IN_USE": "Another process works with this account just now; tried again.",
-            "CONNECTION_ERROR": "The connection to Telegram broke; the same post is tried again.",
+            "TIMEOUT": "Telegram did not answer in time.",
+            "SESSION_IN_USE": "Another process works with this account just now.",
+            "CONNECTION_ERROR": "The connection to Telegram broke.",
             **dict.fromkeys(_TROUBLE, _AGAIN),
         },
     ),

@@ -25,6 +25,9 @@ from data.media_files import media_folder
 from sessions.client import Clients
 from sessions.session_manager import SessionManager
 
+STOPPED = "the bot was stopped"
+"""Why a delivery was not made any more."""
+
 
 @dataclass(frozen=True)
 class BotParts:
@@ -181,6 +184,11 @@ class CycleRun:
     def over(self) -> bool:
         """Nothing more is sent."""
         return self.control.over.is_set()
+
+    @property
+    def is_cut_off(self) -> bool:
+        """What is not closed yet stays as it is: a later run goes on with it, and finds out what arrived."""
+        return self.control.why is End.SHUTDOWN or self.not_written is not None
 
     @property
     def pending(self) -> list[Delivery]:

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from bot.compose_media import premium_needed
 from bot.compose_rights import concerns
+from bot.doubts import Doubts
 from bot.membership import NOT_A_MEMBER
 from bot.plan import Bar, clock_time
 from bot.reactions import (
@@ -26,6 +27,7 @@ from bot.reactions import (
 )
 from bot.run import BotParts, CycleRun, End
 from bot.seen import Absent
+from bot.sending import Sender
 from bot.targets import parse_target
 from core.clock import wait_for_event
 from core.models import Delivery, DeliveryState, Hold, Level, Session, SessionState, User
@@ -59,8 +61,18 @@ class Share:
         self._parts = parts
         self._run = run
         self._session = session
-        self._queue = deque(deliveries)
-        self._unanswered = {d.id for d in deliveries if d.state is DeliveryState.SENDING}
+        self._sender = Sender(parts, run, session)
+        self._doubts = Doubts(run, self._sender)
+        self._queue: deque[Delivery] = deque()
+        for one in deliveries:
+            turned_away = run.turned_away.get(one.group, {}).get(session)
+            if one.session != session:  # only its own account may send it again
+                self._doubts.add(one, f"{one.session} was cut off while it sent it")
+            elif turned_away is not None:
+                self._doubts.add(one, turned_away.reason)
+            else:
+                self._queue.append(one)
+        self._unanswered = {one.id for one in self._queue if one.state is DeliveryState.SENDING}
         """Deliveries of which some attempt may have arrived."""
         self._failures = 0
         self._trouble_since = 0.0
@@ -240,6 +252,8 @@ class Share:
         for delivery in self._queue:
             state = DeliveryState.SENDING if delivery.id in self._unanswered else DeliveryState.PLANNED
             self.handed_over.append(replace(delivery, state=state))
+        self.handed_over += self._doubts.pass_on()
+        self._queue.clear()
 
     # Small things
 
@@ -247,8 +261,9 @@ class Share:
         self, delivery: Delivery, state: DeliveryState, reason: str, error: str | None = None, *, tell: bool = True
     ) -> None:
         if delivery.id in self._unanswered:
-            state = DeliveryState.UNKNOWN
-        await self._run.close(delivery, state, reason, error=error, tell=tell)
+            self._doubts.add(delivery, reason, error, tell=tell)
+        else:
+            await self._run.close(delivery, state, reason, error=error, tell=tell)
         self._drop(delivery)
 
     async def _end_all(self, state: DeliveryState, reason: str) -> None:

@@ -5,19 +5,13 @@ neither a crash nor a lost answer doubles a post. Every error goes through `reac
 """
 
 import logging
-from collections.abc import Callable
-from datetime import datetime
-from typing import Any
-from zoneinfo import ZoneInfo
+from contextlib import AbstractAsyncContextManager, suppress
 
 from msgspec.structs import replace
 from telethon.errors import RPCError
 
 from bot.aftercare import see_what_stands
-from bot.compose import random_id_of
-from bot.compose_content import DoesNotFitHere, Occasion
-from bot.compose_media import Call
-from bot.compose_outgoing import Outgoing, prepare
+from bot.compose_content import DoesNotFitHere
 from bot.compose_send import Destination, Sent, SourceUnavailable, pin
 from bot.known import seen_obstacle
 from bot.membership import SAID_TO_STRANGERS_TOO
@@ -25,7 +19,7 @@ from bot.pacing import Verdict, decide
 from bot.plan import clock_time, same_chat_reason
 from bot.reaction_table import BY_CODE
 from bot.reactions import Action, ForeseenRefusal, code_of, reaction_to
-from bot.run import BotParts, CycleRun
+from bot.run import STOPPED, BotParts, CycleRun
 from bot.share import LeaveSession, SessionGone, Share
 from bot.targets import Target, parse_target
 from core.clock import wait_for_event
@@ -39,6 +33,9 @@ _STALE_PEER = frozenset({"CHAT_ID_INVALID", "CHANNEL_INVALID", "PEER_ID_INVALID"
 
 _IN_THE_CYCLE = (DeliveryState.PLANNED, DeliveryState.SENDING, DeliveryState.DELIVERED)
 _LOOK_AGAIN_SECONDS = 30.0
+_LOOKS = 3
+"""So often a connection is tried for looking whether posts arrived."""
+_REST_BETWEEN_LOOKS = 2.0
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +45,8 @@ async def execute_session_cycle(
 ) -> list[Delivery]:
     """Post these deliveries with this account; answers those that other accounts may take over.
 
-    Whatever cannot be posted now is closed with a reason. When the run is over early the rest stays as it is.
+    Whatever cannot be posted now is closed with a reason. When the run is over early, what is in flight is looked for
+    and the rest stays as it is.
 
     Raises:
         StateError: something could not be read or written down; the rest stays as the journal has it.
@@ -62,7 +60,14 @@ class _Posting(Share):
     """Chooses, waits, posts."""
 
     async def post_all(self) -> None:
-        """Connect and post until nothing is left, reconnecting with growing pauses when the connection breaks."""
+        """Connect and post until nothing is left, reconnecting with growing pauses when the connection breaks. What may
+        have arrived though no answer said so is looked for before it is closed."""
+        await self._connect_again_and_again()
+        if self._run.over:
+            await self._leave_over()
+        await self._settle_doubts()
+
+    async def _connect_again_and_again(self) -> None:
         try:
             while self._queue and not self._run.over:
                 try:
@@ -88,10 +93,7 @@ class _Posting(Share):
             return
 
     async def _connect_and_post(self) -> None:
-        api_id = self._facts().api_id
-        if api_id is None:
-            raise InvalidInput(self._session, "it has no API pair; release it and start the bot again")
-        async with recognised(self._parts.clients, self._parts.sessions, self._session, api_id) as client:
+        async with self._connected() as client:
             if not client.premium:
                 self._leave_to_premium()
             while (delivery := await self._next()) is not None:
@@ -100,8 +102,17 @@ class _Posting(Share):
                     break
             if self._queue and not self._run.over:
                 return  # others have their turn; the connection is kept for a while
+            if not self._run.over:
+                found = await self._doubts.look(client)
+                self._posted += [one for one in found if one.session == self._session]
             posted, self._posted = self._posted, []
             await see_what_stands(self._parts, self._run, client, posted)
+
+    def _connected(self) -> AbstractAsyncContextManager[PostingClient]:
+        api_id = self._facts().api_id
+        if api_id is None:
+            raise InvalidInput(self._session, "it has no API pair; release it and start the bot again")
+        return recognised(self._parts.clients, self._parts.sessions, self._session, api_id)
 
     async def _rest_before_connecting(self) -> None:
         """Hold no connection before something may go."""
@@ -149,7 +160,7 @@ class _Posting(Share):
                 self._run.user, self._session, delivery.group, slow_mode, self._hold_in(delivery.group)
             )
             decision = decide(now, limits, standing)
-            if decision.verdict is Verdict.GO or self._only_looks(delivery):
+            if decision.verdict is Verdict.GO:
                 return delivery, 0.0
             if decision.verdict is Verdict.DEFER:
                 reason = f"{decision.reason} {self._session} may post there after {clock_time(decision.at)}"
@@ -163,7 +174,7 @@ class _Posting(Share):
             await self._end(delivery, DeliveryState.SKIPPED, "you took it off your list")
             return
         try:
-            await (self._look_up(client, delivery) if self._only_looks(delivery) else self._post(client, delivery))
+            await self._post(client, delivery)
         except CONNECTION_LOST:
             self._put_last(delivery)
             raise
@@ -234,15 +245,16 @@ class _Posting(Share):
     async def _post_now(self, client: PostingClient, delivery: Delivery) -> None:
         if delivery.state is not DeliveryState.SENDING and not await self._may_begin(client, delivery):
             return
-        outgoing, to = await self._prepare(client, delivery)
+        outgoing, to = await self._sender.prepare(client, delivery)
         if delivery.state is not DeliveryState.SENDING:
             sending = replace(delivery, state=DeliveryState.SENDING)
             await self._run.record(sending)
             self._queue[self._queue.index(delivery)] = delivery = sending
         try:
-            sent = await self._send(client, delivery, outgoing, to)
+            sent = await self._sender.send(client, delivery, outgoing, to)
         except Exception as error:
-            if isinstance(error, CONNECTION_LOST) or reaction_to(error).action is Action.RETRY:
+            is_an_answer = isinstance(error, RPCError | PostfleetError)
+            if not is_an_answer or reaction_to(error).action is Action.RETRY:
                 self._unanswered.add(delivery.id)
             raise
         finally:
@@ -250,17 +262,6 @@ class _Posting(Share):
         await self._delivered(delivery, sent, outgoing.parts)
         if outgoing.post.content.pin and sent.message_ids:
             await self._pin(client, to, delivery, sent.message_ids[0])
-
-    async def _send(self, client: PostingClient, delivery: Delivery, outgoing: Outgoing, to: Destination) -> Sent:
-        """Send it; once more with its files brought anew where Telegram refuses some that were remembered."""
-        try:
-            return await outgoing.send(self._calls(client), to, self._keys(delivery))
-        except RPCError as error:
-            if not outgoing.remembered or reaction_to(error).action is not Action.GIVE_UP:
-                raise
-        self._parts.shelf(self._run.user, self._session).forget(self._run.post)
-        anew, to = await self._prepare(client, delivery)
-        return await anew.send(self._calls(client), to, self._keys(delivery))
 
     async def _may_begin(self, client: PostingClient, delivery: Delivery) -> bool:
         """Whether it is worth asking Telegram: no other spelling of the chat has the post, and nothing forbids it.
@@ -279,64 +280,17 @@ class _Posting(Share):
             raise refusal
         return True
 
-    async def _prepare(self, client: PostingClient, delivery: Delivery) -> tuple[Outgoing, Destination]:
-        """The post for this group, its files at Telegram; nothing is posted yet."""
-        target = parse_target(delivery.group)
-        known = await self._parts.peers.resolve(client, self._session, target.chat)
-
-        async def peer_of(chat: str) -> object:
-            return await self._parts.peers.source(client, self._session, chat)
-
-        outgoing = await prepare(
-            self._run.post,
-            Occasion(group=known.title or delivery.group, moment=self._moment(), number=self._run.number),
-            client=client,
-            call=self._calls(client),
-            shelf=self._parts.shelf(self._run.user, self._session),
-            peer_of=peer_of,
-            premium=client.premium,
-        )
-        return outgoing, Destination(known.peer, known.place(target)[1])
-
-    def _moment(self) -> datetime:
-        """When the cycle began, as its user's calendar and clock show it."""
-        return self._run.cycle.started_at.astimezone(ZoneInfo(self._user().schedule.timezone))
-
     async def _delivered(self, delivery: Delivery, sent: Sent, parts: int) -> None:
         self._failures = 0
         self._banned_in.clear()
-        now = self._parts.clock.now()
-        message_id = sent.message_ids[0] if sent.message_ids else None
-        ended = replace(delivery, state=DeliveryState.DELIVERED, message_id=message_id, finished_at=now)
-        text = f"Posted to {delivery.group} with {delivery.session}"
-        event = self._run.event("post_delivered", text, Level.INFO, delivery.session, delivery.group)
-        await self._run.record(ended, event=event, messages=parts)
-        self._parts.books.posted(self._run.user, delivery.session, delivery.group, now)
-        if delivery.session == self._session:
-            self._posted.append(ended)
+        self._posted.append(await self._sender.arrived(delivery, sent, parts))
         self._drop(delivery)
         if self._hold_in(delivery.group) is not None:
             await self._hold_group(delivery.group, None)
 
-    async def _look_up(self, client: PostingClient, delivery: Delivery) -> None:
-        """Another account was lost while it sent this: whether it arrived stands in the chat."""
-        outgoing, to = await self._prepare(client, delivery)
-        known = self._parts.store.snapshot.sessions.get(delivery.session)
-        sender = known.telegram_id if known is not None else None
-        sent = await self._find(client, outgoing, to, delivery, sender) if sender is not None else None
-        if sent is not None:
-            await self._delivered(delivery, sent, outgoing.parts)
-        else:
-            await self._end(delivery, DeliveryState.UNKNOWN, f"{delivery.session} was lost while it was sent")
-
-    async def _find(
-        self, client: PostingClient, outgoing: Outgoing, to: Destination, delivery: Delivery, sender: int
-    ) -> Sent | None:
-        return await outgoing.find(self._calls(client), to, sender_id=sender, since=delivery.planned_at)
-
     async def _pin(self, client: PostingClient, to: Destination, delivery: Delivery, message_id: int) -> None:
         try:
-            await pin(self._calls(client), to, message_id)
+            await pin(self._sender.call(client), to, message_id)
         except (*CONNECTION_LOST, RPCError) as error:
             text = f"Could not pin the post in {delivery.group}: {reaction_to(error).explanation}"
             event = self._run.event("not_pinned", text, Level.WARNING, self._session, delivery.group)
@@ -345,23 +299,49 @@ class _Posting(Share):
     async def _count_once(self, client: PostingClient, delivery: Delivery) -> None:
         """Telegram says it has this post already: delivered, once, and its message id stands in the chat."""
         sent = None
-        outgoing, to = await self._prepare(client, delivery)
+        outgoing, to = await self._sender.prepare(client, delivery, to_send=False)
         try:
-            sent = await self._find(client, outgoing, to, delivery, client.self_id)
+            sent = await self._sender.find(client, delivery, outgoing, to)
         except (*CONNECTION_LOST, RPCError):
             log.warning("The message id of a delivered post was not found", extra={"user": self._run.user})
         await self._delivered(delivery, sent or Sent(()), outgoing.parts)
 
-    def _only_looks(self, delivery: Delivery) -> bool:
-        return delivery.session != self._session
+    # What may have arrived
 
-    def _calls(self, client: PostingClient) -> Call:
-        """Every request of this share is bounded in time, by its own bound where it has one."""
+    async def _leave_over(self) -> None:
+        """The cycle is over: what is in flight is looked for; what was refused and waited for another try ends here."""
+        if self._run.is_cut_off:
+            return
+        refused = self._run.content_refused
+        for delivery in [one for one in self._queue if one.state is DeliveryState.SENDING]:
+            state = DeliveryState.SKIPPED if refused is None else DeliveryState.FAILED
+            await self._end(delivery, state, refused or STOPPED, tell=refused is None)
 
-        async def call(request: object, within: float | None = None) -> Any:
-            return await client.call(request, within or self._parts.settings.send_timeout_seconds)
+    async def _settle_doubts(self) -> None:
+        """Look for what may have arrived before it is closed, over a connection of its own."""
+        for again in range(_LOOKS):
+            if not self._doubts:
+                return
+            await self._parts.clock.sleep(again * _REST_BETWEEN_LOOKS)
+            try:
+                async with self._parts.connections.taken_by(self._run.user):
+                    self._run.alive()
+                    async with self._connected() as client:
+                        await self._doubts.look(client)
+            except Exception as error:  # noqa: BLE001  the table decides about every error
+                if not await self._may_look_again(error):
+                    break
+        await self._doubts.close()
 
-        return call
-
-    def _keys(self, delivery: Delivery) -> Callable[[int], int]:
-        return lambda part: random_id_of(delivery, part)
+    async def _may_look_again(self, error: Exception) -> bool:
+        """Do what follows from an error that was met while looking. Raises StateError."""
+        if isinstance(error, SessionInUse) or reaction_to(error).action is Action.RETRY:
+            return True
+        if isinstance(error, StateError) and not isinstance(error, SealBroken):
+            raise error
+        with suppress(LeaveSession):
+            if isinstance(error, AccountRefused | SessionGone):
+                await self._leave_to_others(error)
+            elif not isinstance(error, PostfleetError):
+                await self._react(error, None)
+        return False
