@@ -1,6 +1,5 @@
 """A change of a user's config: what may be written, and how it is applied."""
 
-import asyncio
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +24,7 @@ from api.shapes import read_as
 from api.users import known_user
 from api.views import ConfigView
 from bot.compose_content import check_content, posts_of
-from bot.compose_media import check_files
+from bot.compose_media import check_contents
 from bot.targets import parse_target
 from core.errors import InvalidInput
 from core.models import PostContent, PostType, Schedule, User
@@ -157,12 +156,13 @@ async def change_config(rooms: Parts, user_id: str, if_match: str | None, change
     Raises:
         PreconditionFailed: `if_match` names other versions than the one that is there.
         InvalidInput: a new post names a file that was not uploaded, or that Telegram would not take.
+        NotRead: the machine has no room to look into a file just now.
         What `change` raises; nothing was changed then.
     """
     seen = await known_user(rooms, user_id)
     _check_version(if_match, seen)
     folder = media_folder(rooms.settings.state_dir, user_id)
-    await asyncio.to_thread(_check_new_files, folder, seen, change(seen))
+    await _check_new_files(folder, seen, change(seen))
 
     def apply(tx: Transaction) -> User:
         before = tx.user(user_id)
@@ -179,14 +179,14 @@ def _check_version(if_match: str | None, user: User) -> None:
         raise PreconditionFailed
 
 
-def _check_new_files(folder: Path, before: User, after: User) -> None:
-    """Files of posts that were not there before: they are uploaded first. Raises InvalidInput."""
+async def _check_new_files(folder: Path, before: User, after: User) -> None:
+    """Files of posts that were not there before: they are uploaded first. Raises as `check_contents` does."""
     known = posts_of(before.post_type, before.post_content)
     several = isinstance(after.post_content, PostContent) and after.post_content.posts
     for index, post in enumerate(posts_of(after.post_type, after.post_content)):
         if post not in known:
             field = f"post_content.posts[{index}].media" if several else "post_content.media"
-            check_files(folder, post, field, premium=True)
+            await check_contents(folder, post, field)
 
 
 def config_etag(user: User) -> str:

@@ -127,6 +127,7 @@ _MEDIA = {
     "bytes": 48211,
     "width": 1280,
     "height": 960,
+    "duration": None,
     "added_at": _AT,
     "used_by": ["post_content.posts[1].media[0]"],
 }

@@ -4,16 +4,22 @@ import asyncio
 import mimetypes
 from collections.abc import AsyncIterator
 
-from api.media_content import label_of, recognize
+from msgspec.structs import replace
+
+from api.media_label import label_of
 from api.parts import Parts
 from api.views import View
 from bot.compose_content import kind_of, media_of
+from bot.compose_measures import photo_obstacle
+from bot.compose_media import MAX_PHOTO_BYTES
 from core.clock import Clock
-from core.errors import InvalidInput
+from core.errors import InvalidInput, Unreadable
 from core.models import Media, MediaKind, Moment, PostType, User
 from core.settings import Settings
 from data.media import Arrival, MediaStore, StoredFile
+from data.media_content import FORMATS
 from data.media_files import About, rename_old_folders, sweep
+from data.media_looks import look
 
 MEGABYTE = 1_000_000
 _BUFFER = 256 * 1024
@@ -32,7 +38,10 @@ class MediaView(View, frozen=True, kw_only=True):
     """As what it can be posted; a picture too large for a photo is a document."""
     bytes: int
     width: int | None
+    """Pixels of a picture or a video, as shown."""
     height: int | None
+    duration: float | None
+    """Seconds of a video or of sound. Null: it has none, or it cannot be read and posts have to say it."""
     added_at: Moment
     used_by: list[str]
     """Where the config names it: `post_content.posts[2].media[0]`. Such a file cannot be deleted."""
@@ -80,28 +89,33 @@ async def uses_now(rooms: Parts, user_id: str, name: str) -> list[str]:
 
 
 def media_view(file: StoredFile, user: User | None) -> MediaView:
-    """A file; one that was put into the folder by hand is what its name says.
-
-    So is a photo: WebP files were once taken for photos, which Telegram refuses.
-    """
-    by_name = kind_of(PostType.ALBUM, Media(file=file.name))
+    """A file; one that was put into the folder by hand is what its name says, until somebody looked at it."""
     about = file.about or About(
         label=file.name,
         type=mimetypes.guess_type(file.name)[0] or "application/octet-stream",
-        kind=by_name,
+        kind=kind_of(PostType.ALBUM, Media(file=file.name)),
         added_at=file.changed_at,
     )
     return MediaView(
         name=file.name,
         label=about.label,
         type=about.type,
-        kind=by_name if about.kind is MediaKind.PHOTO else about.kind,
+        kind=about.kind if file.about is None else _kind(about, file.bytes),
         bytes=file.bytes,
         width=about.width,
         height=about.height,
+        duration=about.duration,
         added_at=about.added_at,
         used_by=uses_of(user, file.name),
     )
+
+
+def _kind(about: About, size: int) -> MediaKind:
+    """As what a file can be posted."""
+    if about.kind is not MediaKind.PHOTO:
+        return about.kind
+    fits = photo_obstacle(about.type, about.width, about.height) is None and size <= MAX_PHOTO_BYTES
+    return MediaKind.PHOTO if fits else MediaKind.DOCUMENT
 
 
 async def receive(arrival: Arrival, pieces: AsyncIterator[bytes]) -> None:
@@ -126,19 +140,27 @@ class Looking:
         """Find out what it is and make it the user's file; False when the same content was there already.
 
         Raises:
-            UnsupportedMedia, InvalidInput: it is nothing that is taken.
+            UnsupportedMedia, InvalidInput: it is nothing that is taken, or cannot be read within bounds.
+            NotRead: the machine has no room to look at it just now.
             StateNotWritten: the disk refused.
         """
         if not arrival.size:
             raise InvalidInput("body", "is empty; send the file's content")
         async with self._one_at_a_time:
-            found = await asyncio.to_thread(recognize, arrival.path)
+            try:
+                found, thumbnail = await look(arrival.path)
+            except Unreadable as error:
+                raise InvalidInput("body", f"{error}; export it again") from error
+        form = FORMATS[found.type]
         about = About(
-            label=label_of(label, arrival.name, found.suffix),
+            label=label_of(label, arrival.name, form.suffix),
             type=found.type,
-            kind=found.kind,
+            kind=form.kind,
             width=found.width,
             height=found.height,
+            duration=found.duration,
+            measured=True,
             added_at=self._clock.now(),
         )
-        return await asyncio.to_thread(arrival.keep, found.suffix, about, relabel=label is not None)
+        about = replace(about, kind=_kind(about, arrival.size))
+        return await asyncio.to_thread(arrival.keep, form.suffix, about, thumbnail, relabel=label is not None)

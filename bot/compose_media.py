@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import errno
+import io
 import mimetypes
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterator
@@ -15,10 +16,12 @@ from telethon.tl import functions
 from telethon.tl import types as tl
 
 from bot.compose_content import Post, kind_of, render
+from bot.compose_measures import attributes, check_measures
 from bot.compose_text import MAX_CAPTION_UNITS
-from core.errors import InvalidInput, StateError
+from core.errors import InvalidInput, NotRead, StateError
 from core.models import Media, MediaKind, PostType
-from data.media_files import shown_name
+from data.media_files import About, shown_name, thumbnail_of
+from data.media_looks import looked_at
 
 MAX_PHOTO_BYTES = 10 * 1024 * 1024
 MAX_FILE_BYTES = 4000 * 512 * 1024
@@ -64,6 +67,29 @@ def check_files(folder: Path, post: Post, field: str = "post_content.media", *, 
         file_of(folder, media, kind_of(post.type, media), f"{field}[{index}].file", premium=premium).stat().st_size
         for index, media in enumerate(post.content.media)
     )
+
+
+async def check_contents(folder: Path, post: Post, field: str = "post_content.media") -> int:
+    """How many bytes the files of a post have together. What is in them is looked at, once a file.
+
+    Raises:
+        InvalidInput: naming the file that cannot be sent, even by a Premium account, and why.
+        NotRead, StateError: the machine cannot read a file just now.
+    """
+    size = await asyncio.to_thread(check_files, folder, post, field, premium=True)
+    for index, media in enumerate(post.content.media):
+        await _known(folder, media, kind_of(post.type, media), f"{field}[{index}].file")
+    return size
+
+
+async def _known(folder: Path, media: Media, kind: MediaKind, field: str) -> About | None:
+    """What is known of the file's content; None where nothing has to be. Raises as `check_contents` does."""
+    if kind is MediaKind.DOCUMENT:
+        return None
+    with _reading(media, field):
+        about = await looked_at(folder, media.file)
+    check_measures(media, kind, about, field)
+    return about
 
 
 def premium_needed(folder: Path, post: Post) -> str | None:
@@ -131,18 +157,29 @@ class MediaShelf:
             facts = path.stat()
         key = (media, kind, facts.st_size, facts.st_mtime_ns)
         if key not in self._handles:
-            shown = await asyncio.to_thread(shown_name, self.folder, media.file)
+            try:
+                about = await _known(self.folder, media, kind, field)
+            except NotRead as error:
+                raise StateError(f"the uploaded file {media.file} cannot be read just now ({error})") from error
+            shown = about.label if about else await asyncio.to_thread(shown_name, self.folder, media.file)
             with await asyncio.to_thread(_opened, path, media, field) as stream:
                 uploaded = await _upload(client, stream, facts.st_size, shown, self._within)
-            answer = await call(
-                functions.messages.UploadMediaRequest(tl.InputPeerSelf(), _as_uploaded(uploaded, media, kind, shown))
-            )
+            thumbnail = await self._thumbnail(client, media, kind)
+            made = _as_uploaded(uploaded, media, kind, about, shown, thumbnail)
+            answer = await call(functions.messages.UploadMediaRequest(tl.InputPeerSelf(), made))
             self._handles[key] = _handle(answer, media, kind)
             self.uploads += 1
             if len(self._handles) > _KEPT:
                 self._handles.popitem(last=False)
         self._handles.move_to_end(key)
         return self._handles[key]
+
+    async def _thumbnail(self, client: TelegramClient, media: Media, kind: MediaKind) -> Any:
+        """What people see of a video before it plays, brought to Telegram."""
+        picture = await asyncio.to_thread(thumbnail_of, self.folder, media.file) if kind is MediaKind.VIDEO else None
+        if picture is None:
+            return None
+        return await _upload(client, io.BytesIO(picture), len(picture), "thumbnail.jpg", self._within)
 
 
 async def _upload(client: TelegramClient, stream: BinaryIO, size: int, name: str, within: float) -> Any:
@@ -205,32 +242,18 @@ def _no_file(media: Media, field: str) -> InvalidInput:
     return InvalidInput(field, f"there is no uploaded file '{media.file}'; upload it, or name another")
 
 
-def _as_uploaded(uploaded: Any, media: Media, kind: MediaKind, shown: str) -> Any:
+def _as_uploaded(uploaded: Any, media: Media, kind: MediaKind, about: About | None, shown: str, thumbnail: Any) -> Any:
     if kind is MediaKind.PHOTO:
         return tl.InputMediaUploadedPhoto(uploaded, spoiler=media.spoiler or None)
     return tl.InputMediaUploadedDocument(
         uploaded,
         mime_type="audio/ogg" if kind is MediaKind.VOICE else _mime_type(media.file),
-        attributes=_attributes(media, kind, shown),
+        attributes=[tl.DocumentAttributeFilename(shown)] if about is None else attributes(media, kind, about),
         force_file=kind is MediaKind.DOCUMENT or None,
+        thumb=thumbnail,
         spoiler=media.spoiler or None,
     )
 
 
 def _mime_type(name: str) -> str:
     return mimetypes.guess_type(name)[0] or "application/octet-stream"
-
-
-def _attributes(media: Media, kind: MediaKind, shown: str) -> list[Any]:
-    name = tl.DocumentAttributeFilename(shown)
-    duration = media.duration or 0
-    match kind:
-        case MediaKind.VIDEO:
-            # Telegram measures MP4 itself; these show until it has.
-            size = (media.width or 1, media.height or 1)
-            return [name, tl.DocumentAttributeVideo(duration, *size, supports_streaming=True)]
-        case MediaKind.AUDIO:
-            return [name, tl.DocumentAttributeAudio(duration, title=Path(shown).stem)]
-        case MediaKind.VOICE:
-            return [tl.DocumentAttributeAudio(duration, voice=True)]
-    return [name]

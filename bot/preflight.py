@@ -5,12 +5,13 @@
 
 from collections import Counter
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from telethon import utils
 
 from bot.compose_content import Occasion, Post, kind_of, post_for_cycle, render, word
-from bot.compose_media import file_of
+from bot.compose_media import check_contents
 from bot.compose_rights import holds_about, is_exempt, rights_needed, uses_custom_emoji
 from bot.compose_text import MAX_CAPTION_UNITS, MAX_CAPTION_UNITS_PREMIUM, MAX_TEXT_UNITS, Formatted
 from bot.cycle import check_ready
@@ -30,7 +31,7 @@ from bot.run import BotParts
 from bot.survey import AccountView, Survey, survey
 from bot.targets import Target, parse_target
 from core.errors import InvalidInput
-from core.models import User
+from core.models import PostContent, User
 
 
 async def preflight(parts: BotParts, user_id: str, user: User) -> Preflight:
@@ -38,6 +39,7 @@ async def preflight(parts: BotParts, user_id: str, user: User) -> Preflight:
 
     Raises:
         NoGroups, NoContent: there is nothing to look at.
+        NotRead, StateError: a file cannot be read just now.
     """
     check_ready(user)
     number = user.cycles + 1
@@ -48,7 +50,21 @@ async def preflight(parts: BotParts, user_id: str, user: User) -> Preflight:
     now = parts.clock.now()
     planned = await who_posts(parts, user_id, user, post, now, asked_now=True)
     found.forget_those_gone(parts.store.snapshot.sessions)
-    return _Judgement(parts, user_id, user, post, number, found, planned, now).report()
+    problems, files = await _files(parts.media_folder(user_id), post)
+    return _Judgement(parts, user_id, user, post, number, found, planned, now).report(problems, files)
+
+
+async def _files(folder: Path, post: Post) -> tuple[list[str], list[ShownFile]]:
+    """The post's files, and why some of them cannot be sent."""
+    shown, problems = [], []
+    for media in post.content.media:
+        size = None
+        try:
+            size = await check_contents(folder, Post(post.type, PostContent(media=(media,))))
+        except InvalidInput as error:
+            problems.append(error.fix)
+        shown.append(ShownFile(file=media.file, kind=kind_of(post.type, media), bytes=size))
+    return problems, shown
 
 
 class _Judgement:
@@ -76,8 +92,8 @@ class _Judgement:
         self._targets = {group: parse_target(group) for group in user.groups}
         self._sessions = parts.store.snapshot.sessions
 
-    def report(self) -> Preflight:
-        problems, files = self._files()
+    def report(self, problems: list[str], files: list[ShownFile]) -> Preflight:
+        """The post with its files, and what was found of them, judged together with all that was seen."""
         if self._found.source_problem is not None:
             problems.append(self._found.source_problem)
         rendered = self._rendered(problems)
@@ -99,19 +115,6 @@ class _Judgement:
         )
 
     # The post
-
-    def _files(self) -> tuple[list[str], list[ShownFile]]:
-        folder = self._parts.media_folder(self._user_id)
-        shown, problems = [], []
-        for media in self._post.content.media:
-            kind = kind_of(self._post.type, media)
-            size = None
-            try:
-                size = file_of(folder, media, kind, "post_content.media", premium=True).stat().st_size
-            except InvalidInput as error:
-                problems.append(error.fix)
-            shown.append(ShownFile(file=media.file, kind=kind, bytes=size))
-        return problems, shown
 
     def _rendered(self, problems: list[str]) -> Formatted:
         """As the first group that can be named sees it."""

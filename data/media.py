@@ -15,11 +15,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
-import msgspec
-
 from core.errors import NotFound, QuotaUsedUp, StateNotWritten, TooLarge, TooMany
-from data.files import Disk, make_folder, write_whole
-from data.media_files import ABOUT, INCOMING, MEDIA, About, entries, folder_name, read_about
+from data.files import Disk, make_folder
+from data.media_files import INCOMING, MEDIA, About, about_of, entries, folder_name, forget_about, keep_about
 
 MOST_FILES = 1_000
 """Of one user: many tiny files are not free either."""
@@ -119,7 +117,7 @@ class MediaStore:
         try:
             with self._lock:
                 (self._folder(user_id) / name).unlink()
-                self._about_path(user_id, name).unlink(missing_ok=True)
+                forget_about(self._folder(user_id), name)
                 Disk().sync_folder(self._folder(user_id))
         except FileNotFoundError:
             raise NotFound(f"you have no file {name[:80]!r}") from None
@@ -137,17 +135,16 @@ class MediaStore:
             self._reserve(user_id, min(more, max(space, needed - have)))
             return have + min(more, max(space, needed - have))
 
-    def settle(self, arrival: "Arrival", name: str, about: About, *, relabel: bool) -> tuple[StoredFile, bool]:
+    def settle(
+        self, arrival: "Arrival", name: str, about: About, thumbnail: bytes | None, *, relabel: bool
+    ) -> tuple[StoredFile, bool]:
         """Put what has arrived in its place; False when the same content was there. What it reserved is free then."""
         user_id = arrival.user_id
-        folder = self._about_path(user_id, name).parent
-        make_folder(folder.parent)
-        make_folder(folder)
         target = self._folder(user_id) / name
         with self._lock:
             fresh = not target.exists()
             if fresh or relabel:
-                os.close(write_whole(Disk(), self._about_path(user_id, name), [msgspec.json.encode(about)]))
+                keep_about(target.parent, name, about, thumbnail)
             if fresh:
                 arrival.path.rename(target)
                 Disk().sync_folder(target.parent)
@@ -195,13 +192,10 @@ class MediaStore:
         except (OSError, ValueError):
             return None
         changed_at = datetime.fromtimestamp(facts.st_mtime, UTC)
-        return StoredFile(name, facts.st_size, changed_at, read_about(self._root / ABOUT / folder_name(user_id), name))
+        return StoredFile(name, facts.st_size, changed_at, about_of(self._folder(user_id), name))
 
     def _folder(self, user_id: str) -> Path:
         return self._root / folder_name(user_id)
-
-    def _about_path(self, user_id: str, name: str) -> Path:
-        return self._root / ABOUT / folder_name(user_id) / f"{name}.json"
 
 
 class Arrival:
@@ -249,7 +243,9 @@ class Arrival:
         """What it will be called, without a suffix, if nothing more arrives."""
         return self._digest.hexdigest()[:32]
 
-    def keep(self, suffix: str, about: About, *, relabel: bool) -> tuple[StoredFile, bool]:
+    def keep(
+        self, suffix: str, about: About, thumbnail: bytes | None = None, *, relabel: bool
+    ) -> tuple[StoredFile, bool]:
         """Make it the user's file, durably, under a name of ours; False when the same content was there already.
 
         `relabel` says whether the description of content that was there is replaced by this one.
@@ -262,7 +258,7 @@ class Arrival:
                 if self._descriptor is None:
                     raise StateNotWritten("the upload was given up")
                 os.fsync(self._descriptor)
-                return self._store.settle(self, f"{self.name}{suffix}", about, relabel=relabel)
+                return self._store.settle(self, f"{self.name}{suffix}", about, thumbnail, relabel=relabel)
         except OSError as error:
             raise StateNotWritten(f"an upload could not be kept ({error.strerror})") from error
 

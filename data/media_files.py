@@ -2,6 +2,7 @@
 
     STATE_DIR/media/USER/NAME              what posts name; USER as `folder_name` writes it
     STATE_DIR/media/.about/USER/NAME.json  what is known of it; written before the file stands there
+    STATE_DIR/media/.about/USER/NAME.thumbnail  of a video: a small JPEG
     STATE_DIR/media/.incoming/             what is still arriving; whatever a crash leaves there is rubbish
     STATE_DIR/media/.backup/               links to what a backup is copying, so that nothing of it can vanish meanwhile
 
@@ -23,12 +24,13 @@ import msgspec
 
 from core.errors import StateError
 from core.models import MediaKind
-from data.files import is_short_of_something, make_folder
+from data.files import Disk, is_short_of_something, make_folder, write_whole
 
 MEDIA = "media"
 ABOUT = ".about"
 INCOMING = ".incoming"
 _BACKUP = ".backup"
+_THUMBNAIL = ".thumbnail"
 ABANDONED_SECONDS = 6 * 3600
 
 
@@ -42,9 +44,19 @@ class About(msgspec.Struct, frozen=True, kw_only=True):
     kind: MediaKind
     """As what it can be posted."""
     width: int | None = None
-    """Pixels of a picture."""
+    """Pixels of a picture or a video, as shown."""
     height: int | None = None
+    duration: float | None = None
+    """Seconds of a video or of sound."""
+    measured: bool = False
+    """Whether these numbers were looked for: what is missing then cannot be read from the file."""
+    content: tuple[int, int] | None = None
+    """Of a file that was put there by hand, and may be replaced: the size and time of change of what was looked at."""
     added_at: datetime
+
+    def is_about(self, facts: os.stat_result) -> bool:
+        """Whether it describes the content that is there."""
+        return self.content is None or self.content == content_mark(facts)
 
 
 @functools.lru_cache(maxsize=4096)  # asked for before every post
@@ -80,8 +92,58 @@ def rename_old_folders(state_dir: Path) -> None:
 
 def shown_name(folder: Path, file: str) -> str:
     """What people see as the name of a file in a media folder: its label, or its name where it has none."""
-    about = read_about(folder.parent / ABOUT / folder.name, file)
+    about = about_of(folder, file)
     return about.label if about is not None else file
+
+
+def content_mark(facts: os.stat_result) -> tuple[int, int]:
+    """What changes when a file's content does."""
+    return facts.st_size, facts.st_mtime_ns
+
+
+def about_of(folder: Path, file: str) -> About | None:
+    """What is known of a file in a media folder, if that is still what is there."""
+    about = read_about(_about_folder(folder), file)
+    try:
+        return about if about is not None and about.is_about((folder / file).stat()) else None
+    except OSError:
+        return None
+
+
+def keep_about(folder: Path, file: str, about: About, thumbnail: bytes | None) -> None:
+    """Write down what is known of a file in a media folder, durably. Raises OSError."""
+    beside = _about_folder(folder)
+    make_folder(beside.parent)
+    make_folder(beside)
+    picture = thumbnail_path(beside, file)
+    if thumbnail is None:
+        picture.unlink(missing_ok=True)
+    else:
+        os.close(write_whole(Disk(), picture, [thumbnail]))
+    os.close(write_whole(Disk(), beside / f"{file}.json", [msgspec.json.encode(about)]))
+
+
+def forget_about(folder: Path, file: str) -> None:
+    """The file is gone, and with it what is known of it. Raises OSError."""
+    beside = _about_folder(folder)
+    (beside / f"{file}.json").unlink(missing_ok=True)
+    thumbnail_path(beside, file).unlink(missing_ok=True)
+
+
+def thumbnail_of(folder: Path, file: str) -> bytes | None:
+    """The picture that stands for a video until it plays, a JPEG."""
+    try:
+        return thumbnail_path(_about_folder(folder), file).read_bytes()
+    except OSError:
+        return None
+
+
+def thumbnail_path(about_folder: Path, file: str) -> Path:
+    return about_folder / f"{file}{_THUMBNAIL}"
+
+
+def _about_folder(folder: Path) -> Path:
+    return folder.parent / ABOUT / folder.name
 
 
 def sweep(state_dir: Path, abandoned_for: float = ABANDONED_SECONDS) -> int:
@@ -100,7 +162,8 @@ def sweep(state_dir: Path, abandoned_for: float = ABANDONED_SECONDS) -> int:
     for folder in (root / ABOUT).glob("*"):
         for entry in entries(folder):
             # What was cut off between the description and the file: the description alone, or half of it.
-            if not (root / folder.name / entry.name.removesuffix(".json")).exists() or entry.name.endswith(".tmp"):
+            described = entry.name.removesuffix(".json").removesuffix(_THUMBNAIL)
+            if not (root / folder.name / described).exists() or entry.name.endswith(".tmp"):
                 swept += _removed(Path(entry), before)
     return swept
 

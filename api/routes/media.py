@@ -14,7 +14,6 @@ from api.bodies import BOUND_BELOW, declared_size, pieces_of
 from api.documents import json_answer, problems, shows
 from api.effort import Kind, expensive
 from api.media import Looking, MediaPage, MediaView, media_view, receive, uses_now
-from api.media_content import TYPES
 from api.problems import problem_response, request_id_of, response_to
 from api.routes.common import Rooms
 from api.security_log import SecurityLog
@@ -23,6 +22,7 @@ from api.users import known_user, seen_user
 from core.errors import (
     FileInUse,
     InvalidInput,
+    NotRead,
     PostfleetError,
     QuotaUsedUp,
     TooLarge,
@@ -31,10 +31,11 @@ from core.errors import (
     UnsupportedMedia,
 )
 from data.media import MediaStore, StoredFile
+from data.media_content import FORMATS
 
 routes = APIRouter(prefix="/api/media", tags=["media"])
 _PIECE = 64 * 1024
-_REFUSALS = (InvalidInput, QuotaUsedUp, TooLarge, TooMany, TooSlow, UnsupportedMedia)
+_REFUSALS = (InvalidInput, NotRead, QuotaUsedUp, TooLarge, TooMany, TooSlow, UnsupportedMedia)
 _ANY = "application/octet-stream"
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _UPLOAD: dict[str, Any] = {
@@ -148,7 +149,7 @@ async def one(caller: Caller, rooms: Rooms, files: Files, name: str) -> Response
     responses={
         200: {
             "description": "The file.",
-            "content": dict.fromkeys((*TYPES, _ANY), _BINARY),
+            "content": dict.fromkeys((*FORMATS, _ANY), _BINARY),
         },
         **problems(401, 403, 404, 422),
     },

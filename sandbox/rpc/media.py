@@ -44,7 +44,10 @@ def get_file(call: Call, request: Any) -> Any:
         raise RpcError("OFFSET_INVALID")
     if not 0 < request.limit <= MAX_DOWNLOAD or request.limit % DOWNLOAD_STEP:
         raise RpcError("LIMIT_INVALID")
-    data = stored.data[request.offset : request.offset + request.limit]
+    whole = stored.data
+    if isinstance(stored.tl, types.Document) and request.location.thumb_size:
+        whole = stored.thumbnail
+    data = whole[request.offset : request.offset + request.limit]
     kind = types.storage.FileJpeg() if isinstance(stored.tl, types.Photo) else types.storage.FileUnknown()
     return types.upload.File(type=kind, mtime=int(call.centre.now()), bytes=data)
 
@@ -72,7 +75,8 @@ def media_from(call: Call, wanted: Any) -> tuple[str, Any]:
         return "photo", types.MessageMediaPhoto(photo=files.photo(data, now, call.dc_id).tl, spoiler=wanted.spoiler)
     if isinstance(wanted, types.InputMediaUploadedDocument):
         data = files.put_together(call.me.uploads, wanted.file)
-        stored = files.document(data, wanted.mime_type, wanted.attributes, now, call.dc_id)
+        thumbnail = files.put_together(call.me.uploads, wanted.thumb) if wanted.thumb is not None else b""
+        stored = files.document(data, wanted.mime_type, wanted.attributes, now, call.dc_id, thumbnail)
         return _document(stored, spoiler=wanted.spoiler)
     if isinstance(wanted, types.InputMediaPhoto):
         stored = files.find(wanted.id, types.Photo, "PHOTO_INVALID")

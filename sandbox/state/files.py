@@ -13,6 +13,8 @@ MAX_PARTS = 4_000
 MAX_ALL_UPLOADS = 512 * 1024 * 1024  # of everybody together, finished or not
 PHOTO_MAX_SIDES = 10_000
 PHOTO_MAX_RATIO = 20
+THUMBNAIL_MAX_SIDE = 320
+THUMBNAIL_MAX_BYTES = 200_000
 
 
 @dataclass(slots=True)
@@ -23,6 +25,7 @@ class StoredFile:
     data: bytes
     dc_id: int
     tl: Any  # the Photo or Document clients get
+    thumbnail: bytes = b""
 
     @property
     def access_hash(self) -> int:
@@ -95,9 +98,13 @@ class Files:
         )
         return stored
 
-    def document(self, data: bytes, mime_type: str, attributes: list[Any], date: float, dc_id: int) -> StoredFile:
-        """Keep anything."""
+    def document(
+        self, data: bytes, mime_type: str, attributes: list[Any], date: float, dc_id: int, thumbnail: bytes = b""
+    ) -> StoredFile:
+        """Keep anything. Raises RpcError for a thumbnail that is no small picture."""
+        thumbs = [_thumbnail(thumbnail)] if thumbnail else None
         stored = self._store(data, dc_id)
+        stored.thumbnail = thumbnail
         access_hash, reference = stored.tl
         stored.tl = types.Document(
             id=stored.id,
@@ -108,6 +115,7 @@ class Files:
             size=len(data),
             dc_id=dc_id,
             attributes=attributes,
+            thumbs=thumbs,
         )
         return stored
 
@@ -119,6 +127,13 @@ class Files:
         if wanted.file_reference != stored.tl.file_reference:
             raise RpcError("FILE_REFERENCE_EXPIRED")
         return stored
+
+
+def _thumbnail(data: bytes) -> Any:
+    width, height = image_size(data)
+    if max(width, height) > THUMBNAIL_MAX_SIDE or len(data) > THUMBNAIL_MAX_BYTES:
+        raise RpcError("PHOTO_INVALID_DIMENSIONS")
+    return types.PhotoSize(type="m", w=width, h=height, size=len(data))
 
 
 def image_size(data: bytes) -> tuple[int, int]:

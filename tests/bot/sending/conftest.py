@@ -10,6 +10,7 @@ from telethon import TelegramClient
 from sandbox.server import Sandbox
 from sandbox.world import AccountSpec, ChatSpec, World
 from tests.bot.sending.support import png
+from tests.support.films import film, sound
 
 
 @pytest.fixture
@@ -54,9 +55,9 @@ def folder(tmp_path: Path) -> Path:
     made.mkdir()
     (made / "cat.png").write_bytes(png())
     (made / "dog.png").write_bytes(png(shade=10))
-    (made / "film.mp4").write_bytes(b"film" * 1000)
-    (made / "talk.ogg").write_bytes(b"OggS" * 100)
-    (made / "song.mp3").write_bytes(b"ID3" * 100)
+    (made / "film.mp4").write_bytes(film())
+    (made / "talk.ogg").write_bytes(sound("ogg"))
+    (made / "song.mp3").write_bytes(sound("mp3"))
     (made / "paper.pdf").write_bytes(b"%PDF" + bytes(700_000))
     (made / "plain").write_bytes(b"anything")
     return made
