@@ -22,6 +22,8 @@ from sessions.accounts import Account, accounts
 from sessions.formats import telethon_string
 from sessions.imports import Report, Terms, Verdict
 from sessions.rotation import rotate
+from sessions.session_files import MOST_BYTES
+from sessions.session_strings import is_session_string
 
 commands = typer.Typer(help="Accounts: log in, import, list, release, repair.", no_args_is_help=True)
 commands.command()(login)
@@ -130,7 +132,7 @@ def label(
 @commands.command(name="import")
 def import_(
     source: Annotated[
-        str, typer.Argument(help="A session file, a text file of strings, a folder, a zip; - reads a string.")
+        str, typer.Argument(help="A session file, a string, a text file of strings, a folder, a zip; - reads stdin.")
     ],
     owner: _Owner = None,
     label: Annotated[str, typer.Option(help="A note for people.")] = "",
@@ -138,26 +140,41 @@ def import_(
     as_json: _Json = False,
     state_dir: StateDir = None,
 ) -> None:
-    """Take in sessions of Telethon and Pyrogram (Kurigram); those that cannot be used are refused one by one."""
+    """Take in sessions of Telethon, Pyrogram, GramJS, mtcute and MTKruto; what cannot be used is refused one by one."""
 
     async def run(progress: Progress) -> tuple[list[Report], dict[str, Checkup]]:
         async with session_parts(state_dir) as parts:
             looking = progress.add_task("Reading", total=None)
-            reports = parts.importer.take(
-                source, Terms(owner=owner, label=label), lambda done: progress.update(looking, completed=done)
-            )
+            terms = Terms(owner=owner, label=label)
+            if content is None:
+                reports = parts.importer.take(source, terms, lambda done: progress.update(looking, completed=done))
+            else:
+                reports = parts.importer.take_content(content, "imported", terms, "stdin")
             fresh = [one.session for one in reports if one.session and one.verdict is Verdict.TAKEN]
             checkups = await _checked(parts, fresh if check else [], progress)
             return [_settled(one, checkups.get(one.session or "")) for one in reports], checkups
 
     with clear_errors():
-        if source == "-":  # a string on the command line would stay in the shell's history
-            source = sys.stdin.readline()
+        # A string on the command line would stay in the shell's history.
+        content = _from_stdin() if source == "-" else None
         with Progress(console=Console(stderr=True), transient=True, disable=as_json) as progress:
             reports, checkups = asyncio.run(run(progress))
         _report(reports, checkups, as_json)
         if all(report.verdict is Verdict.REFUSED for report in reports):
             fail("nothing was taken in")
+
+
+def _from_stdin() -> bytes:
+    """A string as somebody pastes it, in one line or several; or all of what another program writes."""
+    if sys.stdin.isatty():
+        pasted = ""
+        while not is_session_string(pasted) and (line := sys.stdin.readline()).strip():
+            pasted += line
+        return pasted.encode("utf-8", "replace")
+    content = sys.stdin.buffer.read(MOST_BYTES + 1)
+    if len(content) > MOST_BYTES:
+        fail(f"more than {MOST_BYTES // 2**20} MB on standard input; name a file or a folder instead")
+    return content
 
 
 async def _checked(parts: SessionParts, names: list[str], progress: Progress) -> dict[str, Checkup]:

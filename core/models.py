@@ -10,6 +10,8 @@ from typing import Annotated
 
 import msgspec
 
+from core.pasted import peel_fields
+
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 """With an offset; the API's document calls it a date-time."""
 
@@ -49,7 +51,6 @@ class TextFormat(StrEnum):
     """How `PostContent.text` is written."""
 
     PLAIN = "plain"
-    """Shown as it stands."""
     HTML = "html"
     MARKDOWN = "markdown"
 
@@ -72,7 +73,6 @@ class Media(Model, frozen=True, kw_only=True):
     kind: MediaKind | None = None
     """None: what the type of the post says; in an album, what the file's name says."""
     spoiler: bool = False
-    """Hidden until somebody taps it."""
     duration: int | None = None
     """Seconds, for video, audio and voice."""
     width: int | None = None
@@ -166,6 +166,9 @@ class Schedule(Model, frozen=True, kw_only=True):
     """After so many cycles since its start the bot stops."""
     missed: Missed = Missed.RUN_ONCE
 
+    def __post_init__(self) -> None:
+        peel_fields(self, "timezone", "cron", "times", "quiet_hours")
+
 
 class Allowance(Model, frozen=True, kw_only=True):
     """How many posts a user may make; None: what the settings say."""
@@ -239,7 +242,6 @@ class Session(Model, frozen=True, kw_only=True):
     owner: str | None = None
     """The only user who may have it; None: spare for everyone."""
     label: str = ""
-    """What its people call it."""
     phone: str | None = None
     """Digits only. Shown whole to its owner alone."""
     premium: bool | None = None

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import logging
 import secrets
+import unicodedata
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -21,6 +22,7 @@ from telethon.tl.types import User
 from core.clock import Clock, wait_for_event
 from core.errors import InvalidInput, LoginRefused, NotFound, PostfleetError, TooMany
 from core.models import Moment
+from core.pasted import peeled
 from sessions.changes import Admitted, Newcomer
 from sessions.client import Clients
 from sessions.login_client import LoginClient, PasswordNeeded, qr_url
@@ -374,7 +376,9 @@ def _retrieve(task: "asyncio.Task[Login]") -> None:
 
 
 def _digits(phone: str) -> str:
-    digits = "".join(character for character in phone if character.isdigit())
-    if not 5 <= len(digits) <= 20 or set(phone) - set("+0123456789 ()-./"):
+    written = unicodedata.normalize("NFKC", peeled(phone))
+    digits = "".join(str(unicodedata.decimal(sign)) for sign in written if sign.isdecimal())
+    others = {sign for sign in written if not sign.isdecimal() and unicodedata.category(sign) not in {"Pd", "Zs"}}
+    if not 5 <= len(digits) <= 20 or others - set("+()./"):
         raise InvalidInput("phone", "not a phone number; write it with + and the country's code")
     return digits

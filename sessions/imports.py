@@ -82,12 +82,12 @@ class Importer:
         """
         return self._take(_brought(source), "source", terms, progress)
 
-    def take_content(self, content: bytes, name: str, terms: Terms) -> list[Report]:
-        """The same for the content of a session file, of a zip, or of a text with a session string a line.
+    def take_content(self, content: bytes, name: str, terms: Terms, field: str = "body") -> list[Report]:
+        """The same for the content of a session file, of a zip, or of a text with session strings.
 
-        `name` is what a single session is called, where that is free.
+        `name` is what a single session is called, where that is free; `field` is where it came from, for the message.
         """
-        return self._take(Brought(content, name, name), "body", terms)
+        return self._take(Brought(content, name, name), field, terms)
 
     def _take(
         self, brought: Brought, field: str, terms: Terms, progress: Callable[[int], None] = lambda _: None

@@ -137,6 +137,30 @@ async def test_a_qr_code_nobody_scans_is_shown_anew(slow_counter: Counter) -> No
 
 
 @pytest.mark.parametrize(
+    "pasted",
+    [
+        "\u202a{}\u202c",
+        "\ufeff{}\r\n",
+        '"{}"',
+        "PHONE={}",
+        "tel:{}",
+        "\u200e\u00a0{}\u2069",
+    ],
+)
+async def test_a_phone_number_is_found_in_what_was_pasted(counter: Counter, pasted: str) -> None:
+    begun = await counter.logins.begin("alice", ALICE, pasted.format(ANN))
+    done = await counter.logins.code("alice", begun.id, CODE)
+    assert (done.step, counter.house.store.snapshot.sessions[str(done.session)].phone) == (Step.DONE, ANN[1:])
+
+
+async def test_a_phone_number_may_be_written_in_the_digits_and_dashes_of_any_keyboard(counter: Counter) -> None:
+    persian = "".join(chr(0x06F0 + int(sign)) if sign.isdigit() else sign for sign in ANN)
+    spaced = f"＋{persian[1:4]}\u00a0{persian[4:7]}\u2011{persian[7:]}"
+    begun = await counter.logins.begin("alice", ALICE, spaced)
+    assert begun.step is Step.CODE
+
+
+@pytest.mark.parametrize(
     ("phone", "error", "says"),
     [
         (NOBODY, InvalidInput, "phone: no Telegram account has this number"),

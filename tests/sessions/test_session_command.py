@@ -3,9 +3,12 @@
 import asyncio
 import base64
 import json
+import os
+import pty
 import re
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +20,7 @@ from telethon.sessions import SQLiteSession
 
 from data.files import locked
 from tests.support.daemon import ROOT, SandboxProcess, begin_state, clean_environment, plain_world
+from tests.support.foreign_files import gramjs_text, mtcute_text, some_key, telethon_text
 from tests.support.house import API_PAIRS, SECRET
 
 ANN, BOB = "+9996600001", "+9996600002"
@@ -92,6 +96,33 @@ def test_an_account_is_logged_in_labelled_exported_and_recognised_again(operator
     assert (stranger.returncode, stranger.stderr) == (1, "postfleet: there is no user 'zoe'\n")
     assert operator.types("owner", name).stdout == f"{name} is spare\n"
     assert operator.listed()[0]["owner"] is None
+
+
+def test_strings_that_another_program_writes_are_all_taken_in(operator: Operator) -> None:
+    wrapped = "\r\n".join(textwrap.wrap(gramjs_text(some_key(2)), 76))
+    piped = f'\ufeffSESSION="{telethon_text(some_key(1))}"\n{wrapped}\n{mtcute_text(some_key(3))}\n'
+    done = operator.types("import", "-", "--json", answers=piped)
+    reports = json.loads(done.stdout)["reports"]
+    assert [(one["verdict"], one["format"]) for one in reports] == [
+        ("taken", "telethon string"),
+        ("taken", "gramjs string"),
+        ("taken", "mtcute string"),
+    ]
+
+
+def test_a_string_is_pasted_into_a_terminal_in_several_lines(operator: Operator) -> None:
+    ours, its = pty.openpty()
+    words = [sys.executable, str(ROOT / "run.py"), "session", "import", "-", "--json"]
+    with (
+        os.fdopen(ours, "wb", buffering=0) as keyboard,
+        os.fdopen(its, "rb", buffering=0) as terminal,
+        subprocess.Popen(
+            words, env=operator.environment, cwd=operator.folder, stdin=terminal, stdout=subprocess.PIPE
+        ) as process,
+    ):
+        keyboard.write(("\n".join(textwrap.wrap(telethon_text(some_key(1)), 80)) + "\n").encode())
+        out, _ = process.communicate(timeout=60)
+    assert [one["verdict"] for one in json.loads(out)["reports"]] == ["taken"]
 
 
 async def test_a_qr_code_in_the_terminal_logs_in(operator: Operator) -> None:
