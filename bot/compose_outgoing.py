@@ -126,4 +126,4 @@ async def source_of(message: str, call: Call, peer_of: Callable[[str], Awaitable
         if reaction_to(error).scope is not Scope.GROUP:
             raise
         raise SourceUnavailable(_MESSAGE, CANNOT_SEE) from error
-    return await find_source(call, peer, link.message_id)
+    return await find_source(call, peer, link.message_id, single=link.single)

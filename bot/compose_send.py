@@ -88,9 +88,10 @@ async def pin(call: Call, to: Destination, message_id: int) -> None:
 
 
 async def find_source(
-    call: Call, peer: Any, message_id: int | None, field_name: str = "post_content.message"
+    call: Call, peer: Any, message_id: int | None, field_name: str = "post_content.message", *, single: bool = False
 ) -> Source:
-    """The message to forward, with the rest of its album. Without an id: the newest one of the chat.
+    """The message to forward, with the rest of its album unless it is meant alone (`single`). Without an id: the
+    newest one of the chat.
 
     Raises:
         SourceUnavailable: this account cannot see it; another may.
@@ -115,7 +116,7 @@ async def find_source(
     wanted = known.get(message_id)
     if not isinstance(wanted, tl.Message):
         raise InvalidInput(field_name, "there is no such message (any more); name another one")
-    if wanted.grouped_id is None:
+    if single or wanted.grouped_id is None:
         return Source(peer, (wanted.id,), (wanted,))
     together = [known[number] for number in sorted(known)]
     album = [one for one in together if getattr(one, "grouped_id", None) == wanted.grouped_id]

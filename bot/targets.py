@@ -6,6 +6,7 @@
 
 Each can carry a forum topic: `@name/45`, `t.me/c/1234567890/45`, `-1001234567890/45`, `…?thread=45`. A link to a
 message inside a topic (`t.me/name/45/678`) means that topic. Topic 1 is General, where a post without a topic goes.
+In a chat that is no forum the number is a message's, and as a group the link means the chat: only `bot.peers` knows.
 
 Nothing here asks Telegram: whether a name exists and whether two names are one chat is found out by `bot.peers`.
 Link forms: core.telegram.org/api/links.
@@ -53,6 +54,12 @@ _NO_GROUP_BEHIND = frozenset(
         "socks",
     }
 )
+_LEADS_ELSEWHERE = {
+    "comment": "is a link to a comment; it stands in the channel's discussion group: use the link from there",
+    "story": "is a link to a story, which is neither a group nor a message",
+    "direct": "leads to a channel's direct messages, which are neither a group nor a message",
+}
+"""Parts of a link that make it mean something else than the chat or the message it names."""
 _WAYS = "write @name, a t.me link, an invite link or an id such as -1001234567890"
 
 
@@ -72,6 +79,7 @@ class Target:
     value: str
     """Username in small letters, invite hash as it is, or the marked id (-100… for channels and supergroups)."""
     topic: int | None = None
+    """A number of a topic, where the chat turns out to be a forum."""
 
     @property
     def chat(self) -> str:
@@ -105,11 +113,8 @@ class MessageLink:
 
     chat: Target
     message_id: int
-
-    @property
-    def text(self) -> str:
-        """The one spelling of the link."""
-        return f"{self.chat.chat}/{self.message_id}"
+    single: bool = False
+    """This message alone, not the album it is part of."""
 
 
 def parse_target(text: str, field: str = "groups") -> Target:
@@ -143,7 +148,7 @@ def parse_message_link(text: str, field: str) -> MessageLink:
         raise InvalidInput(
             field, f"{_shown(text)} is no link to a message; copy it from the message's menu (t.me/…/123)"
         )
-    return MessageLink(Target(place.kind, place.value), place.numbers[-1])
+    return MessageLink(Target(place.kind, place.value), place.numbers[-1], place.single)
 
 
 @dataclass(frozen=True)
@@ -154,6 +159,7 @@ class _Place:
     value: str
     numbers: tuple[int, ...] = ()
     thread: int | None = None
+    single: bool = False
 
 
 def _read(text: str, field: str) -> _Place:
@@ -192,20 +198,23 @@ def _from_link(link: SplitResult, text: str, field: str) -> _Place:
     parts = [unquote(part) for part in link.path.split("/") if part]
     if host not in _HOSTS:  # name.t.me
         parts.insert(0, host.split(".")[0])
-    thread = _thread(parse_qs(link.query), text, field)
+    asked, single = _asked(link, text, field)
+    thread = _thread(asked, text, field)
     if parts[:1] == ["s"]:  # t.me/s/name, the preview in a browser
         parts = parts[1:]
     match parts:
         case ["c", channel, *rest]:
-            return _Place(TargetKind.ID, _channel(channel, text, field), _numbers(rest, text, field), thread)
+            return _Place(TargetKind.ID, _channel(channel, text, field), _numbers(rest, text, field), thread, single)
         case ["joinchat", code, *rest]:
             return _Place(TargetKind.INVITE, _invite(code, text, field), _numbers(rest, text, field), thread)
         case [code, *rest] if code.startswith(("+", " ")):
             return _Place(TargetKind.INVITE, _invite(code[1:], text, field), _numbers(rest, text, field), thread)
         case [name, *_] if name.lower() in _NO_GROUP_BEHIND:
             raise InvalidInput(field, f"{_shown(text)} is a Telegram link, but not to a group; {_WAYS}")
+        case [_, "s", _]:
+            raise InvalidInput(field, f"{_shown(text)} {_LEADS_ELSEWHERE['story']}")
         case [name, *rest]:
-            return _Place(TargetKind.USERNAME, _name(name, text, field), _numbers(rest, text, field), thread)
+            return _Place(TargetKind.USERNAME, _name(name, text, field), _numbers(rest, text, field), thread, single)
     raise InvalidInput(field, f"{_shown(text)} names no group; {_WAYS}")
 
 
@@ -214,17 +223,26 @@ def _from_tg(text: str, field: str) -> _Place:
         link = urlsplit(text)
     except ValueError:
         raise InvalidInput(field, f"{_shown(text)} is no Telegram link; {_WAYS}") from None
-    asked = parse_qs(link.query)
+    asked, single = _asked(link, text, field)
     thread = _thread(asked, text, field)
     numbers = _numbers(asked.get("post", [])[:1], text, field)
     match (link.netloc or link.path.strip("/")).lower():
         case "resolve" if "domain" in asked:
-            return _Place(TargetKind.USERNAME, _name(asked["domain"][0], text, field), numbers, thread)
+            return _Place(TargetKind.USERNAME, _name(asked["domain"][0], text, field), numbers, thread, single)
         case "privatepost" if "channel" in asked:
-            return _Place(TargetKind.ID, _channel(asked["channel"][0], text, field), numbers, thread)
+            return _Place(TargetKind.ID, _channel(asked["channel"][0], text, field), numbers, thread, single)
         case "join" if "invite" in asked:
             return _Place(TargetKind.INVITE, _invite(asked["invite"][0], text, field), numbers, thread)
     raise InvalidInput(field, f"{_shown(text)} names no group; {_WAYS}")
+
+
+def _asked(link: SplitResult, text: str, field: str) -> tuple[dict[str, list[str]], bool]:
+    """What stands behind the question mark, and whether the message is meant without its album."""
+    keys = parse_qs(link.query, keep_blank_values=True).keys()
+    for key, words in _LEADS_ELSEWHERE.items():
+        if key in keys:
+            raise InvalidInput(field, f"{_shown(text)} {words}")
+    return parse_qs(link.query), "single" in keys
 
 
 def _thread(asked: dict[str, list[str]], text: str, field: str) -> int | None:

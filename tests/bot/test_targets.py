@@ -30,6 +30,8 @@ INVITE = Target(TargetKind.INVITE, "AbCdEfGhIjKlMnOp")
         ("https://www.t.me/chess_club", NAME),
         ("https://telegram.me/chess_club", NAME),
         ("https://telegram.dog/chess_club?single", NAME),
+        ("https://t.me/chess_club?boost", NAME),
+        ("https://t.me/chess_club/45?thread=", TOPIC),
         ("https://t.me/s/chess_club", NAME),
         ("https://t.me/@chess_club", NAME),
         ("chess_club.t.me", NAME),
@@ -98,6 +100,12 @@ def test_every_spelling_is_read_as_what_it_means(written: str, meant: Target) ->
         ("tg://settings", "names no group"),
         ("https://[t.me/chess", "no Telegram link"),
         ("tg://[", "no Telegram link"),
+        ("https://t.me/chess_club/51?comment=52", "a link to a comment"),
+        ("tg://resolve?domain=chess_club&post=51&comment=52", "a link to a comment"),
+        ("tg://privatepost?channel=1234567890&post=51&comment=52", "a link to a comment"),
+        ("https://t.me/chess_club/s/12", "a link to a story"),
+        ("tg://resolve?domain=chess_club&story=12", "a link to a story"),
+        ("https://t.me/chess_club?direct", "direct messages"),
     ],
 )
 def test_what_names_no_group_is_refused_with_the_way_to_write_it(written: str, fix: str) -> None:
@@ -169,7 +177,35 @@ def test_a_link_to_a_message_names_its_chat_and_number(written: str, chat: str, 
     assert (link.chat.text, link.message_id) == (chat, message)
 
 
-@pytest.mark.parametrize("written", ["@chess_club", "t.me/+AbCdEfGhIjKlMnOp/3", "hello!"])
+@pytest.mark.parametrize(
+    ("written", "single"),
+    [
+        ("https://t.me/chess_club/678", False),
+        ("https://t.me/chess_club/678?single", True),
+        ("https://t.me/c/1234567890/45/678?single&thread=45", True),
+        ("https://t.me/chess_club/678?t=12&single=1", True),
+        ("tg://resolve?domain=chess_club&post=678&single", True),
+        ("tg://privatepost?channel=1234567890&post=678&single", True),
+    ],
+)
+def test_a_link_tells_a_message_alone_from_its_album(written: str, single: bool) -> None:
+    link = parse_message_link(written, "post_content.message")
+    assert (link.message_id, link.single) == (678, single)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "@chess_club",
+        "t.me/+AbCdEfGhIjKlMnOp/3",
+        "hello!",
+        "https://t.me/chess_club/51?comment=52",
+        "https://t.me/chess_club/51?single&comment=52",
+        "tg://privatepost?channel=1234567890&post=51&comment=52",
+        "https://t.me/chess_club/s/12",
+        "tg://resolve?domain=chess_club&post=51&story=12",
+    ],
+)
 def test_what_is_no_link_to_a_message_is_refused(written: str) -> None:
     with pytest.raises(InvalidInput) as refused:
         parse_message_link(written, "post_content.message")

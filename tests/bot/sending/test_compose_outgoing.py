@@ -103,3 +103,18 @@ async def test_a_repeat_that_is_answered_with_an_error_is_found_in_the_chat(
     assert reaction_to(duplicate.value).action is Action.ALREADY_THERE
     since = datetime.now(UTC) - timedelta(seconds=60)
     assert await outgoing.find(ann, to, sender_id=(await ann.get_me()).id, since=since) == sent
+
+
+@pytest.mark.parametrize(("link", "parts"), [("https://t.me/annex/{}", 2), ("https://t.me/annex/{}?single", 1)])
+async def test_a_link_to_one_picture_of_an_album_brings_it_alone_when_it_says_so(
+    sandbox: Sandbox, ann: Any, folder: Path, link: str, parts: int
+) -> None:
+    album = post(PostType.ALBUM, media=(Media(file="cat.png"), Media(file="dog.png")))
+    made = await (await prepared(ann, album, folder)).send(
+        ann, Destination(await ann.get_input_entity("annex")), delivery_key
+    )
+    second = made.message_ids[1]
+    outgoing = await prepared(ann, post(PostType.FORWARD, message=link.format(second)), folder)
+    assert outgoing.source is not None
+    assert outgoing.parts == parts
+    assert second in outgoing.source.message_ids
