@@ -89,15 +89,23 @@ class CycleRunner:
     async def _begin(self, user_id: str, wanted: Callable[[Transaction], bool], *, anew: bool) -> int:
         """One commit for whether it may begin, and its number among the bot's cycles."""
 
-        def begin(tx: Transaction) -> int | None:
+        def begin(tx: Transaction) -> tuple[int, tuple[str, ...]] | None:
             if not wanted(tx):
                 return None
             _take_holds_as_of(tx, user_id, self._parts.clock.now())
-            return _count_cycle(tx, user_id, anew=anew)
+            number = _count_cycle(tx, user_id, anew=anew)
+            return number, self._parts.sessions.assign_more(tx, user_id) if anew else ()
 
-        number = await self._parts.store.transact(begin)
-        if number is None:
+        begun = await self._parts.store.transact(begin)
+        if begun is None:
             raise NotWanted
+        number, given = begun
+        if given:
+            self._parts.sessions.follow(*given)
+            text = f"{len(given)} more account{'s' if len(given) > 1 else ''} for your groups: {', '.join(given)}"
+            await self._parts.journal.add_event(
+                Event(at=self._parts.clock.now(), user=user_id, action="accounts_added", text=text)
+            )
         return number
 
     async def _still_has_nothing_left(self, user_id: str) -> bool:

@@ -190,6 +190,9 @@ class User(Model, frozen=True, kw_only=True):
     """A tenant of the service and the bot that posts for it."""
 
     assigned_sessions: tuple[str, ...] = ()
+    accounts_given: int = 0
+    """How many accounts it was given for its groups, those that were lost or taken away since included. 0: none, or by
+    a version that did not count."""
     api_pairs: tuple[int, ...] = ()
     """The api_ids its sessions run on: sorted, each once."""
     groups: tuple[str, ...] = ()

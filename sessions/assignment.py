@@ -61,6 +61,48 @@ def assign(tx: Transaction, user_id: str, wanted: int, rules: Rules, now: dateti
     return tuple(given)
 
 
+def assign_for_groups(tx: Transaction, user_id: str, most: int, rules: Rules, now: datetime) -> tuple[str, ...]:
+    """Give a user without sessions one for each group, at most `most`; answers those newly given.
+
+    Raises:
+        NoSpareSession, NoRoomOnApiPairs: nothing can be given.
+    """
+    wanted = min(most, len(tx.user(user_id).groups))
+    given = assign(tx, user_id, wanted, rules, now)
+    tx.put_user(user_id, replace(tx.user(user_id), accounts_given=len(given)))
+    return given
+
+
+def assign_more(tx: Transaction, user_id: str, most: int, rules: Rules, now: datetime) -> tuple[str, ...]:
+    """The same for a user who was given sessions: those that more groups ask for, or that the pool had none for before.
+
+    What was banned or taken away since is not given again here, and who had a ban within a day is given nothing.
+    """
+    user = tx.user(user_id)
+    if user.accounts_given == 0 or any(now - ban.at < timedelta(hours=24) for ban in user.banned_sessions):
+        return ()
+    had = max(user.accounts_given, len(user.assigned_sessions))
+    missing = min(most, len(user.groups)) - had
+    if missing <= 0:
+        return ()
+    given = assign(tx, user_id, len(user.assigned_sessions) + missing, rules, now)
+    if given:
+        tx.put_user(user_id, replace(tx.user(user_id), accounts_given=had + len(given)))
+    return given
+
+
+def count_given(tx: Transaction, user_id: str) -> None:
+    """Take a user from before accounts were counted for one who was given those of theirs that came from the pool.
+
+    Who has none but accounts of their own looks after them alone.
+    """
+    user = tx.user(user_id)
+    if user.accounts_given or all(tx.session(name).owner == user_id for name in user.assigned_sessions):
+        return
+    lost = sum(ban.replaced_by is None for ban in user.banned_sessions)
+    tx.put_user(user_id, replace(user, accounts_given=len(user.assigned_sessions) + lost))
+
+
 def retire(tx: Transaction, user_id: str, name: str, reason: str, rules: Rules, now: datetime) -> Replacement:
     """Take a banned session from its user for good and give a spare one, unless that would feed a wave of bans."""
     user = tx.user(user_id)

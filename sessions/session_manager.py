@@ -50,16 +50,21 @@ class SessionManager:
         )
 
     def assign_at_start(self, tx: Transaction, user_id: str) -> tuple[str, ...]:
-        """Inside the transaction that starts a bot: give a user without sessions some, no more than there are groups.
+        """Inside the transaction that starts a bot: give its user sessions, no more than there are groups.
 
         Raises:
-            NoSpareSession, NoRoomOnApiPairs: nothing can be given.
+            NoSpareSession, NoRoomOnApiPairs: the user has none, and none can be given.
         """
-        user = tx.user(user_id)
-        if user.assigned_sessions:
-            return ()
-        wanted = min(self._settings.sessions_at_start, len(user.groups))
-        return assignment.assign(tx, user_id, wanted, self.rules, self._clock.now())
+        if tx.user(user_id).assigned_sessions:
+            assignment.count_given(tx, user_id)
+            return self.assign_more(tx, user_id)
+        most = self._settings.sessions_at_start
+        return assignment.assign_for_groups(tx, user_id, most, self.rules, self._clock.now())
+
+    def assign_more(self, tx: Transaction, user_id: str) -> tuple[str, ...]:
+        """Inside the transaction that begins a cycle: the sessions that groups which were added since ask for."""
+        most = self._settings.sessions_at_start
+        return assignment.assign_more(tx, user_id, most, self.rules, self._clock.now())
 
     def follow(self, *names: str) -> None:
         """Let the files of these sessions follow what was committed."""
