@@ -27,6 +27,7 @@ MAX_ENTITIES = 100
 """Telegram leaves out formatting beyond this many pieces."""
 
 _PLACEHOLDER = re.compile(r"\{\{(?P<kept>group|date|time|n)\}\}|\{(?P<filled>group|date|time|n)\}")
+_ENCODED = frozenset({"Cf", "Zl", "Zp", "Zs"})
 _LINK_SCHEMES = frozenset({"http", "https", "tg", "ton", "mailto", "tel"})
 
 
@@ -124,20 +125,20 @@ def checked_input(text: str, field_name: str) -> str:
 
 
 def checked_link(url: str, field_name: str) -> str:
-    """The address of a link, as it can be sent.
+    """The address of a link, as it can be sent: spaces and signs without width in it are written as %20 and the like.
 
     Raises:
-        InvalidInput: it has no scheme Telegram follows, holds signs that no address has, or mentions a person by id.
+        InvalidInput: it has no scheme Telegram follows, holds control characters, or mentions a person by id.
     """
-    url = url.strip().replace(" ", "%20")
+    url = "".join(quote(sign) if unicodedata.category(sign) in _ENCODED else sign for sign in url.strip())
     try:
         scheme = urlsplit(url).scheme.lower()
     except ValueError:
         scheme = ""
     if scheme not in _LINK_SCHEMES:
         raise InvalidInput(field_name, f"the link '{url[:60]}' needs its beginning, such as https://")
-    if any(unicodedata.category(sign)[0] in "CZ" for sign in url):
-        raise InvalidInput(field_name, f"the link '{url[:60]}' has a sign that no address has; copy the address again")
+    if any(unicodedata.category(sign) == "Cc" for sign in url):
+        raise InvalidInput(field_name, f"the link {url[:60]!r} has a line end or a control character in it; remove it")
     if re.match(r"tg://user\?", url, re.IGNORECASE):
         raise InvalidInput(field_name, "people can be mentioned only by @name: not every account knows them by id")
     return url

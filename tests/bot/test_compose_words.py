@@ -246,6 +246,24 @@ def test_every_word_outside_of_tags_is_shown_or_refused(written: str) -> None:
     assert "".join(shown.split()) == "".join(unescape(lone).split())
 
 
+@pytest.mark.parametrize(
+    ("written", "url"),
+    [
+        ("https://x.example/a b", "https://x.example/a%20b"),
+        (" https://fa.example/می\u200cخواهم ", "https://fa.example/می%E2%80%8Cخواهم"),
+        ("https://x.example/\u202ea", "https://x.example/%E2%80%AEa"),
+    ],
+)
+def test_an_address_keeps_signs_without_width(written: str, url: str) -> None:
+    (link,) = html(f'<a href="{written}">x</a>').entities
+    assert link.url == url
+
+
+def test_an_address_with_a_line_end_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="has a line end or a control character"):
+        html('<a href="https://x.example/&#10;a">x</a>')
+
+
 # --- what Telegram drops
 
 
