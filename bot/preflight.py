@@ -198,7 +198,8 @@ class _Judgement:
         hold = self._user.group_holds.get(group, {}).get(name)
         if bar is not None:
             return AccountInGroup(session=name, can_post=False, reason=bar.reason)
-        if hold is not None and hold.until > self._now:
+        limits = self._parts.books.limits(self._user)
+        if hold is not None and decide(self._now, limits, Standing(group_hold=hold)).verdict is Verdict.DEFER:
             reason = f"it leaves this group alone until {clock_time(hold.until)}: {hold.reason}"
             return AccountInGroup(session=name, can_post=False, reason=reason, not_before=hold.until)
         if chat is None:
@@ -216,8 +217,9 @@ class _Judgement:
             group_last=place.group_last,
             own_last_in_group=place.own_last_in_group,
             slow_mode_seconds=slow_mode,
+            group_hold=hold,
         )
-        wait = decide(self._now, books.limits(self._user), both)
+        wait = decide(self._now, limits, both)
         waits = wait.verdict is not Verdict.GO
         return AccountInGroup(
             session=name,

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from bot.preflight import preflight
 from core.models import DeliveryState, Hold
 from sandbox.world import demo_world
 from tests.support.house import open_house
@@ -70,6 +71,20 @@ async def test_a_short_hold_that_runs_when_a_cycle_is_planned_is_waited_for(tmp_
         await house.cycle("alice")
         assert [len(house.texts(group)) for group in (G1, G2)] == [1, 1]
         assert house.messages(G1)[0]["date"] >= quiet.until.timestamp()
+
+
+@pytest.mark.parametrize(("seconds", "can_post"), [(2, True), (60, False)])
+async def test_a_preview_waits_for_what_the_cycle_waits_for(tmp_path: Path, seconds: int, can_post: bool) -> None:
+    async with open_house(tmp_path, accounts=1) as house:
+        await house.add_user("alice", [G1])
+        await house.give_sessions("alice")
+        until = house.parts.clock.now() + timedelta(seconds=seconds)
+        hold = Hold(until=until, code="CHAT_WRITE_FORBIDDEN", reason="This account may not write in this group.")
+        await house.change_user("alice", group_holds={G1: {"acc01": hold}})
+        [group] = (await preflight(house.parts, "alice", house.user("alice"))).groups
+        [account] = group.accounts
+        assert (account.can_post, account.not_before) == (can_post, until)
+        assert (group.session is not None) == can_post
 
 
 async def test_a_hold_that_outlasts_the_patience_is_left_to_a_later_cycle(tmp_path: Path) -> None:
