@@ -156,7 +156,7 @@ class Clients:
         """The session's client, connected and known to be alive. An error ends the connection.
 
         Raises:
-            UnknownSession, StateDamaged: there is no usable session file.
+            UnknownSession, SealBroken: there is no usable session file.
             SessionInUse: another process works with it; it was not touched.
             SettingsError: its API pair is not in POSTFLEET_API_PAIRS any more.
             CONNECTION_LOST: Telegram cannot be reached.

@@ -16,10 +16,10 @@ from pathlib import Path
 
 from core.clock import Clock
 from core.confined import run
-from core.errors import InvalidInput, NotRead, StateDamaged, StateNotWritten, UnknownSession, Unreadable
+from core.errors import InvalidInput, NotRead, SealBroken, StateDamaged, StateNotWritten, UnknownSession, Unreadable
 from core.models import Session, SessionState
 from data.data_manager import DataManager, Snapshot, Transaction
-from data.files import Disk, make_folder
+from data.files import Disk, is_short_of_something, make_folder
 from sessions.credentials import Credentials
 from sessions.foreign import BOUNDS
 from sessions.names import check_name
@@ -65,13 +65,20 @@ class Pool:
 
         Raises:
             UnknownSession: it has no file.
-            StateDamaged: the file cannot be opened.
+            SealBroken: the file cannot be read or unsealed.
+            StateNotWritten: the machine cannot read it just now.
         """
         # A damaged file is told apart from a missing one: unsealing it says what may be wrong with it.
         path = self._find(name) or next((path for path in self._places(name) if path.is_file()), None)
         if path is None:
             raise UnknownSession(f"there is no session file for {name}; bring it back, or log the account in again")
-        return self.vault.unseal(name, path.read_bytes())
+        try:
+            sealed = path.read_bytes()
+        except OSError as error:
+            if is_short_of_something(error):
+                raise StateNotWritten(f"{path} cannot be read just now ({error.strerror})") from error
+            raise SealBroken(f"the session file of {name} cannot be read ({error.strerror})") from error
+        return self.vault.unseal(name, sealed)
 
     def has_key(self, name: str, key_id: str) -> bool:
         """Whether that is the session's key, as far as users.json tells."""

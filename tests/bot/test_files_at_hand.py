@@ -11,7 +11,7 @@ import pytest
 
 from bot.compose_media import file_of
 from bot.preflight import preflight
-from core.errors import InvalidInput, StateError
+from core.errors import InvalidInput, StateDamaged, StateError
 from core.models import DeliveryState, Media, MediaKind, PostContent, PostType
 from data.media_files import ABOUT, shown_name
 from tests.bot.sending.support import png
@@ -76,6 +76,16 @@ def test_the_name_that_people_see_is_not_lost_for_want_of_a_descriptor(tmp_path:
     assert shown_name(tmp_path / "alice", "a1b2.pdf") == "a1b2.pdf"
     with no_descriptor_left(), pytest.raises(StateError):
         shown_name(tmp_path / "alice", "a1b2.pdf")
+
+
+async def test_an_account_is_not_blamed_when_its_key_cannot_be_read_for_want_of_a_descriptor(tmp_path: Path) -> None:
+    async with open_house(tmp_path, sessions_at_start=1) as house:
+        await house.add_user("alice", [G1])
+        await house.give_sessions("alice")
+        with no_descriptor_left(), pytest.raises(StateError) as short:
+            house.pool.credentials("acc01")
+        assert not isinstance(short.value, StateDamaged)
+        assert house.pool.credentials("acc01").dc_id == house.sandbox.dc_id
 
 
 @pytest.mark.parametrize("name", ["gone.png", "x" * 300, "folder", "cat.png/inside"])
