@@ -8,6 +8,7 @@ These functions run in a process of their own (core.confined), so this module im
 """
 
 import io
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 
 import av
 import filetype
-from PIL import Image
+from PIL import ExifTags, Image
 
 from core.confined import Bounds
 from core.errors import InvalidInput, UnsupportedMedia
@@ -30,6 +31,8 @@ _MOST_PIXELS_WEBP = 12_500_000
 THUMBNAIL_SIDE = 320
 """core.telegram.org/bots/api#sendvideo: JPEG, at most 320 pixels a side, less than 200 kB."""
 _HEAD_BYTES = 8192
+_QUARTER_TURNS = range(5, 9)
+"""Values of EXIF's Orientation."""
 _OFFICE = "application/vnd.openxmlformats-officedocument"
 
 
@@ -132,7 +135,7 @@ def _decoded(path: Path, form: str) -> tuple[int, int]:
             if width * height > (_MOST_PIXELS_WEBP if form == "WEBP" else MOST_PIXELS):
                 raise _too_many_pixels(f"{width} × {height}")
             picture.load()
-            return width, height
+            return (height, width) if _lies_on_its_side(picture) else (width, height)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise _too_many_pixels("far too many") from None
     except InvalidInput:
@@ -140,6 +143,14 @@ def _decoded(path: Path, form: str) -> tuple[int, int]:
     except (OSError, SyntaxError, ValueError, ArithmeticError, LookupError, MemoryError, EOFError) as error:
         # What Pillow raises for broken pictures, by format and kind of damage.
         raise InvalidInput("body", f"begins like a {form} picture but cannot be decoded; export it again") from error
+
+
+def _lies_on_its_side(picture: Image.Image) -> bool:
+    """Whether a camera noted that the picture is to be turned by a quarter."""
+    try:
+        return picture.getexif().get(ExifTags.Base.Orientation) in _QUARTER_TURNS
+    except (OSError, SyntaxError, ValueError, ArithmeticError, LookupError, TypeError, struct.error):
+        return False  # the note is damaged, not the picture
 
 
 def _too_many_pixels(size: str) -> InvalidInput:

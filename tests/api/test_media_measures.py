@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from core.confined import Bounds
 from core.settings import Settings
@@ -64,6 +64,19 @@ async def test_a_video_is_as_wide_and_high_as_it_is_shown(
     assert small.size == (size[0] // 2, size[1] // 2)
     red, _, blue = small.getpixel(red_at)  # type: ignore[misc]  # three numbers of an RGB picture
     assert red > 200 > 50 > blue
+
+
+async def test_a_picture_is_as_wide_and_high_as_it_is_shown(api: Api, alice: dict[str, str]) -> None:
+    notes = Image.Exif()
+    notes[ExifTags.Base.Orientation] = 6
+    upright, damaged = io.BytesIO(), io.BytesIO()
+    Image.new("RGB", (40, 30)).save(upright, "JPEG", exif=notes)
+    Image.new("RGB", (40, 30)).save(damaged, "JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\x7fnonsense")
+    sizes = [
+        (file["width"], file["height"])
+        for file in [await upload(api, alice, written.getvalue()) for written in (upright, damaged)]
+    ]
+    assert sizes == [(30, 40), (40, 30)]
 
 
 @pytest.mark.parametrize("form", ["mkv", "webm"])
