@@ -214,6 +214,8 @@ class CycleRunner:
         out (see `worker`), or its own where no other can. Once the cycle is over that is all that is left to do."""
         if run.over:
             deliveries = [delivery for delivery in deliveries if delivery.state is DeliveryState.SENDING]
+        if not deliveries:
+            return {}
         snapshot = self._parts.store.snapshot
         user, now = holds_about(snapshot.users[run.user], run.post), self._parts.clock.now()
         batches: dict[str, list[Delivery]] = defaultdict(list)

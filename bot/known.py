@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from bot.compose_content import Post
 from bot.compose_media import premium_needed
 from bot.compose_rights import Obstacle, holds_about, is_exempt, obstacle
+from bot.membership import REMOVED
 from bot.pacing import waited_out_until
 from bot.peers import Peers
 from bot.plan import NO_BARS, Bar, Plan, plan_cycle, same_chat_reason, same_chats
@@ -96,7 +97,7 @@ def _without_premium(parts: BotParts, user_id: str, user: User, post: Post) -> d
 def seen_obstacle(seen: Seen, session: str, target: Target, post: Post) -> Obstacle | None:
     """What keeps the account from posting there, by what Telegram said in the last hour; None: nothing known."""
     if (absent := seen.absence(session, target.chat)) is not None:
-        return Obstacle(absent.code, absent.reason)
+        return Obstacle(absent.code, absent.reason, personal=absent.code == REMOVED)
     chat = seen.chat(session, target.chat)
     if chat is not None and (found := obstacle(chat, post)) is not None:
         return found
@@ -120,7 +121,8 @@ async def claim_what_was_begun(peers: Peers, run: CycleRun, deliveries: Iterable
 
 def _bar_by_what_was_seen(seen: Seen, session: str, target: Target, post: Post) -> Bar | None:
     if (found := seen_obstacle(seen, session, target, post)) is not None:
-        return Bar(found.reason, found.personal, is_absence=seen.absence(session, target.chat) is not None)
+        was_absent = seen.absence(session, target.chat) is not None
+        return Bar(found.reason, found.personal, is_absence=was_absent and not found.personal)
     message = post.content.message
     if message and seen.is_hidden(session, message):
         return Bar(BY_CODE["SOURCE_UNAVAILABLE"][1], is_absence=True)

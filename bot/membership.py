@@ -18,8 +18,12 @@ NOT_A_MEMBER = frozenset(
 """Refusals that say this account is not in that group: another account of the user may be. Any other refusal is
 about the account or the group, and posting through another account would get round it."""
 
-SAID_TO_STRANGERS_TOO = frozenset(
+REMOVED = "USER_KICKED"
+"""The group's people took this account out: nobody stands in for it there."""
+
+AMBIGUOUS = frozenset(
     {
+        "CHANNEL_PRIVATE",
         "CHAT_ADMIN_REQUIRED",
         "CHAT_FORBIDDEN",
         "CHAT_SEND_MEDIA_FORBIDDEN",
@@ -29,5 +33,5 @@ SAID_TO_STRANGERS_TOO = frozenset(
         "RIGHT_FORBIDDEN",
     }
 )
-"""Refusals that members hear who may not write, and accounts that left as well: whether the account is in the group is
+"""Refusals that do not tell whether the account left the group, was taken out of it, or may not write there: that is
 asked before they are believed."""

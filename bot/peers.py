@@ -21,6 +21,7 @@ from telethon.tl.functions.contacts import ResolveUsernameRequest
 from telethon.tl.functions.messages import CheckChatInviteRequest, GetChatsRequest, GetForumTopicsByIDRequest
 from telethon.tl.types import (
     Channel,
+    ChannelForbidden,
     ChatEmpty,
     ChatInviteAlready,
     ForumTopic,
@@ -32,6 +33,7 @@ from telethon.tl.types import (
 
 from bot.compose_rights import is_exempt, not_there
 from bot.dialogs import pages_of_chats
+from bot.membership import REMOVED
 from bot.reaction_table import BY_CODE
 from bot.reactions import Scope, reaction_to
 from bot.seen import Absent, Seen
@@ -84,10 +86,7 @@ class Peers:
             RPCError: Telegram's refusal; UserNotParticipantError or ChannelPrivateError when the account is not in it.
             TimeoutError, ConnectionError: ask again.
         """
-        known = self._known.get((session, chat))
-        if known is None:
-            kept = await self._journal.peer(session, chat)
-            known = _decode(kept) if kept is not None else None
+        known = await self.recall(session, chat)
         if known is None:
             known = await self._learn(client, await self.look(client, session, chat))
             await self._journal.put_peer(session, chat, _encode(known))
@@ -100,9 +99,12 @@ class Peers:
             await self._journal.put_peer(session, chat, _encode(known))
             self._remember(session, chat, known)
 
-    def remembered(self, session: str, chat: str) -> KnownPeer | None:
-        """What `resolve` gave last."""
-        return self._known.get((session, chat))
+    async def recall(self, session: str, chat: str) -> KnownPeer | None:
+        """What is remembered of a chat this account was in."""
+        known = self._known.get((session, chat))
+        if known is None and (kept := await self._journal.peer(session, chat)) is not None:
+            known = _decode(kept)
+        return known
 
     async def place(self, client: PostingClient, session: str, target: Target) -> Place:
         """Where a post to the target goes. Whether a number is a topic is asked once an hour.
@@ -209,7 +211,7 @@ class Peers:
         Raises:
             RPCError, TimeoutError, ConnectionError: anything that is not about the chat.
         """
-        known = self._known.get((session, chat))
+        known = await self.recall(session, chat)
         try:
             if known is None:
                 await self.look(client, session, chat)
@@ -218,6 +220,8 @@ class Peers:
         except RPCError as error:
             if not self._note_absence(session, chat, error):
                 raise
+            if isinstance(error, ChannelPrivateError) and _is_public(chat):
+                await self.look(client, session, chat)  # only the search for its name tells the removed from others
             return
         self.note(session, chat, found)
         is_forum = bool(getattr(found, "forum", False))
@@ -227,6 +231,8 @@ class Peers:
     def note(self, session: str, chat: str, found: Any) -> None:
         """How Telegram describes the chat to this account just now."""
         code = not_there(found)
+        if isinstance(found, ChannelForbidden) and _is_public(chat):
+            code = REMOVED  # everybody else is shown a public chat
         self.seen.put_chat(session, chat, found if code is None else Absent(code, BY_CODE[code][1], found))
 
     def _note_absence(self, session: str, chat: str, error: RPCError) -> bool:
@@ -305,6 +311,10 @@ def as_known(entity: Any, slow_mode_seconds: float) -> KnownPeer:
     """What is remembered of a chat, from Telegram's description of it."""
     is_forum = bool(getattr(entity, "forum", False))
     return KnownPeer(utils.get_input_peer(entity), utils.get_display_name(entity), slow_mode_seconds, is_forum)
+
+
+def _is_public(chat: str) -> bool:
+    return parse_target(chat).kind is TargetKind.USERNAME
 
 
 def _the_one(peer: Any, entities: Iterable[Any]) -> Any:

@@ -144,8 +144,14 @@ class _Look:
             self._parts.peers.note(self._view.session, target.chat, chat)
         elif (asked_for_alone or not own.complete) and self._may_ask():
             await _about_one_chat(self._parts.peers.look(client, self._view.session, target.chat))
+        elif await self._was_in(target) and self._may_ask():
+            await _about_one_chat(self._parts.peers.look_again(client, self._view.session, target.chat))
         elif target.kind is not TargetKind.INVITE and own.complete:
             self._seen.put_chat(self._view.session, target.chat, _NOT_AMONG_ITS_CHATS)
+
+    async def _was_in(self, target: Target) -> bool:
+        """Then it is worth asking why it is not in the chat any more."""
+        return await self._parts.peers.recall(self._view.session, target.chat) is not None
 
     async def _slow_modes(self, client: PostingClient, chats: Iterable[str]) -> None:
         for name in chats:

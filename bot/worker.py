@@ -14,7 +14,7 @@ from bot.aftercare import see_what_stands
 from bot.compose_content import DoesNotFitHere
 from bot.compose_send import Destination, Sent, SourceUnavailable, pin
 from bot.known import seen_obstacle
-from bot.membership import SAID_TO_STRANGERS_TOO
+from bot.membership import AMBIGUOUS
 from bot.pacing import Verdict, decide
 from bot.plan import clock_time, same_chat_reason
 from bot.reaction_table import BY_CODE
@@ -204,7 +204,7 @@ class _Posting(Share):
     async def _as_seen_afresh(self, client: PostingClient, delivery: Delivery, error: Exception) -> Exception:
         """What a refusal means. An account that left a group hears the same as one that may not write there, so the
         chat is looked up again before that is believed."""
-        if isinstance(error, ForeseenRefusal) or code_of(error) not in SAID_TO_STRANGERS_TOO:
+        if isinstance(error, ForeseenRefusal) or code_of(error) not in AMBIGUOUS:
             return error
         target = parse_target(delivery.group)
         await self._parts.peers.look_again(client, self._session, target.chat)
@@ -221,7 +221,7 @@ class _Posting(Share):
         A basic group that became a supergroup is found under its new id.
         """
         target = parse_target(delivery.group)
-        before = self._parts.peers.remembered(self._session, target.chat)
+        before = await self._parts.peers.recall(self._session, target.chat)
         if before is None:
             return False  # it was looked up just now
         await self._parts.peers.forget(self._session, target.chat)

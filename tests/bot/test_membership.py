@@ -142,6 +142,23 @@ async def test_the_posts_of_a_limited_account_are_not_moved_though_others_are_me
         assert senders(house, PLAZA) == []
 
 
+@pytest.mark.parametrize("preview", [True, False])
+async def test_an_account_that_the_groups_people_took_out_is_not_stood_in_for(tmp_path: Path, preview: bool) -> None:
+    async with open_house(tmp_path, world(), sessions_at_start=3) as house:
+        await give_all(house, PLAZA)
+        await house.cycle("alice")
+        [first] = senders(house, PLAZA)
+        leave(house, first, "plaza01")
+        house.sandbox.centre.chat("plaza01").kicked.add(house.sandbox.centre.account(first).id)
+        for _ in range(2):
+            if preview:
+                report = await house.bots.preflight("alice", house.user("alice"))
+                assert report.groups[0].session is None
+            await house.cycle("alice")
+            assert "was removed from this group" in str((await house.deliveries("alice"))[PLAZA].reason)
+        assert senders(house, PLAZA) == [first]
+
+
 def test_every_refusal_that_tells_of_no_membership_lets_others_try() -> None:
     told = {
         code

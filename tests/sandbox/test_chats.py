@@ -56,6 +56,16 @@ async def test_a_private_message_stands_with_both_under_numbers_of_their_own(
     assert (received.id, received.text, received.out) == (3, "hello ann", False)
 
 
+async def test_of_basic_groups_asked_for_by_id_unknown_ones_are_left_out_and_others_are_empty(
+    sandbox: Sandbox, clients: Clients
+) -> None:
+    kitchen = sandbox.centre.chat("kitchen").id
+    bob, cat = await clients(sandbox, "bob"), await clients(sandbox, "cat")
+    asked = functions.messages.GetChatsRequest([4567, kitchen])
+    assert [type(chat) for chat in (await bob(asked)).chats] == [types.Chat]
+    assert [type(chat) for chat in (await cat(asked)).chats] == [types.ChatEmpty]
+
+
 async def test_a_basic_group_reaches_its_members(sandbox: Sandbox, clients: Clients) -> None:
     ann, bob = await clients(sandbox, "ann"), await clients(sandbox, "bob")
     (group,) = [dialog.entity for dialog in await ann.get_dialogs() if dialog.is_group and not dialog.is_channel]
