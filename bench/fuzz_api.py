@@ -2,8 +2,8 @@
 
 Schemathesis makes the requests, from the document the API serves, against the real daemon with a sandbox behind it: as
 a user, as an operator, and as nobody. Many of them are given what earlier answers told (names, ids, tickets), and some
-walk from operation to operation along the links schemathesis finds between them. Every answer must have a status, a
-content type and a body that the document names.
+walk from operation to operation along the links schemathesis finds between them. Where a file is taken, many are files
+as others make them. Every answer must have a status, a content type and a body that the document names.
 """
 
 import argparse
@@ -34,6 +34,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from api.tokens import OPERATOR, issue_token
+from bench.parts.fuzz_foreign import Foreign
 from bench.parts.fuzz_memory import Memory
 from bench.report import Report
 from core.clock import SystemClock
@@ -53,6 +54,9 @@ _WALKS_A_RUN = 5
 _EXAMPLES_A_ROUND = 6
 _WALKED = 0.25
 """The part of the cases that are steps of walks."""
+_TAKES_FILES = ("POST /api/sessions/import", "POST /api/media")
+_FOREIGN = 0.1
+"""The part of the cases that are files as others make them."""
 _CHECKS = [
     schemathesis.checks.not_a_server_error,
     status_code_conformance,
@@ -78,6 +82,7 @@ class Found:
 
     cases: int = 0
     fed_back: int = 0
+    foreign: int = 0
     walked: int = 0
     statuses: Counter[int] = field(default_factory=Counter)
     reached: set[str] = field(default_factory=set)
@@ -109,6 +114,7 @@ class Fuzz:
         self.found = Found()
         self._memory = Memory(chosen_seed)
         self._memory.note(_KNOWN)
+        self._foreign = Foreign(chosen_seed)
         self._session = requests.Session()
         self._url = daemon.url
         self._schema = schemathesis.openapi.from_url(f"{daemon.url}/api/openapi.json")
@@ -134,7 +140,7 @@ class Fuzz:
             for headers in self._callers
             for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
         ]
-        each = max(1, -(-(cases - walked) // len(ways)))
+        each = max(1, -(-(cases - walked - int(cases * _FOREIGN)) // len(ways)))
         # In rounds, each in another order: what one call makes is there for any other, and tickets do not last.
         rounds = -(-each // _EXAMPLES_A_ROUND)
         each = -(-each // rounds)
@@ -144,6 +150,7 @@ class Fuzz:
                 self._ask(operation, mode, each, headers)
             for headers in self._callers[:2]:
                 self._walk(headers, max(1, walked // 2 // rounds // _STEPS))
+            self._bring(max(1, int(cases * _FOREIGN) // rounds // len(_TAKES_FILES)))
         while self.found.cases < cases:
             self._walk(self._callers[1], -(-(cases - self.found.cases) // _STEPS))
         self._session.close()
@@ -164,6 +171,21 @@ class Fuzz:
 
         with contextlib.suppress(Unsatisfiable):  # what takes nothing cannot be given anything wrong
             ask()
+
+    def _bring(self, files: int) -> None:
+        """Send files as others make them to whatever takes some."""
+        for operation in self._operations:
+            if operation.label in _TAKES_FILES:
+
+                @seed(next(self._seeds))
+                @_quietly(files)
+                @given(case=operation.as_strategy(generation_mode=GenerationMode.POSITIVE))
+                def bring(case: Any) -> None:
+                    case.body, case.media_type = self._foreign.body(), "application/octet-stream"
+                    self.found.foreign += 1
+                    self._call(case, self._callers[0])
+
+                bring()
 
     def _ticket(self, path: str) -> str:
         """One that opens something; a stream opened with it ends soon."""
@@ -218,6 +240,7 @@ def run(argv: Sequence[str]) -> Report:
     for example in found.examples[:20]:
         report.row("example", example)
     report.row("fed back", found.fed_back)
+    report.row("files as others make them", found.foreign)
     report.row("steps of walks", found.walked)
     report.row("operations that succeeded", len(found.reached))
     report.row("that never did", ", ".join(fuzz.never_reached) or "none")

@@ -29,7 +29,8 @@ _NO_STORE = {"Cache-Control": "no-store"}
 _BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
-        "description": "A `.session` file of Telethon or Pyrogram (Kurigram), a zip of them, or strings, one a line.",
+        "description": "A `.session` file of Telethon or Pyrogram (Kurigram), a zip of them, or session strings "
+        "of those, of GramJS, mtcute or MTKruto.",
         "content": {
             "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
             "text/plain": {"schema": {"type": "string"}, "example": "1BJWap1wBu…"},

@@ -19,6 +19,7 @@ from tests.support import readers
 from tests.support.foreign_files import (
     METHODS,
     STRINGS,
+    WRAPPINGS,
     cut_off,
     damaged_files,
     damaged_zips,
@@ -218,21 +219,6 @@ def test_a_string_nobody_can_post_with_is_refused(text: str) -> None:
     with pytest.raises(InvalidInput) as refused:
         read_session_string(text)
     assert text not in str(refused.value)
-
-
-WRAPPINGS = {
-    "a byte order mark": "\ufeff{}",
-    "quotes": '"{}"',
-    "typographic quotes": "„{}“",
-    "backticks": "```{}```",
-    "an assignment": "SESSION={}",
-    "an export": 'export TG_SESSION="{}"\n',
-    "code": "session = '{}',",
-    "JSON": '"session": "{}",',
-    "marks of direction": "\u202a{}\u202c\u200e",
-    "zero-width spaces": "\u200b{}\u2060",
-    "spaces of other kinds": "\u00a0\u2003{}\u3000\r\n",
-}
 
 
 @pytest.mark.parametrize("wrapping", WRAPPINGS.values(), ids=WRAPPINGS.keys())

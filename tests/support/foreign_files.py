@@ -71,6 +71,12 @@ def in_use(folder: Path, old: Credentials, new: Credentials) -> dict[str, bytes]
         return {end: path.with_name(path.name + end).read_bytes() for end in ("", "-wal", "-shm")}
 
 
+def with_wal(name: str, old: Credentials, new: Credentials) -> list[tuple[str, bytes]]:
+    """The same by their names, as they would stand in a zip."""
+    with tempfile.TemporaryDirectory() as folder:
+        return [(f"{name}{end}", content) for end, content in in_use(Path(folder), old, new).items()]
+
+
 def cut_off(folder: Path, old: Credentials, new: Credentials) -> dict[str, bytes]:
     """A Telethon file whose program was killed in a transaction: the old key is in the -journal file alone."""
     path = telethon_file(folder / "cut_off.session", old)
@@ -245,3 +251,18 @@ STRINGS: dict[str, Callable[[Credentials], str]] = {
     "mtkruto string": mtkruto_text,
 }
 """How every client writes an account, by the name of the format."""
+
+WRAPPINGS = {
+    "a byte order mark": "\ufeff{}",
+    "quotes": '"{}"',
+    "typographic quotes": "„{}“",
+    "backticks": "```{}```",
+    "an assignment": "SESSION={}",
+    "an export": 'export TG_SESSION="{}"\n',
+    "code": "session = '{}',",
+    "JSON": '"session": "{}",',
+    "marks of direction": "\u202a{}\u202c\u200e",
+    "zero-width spaces": "\u200b{}\u2060",
+    "spaces of other kinds": "\u00a0\u2003{}\u3000\r\n",
+}
+"""What comes along with a string that is copied from somewhere."""
