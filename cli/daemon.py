@@ -30,7 +30,7 @@ from sessions.enrol import Logins
 from sessions.pool import Pool
 from sessions.rooms import AccountRooms
 from sessions.session_manager import SessionManager
-from sessions.vault import Vault
+from sessions.vault import Vault, write_private
 
 log = logging.getLogger(__name__)
 
@@ -133,7 +133,7 @@ def _announce(address: Path, listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     try:
-        address.write_text(url + "\n")
+        write_private(address, f"{url}\n".encode())
     except OSError as error:
         raise StateNotWritten(f"{address} could not be written ({error.strerror})") from error
     return url

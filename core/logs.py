@@ -16,6 +16,7 @@ import re
 import sys
 import time
 from contextlib import suppress
+from functools import cached_property
 from io import TextIOWrapper
 from logging.handlers import QueueHandler, QueueListener, RotatingFileHandler
 from pathlib import Path
@@ -25,6 +26,7 @@ from pythonjsonlogger.json import JsonFormatter
 from rich.console import Console
 from rich.logging import RichHandler
 
+from core.ownership import give_to_owner
 from core.visible import visible, visible_lines
 
 _JWT = re.compile(r"eyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
@@ -76,6 +78,11 @@ class _ToFile(RotatingFileHandler):
 
     _said_at = -math.inf
 
+    @cached_property
+    def _place(self) -> Path:
+        # One for all lines; see data/files.py on paths that come and go.
+        return Path(self.baseFilename)
+
     def emit(self, record: logging.LogRecord) -> None:
         """Write it, into a new file where somebody else has rotated the old one away."""
         with suppress(OSError):  # is told of when the line cannot be written
@@ -86,15 +93,16 @@ class _ToFile(RotatingFileHandler):
 
     def _is_in_place(self, stream: TextIOWrapper) -> bool:
         try:
-            return Path(self.baseFilename).stat().st_ino == os.fstat(stream.fileno()).st_ino
+            return self._place.stat().st_ino == os.fstat(stream.fileno()).st_ino
         except FileNotFoundError:
             return False
 
     def _open(self) -> TextIOWrapper:
         """A line that was cut off, by a full disk or a crash, stays alone on its own."""
         stream = super()._open()
+        give_to_owner(self._place)
         if stream.seekable() and stream.tell():
-            with Path(self.baseFilename).open("rb") as file:
+            with self._place.open("rb") as file:
                 file.seek(-1, os.SEEK_END)
                 if file.read() != b"\n":
                     stream.write("\n")
@@ -164,6 +172,7 @@ def set_up_logs(
     root.setLevel(level.upper())
     if logs_dir is not None:
         logs_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        give_to_owner(logs_dir)
         to_file = _ToFile(logs_dir / "postfleet.log", maxBytes=max_bytes, backupCount=backups, encoding="utf-8")
         to_file.setFormatter(
             _JsonLine(

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Self, TypeVar
 
 from core.errors import StateDamaged, StateNotWritten, StateTooNew
+from data.files import make_folder, touch_own
 
 T = TypeVar("T")
 
@@ -115,8 +116,8 @@ class AuthStore:
         """
         file = state_dir / "api.sqlite3"
         try:
-            state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-            file.touch(mode=0o600)
+            make_folder(state_dir)
+            touch_own(file)
             connection = sqlite3.connect(file, check_same_thread=False, isolation_level=None)
         except (OSError, sqlite3.Error):
             raise StateNotWritten(f"{file} cannot be opened") from None

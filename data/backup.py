@@ -24,9 +24,10 @@ from typing import IO, Any
 import msgspec
 
 from core.errors import InvalidInput, PostfleetError, StateNotWritten
+from core.ownership import give_to_owner
 from data.data_manager import STATE_LOCK, USERS_FILE
 from data.document import read_document
-from data.files import Disk, locked, open_to_read, read_whole
+from data.files import Disk, locked, open_to_read, read_whole, touch_own
 from data.journal_schema import JOURNAL_FILE, connect, open_journal, translated
 from data.media_files import ABANDONED_SECONDS, MediaLinks, media_links
 from data.stats_file import STATS_FILE, Counted, counted_from, encoded
@@ -105,6 +106,8 @@ def make_backup(
             tempfile.TemporaryDirectory(prefix=_HALF, dir=target.parent) as folder,
             media_links(state_dir) if with_media else contextlib.nullcontext() as links,
         ):
+            if state_dir.resolve() in target.resolve().parents:  # anywhere else it belongs to whoever makes it
+                give_to_owner(Path(folder))
             files, revision = _collect(state_dir, Path(folder) / JOURNAL_FILE, links, stop, with_key=with_key)
             manifest = Manifest(
                 format=FORMAT,
@@ -170,7 +173,7 @@ def _session_files(state_dir: Path) -> dict[str, bytes]:
 
 
 def _copy_journal(journal: sqlite3.Connection, copy: Path, path: Path, stop: threading.Event) -> None:
-    copy.touch(mode=0o600)
+    touch_own(copy)
     try:
         with contextlib.closing(sqlite3.connect(copy)) as target:
             journal.backup(target, pages=_PAGES, progress=lambda *_: _go_on(stop))

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from core.errors import StateNotWritten
+from core.ownership import give_to_owner
 from data.files import make_folder
 from data.migrations import USERS_VERSION
 
@@ -72,6 +73,7 @@ def newest_copy(path: Path) -> Path | None:
 
 def _settle(beside: Path, target: Path) -> None:
     beside.chmod(0o600)
+    give_to_owner(beside)
     with beside.open("rb+") as copied:
         os.fsync(copied.fileno())
     beside.replace(target)

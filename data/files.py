@@ -16,6 +16,7 @@ from typing import IO
 import portalocker
 
 from core.errors import StateDamaged, StateInUse, StateLocked, StateNotWritten
+from core.ownership import give_to_owner
 
 LOCK_TIMEOUT = 10.0
 """Seconds to wait for another process that holds the lock of the state."""
@@ -34,8 +35,8 @@ class Disk:
     """The system calls of a commit, one method each."""
 
     def create(self, path: Path) -> int:
-        """Open a new, empty file for writing; only its owner may read it."""
-        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        """Open a new, empty file for writing; only its owner may read it, who is the folder's owner."""
+        return open_own(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
 
     def write(self, descriptor: int, chunks: Sequence[bytes | memoryview]) -> int:
         """Append the chunks; answers how many bytes were taken."""
@@ -56,6 +57,22 @@ class Disk:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def open_own(path: Path, flags: int) -> int:
+    """Open a file of ours, which may be made by that: readable by its owner alone, who is the folder's owner."""
+    descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        give_to_owner(path, descriptor)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def touch_own(path: Path) -> None:
+    """Make an empty file of ours, for somebody else to fill; one that is there stays."""
+    os.close(open_own(path, os.O_WRONLY | os.O_CREAT))
 
 
 def write_whole(disk: Disk, path: Path, chunks: Sequence[bytes]) -> int:
@@ -148,13 +165,13 @@ def _unreadable(path: Path, error: OSError) -> StateDamaged:
 
 
 def make_folder(path: Path) -> None:
-    """Make the folder, closed to everyone but its owner.
+    """Make the folder, closed to everyone but its owner, who is the owner of the folder it is in.
 
     Raises:
         StateNotWritten: it cannot be made.
     """
     try:
-        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _make_folders(path)
         if path.stat().st_mode & 0o077:
             path.chmod(0o700)
     except OSError as error:
@@ -162,6 +179,14 @@ def make_folder(path: Path) -> None:
             f"the folder {path} cannot be made or closed to others ({error.strerror}); "
             "set POSTFLEET_STATE_DIR to a folder that this account owns"
         ) from error
+
+
+def _make_folders(path: Path) -> None:
+    if path.is_dir():
+        return
+    _make_folders(path.parent)
+    path.mkdir(exist_ok=True, mode=0o700)
+    give_to_owner(path)
 
 
 def refuse_half_restored(state_dir: Path) -> None:
@@ -179,7 +204,7 @@ def _lock(path: Path, timeout: float, *, shared: bool = False) -> "portalocker.L
         fail_when_locked=False,
         flags=(portalocker.LOCK_SH if shared else portalocker.LOCK_EX) | portalocker.LOCK_NB,
         buffering=0,
-        opener=lambda name, flags: os.open(name, flags | os.O_CLOEXEC, 0o600),
+        opener=lambda _, flags: open_own(path, flags),
     )
 
 

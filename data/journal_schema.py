@@ -11,7 +11,7 @@ import msgspec
 
 from core.errors import StateDamaged, StateError, StateLocked, StateNotWritten, StateTooNew
 from core.models import Cycle, Delivery, Event, PostContent
-from data.files import Disk, locked
+from data.files import Disk, locked, touch_own
 from data.strict_json import NOT_UNDERSTOOD, damaged
 
 S = TypeVar("S", bound=msgspec.Struct)
@@ -126,7 +126,7 @@ def _make(path: Path) -> None:
     beside = path.with_name(path.name + ".new")
     try:
         beside.unlink(missing_ok=True)
-        beside.touch(mode=0o600)
+        touch_own(beside)
         with contextlib.closing(sqlite3.connect(beside, isolation_level=None)) as connection:
             connection.executescript(
                 f"BEGIN;{_SCHEMA}{_ALLOWANCES}PRAGMA application_id={_APPLICATION_ID};"
@@ -181,6 +181,7 @@ def _migrate(connection: sqlite3.Connection, path: Path, version: int) -> None:
     if version == JOURNAL_VERSION:
         return
     copy = path.with_name(f"{path.name}.version-{version}")
+    touch_own(copy)
     with sqlite3.connect(copy) as target:
         connection.backup(target)
     target.close()

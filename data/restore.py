@@ -129,7 +129,7 @@ def restore_archive(state_dir: Path, archive: Path, now: datetime) -> tuple[Mani
             raise
         for leftover in _BESIDES[JOURNAL_FILE]:
             (staged / leftover).unlink(missing_ok=True)
-        (staged / SESSIONS).mkdir(exist_ok=True, mode=0o700)
+        make_folder(staged / SESSIONS)
         return manifest, _put_in_place(state_dir, now)
 
 
@@ -215,7 +215,7 @@ def _empty_stage(state_dir: Path) -> Path:
 
 
 def _stage(path: Path, content: bytes | IO[bytes]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_folder(path.parent)
     disk = Disk()
     with os.fdopen(disk.create(path), "wb") as file:
         shutil.copyfileobj(io.BytesIO(content) if isinstance(content, bytes) else content, file)

@@ -20,6 +20,7 @@ from bot.health import Health
 from bot.run import BotParts
 from core.settings import Settings
 from data.backup import make_backup, remove_abandoned
+from data.files import make_folder
 from data.job_records import JobRecord, JobRecords, read_job_records, write_job_records
 from data.media_files import sweep
 from scheduler.keeper import keep_alive
@@ -273,7 +274,7 @@ class Housekeeping:
 
 
 def _back_up(settings: Settings, target: Path, now: datetime, stop: threading.Event) -> None:
-    target.parent.mkdir(mode=0o700, exist_ok=True)
+    make_folder(target.parent)
     remove_abandoned(target.parent)
     make_backup(settings.state_dir, target, now, with_media=settings.backup_media, stop=stop)
     # One dated ahead of now was made while the clock was wrong: it counts as older, or it would outlive all to come.

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from core.errors import SessionInUse, StateNotWritten
-from data.files import make_folder
+from data.files import make_folder, open_own
 
 _OWN_DESCRIPTION = getattr(fcntl, "F_OFD_SETLK", None)
 """Linux: a lock that belongs to the open file, so that nothing else in this process can lose it by closing the file."""
@@ -60,7 +60,7 @@ class Leases:
     def _set(self, kind: int, place: int) -> None:
         if self._descriptor is None:
             make_folder(self._path.parent)
-            self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._descriptor = open_own(self._path, os.O_RDWR | os.O_CREAT)
         if _OWN_DESCRIPTION is not None:
             fcntl.fcntl(self._descriptor, _OWN_DESCRIPTION, struct.pack("hhqqi4x", kind, os.SEEK_SET, place, 1, 0))
         else:

@@ -267,5 +267,5 @@ async def test_a_job_that_fails_says_so_and_the_next_one_runs(tmp_path: Path, mo
         (tmp_path / "state" / "backups").write_text("in the way")
         failed = await keeping.run("backup")
         assert failed.last_failed
-        assert "Error" in (failed.last_result or "")
+        assert "StateNotWritten" in (failed.last_result or "")
         assert not (await keeping.run("allowances")).last_failed
