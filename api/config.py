@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,7 +27,7 @@ from api.views import ConfigView
 from bot.compose_content import check_content, posts_of
 from bot.compose_media import check_contents
 from bot.targets import parse_target
-from core.errors import InvalidInput
+from core.errors import Faults, InvalidInput, check_all
 from core.models import PostContent, PostType, Schedule, User
 from core.settings import Settings
 from data.data_manager import Transaction
@@ -125,11 +126,15 @@ class ConfigPatch(BaseModel):
         Raises:
             InvalidInput: a delay below what the operator set, or as `with_changes` does.
         """
+        changes = {name: getattr(self, name) for name in self.model_fields_set}
+        check_all((lambda: self._check_delay(settings), lambda: with_changes(user, changes)))
+        return with_changes(user, changes)
+
+    def _check_delay(self, settings: Settings) -> None:
         least = settings.least_cycle_delay_seconds
         if "delay_between_cycles" in self.model_fields_set and self.delay_between_cycles < least:
             fix = f"write at least {least:g}, in seconds from the end of a cycle to the start of the next"
             raise InvalidInput("delay_between_cycles", fix)
-        return with_changes(user, {name: getattr(self, name) for name in self.model_fields_set})
 
 
 def with_changes(user: User, changes: dict[str, Any]) -> User:
@@ -143,10 +148,12 @@ def with_changes(user: User, changes: dict[str, Any]) -> User:
         holds = {name: holds for name, holds in user.group_holds.items() if name in kept}
         changes = {**changes, "group_holds": holds}
     changed = msgspec.structs.replace(user, **changes)
+    checks: list[Callable[[], None]] = []
     if changes.keys() & {"post_type", "post_content"}:
-        check_content(changed.post_type, changed.post_content)
+        checks.append(partial(check_content, changed.post_type, changed.post_content))
     if "schedule" in changes:
-        check_schedule(changed.schedule)
+        checks.append(partial(check_schedule, changed.schedule))
+    check_all(checks)
     return changed
 
 
@@ -183,10 +190,13 @@ async def _check_new_files(folder: Path, before: User, after: User) -> None:
     """Files of posts that were not there before: they are uploaded first. Raises as `check_contents` does."""
     known = posts_of(before.post_type, before.post_content)
     several = isinstance(after.post_content, PostContent) and after.post_content.posts
+    faults = Faults()
     for index, post in enumerate(posts_of(after.post_type, after.post_content)):
-        if post not in known:
+        if post not in known and not faults.enough:
             field = f"post_content.posts[{index}].media" if several else "post_content.media"
-            await check_contents(folder, post, field)
+            with faults.noted():
+                await check_contents(folder, post, field)
+    faults.raise_any()
 
 
 def config_etag(user: User) -> str:

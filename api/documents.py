@@ -38,7 +38,7 @@ _SAID = {
     412: "It has changed since the version in `If-Match`.",
     413: "The body is too large.",
     415: "The file is none of the kinds that are taken.",
-    422: "A field cannot be used; `errors` names each.",
+    422: "A field or parameter cannot be used, or is not known here; `errors` names each.",
     429: "Too often; `Retry-After` says when it goes on.",
     431: "The headers are too long.",
     500: "A defect here; the log tells more under the request's id.",
@@ -99,6 +99,6 @@ def _everywhere(document: dict[str, Any]) -> None:
     for operations in document["paths"].values():
         for operation in operations.values():
             for status, said in problems(
-                408, 429, 431, 500, *((400, 413) if "requestBody" in operation else ())
+                408, 422, 429, 431, 500, *((400, 413) if "requestBody" in operation else ())
             ).items():
                 operation["responses"].setdefault(str(status), said)

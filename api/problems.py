@@ -192,7 +192,8 @@ def response_to(error: PostfleetError, request_id: str) -> Response:
         )
     if status == 500:
         return internal_error(request_id)
-    errors = [FieldError(field=error.field, message=error.fix)] if isinstance(error, InvalidInput) else []
+    faults = error.faults if isinstance(error, InvalidInput) else ()
+    errors = [FieldError(field=fault.field, message=fault.fix) for fault in faults]
     return problem_response(request_id, status, code=error.code, detail=str(error), errors=errors)
 
 
@@ -238,29 +239,49 @@ async def on_http_error(request: Request, error: Exception) -> Response:
 async def on_invalid_request(request: Request, error: Exception) -> Response:
     """Handler for a body or parameter that does not fit; every field that is wrong is named."""
     assert isinstance(error, RequestValidationError)  # noqa: S101  narrows what the framework passes on
-    errors = [FieldError(field=_field(item), message=_message(item)) for item in error.errors()]
+    errors = [one for item in error.errors() for one in _faults(item, request)]
     detail = "; ".join(f"{item.field}: {item.message}" for item in errors[:5])
     return problem_response(request_id_of(request), 422, detail=detail, errors=errors)
 
 
-def _field(item: dict[str, Any]) -> str:
-    """`config.groups[2]` rather than pydantic's tuple; `body` when it is the body as a whole.
+def _faults(item: dict[str, Any], request: Request) -> list[FieldError]:
+    """What is wrong there: one thing, or all that a field has that is read as a whole (`api.shapes`)."""
+    if tuple(item["loc"]) == ("body",) and item["type"] != "missing" and not _is_json(request):
+        return [FieldError(field="Content-Type", message=_AS_JSON)]
+    name = _field(item["loc"])
+    below: Sequence[tuple[str, str]] = item.get("ctx", {}).get("faults", ())
+    if below:
+        return [FieldError(field=(name + where).removeprefix("body."), message=fix) for where, fix in below]
+    return [FieldError(field=name, message=_message(item))]
 
-    A field that is read as a whole says with `below` what in it is meant.
-    """
-    source, *path = item["loc"]
+
+_AS_JSON = "send the body as JSON, with the header Content-Type: application/json"
+
+
+def _is_json(request: Request) -> bool:
+    """Whether the body was read as JSON: it is what its header says."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
+
+
+def _field(where: Sequence[str | int]) -> str:
+    """`config.groups[2]` rather than pydantic's tuple; `body` when it is the body as a whole."""
+    source, *path = where
     if not path or (source == "body" and isinstance(path[0], int)):
         return str(source)
     name = str(path[0])
     for part in path[1:]:
         name += f"[{part}]" if isinstance(part, int) else f".{part}"
-    return name + str(item.get("ctx", {}).get("below", ""))
+    return name
 
 
-def _message(item: dict[str, object]) -> str:
+def _message(item: dict[str, Any]) -> str:
     kind = item["type"]
     if kind == "extra_forbidden":
-        return "there is no such field; leave it out"
+        what = "parameter" if item["loc"][0] == "query" else "field"
+        return f"there is no such {what}; leave it out"
     if kind == "json_invalid":
         return "the body is not valid JSON"
+    if kind == "missing":
+        return f"it is missing; {_AS_JSON}" if tuple(item["loc"]) == ("body",) else "it is missing"
     return str(item["msg"]).removeprefix("Value error, ")

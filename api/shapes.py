@@ -1,16 +1,21 @@
-"""Objects inside a body that a model reads as a whole: what does not fit is named by its own field, with the fix."""
+"""Objects inside a body that a model reads as a whole: each field that does not fit is named, with the fix."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
-from typing import TypeVar
+from itertools import islice
+from types import UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin
 
 import msgspec
 from pydantic_core import PydanticCustomError
 
+from core.errors import MOST_FAULTS
 from core.models import MediaKind, Missed, PostType, TextFormat
 
 T = TypeVar("T")
+Fault = tuple[str, str]
+"""A place in the object (`.posts[2].text`) and what to do about it."""
 
 _KINDS = {
     "str": "a text",
@@ -23,7 +28,6 @@ _KINDS = {
 _CHOICES: Mapping[str, type[StrEnum]] = {"type": PostType, "format": TextFormat, "kind": MediaKind, "missed": Missed}
 _WHERE = re.compile(r" - at `\$(.*)`$", re.DOTALL)
 _FIELD = re.compile(r"\.(\w+)")
-_ABOUT_A_FIELD = re.compile(r"^Object (contains unknown|missing required) field `(.*)`$", re.DOTALL)
 _EXPECTED = re.compile(r"^Expected `([^`]*)`, got ")
 
 
@@ -31,24 +35,56 @@ def read_as(kind: type[T], value: object, hints: Mapping[str, str]) -> T:
     """The object that the body describes. `hints` says of its own fields how each is written.
 
     Raises:
-        PydanticCustomError: the fix, and as `below` the place in the object, which `on_invalid_request` names.
+        PydanticCustomError: with `faults`, the place of each in the object and its fix, for `on_invalid_request`.
     """
     try:
         return msgspec.convert(value, kind, str_keys=True)
+    except (msgspec.ValidationError, UnicodeEncodeError):
+        faults = list(islice(_faults(kind, value, "", hints), MOST_FAULTS))
+    raise PydanticCustomError("shape", "{fix}", {"fix": faults[0][1], "faults": faults})
+
+
+def _faults(kind: Any, value: object, where: str, hints: Mapping[str, str]) -> Iterator[Fault]:
+    """Everything about it that does not fit, each at the smallest place that has it."""
+    try:
+        msgspec.convert(value, kind, str_keys=True)
     except msgspec.ValidationError as error:
-        text = str(error).encode(errors="replace").decode()  # half a surrogate pair cannot be answered
+        inner = list(islice(_inner_faults(kind, value, where, hints), MOST_FAULTS))
+        yield from inner or [_fault_of(str(error), where, hints)]
     except UnicodeEncodeError:
-        fix = "a text in it is half an emoji; send text as UTF-8 and do not cut emoji apart"
-        raise PydanticCustomError("shape", "{fix}", {"below": "", "fix": fix}) from None
-    where = _WHERE.search(text)
-    below, what = (where[1], text[: where.start()]) if where else ("", text)
-    about_a_field = _ABOUT_A_FIELD.match(what)
-    if about_a_field is not None:
-        below += f".{about_a_field[2]}"
-        if about_a_field[1] == "contains unknown":
-            raise PydanticCustomError("extra_forbidden", "unknown", {"below": below})
-        raise PydanticCustomError("missing", "it is missing", {"below": below})
-    raise PydanticCustomError("shape", "{fix}", {"below": below, "fix": _fix(what, _FIELD.findall(below), hints)})
+        inner = list(islice(_inner_faults(kind, value, where, hints), MOST_FAULTS))
+        yield from inner or [(where, "a text in it is half an emoji; send text as UTF-8 and do not cut emoji apart")]
+
+
+def _inner_faults(kind: Any, value: object, where: str, hints: Mapping[str, str]) -> Iterator[Fault]:
+    options = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+    if isinstance(value, dict):
+        for struct in (one for one in options if isinstance(one, type) and issubclass(one, msgspec.Struct)):
+            fields = {field.encode_name: field for field in msgspec.structs.fields(struct)}
+            if struct.__struct_config__.forbid_unknown_fields:
+                unknown = [f"{where}.{_shown(name)}" for name in value if name not in fields]
+                yield from ((place, "there is no such field; leave it out") for place in unknown)
+            for name, field in fields.items():
+                if name in value:
+                    yield from _faults(field.type, value[name], f"{where}.{name}", hints)
+                elif field.required:
+                    yield f"{where}.{name}", "it is missing"
+    elif isinstance(value, list):
+        for items in (get_args(one) for one in options if get_origin(one) in (tuple, list)):
+            for index, item in enumerate(value):
+                yield from _faults(items[0], item, f"{where}[{index}]", hints)
+
+
+def _fault_of(error: str, where: str, hints: Mapping[str, str]) -> Fault:
+    text = _shown(error)
+    inner = _WHERE.search(text)
+    below, what = (where + inner[1], text[: inner.start()]) if inner else (where, text)
+    return below, _fix(what, _FIELD.findall(below), hints)
+
+
+def _shown(text: str) -> str:
+    """Half a surrogate pair cannot be answered."""
+    return text.encode(errors="replace").decode()
 
 
 def _fix(what: str, path: list[str], hints: Mapping[str, str]) -> str:

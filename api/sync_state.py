@@ -5,6 +5,7 @@ sending of bytes that are kept (`api.state_documents`). The server asks `at_once
 """
 
 import gzip
+from functools import partial
 from typing import NamedTuple
 from urllib.parse import parse_qsl
 
@@ -14,7 +15,7 @@ from api.auth import IDENTITY, Authenticator
 from api.etags import names
 from api.problems import HeadersTooLong
 from api.state_documents import Document, StateDocuments, dated
-from core.errors import InvalidInput
+from core.errors import InvalidInput, check_all
 
 MAX_HEADER_BYTES = 16_384
 _GZIP_FROM_BYTES = 1024
@@ -133,12 +134,19 @@ def _wanted(headers: Headers) -> _Wanted:
 
 
 def _since(query: bytes) -> int | None:
-    asked = [value for name, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True) if name == "since"]
+    given = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
+    unknown = dict.fromkeys(name for name, _ in given if name != "since")
+    check_all(partial(_refuse, name) for name in unknown)
+    asked = [value for _, value in given]
     if not asked:
         return None
     if len(asked) > 1 or not asked[0].isascii() or not asked[0].isdigit() or len(asked[0]) > 18:
         raise InvalidInput("since", "give the revision of an earlier answer, a whole number, once")
     return int(asked[0])
+
+
+def _refuse(name: str) -> None:
+    raise InvalidInput(name[:100], "there is no such parameter; leave it out")
 
 
 def _takes_gzip(accept_encoding: bytes) -> bool:

@@ -71,6 +71,7 @@ _KNOWN = {
     "old": _PASSWORD,
     "new": _PASSWORD,
     "understood": True,
+    "ends": int(time.time()) + 86_400,
 }
 """What nobody guesses."""
 Headers = Callable[[], dict[str, str]]

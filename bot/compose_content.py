@@ -7,6 +7,7 @@ for accounts without Premium (core.telegram.org/api/config, core.telegram.org/bo
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import PurePosixPath
 
 from msgspec import structs
@@ -26,7 +27,7 @@ from bot.compose_text import (
     finish,
 )
 from bot.targets import parse_message_link
-from core.errors import InvalidInput
+from core.errors import InvalidInput, check_all
 from core.models import Media, MediaKind, Poll, PostContent, PostType, TextFormat
 
 SAVED = "saved"
@@ -223,14 +224,17 @@ def _check_list(post_type: PostType, content: PostContent, field: str) -> None:
         raise InvalidInput(field, "a list of posts holds nothing besides posts; move the rest into them")
     if len(content.posts) > MAX_POSTS:
         raise InvalidInput(f"{field}.posts", f"{len(content.posts)} posts; at most {MAX_POSTS} can take turns")
-    for index, entry in enumerate(content.posts):
-        here = f"{field}.posts[{index}]"
-        if isinstance(entry, PostContent) and entry.posts:
-            raise InvalidInput(here, "a list of posts cannot stand in a list of posts; write them in one list")
-        posts = posts_of(content.type or post_type, entry)
-        if not posts:
-            raise InvalidInput(here, "this post is empty; fill it or remove it")
-        _check_post(posts[0], here)
+    default = content.type or post_type
+    check_all(partial(_check_entry, default, one, f"{field}.posts[{n}]") for n, one in enumerate(content.posts))
+
+
+def _check_entry(default: PostType, entry: str | PostContent, here: str) -> None:
+    if isinstance(entry, PostContent) and entry.posts:
+        raise InvalidInput(here, "a list of posts cannot stand in a list of posts; write them in one list")
+    posts = posts_of(default, entry)
+    if not posts:
+        raise InvalidInput(here, "this post is empty; fill it or remove it")
+    _check_post(posts[0], here)
 
 
 def _check_post(post: Post, field: str) -> None:

@@ -17,6 +17,7 @@
     │   ├── UnknownSession
     │   └── UnknownGroup
     ├── InvalidInput (ValueError)    names the field and the fix
+    │   └── SeveralFaults        names several, each with its fix
     ├── NotReady                 a bot that cannot start as it is
     │   ├── NoGroups
     │   ├── NoContent
@@ -43,6 +44,9 @@
 Every error carries a `code`: stable, for machines (the API's problem documents use it). Its text is for people
 and says what to do. No error ever carries a key, a token, a code or a password.
 """
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 
 class PostfleetError(Exception):
@@ -165,6 +169,71 @@ class InvalidInput(PostfleetError, ValueError):
         super().__init__(f"{field}: {fix}")
         self.field = field
         self.fix = fix
+
+    @property
+    def faults(self) -> "tuple[InvalidInput, ...]":
+        """Every fault that was found; this one alone unless there are several."""
+        return (self,)
+
+
+class SeveralFaults(InvalidInput):
+    """Several values cannot be used. As one fault it is the first of them."""
+
+    def __init__(self, faults: "tuple[InvalidInput, ...]") -> None:
+        super().__init__(faults[0].field, faults[0].fix)
+        self.args = ("; ".join(str(fault) for fault in faults),)
+        self._faults = faults
+
+    @property
+    def faults(self) -> "tuple[InvalidInput, ...]":
+        """All of them, in the order they were found."""
+        return self._faults
+
+
+MOST_FAULTS = 20
+"""So many are named at once."""
+
+
+class Faults:
+    """Collects what several checks find, so that whoever wrote something with several faults learns of all of them."""
+
+    def __init__(self) -> None:
+        self._found: list[InvalidInput] = []
+
+    @property
+    def enough(self) -> bool:
+        """Whether no more need be looked for."""
+        return len(self._found) >= MOST_FAULTS
+
+    @contextmanager
+    def noted(self) -> Iterator[None]:
+        """Around a check: what it raises as InvalidInput is noted."""
+        try:
+            yield
+        except InvalidInput as error:
+            self._found += error.faults
+
+    def raise_any(self) -> None:
+        """Say what was found.
+
+        Raises:
+            InvalidInput: the one fault; SeveralFaults: there are several.
+        """
+        if len(self._found) == 1:
+            raise self._found[0]
+        if self._found:
+            raise SeveralFaults(tuple(self._found[:MOST_FAULTS]))
+
+
+def check_all(checks: Iterable[Callable[[], object]]) -> None:
+    """Make every check. Raises as `Faults.raise_any`."""
+    faults = Faults()
+    for check in checks:
+        if faults.enough:
+            break
+        with faults.noted():
+            check()
+    faults.raise_any()
 
 
 class NotReady(PostfleetError):

@@ -7,10 +7,11 @@ at the moments the calendar names, and a slot that passes while nothing could be
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from typing import TypeVar
 from zoneinfo import ZoneInfo
 
-from core.errors import InvalidInput
+from core.errors import InvalidInput, check_all
 from core.models import Missed, Schedule, User
 from scheduler.calendars import (
     Rule,
@@ -125,14 +126,16 @@ def check_schedule(schedule: Schedule) -> None:
         InvalidInput: naming the field and the fix.
     """
     _check_sizes(schedule)
-    tz = _checked("timezone", zone, schedule.timezone)
-    for written in schedule.cron:
-        _checked("cron", cron_rule, written)
-    for written in schedule.times:
-        _checked("times", hour_rule, written)
-    for written in schedule.quiet_hours:
-        _checked("quiet_hours", _window, written)
-    _check_bounds(schedule)
+    check_all(
+        (
+            partial(_checked, "timezone", zone, schedule.timezone),
+            *(partial(_checked, "cron", cron_rule, written) for written in schedule.cron),
+            *(partial(_checked, "times", hour_rule, written) for written in schedule.times),
+            *(partial(_checked, "quiet_hours", _window, written) for written in schedule.quiet_hours),
+            *_bounds(schedule),
+        )
+    )
+    tz = zone(schedule.timezone)
     if schedule.quiet_hours and _all_day_is_quiet(schedule):
         raise InvalidInput("schedule.quiet_hours", "they leave no hour of the day to post in")
     start = midnight(schedule.starts_on, tz) if schedule.starts_on else datetime(2026, 1, 1, tzinfo=UTC)
@@ -156,12 +159,20 @@ def _check_sizes(schedule: Schedule) -> None:
         raise InvalidInput("schedule.timezone", f"write an IANA name of at most {_LONGEST_WRITTEN} characters")
 
 
-def _check_bounds(schedule: Schedule) -> None:
-    _check_years("starts_on", schedule.starts_on)
-    _check_years("ends_on", schedule.ends_on)
-    _check_years("once", *schedule.once)
+def _bounds(schedule: Schedule) -> Iterator[Callable[[], None]]:
+    yield partial(_check_years, "starts_on", schedule.starts_on)
+    yield partial(_check_years, "ends_on", schedule.ends_on)
+    yield partial(_check_years, "once", *schedule.once)
+    yield partial(_check_order, schedule)
+    yield partial(_check_cycles, schedule)
+
+
+def _check_order(schedule: Schedule) -> None:
     if schedule.starts_on and schedule.ends_on and schedule.ends_on < schedule.starts_on:
         raise InvalidInput("schedule.ends_on", "it is before starts_on")
+
+
+def _check_cycles(schedule: Schedule) -> None:
     if schedule.max_cycles is not None and not 1 <= schedule.max_cycles <= _MOST_CYCLES:
         raise InvalidInput("schedule.max_cycles", f"write a number from 1 to {_MOST_CYCLES}, or null for no end")
 

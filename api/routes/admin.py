@@ -3,12 +3,13 @@
 from collections import Counter
 from datetime import UTC, datetime
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from api.admin_views import AdminOverview, BanLine, BanList, JobList, WaveLine
 from api.documents import json_answer, problems, shows
+from api.resources import resource
 from api.revocations import Revocations
 from api.routes.acting import Admin
 from api.routes.common import Rooms
@@ -20,7 +21,7 @@ from data.data_manager import Snapshot
 from scheduler.overview import JobRun
 from sessions.assignment import BAN_WAVE
 
-routes = APIRouter(prefix="/api/admin", tags=["admin"])
+routes = resource("/api/admin", tags=["admin"])
 MOST_LINES = 500
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 

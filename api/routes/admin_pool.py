@@ -1,10 +1,10 @@
 """`/api/admin/sessions`, `/api/admin/pairs`: every account there is, and what they may run on."""
 
-from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from starlette.responses import Response
 
 from api.documents import json_answer, problems, shows
+from api.resources import resource
 from api.routes.acting import Admin
 from api.routes.common import Accounts, Rooms
 from api.session_views import AccountsView, PairsView, RepairView
@@ -12,7 +12,7 @@ from core.errors import NotFound
 from sessions.api_pairs import PairState
 from sessions.rooms import AccountRooms
 
-routes = APIRouter(prefix="/api/admin", tags=["admin"])
+routes = resource("/api/admin", tags=["admin"])
 
 
 class _Body(BaseModel):

@@ -3,7 +3,7 @@
 import re
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from msgspec.structs import replace
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 from starlette.responses import Response
@@ -13,6 +13,7 @@ from api.documents import json_answer, problems, shows
 from api.issuer import Issuer
 from api.parts import Parts
 from api.passwords import MAX_LENGTH
+from api.resources import resource
 from api.revocations import Revocations
 from api.routes.acting import Admin, UserId
 from api.routes.common import Rooms
@@ -26,7 +27,7 @@ from core.errors import UnknownUser
 from core.models import Allowance, BotStatus, Event, Grant, User
 from data.data_manager import Transaction
 
-routes = APIRouter(prefix="/api/admin", tags=["admin"])
+routes = resource("/api/admin", tags=["admin"])
 _MOST_POSTS = 1_000_000_000
 _NO_TOKEN = "every token until now is refused"  # noqa: S105  what is said of tokens
 _MONTH = r"^\d{4}-(0[1-9]|1[0-2])$"

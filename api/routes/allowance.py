@@ -1,16 +1,16 @@
 """`/api/allowance`: how many posts the caller may still make."""
 
-from fastapi import APIRouter
 from starlette.responses import Response
 
 from api.auth import Caller
 from api.documents import json_answer, problems, shows
+from api.resources import resource
 from api.routes.common import Rooms
 from api.users import seen_user
 from api.views import AllowanceView, allowance_view
 from bot.allowance import budget_of
 
-routes = APIRouter(tags=["allowance"])
+routes = resource(tags=["allowance"])
 
 
 @routes.get(

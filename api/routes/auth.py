@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import Depends, Request
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from starlette.responses import Response
 
@@ -10,9 +10,10 @@ from api.auth import Caller, request_facts
 from api.documents import json_answer, problems, shows
 from api.issuer import Grant, Issuer
 from api.passwords import MAX_LENGTH
+from api.resources import resource
 from api.views import GrantView, PasswordView
 
-routes = APIRouter(prefix="/api/auth", tags=["auth"])
+routes = resource("/api/auth", tags=["auth"])
 _NO_STORE = {"Cache-Control": "no-store"}
 
 

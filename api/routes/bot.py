@@ -2,18 +2,18 @@
 
 from enum import StrEnum
 
-from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 
 from api.auth import Caller
 from api.documents import json_answer, problems, shows
+from api.resources import resource
 from api.routes.common import Rooms
 from api.users import known_user, seen_user
 from api.views import BotChangeView, BotView, bot_view
 from scheduler.bots import BotChange
 
-routes = APIRouter(prefix="/api/bot", tags=["bot"])
+routes = resource("/api/bot", tags=["bot"])
 
 
 class StopMode(StrEnum):

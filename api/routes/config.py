@@ -1,17 +1,17 @@
 """`/api/config`: what is posted, where and how often."""
 
-from fastapi import APIRouter
 from starlette.responses import Response
 
 from api.auth import Caller
 from api.config import ConfigPatch, IfMatch, change_config, config_headers
 from api.documents import json_answer, problems, shows
+from api.resources import resource
 from api.routes.common import Rooms
 from api.users import seen_user
 from api.views import ConfigView
 from core.models import User
 
-routes = APIRouter(prefix="/api/config", tags=["config"])
+routes = resource("/api/config", tags=["config"])
 
 
 @routes.get(

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Request
+from fastapi import Path, Request
 from msgspec.structs import replace
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
@@ -13,6 +13,7 @@ from api.documents import json_answer, problems, shows
 from api.effort import Kind, expensive
 from api.group_views import GroupChecks, GroupsView
 from api.parts import Parts
+from api.resources import resource
 from api.routes.common import Rooms
 from api.state_facts import groups_lately
 from api.state_views import group_view
@@ -22,7 +23,7 @@ from bot.targets import parse_target
 from core.errors import InvalidInput, UnknownGroup
 from core.models import PostType, User
 
-routes = APIRouter(prefix="/api/groups", tags=["groups"])
+routes = resource("/api/groups", tags=["groups"])
 _EXAMPLE = ["@my_channel", "https://t.me/my_forum/12"]
 
 

@@ -4,16 +4,16 @@ import asyncio
 import shutil
 from pathlib import Path
 
-from fastapi import APIRouter
 from starlette.responses import Response
 
 from api.admin_views import Readiness
 from api.documents import json_answer, shows
 from api.parts import Parts
+from api.resources import resource
 from api.routes.common import Rooms
 from core.errors import PostfleetError
 
-routes = APIRouter(tags=["health"])
+routes = resource(tags=["health"])
 
 
 _NOT_READY = shows(Readiness, "Something does not; `checks` says what.")

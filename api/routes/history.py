@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
@@ -16,6 +16,7 @@ from api.documents import json_answer, problems, shows
 from api.effort import Kind, expensive
 from api.history_views import CountsView, DeliveryPage, DeliveryView, LogPage, StatsPage
 from api.parts import Parts
+from api.resources import resource
 from api.routes.common import Rooms
 from api.spreadsheets import safe_cell
 from api.state_views import StatsView, log_line
@@ -23,7 +24,7 @@ from api.tickets import Purpose, Tickets
 from bot.targets import parse_target
 from core.errors import InvalidInput
 
-routes = APIRouter(prefix="/api", tags=["history"])
+routes = resource("/api", tags=["history"])
 _PAGE = 1000
 _MOST_ID = 2**62
 

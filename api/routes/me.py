@@ -2,14 +2,14 @@
 
 from datetime import UTC, datetime
 
-from fastapi import APIRouter
 from starlette.responses import Response
 
 from api.auth import Caller
 from api.documents import json_answer, problems, shows
+from api.resources import resource
 from api.views import MeView
 
-routes = APIRouter(prefix="/api/me", tags=["auth"])
+routes = resource("/api/me", tags=["auth"])
 
 
 @routes.get("", response_class=Response, responses={200: shows(MeView, "The caller."), **problems(401, 403)})

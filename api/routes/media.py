@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from typing import Annotated, Any, BinaryIO
 from urllib.parse import quote
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import Depends, Query, Request
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response, StreamingResponse
 
@@ -15,6 +15,7 @@ from api.documents import json_answer, problems, shows
 from api.effort import Kind, expensive
 from api.media import Looking, MediaPage, MediaView, media_view, receive, uses_now
 from api.problems import problem_response, request_id_of, response_to
+from api.resources import resource
 from api.routes.common import Rooms
 from api.security_log import SecurityLog
 from api.tickets import Purpose, Tickets
@@ -33,7 +34,7 @@ from core.errors import (
 from data.media import MediaStore, StoredFile
 from data.media_content import FORMATS
 
-routes = APIRouter(prefix="/api/media", tags=["media"])
+routes = resource("/api/media", tags=["media"])
 _PIECE = 64 * 1024
 _REFUSALS = (InvalidInput, NotRead, QuotaUsedUp, TooLarge, TooMany, TooSlow, UnsupportedMedia)
 _ANY = "application/octet-stream"

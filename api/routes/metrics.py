@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request, Security
+from fastapi import Depends, Request, Security
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.responses import Response
 
@@ -10,9 +10,10 @@ from api.addresses import UNKNOWN, is_trusted
 from api.auth import Authenticator, bearer, operator_only
 from api.documents import problems
 from api.metrics import Metrics
+from api.resources import resource
 from core.settings import Settings
 
-routes = APIRouter(tags=["health"])
+routes = resource(tags=["health"])
 _FORWARDING = frozenset({b"x-forwarded-for", b"forwarded", b"x-real-ip", b"via"})
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Path
+from fastapi import Body, Path
 from msgspec.structs import replace
 from starlette.responses import Response
 
@@ -11,13 +11,14 @@ from api.auth import Caller
 from api.config import IfMatch, PostBody, change_config, config_headers, with_changes
 from api.documents import json_answer, problems, shows
 from api.group_views import PostsView, PostView
+from api.resources import resource
 from api.routes.common import Rooms
 from api.users import seen_user
 from bot.compose_content import posts_of
 from core.errors import InvalidInput, NotFound
 from core.models import PostContent, User
 
-routes = APIRouter(prefix="/api/posts", tags=["posts"])
+routes = resource("/api/posts", tags=["posts"])
 Entries = tuple[str | PostContent, ...]
 Place = Annotated[int, Path(ge=0, lt=1_000_000, description="Its place, from 0.")]
 _EXAMPLES = ["Tonight at 7", {"type": "photo", "text": "A cat", "media": [{"file": "8d0c5a1e.jpg"}]}]

@@ -1,17 +1,18 @@
 """`/api/preview`: what the next cycle would do, without posting."""
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from starlette.responses import Response
 
 from api.auth import Caller
 from api.config import ConfigPatch
 from api.documents import json_answer, problems, shows
 from api.effort import Kind, expensive
+from api.resources import resource
 from api.routes.common import Rooms
 from api.users import seen_user
 from bot.preflight_report import Preflight
 
-routes = APIRouter(prefix="/api/preview", tags=["preview"])
+routes = resource("/api/preview", tags=["preview"])
 
 
 @routes.post(

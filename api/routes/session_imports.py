@@ -3,7 +3,7 @@
 import asyncio
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
@@ -12,6 +12,7 @@ from api.bodies import BOUND_BELOW, bounded_body
 from api.documents import json_answer, problems, shows
 from api.effort import Kind, expensive
 from api.problems import problem_response, request_id_of
+from api.resources import resource
 from api.routes.common import Accounts, Rooms
 from api.routes.sessions import own_account
 from api.security_log import SecurityLog
@@ -21,7 +22,7 @@ from bot.health import Health
 from core.errors import Forbidden, InvalidInput
 from sessions.imports import Importer, Report, Terms, Verdict
 
-routes = APIRouter(prefix="/api/sessions", tags=["sessions"])
+routes = resource("/api/sessions", tags=["sessions"])
 MOST_BYTES = 8 * 1024 * 1024
 """They hold keys, so they are never written down as they come: an import is in memory, one at a time."""
 MOST_SESSIONS = 1_000

@@ -5,13 +5,14 @@ from collections.abc import Collection
 from enum import StrEnum
 
 import segno
-from fastapi import APIRouter, Request
+from fastapi import Request
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from starlette.responses import Response
 
 from api.auth import Caller, request_facts
 from api.documents import json_answer, problems, shows
 from api.rates import Rate, Rates
+from api.resources import resource
 from api.routes.acting import Acting
 from api.routes.common import Accounts, Rooms
 from api.security_log import SecurityLog
@@ -23,7 +24,7 @@ from sessions.enrol import Login, Wish
 from sessions.formats import telethon_string
 from sessions.rooms import AccountRooms
 
-routes = APIRouter(prefix="/api/sessions", tags=["sessions"])
+routes = resource("/api/sessions", tags=["sessions"])
 _NO_STORE = {"Cache-Control": "no-store"}
 _EXPORTED = (
     "Whoever has this string is the account: they can read everything and post as it, and no password stops them. "

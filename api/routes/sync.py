@@ -3,13 +3,14 @@
 import asyncio
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from api.auth import Caller, request_facts
 from api.documents import problems, shows
 from api.request_counts import STATE_PATH
+from api.resources import resource
 from api.security_log import SecurityLog
 from api.shell import STREAM_PATH
 from api.state_views import StateView
@@ -18,7 +19,7 @@ from api.tickets import Purpose, Tickets
 from api.tokens import Identity
 from core.errors import AuthError
 
-routes = APIRouter(tags=["sync"])
+routes = resource(tags=["sync"])
 _EVENT = {
     "type": "object",
     "description": "One event; `data` is JSON.",

@@ -1,15 +1,16 @@
 """`/api/auth/tickets`: one-time tickets for addresses a browser opens without headers."""
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 
 from api.auth import Caller
 from api.documents import json_answer, problems, shows
+from api.resources import resource
 from api.tickets import LIFETIME_SECONDS, Purpose, Tickets
 from api.views import TicketView
 
-routes = APIRouter(prefix="/api/auth", tags=["auth"])
+routes = resource("/api/auth", tags=["auth"])
 
 
 class TicketRequest(BaseModel):

@@ -175,10 +175,11 @@ async def test_a_good_token_lets_its_user_in(api: Api, claims: dict[str, Any]) -
 
 @pytest.mark.parametrize("name", ["X-User-Id", "X-User", "X-Forwarded-User", "Remote-User", "User-Id", "Cookie"])
 async def test_a_header_that_names_somebody_else_changes_nothing(api: Api, alice: dict[str, str], name: str) -> None:
-    for path in ("/api/sync/state", "/api/sync/state?user_id=bob"):
+    for path in ("/api/sync/state", "/api/me"):
         answer = await api.http.get(path, headers={**alice, name: "bob"})
         assert answer.json()["user_id"] == "alice"
-        await api.http.patch("/api/config", headers={**alice, name: "bob"}, json={})
+        problem(await api.http.get(f"{path}?user_id=bob", headers={**alice, name: "bob"}), 422, "invalid_input")
+    await api.http.patch("/api/config", headers={**alice, name: "bob"}, json={})
     problem(await api.http.get("/api/sync/state", headers={name: "alice"}), 401, "unauthorized")
     assert set(api.store.snapshot.users) == {"alice"}
 

@@ -136,7 +136,7 @@ async def test_nobody_ends_the_login_of_somebody_else_by_its_id(api: Api) -> Non
 async def test_a_store_of_the_first_version_goes_on_without_its_kept_answers(tmp_path: Path) -> None:
     await AuthStore.open(tmp_path).close()
     with sqlite3.connect(tmp_path / "api.sqlite3") as old:
-        old.execute("DROP TABLE ended_families")
+        old.executescript("DROP TABLE ended_families; DROP INDEX answers_by_end")
         old.execute("INSERT INTO cutoffs VALUES ('alice', 5)")
         old.execute("INSERT INTO answers VALUES ('alice', 'k', 'digest without a key', 200, '', x'00', 9e9)")
         old.execute("PRAGMA user_version = 1")

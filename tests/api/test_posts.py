@@ -58,7 +58,7 @@ async def test_it_tells_whose_turn_is_next(api: Api, alice: dict[str, str]) -> N
         ("POST", "", {"type": "photo", "text": "no file"}, "post_content.posts[2].media"),
         ("POST", "", "", "post_content.posts[2]"),
         ("POST", "", {"posts": ["nested"]}, "post_content.posts[2]"),
-        ("POST", "", {"words": "x"}, "body"),
+        ("POST", "", {"words": "x"}, "words"),
         ("POST", "", 5, "body"),
         ("PUT", "/1", "x" * 4097, "post_content.posts[1].text"),
         ("PUT", "/x", "text", "n"),

@@ -46,6 +46,7 @@ async def next_event(lines: AsyncIterator[str]) -> tuple[str, Any]:
 async def test_a_stream_brings_the_document_and_then_what_changes(
     api: Api, alice: dict[str, str], browser: httpx.AsyncClient
 ) -> None:
+    await api.http.patch("/api/config", headers=alice, json={})
     async with browser.stream("GET", PATH, params={"ticket": await ticket(api, alice)}) as stream:
         assert stream.headers["content-type"].startswith("text/event-stream")
         lines = stream.aiter_lines()
