@@ -29,7 +29,7 @@ _TOKEN = re.compile(
     re.DOTALL | re.IGNORECASE,
 )
 _BRACKET = re.compile(r"\\.|```.*?```|`[^`]+`|(?P<opens>\[)|(?P<closes>\])", re.DOTALL)
-_IN_ADDRESS = re.compile(rf"{_ESCAPE}|(?P<run>\*{{2,}}|_{{2,}}|~{{2,}})|[^\s<>`|\[\]]")
+_IN_ADDRESS = re.compile(rf"{_ESCAPE}|(?P<run>\*{{2,}}|_{{2,}}|~{{2,}}|\|{{2,}})|[^\s<>`\[\]]")
 _EMOJI = re.compile(r"tg://emoji\?id=([1-9][0-9]{0,18})")
 
 

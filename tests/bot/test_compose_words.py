@@ -40,7 +40,7 @@ def covered(formatted: Formatted) -> list[str]:
     "written",
     [
         "https://x.example/a_(b)__c__d",
-        "https://x.example/__a__/b?c=__d__&e=**f**#~~g~~",
+        "https://x.example/__a__/b?c=__d__&e=**f**#~~g~~||h||",
         "see (https://x.example/a__b__c), please",
         "shop.example/sale__flat__206",
         "shop.example/sale/__flat__/206",
@@ -65,6 +65,7 @@ def test_addresses_names_and_drawn_lines_are_shown_as_they_were_written(written:
             ["https://x.example/a_(b)__c__d"],
         ),
         ("__see https://x.example/a__b__", "see https://x.example/a__b", ["see https://x.example/a__b"]),
+        ("||https://x.example/a|b|| c", "https://x.example/a|b c", ["https://x.example/a|b"]),
         ("~~shop.example/a__b~~ gone", "shop.example/a__b gone", ["shop.example/a__b"]),
         ("__snake__case__", "snake__case", ["snake__case"]),
         ("**a****b**", "ab", ["a", "b"]),
