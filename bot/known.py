@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from bot.compose_content import Post
 from bot.compose_media import premium_needed
 from bot.compose_rights import Obstacle, holds_about, is_exempt, obstacle
-from bot.membership import REMOVED
+from bot.membership import NOT_A_MEMBER, REMOVED
 from bot.pacing import waited_out_until
 from bot.peers import Peers
 from bot.plan import NO_BARS, Bar, Plan, plan_cycle, same_chat_reason, same_chats
@@ -20,7 +20,7 @@ from bot.reaction_table import BY_CODE
 from bot.run import BotParts, CycleRun
 from bot.seen import Seen
 from bot.targets import Target, parse_target
-from core.models import Delivery, DeliveryState, SessionState, User
+from core.models import Delivery, DeliveryState, Hold, SessionState, User
 
 Bars = dict[str, dict[str, Bar]]
 """group → session → why Telegram would refuse the post there."""
@@ -32,6 +32,8 @@ class Arrangement:
 
     plan: Plan
     bars: Bars
+    user: User
+    """With those holds alone that still stand."""
 
 
 async def who_posts(
@@ -40,7 +42,7 @@ async def who_posts(
     """Give each of the user's groups to one account. `asked_now`: whether Telegram was asked about them just now."""
     doubles = same_chats(user.groups, await parts.peers.places(user.assigned_sessions, user.groups))
     here = tuple(name for name in user.assigned_sessions if name in parts.store.snapshot.sessions)
-    user = replace(user, assigned_sessions=here)
+    user = await _with_holds_that_stand(parts, user_id, replace(user, assigned_sessions=here))
     groups = [group for group in user.groups if group not in doubles]
     found = arrange(parts, user_id, user, post, now, groups, asked_now=asked_now)
     found.plan.skipped.update({group: same_chat_reason(first) for group, first in doubles.items()})
@@ -70,7 +72,26 @@ def arrange(
     patient = waited_out_until(now, parts.settings.wait_patience_seconds)
     sessions = parts.store.snapshot.sessions
     plan = plan_cycle(holds_about(user, post), sessions, now, groups, bars, waits_until=patient)
-    return Arrangement(plan, bars)
+    return Arrangement(plan, bars, user)
+
+
+async def _with_holds_that_stand(parts: BotParts, user_id: str, user: User) -> User:
+    """An account that was not in a group and is seen in it now posts there at once, however long its hold was."""
+
+    def stands(group: str, session: str, hold: Hold) -> bool:
+        # A refusal is noted in `seen` too, so whatever shows the account in the chat was said after it.
+        return hold.code not in NOT_A_MEMBER or parts.peers.seen.chat(session, parse_target(group).chat) is None
+
+    def standing(user: User) -> User:
+        holds = {
+            group: {session: hold for session, hold in by.items() if stands(group, session, hold)}
+            for group, by in user.group_holds.items()
+        }
+        return replace(user, group_holds={group: by for group, by in holds.items() if by})
+
+    if standing(user) != user:
+        await parts.store.transact(lambda tx: tx.put_user(user_id, standing(tx.user(user_id))))
+    return standing(user)
 
 
 def _known_bars(parts: BotParts, user_id: str, user: User, post: Post, groups: Iterable[str]) -> Bars:

@@ -51,7 +51,7 @@ async def preflight(parts: BotParts, user_id: str, user: User) -> Preflight:
     planned = await who_posts(parts, user_id, user, post, now, asked_now=True)
     found.forget_those_gone(parts.store.snapshot.sessions)
     problems, files = await _files(parts.media_folder(user_id), post)
-    return _Judgement(parts, user_id, user, post, number, found, planned, now).report(problems, files)
+    return _Judgement(parts, user_id, planned.user, post, number, found, planned, now).report(problems, files)
 
 
 async def _files(folder: Path, post: Post) -> tuple[list[str], list[ShownFile]]:

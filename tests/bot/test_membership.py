@@ -122,6 +122,19 @@ async def test_an_account_that_joins_after_the_preview_posts(tmp_path: Path) -> 
         assert senders(house, PLAZA) == ["acc02"]
 
 
+async def test_an_account_that_joins_after_it_was_refused_posts_once_the_check_saw_it(tmp_path: Path) -> None:
+    place = world(ChatSpec(username="plaza01", members=[]), accounts=1)
+    async with open_house(tmp_path, place, sessions_at_start=1) as house:
+        await give_all(house, PLAZA)
+        await house.cycle("alice")
+        join(house, "acc01", "plaza01")
+        report = await house.bots.preflight("alice", house.user("alice"))
+        assert report.groups[0].session == "acc01"
+        assert report.groups[0].accounts[0].can_post
+        await house.cycle("alice")
+        assert senders(house, PLAZA) == ["acc01"]
+
+
 async def test_a_post_that_arrived_before_its_account_left_is_found_and_not_sent_again(tmp_path: Path) -> None:
     async with open_house(tmp_path, world(), sessions_at_start=3, send_timeout_seconds=1.0) as house:
         await give_all(house, PLAZA)
