@@ -38,6 +38,10 @@ _CONFLICTS: dict[str, tuple[str, ...]] = {
     "GET /api/sessions": (known.NotReady.code,),
     "POST /api/sessions/import": (*_ACCOUNTS, known.NoRoomOnApiPairs.code),
     "POST /api/admin/sessions/{name}/move": (*_ACCOUNTS, known.NoRoomOnApiPairs.code),
+    "PUT /api/admin/sessions/{name}/pair": (
+        *(*_ACCOUNTS, known.NoRoomOnApiPairs.code, known.PairNotChecked.code, "login_lost"),
+    ),
+    "POST /api/admin/pairs": (*_ACCOUNTS, known.PairNotChecked.code),
     "GET /api/admin": (known.NotReady.code,),
     "": _ACCOUNTS,
 }

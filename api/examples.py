@@ -256,6 +256,7 @@ ANSWERS: dict[str, Any] = {
     "AccountsView": {"accounts": [_ACCOUNT]},
     "Account": _ACCOUNT,
     "Login": _LOGIN,
+    "FarewellView": {"name": "acc01", "logged_out": True, "reason": None},
     "ExportView": {
         "format": "telethon string",
         "session": "1BJWap1wBu…",
@@ -316,6 +317,7 @@ REQUESTS: dict[str, Any] = {
     "CodeRequest": {"code": "12345"},
     "ConfigPatch": {"groups": ["@chess_club", "https://t.me/my_forum/12"], "post_content": "Tonight at 7: {group}"},
     "ExportRequest": {"understood": True},
+    "GivenPair": {"api_id": 12345},
     "GrantRequest": {"posts": 100, "month": "2026-03", "note": "spring sale"},
     "GroupList": {"groups": ["@chess_club", "https://t.me/my_forum/12"]},
     "LabelRequest": {"label": "first phone"},

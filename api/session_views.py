@@ -72,4 +72,14 @@ class PairsView(View, frozen=True, kw_only=True):
     """Accounts that a change just made left without a pair: they need a new login."""
 
 
-SHOWN = (ImportView, CheckView, AccountsView, Account, Login, RepairView, ExportView, PairsView)
+class FarewellView(View, frozen=True, kw_only=True):
+    """A deleted account."""
+
+    name: str
+    logged_out: bool
+    """Telegram ended its login."""
+    reason: str | None
+    """Why it did not."""
+
+
+SHOWN = (ImportView, CheckView, AccountsView, Account, Login, RepairView, ExportView, FarewellView, PairsView)

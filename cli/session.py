@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from bot.health import Checkup
+from cli.session_care import delete, pair
 from cli.session_login import login
 from cli.session_pairs import pairs
 from cli.session_parts import SessionParts, session_parts
@@ -27,6 +28,8 @@ from sessions.session_strings import is_session_string
 
 commands = typer.Typer(help="Accounts: log in, import, list, release, repair.", no_args_is_help=True)
 commands.command()(login)
+commands.command()(pair)
+commands.command()(delete)
 commands.add_typer(pairs, name="pairs")
 
 _Name = Annotated[str, typer.Argument(help="The session.")]

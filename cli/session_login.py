@@ -22,13 +22,15 @@ def login(
     owner: Annotated[str | None, typer.Option(help="The only user who may have it; without: a spare one.")] = None,
     name: Annotated[str | None, typer.Option(help="What the session is called.")] = None,
     label: Annotated[str, typer.Option(help="A note for people.")] = "",
+    pair: Annotated[int | None, typer.Option(help="The api_id to log in with; without: any that may be used.")] = None,
     state_dir: StateDir = None,
 ) -> None:
     """Log an account in: Telegram sends a code, or an app scans a QR code; then the two-step password if it has one."""
     with clear_errors():
         if qr == (phone is not None):
             fail("say either --phone +… or --qr", UNUSABLE)
-        asyncio.run(_login(state_dir, phone, Wish(owner=owner, name=name, label=label, by_operator=True)))
+        wish = Wish(owner=owner, name=name, label=label, by_operator=True, api_id=pair)
+        asyncio.run(_login(state_dir, phone, wish))
 
 
 async def _login(state_dir: Path | None, phone: str | None, wish: Wish) -> None:

@@ -7,12 +7,14 @@ from typing import Annotated
 import typer
 from pydantic import SecretStr
 
-from cli.session_parts import session_parts
+from cli.session_parts import SessionParts, session_parts
 from cli.state_folder import StateDir, settings_of_state
 from cli.terminal import Sheet, ask, clear_errors, say
+from core.errors import InvalidInput, NotFound, PairNotChecked
 from sessions.api_pairs import PairState, sessions_on_pairs
+from sessions.pair_care import add_pair, check_pair
 
-pairs = typer.Typer(help="API pairs: add, enable, disable, quarantine.", no_args_is_help=True)
+pairs = typer.Typer(help="API pairs: add, check, enable, disable, quarantine, remove.", no_args_is_help=True)
 _Id = Annotated[int, typer.Argument(help="The api_id.")]
 
 
@@ -35,22 +37,77 @@ def list_(state_dir: StateDir = None) -> None:
 
 
 @pairs.command()
-def add(api_id: _Id, state_dir: StateDir = None) -> None:
-    """Add a pair from my.telegram.org; asks for its hash, which is kept sealed."""
+def add(
+    api_id: _Id,
+    unchecked: Annotated[
+        bool, typer.Option("--unchecked", help="Without asking Telegram whether it is right.")
+    ] = False,
+    state_dir: StateDir = None,
+) -> None:
+    """Add a pair from my.telegram.org; asks for its hash, which is kept sealed, and Telegram whether they are right."""
 
     async def run(api_hash: str) -> None:
         async with session_parts(state_dir) as parts:
-            parts.sessions.pairs.add(api_id, SecretStr(api_hash), parts.clock.now())
+            try:
+                await add_pair(parts.clients, parts.sessions, api_id, SecretStr(api_hash), unchecked=unchecked)
+            except PairNotChecked as error:
+                raise PairNotChecked(f"{error}; it was not added, --unchecked adds it all the same") from None
 
     with clear_errors():
         settings_of_state(state_dir)  # before anything is asked
         asyncio.run(run(ask("api_hash", hidden=True)))
-        say(f"{api_id} may be used")
+        say(f"{api_id} may be used" + (", unchecked" if unchecked else ""))
+
+
+@pairs.command()
+def check(
+    api_id: Annotated[int | None, typer.Argument(help="The api_id; without: every pair there is.")] = None,
+    state_dir: StateDir = None,
+) -> None:
+    """Ask Telegram whether it takes a pair. No account is concerned, and no code is sent."""
+
+    async def run() -> dict[int, str]:
+        async with session_parts(state_dir) as parts:
+            known = [pair.api_id for pair in parts.sessions.pairs.every()]
+            if api_id is not None and api_id not in known:
+                raise NotFound(f"there is no API pair {api_id}")
+            return {one: await _found(parts, one) for one in ([api_id] if api_id is not None else known)}
+
+    with clear_errors():
+        found = asyncio.run(run())
+        for one, what in found.items():
+            say(f"{one}: {what}")
+        if set(found.values()) - {_TAKEN}:
+            raise typer.Exit(1)
+
+
+_TAKEN = "Telegram takes it"
+
+
+async def _found(parts: SessionParts, api_id: int) -> str:
+    try:
+        await check_pair(parts.clients, api_id)
+    except (InvalidInput, PairNotChecked) as error:
+        return error.fix if isinstance(error, InvalidInput) else str(error)
+    return _TAKEN
+
+
+@pairs.command()
+def remove(api_id: _Id, state_dir: StateDir = None) -> None:
+    """Forget an added pair that no account works on; `session pair` gives those on it another one first."""
+
+    async def run() -> list[str]:
+        async with session_parts(state_dir) as parts:
+            return await parts.sessions.remove_pair(api_id)
+
+    with clear_errors():
+        left = asyncio.run(run())
+        say(f"{api_id} is removed" + (f"; without a pair now: {', '.join(left)}" if left else ""))
 
 
 @pairs.command()
 def enable(api_id: _Id, state_dir: StateDir = None) -> None:
-    """Use a pair again. Accounts it lost while it was quarantined still need a new login."""
+    """Use a pair again. `session pair` lets the accounts that it lost run on it again."""
     _set(state_dir, api_id, PairState.ENABLED, None)
 
 

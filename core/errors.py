@@ -28,6 +28,7 @@
     │   ├── LoginRefused         an account cannot be logged in this way; `code` says why
     │   ├── SessionInUse         another process works with the session
     │   ├── AccountRefused       an account has another session here already
+    │   ├── PairNotChecked       Telegram could not be asked about an API pair
     │   ├── QuotaUsedUp          a user's files would be too many or too much together
     │   └── FileInUse            a post names the file
     ├── AuthError                who is asking cannot be established
@@ -315,6 +316,12 @@ class AccountRefused(Conflict):
         super().__init__(text)
         self.first = first
         """The session that has the account; never for the eyes of users."""
+
+
+class PairNotChecked(Conflict):
+    """Telegram could not be asked about an API pair. Whoever is sure of it may go on unchecked."""
+
+    code = "pair_not_checked"
 
 
 class AuthError(PostfleetError):

@@ -238,7 +238,9 @@ class Session(Model, frozen=True, kw_only=True):
     """The login of one account. Its key lives in its file, never here."""
 
     api_id: int | None = None
-    """The API pair it runs on; kept once given."""
+    """The API pair it runs on; kept until it is given another one."""
+    taken_on: int | None = None
+    """The API pair of its last connection, or login, that Telegram took."""
     telegram_id: int | None = None
     """Who Telegram says it is; None while Telegram was not asked. No two sessions have the same."""
     dc_id: int | None = None

@@ -116,12 +116,8 @@ class ApiPairs:
         never_log(api_hash)
         return SecretStr(api_hash)
 
-    def add(self, api_id: int, api_hash: SecretStr, now: datetime) -> None:
-        """Add a pair, or replace the hash of an added one.
-
-        Raises:
-            InvalidInput: it is no pair, or the settings name it already.
-        """
+    def check_input(self, api_id: int, api_hash: SecretStr) -> str:
+        """The hash as it is kept, if this may be added. Raises InvalidInput."""
         text = api_hash.get_secret_value().strip()
         if api_id <= 0:
             raise InvalidInput("api_id", "a positive number, from my.telegram.org")
@@ -130,8 +126,28 @@ class ApiPairs:
         if api_id in self._set:
             raise InvalidInput("api_id", "POSTFLEET_API_PAIRS names it already; change it there")
         never_log(text)
+        return text
+
+    def add(self, api_id: int, api_hash: SecretStr, now: datetime) -> None:
+        """Add a pair, or replace the hash of an added one; it may be used then.
+
+        Raises:
+            InvalidInput: it is no pair, or the settings name it already.
+        """
+        text = self.check_input(api_id, api_hash)
         sealed = base64.b64encode(self._vault.seal_bytes(_label(api_id), text.encode())).decode()
-        self._change(api_id, lambda kept: replace(kept, api_hash=sealed, since=kept.since or now))
+        self._change(api_id, lambda _: _Kept(api_hash=sealed, since=now))
+
+    def remove(self, api_id: int) -> None:
+        """Forget an added pair. Raises NotFound, InvalidInput."""
+        self.must_be_added(api_id)
+        self._change(api_id, lambda _: None)
+
+    def must_be_added(self, api_id: int) -> None:
+        """Check that it can be removed. Raises NotFound; InvalidInput: the settings name it."""
+        if api_id in self._set:
+            raise InvalidInput("api_id", "POSTFLEET_API_PAIRS names it; take it out there, or disable it")
+        self.state_of(api_id)
 
     def set_state(self, api_id: int, state: PairState, reason: str | None, now: datetime) -> bool:
         """Enable, disable or quarantine a pair; whether that changed anything. Raises NotFound."""
@@ -152,11 +168,22 @@ class ApiPairs:
                 sealed = base64.b64encode(vault.seal_bytes(_label(api_id), text)).decode()
                 self._change(api_id, lambda kept, sealed=sealed: replace(kept, api_hash=sealed))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
 
-    def _change(self, api_id: int, change: Callable[[_Kept], _Kept]) -> None:
+    def state_of(self, api_id: int) -> PairState:
+        """Whether it may be used. Raises NotFound."""
+        for pair in self.every():
+            if pair.api_id == api_id:
+                return pair.state
+        raise NotFound(f"there is no API pair {api_id}")
+
+    def _change(self, api_id: int, change: Callable[[_Kept], _Kept | None]) -> None:
+        """Replace what the file says of the pair; None: nothing more."""
         with locked(self._path.with_suffix(".lock")):
             self._stamp = None
             file = self._read()
-            pairs = file.pairs | {api_id: change(file.pairs.get(api_id, _Kept()))}
+            changed = change(file.pairs.get(api_id, _Kept()))
+            pairs = {other: one for other, one in file.pairs.items() if other != api_id}
+            if changed is not None:
+                pairs[api_id] = changed
             try:
                 write_private(self._path, msgspec.json.encode(replace(file, pairs=pairs)))
             except OSError as error:

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 from msgspec.structs import replace
 
-from core.errors import AccountRefused, Conflict, NoRoomOnApiPairs
-from core.models import Session, SessionState
+from core.errors import AccountRefused, Conflict, NoRoomOnApiPairs, UnknownSession
+from core.models import Session, SessionState, User
 from data.data_manager import Transaction
 from sessions.api_pairs import least_used, sessions_on_pairs
 from sessions.assignment import Rules, put_user
@@ -100,6 +100,7 @@ def admit(tx: Transaction, name: str, newcomer: Newcomer, rules: Rules, now: dat
         dc_id=newcomer.credentials.dc_id,
         telegram_id=newcomer.telegram_id or before.telegram_id,
         api_id=newcomer.api_id or before.api_id,
+        taken_on=newcomer.api_id if newcomer.telegram_id is not None else before.taken_on,
         phone=newcomer.phone or before.phone,
         label=newcomer.label or before.label,
         state=SessionState.READY,
@@ -193,10 +194,95 @@ def set_owner(tx: Transaction, name: str, user_id: str | None) -> None:
     tx.put_session(name, replace(session, owner=user_id))
 
 
-def quarantine(tx: Transaction, api_id: int, reason: str) -> dict[str, str | None]:
-    """The sessions on a refused pair need a new login; each with the user it is assigned to, if any."""
+def give_pair(tx: Transaction, name: str, api_id: int, rules: Rules) -> None:
+    """Let the session run on that pair; one that needed a login for want of a pair is ready again.
+
+    Raises:
+        UnknownSession.
+        Conflict: the pair may not be used.
+        NoRoomOnApiPairs: it carries as many as it may.
+    """
+    must_have_room(tx.users, tx.sessions, name, api_id, rules)
+    session = tx.session(name)
+    ready = replace(session, api_id=api_id)
+    if session.state is SessionState.NEEDS_LOGIN:
+        ready = replace(ready, state=SessionState.READY, state_reason=None)
+    tx.put_session(name, ready)
+    place(tx, name, rules)
+
+
+def must_have_room(
+    users: Mapping[str, User], sessions: Mapping[str, Session], name: str, api_id: int, rules: Rules
+) -> None:
+    """Check that the session may run on that pair. Raises as `give_pair` does."""
+    if name not in sessions:
+        raise UnknownSession(f"there is no session {name!r}")
+    if api_id not in rules.api_ids:
+        raise Conflict(f"API pair {api_id} is not enabled")
+    used = sessions_on_pairs(users, sessions)[api_id]
+    if sessions[name].api_id == api_id and any(name in user.assigned_sessions for user in users.values()):
+        used -= 1
+    if used >= rules.per_pair:
+        raise NoRoomOnApiPairs(f"API pair {api_id} carries {rules.per_pair} sessions, as many as it may; add a pair")
+
+
+def leave_pair(tx: Transaction, api_id: int) -> list[str]:
+    """Let the sessions that do not work leave the pair, so that it can be removed; their names.
+
+    Raises:
+        Conflict: some that work run on it.
+    """
+    on_it = sorted(name for name, session in tx.sessions.items() if session.api_id == api_id)
+    working = [name for name in on_it if tx.session(name).state in {SessionState.READY, SessionState.FROZEN}]
+    if working:
+        named = ", ".join(working[:10]) + (" and others" if len(working) > 10 else "")
+        raise Conflict(f"{len(working)} account(s) run on API pair {api_id}: {named}; give them another pair first")
+    for name in on_it:
+        tx.put_session(name, replace(tx.session(name), api_id=None))
+    for user_id in {holder for name in on_it if (holder := holder_of(tx, name)) is not None}:
+        put_user(tx, user_id, tx.user(user_id))
+    return on_it
+
+
+def remove(tx: Transaction, name: str, key_id: str | None) -> str | None:
+    """Forget a session with that key; the user who had it.
+
+    Raises:
+        UnknownSession.
+        Conflict: it has another key meanwhile.
+    """
+    if tx.session(name).key_id != key_id:
+        raise Conflict(f"{name} was logged in anew meanwhile; delete it again if that is still wanted")
+    holder = release(tx, name)
+    tx.remove_session(name)
+    return holder
+
+
+def quarantine(tx: Transaction, api_id: int, reason: str, rules: Rules) -> dict[str, str | None]:
+    """Let the sessions leave a refused pair: those that Telegram never took on it run on another one, the others need
+    a new login. The latter, each with the user it is assigned to, if any."""
     hit = [name for name, session in tx.sessions.items() if session.api_id == api_id]
-    marked = [name for name in hit if tx.session(name).state is SessionState.READY]
+    ready = [name for name in hit if tx.session(name).state is SessionState.READY]
+    marked = [name for name in ready if not _leaves_for_another(tx, name, rules)]
     for name in marked:
         tx.put_session(name, replace(tx.session(name), state=SessionState.NEEDS_LOGIN, state_reason=reason))
     return {name: holder_of(tx, name) for name in marked}
+
+
+def _leaves_for_another(tx: Transaction, name: str, rules: Rules) -> bool:
+    """Whether the session, given a pair that Telegram never took it on, has another one now."""
+    session, holder = tx.session(name), holder_of(tx, name)
+    if session.taken_on == session.api_id or (session.taken_on is None and session.last_used_at is not None):
+        return False  # it was logged in with this pair, or may have been before that was noted
+    if holder is None:
+        tx.put_session(name, replace(session, api_id=None))
+        return True
+    others = [one for one in rules.api_ids if one != session.api_id]
+    proven = [one for one in others if one == session.taken_on]
+    used = sessions_on_pairs(tx.users, tx.sessions)
+    api_id = least_used(proven, used, rules.per_pair) or least_used(others, used, rules.per_pair)
+    if api_id is None:
+        return False
+    tx.put_session(name, replace(session, api_id=api_id))
+    put_user(tx, holder, tx.user(holder))
+    return True

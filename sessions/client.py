@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from pydantic import SecretStr
 from telethon import TelegramClient, errors, utils
 from telethon.crypto import AuthKey, rsa
 from telethon.sessions import MemorySession
@@ -232,12 +233,16 @@ class Clients:
         lease = self._leased.get(name)
         return lease is not None and lease.locked()
 
-    def new_login(self, kind: type[_C], api_id: int) -> _C:
-        """A client without a key: it makes one when it connects. Raises SettingsError."""
+    def new_login(self, kind: type[_C], api_id: int, api_hash: SecretStr | None = None) -> _C:
+        """A client without a key: it makes one when it connects. `api_hash` None: the known one.
+
+        Raises:
+            SettingsError: there is none.
+        """
         session = MemorySession()
         if self._dc is not None:
             session.set_dc(self._dc.dc_id, self._dc.host, self._dc.port)
-        return self._client(kind, session, api_id)
+        return self._client(kind, session, api_id, api_hash)
 
     async def _idle_line(self, name: str, api_id: int) -> _Line | None:
         """The connection that was kept, if it is still good."""
@@ -317,8 +322,8 @@ class Clients:
         session.auth_key = AuthKey(credentials.auth_key)
         return self._client(PostingClient, session, api_id)
 
-    def _client(self, kind: type[_C], session: MemorySession, api_id: int) -> _C:
-        api_hash = self._pairs.hash_of(api_id)
+    def _client(self, kind: type[_C], session: MemorySession, api_id: int, api_hash: SecretStr | None = None) -> _C:
+        api_hash = api_hash or self._pairs.hash_of(api_id)
         if api_hash is None:
             raise SettingsError(
                 f"POSTFLEET_API_PAIRS no longer names api_id {api_id}, which this session was logged in with"

@@ -63,6 +63,8 @@ class Wish:
     name: str | None = None
     label: str = ""
     by_operator: bool = False
+    api_id: int | None = None
+    """The API pair to log in with; None: any that may be used."""
 
 
 class Login(msgspec.Struct, frozen=True, kw_only=True):
@@ -149,12 +151,13 @@ class Logins:
             LoginRefused: Telegram refuses it; `code` says why.
             TooMany: too many logins under way, or Telegram wants a rest.
             NoRoomOnApiPairs: no API pair may be used.
+            NotFound, Conflict: the pair that is wished for is not there, or may not be used.
         """
         if wish.name is not None:
             check_name(wish.name)
         digits = None if phone is None else _digits(phone)
         self._check_room(by)
-        api_id = self._sessions.pair_for_login()
+        api_id = self._sessions.pair_for_login(wish.api_id)
         attempt = _Attempt(
             id=secrets.token_urlsafe(16),
             by=by,
@@ -174,7 +177,7 @@ class Logins:
         except BaseException as error:
             del self._attempts[attempt.id]
             await _close(attempt.client)
-            await self._tell_of_pair(attempt, error)
+            self._tell_of_pair(attempt, error)
             raise
         self._watchers[attempt.id] = asyncio.create_task(self._watch(attempt), name=f"login {attempt.id[:6]}")
         return attempt.view()
@@ -281,7 +284,7 @@ class Logins:
                 attempt.end(f"{MOST_WRONG} wrong answers")
             raise
         except LoginRefused as refused:
-            await self._tell_of_pair(attempt, refused)
+            self._tell_of_pair(attempt, refused)
             if refused.code != "telegram_unreachable":
                 attempt.end(str(refused))
             raise
@@ -346,7 +349,7 @@ class Logins:
         except PasswordNeeded as needed:
             attempt.step, attempt.hint = Step.PASSWORD, needed.hint
         except PostfleetError as error:
-            await self._tell_of_pair(attempt, error)
+            self._tell_of_pair(attempt, error)
             attempt.end(error.for_users)
 
     async def _next_token(self, attempt: _Attempt) -> None:
@@ -359,9 +362,9 @@ class Logins:
     def _left(self, attempt: _Attempt) -> float:
         return (attempt.expires_at - self._clock.now()).total_seconds()
 
-    async def _tell_of_pair(self, attempt: _Attempt, error: BaseException) -> None:
+    def _tell_of_pair(self, attempt: _Attempt, error: BaseException) -> None:
         if isinstance(error, LoginRefused) and error.code == "api_pair_refused":
-            await self._sessions.quarantine_pair(attempt.api_id, "Telegram refused it at a login")
+            self._sessions.close_pair(attempt.api_id, "Telegram refused it at a login")
 
 
 async def _close(client: LoginClient) -> None:

@@ -7,7 +7,7 @@ with the login of the later one, which is gone then.
 
 from msgspec.structs import replace
 
-from core.errors import AccountRefused
+from core.errors import AccountRefused, Conflict
 from core.models import Session, SessionState
 from data.data_manager import Transaction
 from sessions.assignment import Rules
@@ -42,21 +42,25 @@ def can_go_on(first: Session, later: Session) -> bool:
     return first.state in _LOST and later.state is SessionState.DUPLICATE and first.owner == later.owner
 
 
-def merge(tx: Transaction, later: str, first: str, rules: Rules) -> bool:
-    """Let the first session of an account go on with the login of the later one, which is removed; whether it does."""
+def merge(tx: Transaction, later: str, first: str, rules: Rules) -> None:
+    """Let the first session of an account go on with the login of the later one, which is removed.
+
+    Raises:
+        UnknownSession; Conflict: it may not.
+    """
     lost, found = tx.session(first), tx.session(later)
     if not can_go_on(lost, found):
-        return False
+        raise Conflict(f"{first} cannot go on with the login of {later}")
     tx.remove_session(later)
     renewed = replace(
         lost,
         key_id=found.key_id,
         dc_id=found.dc_id,
         api_id=found.api_id or lost.api_id,
+        taken_on=found.taken_on,
         phone=lost.phone or found.phone,
         state=SessionState.READY,
         state_reason=None,
     )
     tx.put_session(first, renewed)
     place(tx, first, rules)
-    return True

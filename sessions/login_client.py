@@ -205,6 +205,8 @@ _INPUT: dict[type[BaseException], tuple[str, str]] = {
     errors.SrpIdInvalidError: ("password", "Telegram wants it once more; type the password again"),
     errors.SrpPasswordChangedError: ("password", "it was changed meanwhile; type the new password"),
 }
+PAIR_REFUSED = (errors.ApiIdInvalidError, errors.ConnectionApiIdInvalidError, errors.ApiIdPublishedFloodError)
+"""Telegram takes this API pair from nobody."""
 _API_PAIR = ("api_pair_refused", "Telegram does not accept this API pair any more; the operator has to look at it")
 _BANNED = ("account_banned", "Telegram has banned this number; its owner can write to recover@telegram.org")
 _REFUSALS: dict[type[BaseException], tuple[str, str]] = {
@@ -212,8 +214,7 @@ _REFUSALS: dict[type[BaseException], tuple[str, str]] = {
     errors.PhoneNumberBannedError: _BANNED,
     errors.UserDeactivatedBanError: _BANNED,
     errors.UserDeactivatedError: ("account_deleted", "this Telegram account was deleted"),
-    errors.ApiIdInvalidError: _API_PAIR,
-    errors.ApiIdPublishedFloodError: _API_PAIR,
+    **dict.fromkeys(PAIR_REFUSED, _API_PAIR),
     errors.AuthKeyUnregisteredError: ("login_lost", "Telegram knows nothing of this login any more; begin again"),
     errors.AuthTokenExpiredError: ("login_lost", "the QR code is too old; begin again"),
     errors.UpdateAppToLoginError: (

@@ -10,13 +10,22 @@ import functools
 import logging
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from core.clock import Clock
 from core.confined import run
-from core.errors import InvalidInput, NotRead, SealBroken, StateDamaged, StateNotWritten, UnknownSession, Unreadable
+from core.errors import (
+    InvalidInput,
+    NotRead,
+    PostfleetError,
+    SealBroken,
+    StateDamaged,
+    StateNotWritten,
+    UnknownSession,
+    Unreadable,
+)
 from core.models import Session, SessionState
 from data.data_manager import DataManager, Snapshot, Transaction
 from data.files import Disk, is_short_of_something, make_folder
@@ -113,11 +122,41 @@ class Pool:
         for name, credentials in keys.items():
             self._staged(name, credentials.key_id).unlink(missing_ok=True)
 
-    def discard(self, name: str) -> None:
-        """Remove the key of a session that users.json does not know any more."""
-        for path in self._places(name):
-            if _is_sealed(path):
-                path.unlink(missing_ok=True)
+    @contextlib.asynccontextmanager
+    async def removing(self, name: str) -> AsyncIterator[None]:
+        """Let users.json forget the session meanwhile; its key goes once that is done.
+
+        The key waits where `stage` puts new ones: it is the session's until users.json forgets that, and nobody's then.
+
+        Raises:
+            StateNotWritten: the key cannot be moved.
+        """
+        session, path = self._store.snapshot.sessions.get(name), self._find(name)
+        waiting = None
+        if session is not None and session.key_id is not None and path is not None:
+            waiting = self._staged(name, session.key_id)
+            try:
+                path.rename(waiting)
+                os.utime(waiting)  # what waits in incoming/ for long is taken for forgotten
+            except OSError as error:
+                raise StateNotWritten(f"the key of {name} cannot be moved ({error.strerror})") from error
+        try:
+            yield
+        except PostfleetError:
+            if name in self._store.snapshot.sessions:
+                self.follow(self._store.snapshot, [name])
+            raise
+        key_id = session.key_id if session is not None else None
+        for left in self._places(name):  # a repair in the same moment may have put it back
+            if _is_sealed(left) and (key_id is None or self._holds(left, name, key_id)):
+                left.unlink(missing_ok=True)
+        if waiting is not None:
+            waiting.unlink(missing_ok=True)
+
+    def _holds(self, path: Path, name: str, key_id: str) -> bool:
+        with contextlib.suppress(StateDamaged, OSError):
+            return self.vault.unseal(name, path.read_bytes()).key_id == key_id
+        return False
 
     def take_in(self) -> list[str]:
         """Register the files in `available/` that are not known yet, sealing plain ones; answers the new names.

@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import AsyncIterator
 
-from core.errors import AccountRefused
+from core.errors import AccountRefused, Conflict, UnknownSession
 from sessions.client import Clients, PostingClient
 from sessions.session_manager import SessionManager
 
@@ -26,14 +26,15 @@ async def recognised(
     """
     try:
         async with clients.connected(name, api_id) as client:
-            await sessions.used(name, client.self_id, premium=client.premium, phone=client.phone)
+            await sessions.used(name, client.self_id, premium=client.premium, phone=client.phone, api_id=api_id)
             yield client
     except AccountRefused as refused:
         if not sessions.may_merge(name, refused.first):
             raise
-        async with clients.set_aside(name):  # a key is connected once at a time, whatever its session is called
-            merged = await sessions.merge(name, refused.first)
-        if merged:
-            text = "the other session of its Telegram account goes on with this login"
-            raise AccountMerged(text, refused.first) from None
-        raise
+        try:
+            async with clients.set_aside(name):  # a key is connected once at a time, whatever its session is called
+                await sessions.merge(name, refused.first)
+        except (Conflict, UnknownSession):  # not now, or not any more
+            raise refused from None
+        text = "the other session of its Telegram account goes on with this login"
+        raise AccountMerged(text, refused.first) from None

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from msgspec.structs import replace
+from pydantic import SecretStr
 
 from core.clock import Clock
-from core.errors import AccountRefused, InvalidInput, NoRoomOnApiPairs, PostfleetError
+from core.errors import AccountRefused, Conflict, InvalidInput, NoRoomOnApiPairs, PostfleetError, UnknownSession
 from core.models import Hold, Session, SessionState
 from core.settings import Settings
 from data.data_manager import DataManager, Transaction
@@ -145,14 +146,85 @@ class SessionManager:
         await self._change(name, lambda session: replace(session, label=label))
 
     async def quarantine_pair(self, api_id: int, reason: str) -> dict[str, str | None]:
-        """Telegram refuses the pair: no session runs on it. The sessions that now need a new login, and their users."""
+        """Telegram refuses the pair: no session runs on it. Those that Telegram never took on it run on another one.
+
+        The sessions that now need a new login, and their users.
+        """
         if self.pairs.hash_of(api_id) is not None:
             self.pairs.set_state(api_id, PairState.QUARANTINED, reason, self._clock.now())
         why = f"its API pair {api_id} is refused by Telegram; log the account in again on another pair"
-        return await self._store.transact(lambda tx: changes.quarantine(tx, api_id, why))
+        return await self._store.transact(lambda tx: changes.quarantine(tx, api_id, why, self.rules))
 
-    def pair_for_login(self) -> int:
-        """The pair a new login is made with: one with room, and the fewest accounts. Raises NoRoomOnApiPairs."""
+    def known(self, name: str) -> Session:
+        """The session. Raises UnknownSession."""
+        session = self._store.snapshot.sessions.get(name)
+        if session is None:
+            raise UnknownSession(f"there is no session {name!r}")
+        return session
+
+    async def remove(self, name: str) -> str | None:
+        """Forget a session, its key and what its user's groups knew of it; the user who had it.
+
+        Nobody may be connected with it meanwhile. Cut off at any point, it is there as before or gone.
+
+        Raises:
+            UnknownSession; Conflict: it was logged in anew meanwhile.
+        """
+        key_id = self.known(name).key_id
+        async with self._pool.removing(name):
+            holder = await self._store.transact(lambda tx: changes.remove(tx, name, key_id))
+        log.info("Deleted %s", name, extra={"action": "session_deleted", "session": name, "user": holder})
+        return holder
+
+    def must_have_room(self, name: str, api_id: int) -> None:
+        """Check that an account may run on that pair. Raises NotFound and what `changes.give_pair` does."""
+        self.pairs.state_of(api_id)
+        snapshot = self._store.snapshot
+        changes.must_have_room(snapshot.users, snapshot.sessions, name, api_id, self.rules)
+
+    async def give_pair(self, name: str, api_id: int) -> None:
+        """Let an account run on that pair. Raises what `changes.give_pair` does."""
+        await self._store.transact(lambda tx: changes.give_pair(tx, name, api_id, self.rules))
+        self.follow(name)
+
+    def add_pair(self, api_id: int, api_hash: SecretStr) -> None:
+        """Add a pair, or replace the hash of an added one. Raises InvalidInput."""
+        self.pairs.add(api_id, api_hash, self._clock.now())
+
+    async def remove_pair(self, api_id: int) -> list[str]:
+        """Remove an added pair that no account works on; the accounts that do not work and have no pair now.
+
+        Raises:
+            NotFound; InvalidInput: the settings name it.
+            Conflict: accounts run on it.
+        """
+        self.pairs.must_be_added(api_id)
+        before = next(pair for pair in self.pairs.every() if pair.api_id == api_id)
+        self.pairs.set_state(api_id, PairState.DISABLED, "it is being removed", self._clock.now())
+        try:
+            left = await self._store.transact(lambda tx: changes.leave_pair(tx, api_id))
+        except PostfleetError:
+            self.pairs.set_state(api_id, before.state, before.reason, self._clock.now())
+            raise
+        self.pairs.remove(api_id)
+        return left
+
+    def close_pair(self, api_id: int, reason: str) -> None:
+        """Telegram refuses the pair at a login: no further account is put on it. Those on it go on while they can."""
+        if self.pairs.hash_of(api_id) is not None:
+            self.pairs.set_state(api_id, PairState.QUARANTINED, reason, self._clock.now())
+
+    def pair_for_login(self, wanted: int | None = None) -> int:
+        """The pair a new login is made with: the one that is wanted, or one with room and the fewest accounts.
+
+        Raises:
+            NoRoomOnApiPairs: none may be used.
+            NotFound, Conflict: the one that is wanted is not there, or may not be used.
+        """
+        if wanted is not None:
+            if self.pairs.state_of(wanted) is not PairState.ENABLED:
+                raise Conflict(f"API pair {wanted} is not enabled")
+            return wanted
         snapshot, usable = self._store.snapshot, self.pairs.usable()
         assigned = sessions_on_pairs(snapshot.users, snapshot.sessions)
         with_room = [one for one in usable if assigned[one] < self._settings.max_sessions_per_api_pair]
@@ -162,7 +234,15 @@ class SessionManager:
             raise NoRoomOnApiPairs("no API pair may be used: enable one, or add one to POSTFLEET_API_PAIRS")
         return api_id
 
-    async def used(self, name: str, telegram_id: int, *, premium: bool | None = None, phone: str | None = None) -> None:
+    async def used(
+        self,
+        name: str,
+        telegram_id: int,
+        *,
+        premium: bool | None = None,
+        phone: str | None = None,
+        api_id: int | None = None,
+    ) -> None:
         """The account was seen alive; note who it is and (coarsely, because a commit costs) when.
 
         What is None was not seen this time and stays as it was.
@@ -178,6 +258,7 @@ class SessionManager:
                 telegram_id=telegram_id,
                 phone=phone or session.phone,
                 premium=session.premium if premium is None else premium,
+                taken_on=api_id or session.taken_on,
             )
 
         def note(tx: Transaction) -> AccountRefused | None:
@@ -206,25 +287,24 @@ class SessionManager:
         sessions = self._store.snapshot.sessions
         return later in sessions and first in sessions and identity.can_go_on(sessions[first], sessions[later])
 
-    async def merge(self, later: str, first: str) -> bool:
-        """Let the first session of an account, which lost its login, go on with that of a later one; whether it does.
+    async def merge(self, later: str, first: str) -> None:
+        """Let the first session of an account, which lost its login, go on with that of a later one.
 
         The later one is gone then. Nobody may be connected with it meanwhile.
+
+        Raises:
+            UnknownSession, Conflict: it may not any more; nothing was changed.
         """
         keys = {first: self._pool.credentials(later)}
         self._pool.stage(keys)
         try:
-            merged = await self._store.transact(lambda tx: identity.merge(tx, later, first, self.rules))
+            async with self._pool.removing(later):
+                await self._store.transact(lambda tx: identity.merge(tx, later, first, self.rules))
         except PostfleetError:
             self._pool.unstage(keys)
             raise
-        if not merged:
-            self._pool.unstage(keys)
-            return False
-        self._pool.discard(later)
         self.follow(first)
         log.info("%s goes on with the login of %s", first, later, extra={"action": "session_merged", "session": first})
-        return True
 
     async def _change(self, name: str, change: Callable[[Session], Session]) -> None:
         await self._store.transact(lambda tx: tx.put_session(name, change(tx.session(name))))

@@ -9,6 +9,7 @@ from api.routes.acting import Admin
 from api.routes.common import Accounts, Rooms
 from api.session_views import AccountsView, PairsView, RepairView
 from core.errors import NotFound
+from sessions import pair_care
 from sessions.api_pairs import PairState
 from sessions.rooms import AccountRooms
 
@@ -30,6 +31,16 @@ class PairRequest(_Body):
 
     api_id: int = Field(gt=0, lt=2**31, strict=True)
     api_hash: SecretStr = Field(max_length=64)
+    unchecked: bool = Field(default=False, strict=True)
+    """Add it without asking Telegram whether it is right."""
+
+
+class GivenPair(_Body):
+    """On which API pair an account is to run."""
+
+    api_id: int = Field(gt=0, lt=2**31, strict=True)
+    unchecked: bool = Field(default=False, strict=True)
+    """Without asking Telegram: the account's next connection shows whether it takes both."""
 
 
 class PairChange(_Body):
@@ -77,6 +88,24 @@ async def move(admin: Admin, rooms: Accounts, name: str, body: MoveRequest) -> R
     return Response(status_code=204)
 
 
+@routes.put(
+    "/sessions/{name}/pair",
+    status_code=204,
+    response_class=Response,
+    responses={204: {"description": "It runs on that pair now."}, **problems(401, 403, 404, 409, 422, 503)},
+)
+async def give_another_pair(admin: Admin, rooms: Accounts, name: str, body: GivenPair) -> Response:
+    """Let an account run on another API pair with the login it has, if Telegram takes both together.
+
+    409 `login_lost`: it needs a new login on that pair.
+    """
+    known = rooms.store.snapshot.sessions.get(name)
+    before = known.api_id if known is not None else None
+    await pair_care.give_pair(rooms.clients, rooms.sessions, name, body.api_id, unchecked=body.unchecked)
+    admin.note("give_pair", name, before=before, after=body.api_id)
+    return Response(status_code=204)
+
+
 @routes.get(
     "/pairs", response_class=Response, responses={200: shows(PairsView, "The pairs."), **problems(401, 403, 409, 503)}
 )
@@ -92,9 +121,9 @@ async def pairs(_: Admin, rooms: Accounts) -> Response:
     responses={201: shows(PairsView, "The pairs."), **problems(401, 403, 409, 422, 503)},
 )
 async def add_pair(admin: Admin, rooms: Accounts, body: PairRequest) -> Response:
-    """Add an API pair; its hash is kept sealed and never shown."""
+    """Add an API pair that Telegram takes; its hash is kept sealed and never shown."""
     before = _state_of(rooms, body.api_id)
-    rooms.sessions.pairs.add(body.api_id, body.api_hash, rooms.clock.now())
+    await pair_care.add_pair(rooms.clients, rooms.sessions, body.api_id, body.api_hash, unchecked=body.unchecked)
     admin.note("add_pair", str(body.api_id), before=before, after=_state_of(rooms, body.api_id))
     return _pairs(rooms, status=201)
 
@@ -116,6 +145,32 @@ async def change_pair(admin: Admin, rooms: Accounts, api_id: int, body: PairChan
         pairs.set_state(api_id, body.state, body.reason, rooms.clock.now())
     admin.note("change_pair", str(api_id), before=before, after=_state_of(rooms, api_id))
     return _pairs(rooms, lost)
+
+
+@routes.post(
+    "/pairs/{api_id}/check",
+    status_code=204,
+    response_class=Response,
+    responses={204: {"description": "Telegram takes it."}, **problems(401, 403, 404, 409, 422, 503)},
+)
+async def check(_: Admin, rooms: Accounts, api_id: int) -> Response:
+    """Ask Telegram whether it takes a pair, one of the settings too. No account is concerned, and no code is sent."""
+    rooms.sessions.pairs.state_of(api_id)
+    await pair_care.check_pair(rooms.clients, api_id)
+    return Response(status_code=204)
+
+
+@routes.delete(
+    "/pairs/{api_id}",
+    response_class=Response,
+    responses={200: shows(PairsView, "The pairs that are left."), **problems(401, 403, 404, 409, 422, 503)},
+)
+async def remove_pair(admin: Admin, rooms: Accounts, api_id: int) -> Response:
+    """Forget an added pair that no account works on; `need_login` names accounts that do not work and had it."""
+    before = _state_of(rooms, api_id)
+    left = await rooms.sessions.remove_pair(api_id)
+    admin.note("remove_pair", str(api_id), before=before, after=None)
+    return _pairs(rooms, dict.fromkeys(left))
 
 
 def _state_of(rooms: AccountRooms, api_id: int) -> str | None:

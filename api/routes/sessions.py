@@ -3,9 +3,10 @@
 import io
 from collections.abc import Collection
 from enum import StrEnum
+from typing import Annotated
 
 import segno
-from fastapi import Request
+from fastapi import Query, Request
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from starlette.responses import Response
 
@@ -16,9 +17,11 @@ from api.resources import resource
 from api.routes.acting import Acting
 from api.routes.common import Accounts, Rooms
 from api.security_log import SecurityLog
-from api.session_views import AccountsView, ExportView
+from api.session_views import AccountsView, ExportView, FarewellView
 from api.users import known_user
 from core.errors import Forbidden, InvalidInput, NotFound, UnknownSession
+from core.models import Event, Level
+from sessions import farewell
 from sessions.accounts import Account
 from sessions.enrol import Login, Wish
 from sessions.formats import telethon_string
@@ -45,6 +48,8 @@ class LoginRequest(_Body):
     label: str = Field(default="", max_length=80)
     spare: bool = Field(default=False, strict=True)
     """A spare account for everyone instead of the caller's own (operators only)."""
+    api_id: int | None = Field(default=None, gt=0, lt=2**31, strict=True)
+    """The API pair to log in with (operators only); null: any that may be used."""
 
 
 class CodeRequest(_Body):
@@ -96,12 +101,14 @@ async def begin_login(caller: Caller, request: Request, rooms: Accounts, wish: L
     """Begin to log an account in: Telegram sends a code to its number, or a QR code is to be scanned."""
     if wish.spare and not caller.operator:
         raise Forbidden("Only an operator may log in spare accounts")
+    if wish.api_id is not None and not caller.operator:
+        raise Forbidden("Only an operator may choose the API pair")
     rates: Rates = request.app.state.rates
     rates.spend(Rate.EXPENSIVE, caller.user_id)
     if not wish.spare:
         await known_user(request.app.state.parts, caller.user_id)
     owner = None if wish.spare else caller.user_id
-    wanted = Wish(owner=owner, name=wish.name, label=wish.label, by_operator=wish.spare)
+    wanted = Wish(owner=owner, name=wish.name, label=wish.label, by_operator=wish.spare, api_id=wish.api_id)
     phone = wish.phone.get_secret_value() if wish.phone is not None else None
     begun = await rooms.logins.begin(caller.user_id, wanted, phone)
     if wish.spare:
@@ -185,6 +192,36 @@ async def relabel(
         Acting(caller, request).note("relabel", name, before=before.label, after=body.label)
     posting = parts.bots.posting()
     return json_answer(await own_account(rooms, caller.user_id, name, operator=caller.operator, posting=posting))
+
+
+@routes.delete(
+    "/{name}",
+    response_class=Response,
+    responses={200: shows(FarewellView, "It is gone."), **problems(401, 403, 404, 409, 422, 503)},
+)
+async def delete(
+    caller: Caller,
+    request: Request,
+    rooms: Accounts,
+    name: str,
+    log_out: Annotated[bool, Query(description="False: its login is used elsewhere too and stays open.")] = True,
+) -> Response:
+    """Log an account out at Telegram where that is possible, and forget it. For its owner, and for operators."""
+    before = await own_account(rooms, caller.user_id, name, operator=caller.operator)
+    if before.owner != caller.user_id and not caller.operator:
+        raise Forbidden("Only its owner or an operator may delete an account; you may release it")
+    done = await farewell.delete(rooms.clients, rooms.sessions, name, log_out=log_out)
+    if done.user is not None:
+        at, text = rooms.clock.now(), f"{name} was deleted"
+        await rooms.journal.add_event(
+            Event(at=at, user=done.user, action="session_deleted", text=text, level=Level.WARNING, session=name)
+        )
+    security: SecurityLog = request.app.state.security
+    facts = request_facts(request.scope)
+    security.note("session_deleted", "An account was deleted", user=caller.user_id, session=name, **facts)
+    if caller.user_id not in {before.owner, before.user}:
+        Acting(caller, request).note("delete", name, before=before.owner or before.user, after=None)
+    return json_answer(FarewellView(name=name, logged_out=done.logged_out, reason=done.reason))
 
 
 @routes.post(

@@ -28,6 +28,7 @@ BODIES: dict[str, Any] = {
     "/api/sessions/{name}/export": {"understood": True},
     "/api/posts/{n}": "Alice's",
     "/api/admin/sessions/{name}/move": {"user": "alice"},
+    "/api/admin/sessions/{name}/pair": {"api_id": 1001},
     "/api/config": {"post_content": "Alice's"},
     "/api/bot/stop": {"mode": "now"},
     "/api/auth/password": {"old": "x", "new": "a different tulip every morning"},

@@ -64,10 +64,10 @@ async def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
 
 
 @asynccontextmanager
-async def open_site(folder: Path) -> AsyncIterator[Site]:
+async def open_site(folder: Path, world: World = WORLD) -> AsyncIterator[Site]:
     """A house without accounts, and its API."""
     (folder / "state" / "sessions" / "available").mkdir(parents=True)
-    async with open_house(folder, WORLD) as house:
+    async with open_house(folder, world) as house:
         parts = house.parts
         logins = Logins(parts.sessions, parts.clients, parts.clock)
         rooms = AccountRooms(house.store, house.journal, house.pool, parts.sessions, parts.clients, logins, parts.clock)

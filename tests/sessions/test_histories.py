@@ -1,6 +1,7 @@
 """Random histories of accounts, crashes included: nothing is shared, overfull, lost or in a wrong folder."""
 
 import asyncio
+import contextlib
 import struct
 from collections.abc import Callable
 from datetime import timedelta
@@ -26,13 +27,17 @@ from tests.support.sets import put
 
 RULES = Rules(api_ids=(11, 12), per_user=5, per_pair=4, replacements_per_day=2)
 USERS = ("u0", "u1", "u2")
-KINDS = ("start", "ban", "revoke", "login", "import", "release", "move", "quarantine")
+KINDS = ("start", "ban", "revoke", "login", "import", "release", "move", "quarantine", "pair", "delete")
 STEP = st.tuples(
     st.sampled_from(KINDS),
     st.integers(0, 2),
     st.integers(0, 7),
     st.sampled_from(["", "", "", "before the commit", "before the files"]),
 )
+
+
+class Died(BaseException):
+    """The process is gone."""
 
 
 class Story:
@@ -68,6 +73,9 @@ class Story:
         self._hours += which
         names = sorted(self.store.snapshot.sessions)
         name = names[which % len(names)] if names else None
+        if kind == "delete" and name is not None:
+            self.delete(name, crash)
+            return
         staged: dict[str, Credentials] = {}
         change = self._change(kind, USERS[user], name, which, staged)
         self.pool.stage(staged)
@@ -79,6 +87,24 @@ class Story:
                 self.pool.unstage(staged)
             if crash != "before the files":
                 self.pool.follow(self.store.snapshot)
+        if crash:
+            self.restart()
+
+    def delete(self, name: str, crash: str) -> None:
+        """A session is deleted, and perhaps the process dies in the middle of it."""
+        key_id = self.store.snapshot.sessions[name].key_id
+
+        async def remove() -> None:
+            async with self.pool.removing(name):
+                if crash == "before the commit":
+                    raise Died
+                await self.store.transact(lambda tx: changes.remove(tx, name, key_id))
+                del self.expected[name]
+                if crash:
+                    raise Died
+
+        with contextlib.suppress(Died):
+            asyncio.run(remove())
         if crash:
             self.restart()
 
@@ -111,7 +137,9 @@ class Story:
             return lambda tx: changes.release(tx, name)
         if kind == "move":
             return lambda tx: changes.move(tx, name, user, RULES)
-        return lambda tx: changes.quarantine(tx, 11 + which % 2, "refused")
+        if kind == "pair":
+            return lambda tx: changes.give_pair(tx, name, 11 + which % 2, RULES)
+        return lambda tx: changes.quarantine(tx, 11 + which % 2, "refused", RULES)
 
     def check(self) -> None:
         """No session with two users, no pair over its limit, nothing lost, every file where users.json says."""

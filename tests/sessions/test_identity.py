@@ -1,6 +1,7 @@
 """One Telegram account is one session, whenever it becomes known who a session is."""
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from bot.health import Health
+from core.errors import Conflict
 from core.models import DeliveryState, Session, SessionState, User
 from data.data_manager import DataManager
 from sessions import identity
@@ -218,7 +220,8 @@ def meet(store: DataManager, name: str, account: int) -> None:
         assert store.snapshot.sessions[name].telegram_id == account
         return
     assert store.snapshot.sessions[refused.first].telegram_id == account
-    store.transact_now(lambda tx: identity.merge(tx, name, refused.first, RULES))
+    with contextlib.suppress(Conflict):
+        store.transact_now(lambda tx: identity.merge(tx, name, refused.first, RULES))
 
 
 RULES = Rules(api_ids=(11, 12), per_user=5, per_pair=3, replacements_per_day=2)

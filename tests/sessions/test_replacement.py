@@ -73,7 +73,8 @@ async def test_a_refused_api_pair_is_quarantined_and_each_user_told_which_accoun
     async with open_house(tmp_path, accounts=4, groups=4, sessions_at_start=2) as house:
         for user in ("alice", "bob"):
             await house.add_user(user, ["@plaza01", "@plaza02"])
-            await house.give_sessions(user)
+            await house.cycle(user)
+        await house.parts.clients.close()
         snapshot = house.store.snapshot
         on_pair = {name for name, session in snapshot.sessions.items() if session.api_id == 1001}
         mine = [name for name in house.user("alice").assigned_sessions if name in on_pair]
@@ -87,4 +88,4 @@ async def test_a_refused_api_pair_is_quarantined_and_each_user_told_which_accoun
             for name in names:
                 assert house.store.snapshot.sessions[name].state is SessionState.NEEDS_LOGIN
                 assert f"{name} needs a new login" in house.said(user)
-        assert [len(house.texts(group)) for group in ("@plaza01", "@plaza02")] == [1, 1], "the other account posts"
+        assert [len(house.texts(group)) for group in ("@plaza01", "@plaza02")] == [3, 3], "the other account posts"

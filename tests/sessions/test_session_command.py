@@ -170,6 +170,44 @@ def test_a_folder_is_imported_checked_and_sealed_with_a_new_key(operator: Operat
     assert (unknown.returncode, unknown.stderr) == (1, "postfleet: there is no session 'zoe'\n")
 
 
+def test_a_pair_is_checked_when_it_is_added_given_to_an_account_and_removed(tmp_path: Path) -> None:
+    known = {1001: "0123456789abcdef0123456789abcdef", 1003: "ab" * 16}
+    begin_state(tmp_path / "state")
+    sandbox = SandboxProcess(tmp_path / "dc", WORLD | {"api_pairs": known}, tmp_path / "ready")
+    operator = Operator(tmp_path, sandbox)
+    try:
+        mistyped = operator.types("pairs", "add", "1003", answers="ba" * 16 + "\n")
+        assert (mistyped.returncode, "Telegram does not take this pair" in mistyped.stderr) == (2, True)
+        assert operator.types("pairs", "add", "1003", answers="ab" * 16 + "\n").returncode == 0
+        checked = operator.types("pairs", "check")
+        assert checked.returncode == 1, "the settings name a pair that Telegram does not know"
+        assert "1003: Telegram takes it\n" in checked.stdout
+        assert "1002: Telegram does not take this pair" in checked.stdout
+        assert operator.types("import", "ready/ann.session").returncode == 0
+        assert "does not take this pair" in operator.types("pair", "ann", "1002").stderr
+        assert operator.types("pair", "ann", "1003").stdout == "ann runs on 1003\n"
+        assert "ann; give them another pair first" in operator.types("pairs", "remove", "1003").stderr
+        assert operator.types("pair", "ann", "1001").returncode == 0
+        assert operator.types("pairs", "remove", "1003").stdout == "1003 is removed\n"
+    finally:
+        sandbox.stop()
+    offline = operator.types("pairs", "add", "1003", answers="ab" * 16 + "\n")
+    assert (offline.returncode, "--unchecked adds it all the same" in offline.stderr) == (1, True)
+    assert operator.types("pairs", "add", "1003", "--unchecked", answers="ab" * 16 + "\n").returncode == 0
+
+
+def test_an_account_is_deleted_and_logged_out(operator: Operator) -> None:
+    assert operator.types("import", "ready/ann.session").returncode == 0
+    kept = operator.types("delete", "ann", answers="n\n")
+    assert (kept.returncode, "nothing was deleted" in kept.stderr) == (1, True)
+    done = operator.types("delete", "ann", "--yes")
+    assert done.stdout == "ann is deleted\nIt is logged out at Telegram\n"
+    assert operator.listed() == []
+    assert operator.types("import", "ready/ann.session").returncode == 0
+    dead = operator.types("check", "ann")
+    assert (dead.returncode, "not usable" in dead.stdout) == (1, True)
+
+
 def test_an_import_that_is_checked_says_which_account_is_here_already(operator: Operator) -> None:
     done = operator.types("login", "--phone", ANN, "--owner", "alice", "--name", "main", answers="12345\n")
     assert done.stdout.strip().endswith("Logged in as main"), done.stderr
