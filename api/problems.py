@@ -183,13 +183,9 @@ def response_to(error: PostfleetError, request_id: str) -> Response:
         # What is left of the body is nobody's to read: the server would go on taking it, to throw it away.
         return problem_response(request_id, 413, detail=str(error), headers={"Connection": "close"})
     if status == 503:
-        return problem_response(
-            request_id,
-            503,
-            code=error.code,
-            detail="The state cannot be read or written just now; nothing was changed. Try again in a moment.",
-            headers={"Retry-After": "2"},
-        )
+        state = "The state cannot be read or written just now; nothing was changed. Try again in a moment."
+        detail = f"{error}." if isinstance(error, NotRead) else state
+        return problem_response(request_id, 503, code=error.code, detail=detail, headers={"Retry-After": "2"})
     if status == 500:
         return internal_error(request_id)
     faults = error.faults if isinstance(error, InvalidInput) else ()

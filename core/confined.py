@@ -15,6 +15,7 @@ import asyncio
 import atexit
 import contextlib
 import inspect
+import logging
 import os
 import pickle
 import socket
@@ -34,6 +35,7 @@ from core import errors
 from core.confined_child import LENGTH, Order, Said, receive_exactly
 from core.errors import InvalidInput, NotRead, PostfleetError, ReaderBroke, TakesTooLong, TakesTooMuch
 
+log = logging.getLogger(__name__)
 MOST_AT_ONCE = 2
 """Jobs of one process; others wait for their turn."""
 _LONGEST_TURN_SECONDS = 60.0
@@ -226,6 +228,8 @@ class _Job:
                 while True:
                     yield self._next(line)
         except (EOFError, OSError) as error:  # no descriptors, no memory; or the process that forks it has ended
+            if not self._stopped:
+                log.warning("Something was not read: no process for it (%r)", error, extra={"action": "reader_missing"})
             raise NotRead from error
         finally:
             _turns.release()

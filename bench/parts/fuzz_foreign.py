@@ -6,6 +6,7 @@ from tests.support.foreign_files import (
     METHODS,
     STRINGS,
     WRAPPINGS,
+    computing_beside,
     damaged_files,
     damaged_zips,
     harmful_files,
@@ -36,7 +37,8 @@ class Foreign:
         return self._chance.choice(self._fixed)
 
     def _file(self) -> bytes:
-        return telethon_bytes(some_key(self._chance.randrange(_KEYS)))
+        write = computing_beside if self._chance.random() < 1 / 4 else telethon_bytes
+        return write(some_key(self._chance.randrange(_KEYS)))
 
     def _text(self) -> bytes:
         strings = [

@@ -1,8 +1,10 @@
 """Accounts that were logged in elsewhere, brought over the API, and how an account is."""
 
 import asyncio
+import errno
 import io
 import logging
+import socket
 import zipfile
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -159,6 +161,20 @@ async def test_whatever_is_sent_gets_a_report_and_never_an_error_of_ours(site: S
         assert "no session in it" in problem(answer, 422, "invalid_input")["errors"][0]["message"]
     else:
         assert all(report["reason"] or report["session"] for report in answer.json()["sessions"])
+
+
+async def test_a_machine_without_room_to_read_says_so_and_nothing_against_the_file(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full() -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    content = telethon_bytes(some_key(1))
+    with monkeypatch.context() as short:
+        short.setattr(socket, "socketpair", full)
+        refused = problem(await send(site, "alice", content), 503, "not_read")
+    assert "try again" in refused["detail"]
+    assert (await send(site, "alice", content)).status_code == 201
 
 
 async def test_more_sessions_than_are_taken_at_once_are_refused_whole(site: Site) -> None:

@@ -20,6 +20,7 @@ from tests.support.foreign_files import (
     METHODS,
     STRINGS,
     WRAPPINGS,
+    computing_beside,
     cut_off,
     damaged_files,
     damaged_zips,
@@ -59,6 +60,10 @@ def test_a_file_made_to_keep_its_reader_busy_is_refused_and_the_one_beside_it_is
     found = found_in(zipped(("bad.session", HARMFUL[name]), ("good.session", GOOD)))
     assert keys(found)["body:good.session"] == some_key(1)
     assert found["body:bad.session"].reason
+
+
+def test_what_computes_beside_the_table_that_is_read_is_never_run() -> None:
+    assert keys(found_in(computing_beside(some_key(5)))) == {"body": some_key(5)}
 
 
 @pytest.mark.parametrize("name", DAMAGED)

@@ -16,8 +16,8 @@ from telethon.sessions import SQLiteSession
 
 from sessions.credentials import Credentials
 
-SLOW = "replace(hex(zeroblob(15000)), '00', 'a') GLOB '*a*a*a*a*a*a*a*a*a*a*b'"
-"""One call of one function that takes years: nothing that counts steps of SQLite's machine ever sees it end."""
+SLOW = "instr(zeroblob(990000), CAST(zeroblob(490000) || 'b' AS BLOB)) > 0"
+"""One call of one function that takes very long: nothing that counts steps of SQLite's machine sees it end."""
 _TELETHON = "dc_id INTEGER PRIMARY KEY, server_address TEXT, port INTEGER, auth_key BLOB, takeout_id INTEGER"
 
 
@@ -108,6 +108,7 @@ def harmful_files() -> Iterator[tuple[str, bytes]]:
     yield (
         "a view that says it is a table",
         sqlite_bytes(
+            "CREATE TABLE other (a)",
             "PRAGMA writable_schema = ON",
             (
                 "INSERT INTO sqlite_master VALUES ('table', 'sessions', 'sessions', 2, ?)",
@@ -117,6 +118,19 @@ def harmful_files() -> Iterator[tuple[str, bytes]]:
     )
     yield "a large value", sqlite_bytes(f"CREATE TABLE sessions ({_TELETHON})", *_large())
     yield "a thousand tables", sqlite_bytes(*(f"CREATE TABLE t{number} (a)" for number in range(1000)))
+
+
+def computing_beside(credentials: Credentials) -> bytes:
+    """A good session file in which another table computes for very long whatever is read of it."""
+    return sqlite_bytes(
+        f"CREATE TABLE sessions ({_TELETHON})",
+        (
+            "INSERT INTO sessions VALUES (?, ?, ?, ?, NULL)",
+            (credentials.dc_id, credentials.host, credentials.port, credentials.auth_key),
+        ),
+        f"CREATE TABLE entities (id INTEGER PRIMARY KEY, hash AS ({SLOW}))",
+        "INSERT INTO entities VALUES (0)",
+    )
 
 
 def _large() -> tuple[str, ...]:
