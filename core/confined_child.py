@@ -152,7 +152,11 @@ class _Server:
 def _live(order: Order, line: socket.socket, parent: int) -> NoReturn:
     """The whole life of a job's process."""
     try:
-        _confine(order, line, parent)
+        try:
+            _confine(order, line, parent)
+        except (OSError, ValueError) as error:
+            _send(line, Said("not begun", error=str(error)))
+            os._exit(0)
         for said in _answers(order, line):
             signal.setitimer(signal.ITIMER_REAL, 0)  # the other side may take its time to listen
             _send(line, said)
@@ -230,7 +234,9 @@ def _arm(order: Order) -> None:
     used = resource.getrusage(resource.RUSAGE_SELF)
     # Whole seconds; one more for what is used of the current one.
     bound = int(used.ru_utime + used.ru_stime) + order.cpu_seconds + 1
-    resource.setrlimit(resource.RLIMIT_CPU, (bound, resource.RLIM_INFINITY))
+    most = resource.getrlimit(resource.RLIMIT_CPU)[1]
+    if most == resource.RLIM_INFINITY or most > bound:
+        resource.setrlimit(resource.RLIMIT_CPU, (bound, most))
     signal.setitimer(signal.ITIMER_REAL, order.seconds)
 
 

@@ -164,6 +164,27 @@ def test_no_reader_outlives_a_killed_daemon(tmp_path: Path) -> None:
     wait_until(lambda: not any(alive(pid) for pid in [child, *jobs]), "the end of all")
 
 
+def test_a_process_that_ends_leaves_nothing_behind() -> None:
+    code = (
+        "from core.confined import Bounds, run; from tests.support import readers\n"
+        "print(run(Bounds(), readers.own_parent), flush=True)\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path.cwd(), check=True)
+    assert ended.stderr == ""
+    assert not alive(int(ended.stdout))
+
+
+def test_bounds_that_the_process_has_already_are_kept() -> None:
+    code = (
+        "import resource; from core.confined import Bounds, run; from tests.support import readers\n"
+        "resource.setrlimit(resource.RLIMIT_CPU, (3, 3))\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))\n"
+        "print(run(Bounds(cpu_seconds=5), readers.twice, 4))\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path.cwd(), check=True)
+    assert ended.stdout == "8\n"
+
+
 def test_without_descriptors_nothing_is_said_against_the_file() -> None:
     run(QUICK, readers.twice, 1)
     few, many = resource.getrlimit(resource.RLIMIT_NOFILE)
