@@ -37,6 +37,7 @@ def address_of(scope: Scope) -> str:
     return found
 
 
+@lru_cache(maxsize=4096)
 def plain(text: str) -> str:
     """The address in its one spelling; an IPv4 address that is written as IPv6 is an IPv4 address."""
     address = _address(text)

@@ -22,7 +22,7 @@ from api.etags import names
 from api.parts import Parts
 from api.problems import PreconditionFailed
 from api.shapes import read_as
-from api.users import known_user
+from api.users import UNSEEN, seen_user
 from api.views import ConfigView
 from bot.compose_content import check_content, posts_of
 from bot.compose_media import check_contents
@@ -166,13 +166,13 @@ async def change_config(rooms: Parts, user_id: str, if_match: str | None, change
         NotRead: the machine has no room to look into a file just now.
         What `change` raises; nothing was changed then.
     """
-    seen = await known_user(rooms, user_id)
+    seen = seen_user(rooms, user_id)
     _check_version(if_match, seen)
     folder = media_folder(rooms.settings.state_dir, user_id)
     await _check_new_files(folder, seen, change(seen))
 
     def apply(tx: Transaction) -> User:
-        before = tx.user(user_id)
+        before = tx.users.get(user_id, UNSEEN)
         _check_version(if_match, before)
         user = change(before)
         tx.put_user(user_id, user)

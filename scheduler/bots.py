@@ -30,6 +30,10 @@ class BotChange:
     """The same in words, for the bot's user."""
 
 
+NOT_RUNNING = BotChange(BotStatus.STOPPED, changed=False, text="The bot is stopped already")
+"""What there is to say to whoever stops a bot that does not run."""
+
+
 class Bots:
     """What people do with their bots."""
 
@@ -114,7 +118,7 @@ class Bots:
 
         before, after = await self._parts.store.transact(change)
         if before is BotStatus.STOPPED:
-            return BotChange(after, changed=False, text="The bot is stopped already")
+            return NOT_RUNNING
         self._scheduler.forget(user_id)
         active = self._scheduler.active.get(user_id)
         if active is not None and (now or before is BotStatus.STOPPING):

@@ -9,9 +9,10 @@ from api.auth import Caller
 from api.documents import json_answer, problems, shows
 from api.resources import resource
 from api.routes.common import Rooms
-from api.users import known_user, seen_user
+from api.users import UNSEEN, seen_user
 from api.views import BotChangeView, BotView, bot_view
-from scheduler.bots import BotChange
+from bot.cycle import check_ready
+from scheduler.bots import NOT_RUNNING, BotChange
 
 routes = resource("/api/bot", tags=["bot"])
 
@@ -43,7 +44,8 @@ class StopRequest(BaseModel):
 )
 async def start(caller: Caller, rooms: Rooms) -> Response:
     """Start the caller's bot. Accounts are assigned at the first start."""
-    await known_user(rooms, caller.user_id)
+    if seen_user(rooms, caller.user_id) is UNSEEN:
+        check_ready(UNSEEN)  # who is told what is missing has changed nothing, and becomes no user by it
     return _answer(await rooms.bots.start(caller.user_id))
 
 
@@ -59,7 +61,8 @@ async def start(caller: Caller, rooms: Rooms) -> Response:
 )
 async def stop(caller: Caller, rooms: Rooms, how: StopRequest | None = None) -> Response:
     """Stop the caller's bot: after the current cycle, or with `now` after the post in flight."""
-    await known_user(rooms, caller.user_id)
+    if seen_user(rooms, caller.user_id) is UNSEEN:
+        return _answer(NOT_RUNNING)
     now = how is not None and how.mode is StopMode.NOW
     return _answer(await rooms.bots.stop(caller.user_id, now=now))
 

@@ -42,6 +42,27 @@ async def test_a_look_at_what_would_be_makes_no_user(api: Api, alice: dict[str, 
     assert api.store.snapshot.users == {}
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status"),
+    [
+        ("PATCH", "/api/config", {"schedule": {"cron": ["x"]}}, 422),
+        ("PATCH", "/api/config", {"post_type": "photo", "post_content": {"media": [{"file": "no.jpg"}]}}, 422),
+        ("DELETE", "/api/groups/@news", None, 404),
+        ("PUT", "/api/posts/0", "Hello", 404),
+        ("POST", "/api/bot/start", None, 409),
+        ("POST", "/api/bot/stop", None, 200),
+        ("DELETE", "/api/media/no.jpg", None, 404),
+    ],
+)
+async def test_a_change_that_is_refused_makes_no_user(
+    api: Api, alice: dict[str, str], method: str, path: str, body: Any, status: int
+) -> None:
+    assert (await api.http.request(method, path, headers=alice, json=body)).status_code == status
+    stale = await api.http.patch("/api/config", headers={**alice, "If-Match": '"old"'}, json={})
+    problem(stale, 412, "precondition_failed")
+    assert api.store.snapshot.revision == 0
+
+
 async def test_an_operator_who_imports_for_everyone_becomes_no_user(whole_api: Api) -> None:
     api = whole_api
     answer = await api.http.post("/api/sessions/import?spare=true", headers=operator(api), content=b"none")
