@@ -41,8 +41,9 @@ async def who_posts(
 ) -> Arrangement:
     """Give each of the user's groups to one account. `asked_now`: whether Telegram was asked about them just now."""
     doubles = same_chats(user.groups, await parts.peers.places(user.assigned_sessions, user.groups))
+    user = await _with_holds_that_stand(parts, user_id, user)
     here = tuple(name for name in user.assigned_sessions if name in parts.store.snapshot.sessions)
-    user = await _with_holds_that_stand(parts, user_id, replace(user, assigned_sessions=here))
+    user = replace(user, assigned_sessions=here)  # an account may have been deleted meanwhile
     groups = [group for group in user.groups if group not in doubles]
     found = arrange(parts, user_id, user, post, now, groups, asked_now=asked_now)
     found.plan.skipped.update({group: same_chat_reason(first) for group, first in doubles.items()})
