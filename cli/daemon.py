@@ -20,6 +20,7 @@ from core.settings import Settings, reload_settings, unknown_settings
 from data.data_manager import DataManager
 from data.files import exclusive_daemon_lock
 from data.journal import Journal
+from data.presence import holds_state
 from scheduler.bots import Bots
 from scheduler.housekeeping import Housekeeping
 from scheduler.keeper import keep_alive
@@ -54,6 +55,9 @@ async def run_daemon(settings: Settings, clock: Clock | None = None) -> None:
     clock = clock or SystemClock()
     with exclusive_daemon_lock(settings.state_dir):
         listener = _listen(settings)
+        if not holds_state(settings.state_dir):
+            where = settings.state_dir.absolute()
+            log.warning("There was no state in %s: a new one is begun", where, extra={"action": "state_begun"})
         with contextlib.closing(listener):
             async with _rooms(settings, clock) as (bots, scheduler, accounts):
                 app = create_app(settings, accounts.store, accounts.journal, bots, clock, accounts)

@@ -4,6 +4,7 @@ Names, labels, reasons and log lines are written by others: signs that would ste
 shown written out, and nothing of them is taken for markup.
 """
 
+import codecs
 import contextlib
 import io
 import json
@@ -30,10 +31,14 @@ _WIDEST = 100_000
 
 
 def set_up_terminal() -> None:
-    """What the terminal's encoding does not have is written out instead of ending the command."""
+    """What the terminal's encoding does not have is written out, and what is typed in no encoding is wrong input;
+    neither ends the command."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        is_ascii = codecs.lookup(sys.stdin.encoding).name == "ascii"
+        sys.stdin.reconfigure(encoding="utf-8" if is_ascii else None, errors="replace")
 
 
 def say(text: str) -> None:

@@ -10,7 +10,7 @@ import pytest
 from typer.main import get_group
 
 from cli.app import app
-from tests.support.daemon import begin_state, run_command
+from tests.support.daemon import begin_state, plain_world, run_command, whole_house
 from tests.support.house import API_PAIRS, SECRET
 
 SETTINGS = {"POSTFLEET_JWT_SECRET": SECRET, "POSTFLEET_API_PAIRS": API_PAIRS}
@@ -80,6 +80,15 @@ def test_the_folder_named_on_the_command_line_wins_over_the_setting(tmp_path: Pa
     assert restored.returncode == 0, restored.stderr
     assert json.loads((tmp_path / "new" / "users.json").read_bytes())["users"] == {}
     assert not (tmp_path / "wrong").exists()
+
+
+def test_a_daemon_that_begins_a_state_says_so_once(tmp_path: Path) -> None:
+    with whole_house(tmp_path, plain_world(accounts=1, groups=1)) as (_, daemon):
+        daemon.stop()
+        daemon.start()
+        lines = (daemon.state_dir / "logs" / "postfleet.log").read_text().splitlines()
+        (begun,) = [json.loads(line)["message"] for line in lines if "state_begun" in line]
+        assert begun == f"There was no state in {daemon.state_dir}: a new one is begun"
 
 
 @pytest.mark.parametrize("lost", ["users.json", "journal.sqlite3"])

@@ -116,6 +116,20 @@ def test_a_terminal_without_our_signs_gets_them_written_out(state: Path, tmp_pat
         assert "Usage" in told(*words, "--help")
 
 
+@pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
+def test_what_is_typed_in_no_encoding_is_refused_as_what_it_is(state: Path, tmp_path: Path, encoding: str) -> None:
+    ended = subprocess.run(
+        [sys.executable, str(ROOT / "run.py"), "session", "import", "-"],
+        env=clean_environment() | {"POSTFLEET_STATE_DIR": str(state), "PYTHONIOENCODING": encoding},
+        cwd=tmp_path,
+        input=b"Gr\xfc\xdfe \xff\n",
+        capture_output=True,
+        check=False,
+    )
+    assert ended.returncode == 1
+    assert ended.stderr.decode().endswith("postfleet: nothing was taken in\n")
+
+
 @given(st.text())
 def test_whatever_is_written_is_shown_on_one_line_without_signs_that_steer(text: str) -> None:
     assert not STEERS.search(visible(text))
