@@ -111,7 +111,7 @@ def _known_bars(parts: BotParts, user_id: str, user: User, post: Post, groups: I
 def _without_premium(parts: BotParts, user_id: str, user: User, post: Post) -> dict[str, Bar]:
     """Accounts that are known not to have the Telegram Premium this post needs."""
     sessions = parts.store.snapshot.sessions
-    without = [name for name in user.assigned_sessions if sessions[name].premium is False]
+    without = [name for name in user.assigned_sessions if name in sessions and sessions[name].premium is False]
     needed = premium_needed(parts.media_folder(user_id), post) if without else None
     return {} if needed is None else dict.fromkeys(without, Bar(needed))
 
@@ -153,7 +153,8 @@ def _bar_by_what_was_seen(seen: Seen, session: str, target: Target, post: Post) 
 
 def _able(parts: BotParts, user: User) -> set[str]:
     sessions = parts.store.snapshot.sessions
-    return {name for name in user.assigned_sessions if sessions[name].state is SessionState.READY}
+    known = [name for name in user.assigned_sessions if name in sessions]  # not those deleted meanwhile
+    return {name for name in known if sessions[name].state is SessionState.READY}
 
 
 def _ask_again_where_nobody_was(bars: Bars, able: set[str]) -> None:

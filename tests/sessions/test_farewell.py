@@ -124,3 +124,12 @@ async def test_a_deletion_does_not_take_the_key_of_a_new_login(house: House) -> 
         with pytest.raises(Conflict, match="logged in anew meanwhile"):
             await removed_while_logged_in()
     assert house.pool.credentials("acc01") == some_key(9)
+
+
+async def test_a_look_before_posting_goes_on_when_an_account_is_deleted_meanwhile(house: House) -> None:
+    await house.add_user("alice", GROUPS)
+    await house.give_sessions("alice")
+    as_it_was = house.user("alice")
+    await gone(house, "acc01")
+    found = await house.bots.preflight("alice", as_it_was)
+    assert {account.session for account in found.accounts} == {"acc02"}
