@@ -1,10 +1,11 @@
 """Tokens that are worth nothing before their end: one by one, by their login, or all of a user's."""
 
+import math
 from collections.abc import Callable
 
 from api.tokens import LEEWAY_SECONDS, Identity
 from core.clock import Clock
-from data.auth_store import AuthStore
+from data.auth_store import EVERYONE, AuthStore
 
 
 class Revocations:
@@ -27,9 +28,7 @@ class Revocations:
             return True
         if identity.family is not None and (identity.user_id, identity.family) in self._families:
             return True
-        cutoff = self._cutoffs.get(identity.user_id)
-        if cutoff is None:
-            return False
+        cutoff = max(self._cutoffs.get(whose, -math.inf) for whose in (identity.user_id, EVERYONE))
         # Another issuer's clock may be ahead: its token may have been made before the logout and say later.
         return identity.issued_at <= cutoff + (0.0 if identity.made_here else LEEWAY_SECONDS)
 

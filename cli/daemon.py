@@ -21,6 +21,7 @@ from data.data_manager import DataManager
 from data.files import exclusive_daemon_lock
 from data.journal import Journal
 from data.presence import holds_state
+from data.traces import refuse_missing
 from scheduler.bots import Bots
 from scheduler.housekeeping import Housekeeping
 from scheduler.keeper import keep_alive
@@ -31,7 +32,7 @@ from sessions.enrol import Logins
 from sessions.pool import Pool
 from sessions.rooms import AccountRooms
 from sessions.session_manager import SessionManager
-from sessions.vault import Vault, write_private
+from sessions.vault import Vault, key_is_set, write_private
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +55,7 @@ async def run_daemon(settings: Settings, clock: Clock | None = None) -> None:
         log.warning("In the environment, left out: %s", said, extra={"action": "setting_unknown"})
     clock = clock or SystemClock()
     with exclusive_daemon_lock(settings.state_dir):
+        refuse_missing(settings.state_dir, key_in_settings=key_is_set(settings.vault_key))
         listener = _listen(settings)
         if not holds_state(settings.state_dir):
             where = settings.state_dir.absolute()

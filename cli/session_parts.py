@@ -18,8 +18,8 @@ from core.errors import PostfleetError, StateInUse, StateLocked
 from core.settings import Settings
 from data.data_manager import DataManager
 from data.files import LOCK_TIMEOUT, locked
+from data.inventory import JOURNAL_FILE
 from data.journal_reads import SessionPosts, posts_by_session
-from data.journal_schema import JOURNAL_FILE
 from sessions.client import Clients
 from sessions.enrol import Logins
 from sessions.imports import Importer

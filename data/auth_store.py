@@ -15,11 +15,16 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Self, TypeVar
 
-from core.errors import StateDamaged, StateNotWritten, StateTooNew
+from core.errors import StateNotWritten, StateTooNew
 from data.files import make_folder, touch_own
+from data.inventory import AUTH_FILE
+from data.sqlite_files import translated
+from data.traces import is_empty, note_made, refuse_new_beginning
 
 T = TypeVar("T")
 
+EVERYONE = ""
+"""In the table of cutoffs: tokens of every user, not of one. No user has this id."""
 _VERSION = 2
 _SCHEMA_1 = """
 CREATE TABLE revoked (token_id TEXT PRIMARY KEY, ends REAL NOT NULL) WITHOUT ROWID;
@@ -84,7 +89,7 @@ class Revoked:
     families: dict[tuple[str, str], float]
     """User and family → end."""
     cutoffs: dict[str, float]
-    """User → the moment of the last logout everywhere."""
+    """User, or EVERYONE → the moment of the last logout everywhere."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +119,9 @@ class AuthStore:
         Raises:
             StateDamaged, StateTooNew, StateNotWritten.
         """
-        file = state_dir / "api.sqlite3"
+        file = state_dir / AUTH_FILE
+        if is_empty(file):
+            refuse_new_beginning(file)
         try:
             make_folder(state_dir)
             touch_own(file)
@@ -122,13 +129,14 @@ class AuthStore:
         except (OSError, sqlite3.Error):
             raise StateNotWritten(f"{file} cannot be opened") from None
         try:
-            _prepare(connection, file)
-        except sqlite3.DatabaseError:
+            prepare(connection, file)
+        except sqlite3.Error as error:
             connection.close()
-            raise StateDamaged(f"{file} is damaged: move it away; people then log in again") from None
+            raise translated(error, file) from None
         except StateTooNew:
             connection.close()
             raise
+        note_made(file)
         return cls(connection)
 
     async def close(self) -> None:
@@ -284,7 +292,7 @@ class AuthStore:
         try:
             return await asyncio.wrap_future(self._thread.submit(transaction))
         except sqlite3.Error as error:
-            raise StateNotWritten(f"api.sqlite3: {error}") from None
+            raise translated(error, Path(AUTH_FILE)) from None
 
 
 def _end_family(db: sqlite3.Cursor, family_id: str, user: str, access_ends: float, now: float) -> bool:
@@ -295,10 +303,13 @@ def _end_family(db: sqlite3.Cursor, family_id: str, user: str, access_ends: floa
     return True
 
 
-def _prepare(connection: sqlite3.Connection, file: Path) -> None:
+def prepare(connection: sqlite3.Connection, file: Path) -> None:
+    """Make the tables where there are none, or those of a newer version. Raises StateTooNew, sqlite3.Error."""
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA busy_timeout = 5000")
+    # The file itself holds every commit: with its log lost, passwords and ended tokens would be those of before.
+    connection.execute("PRAGMA wal_autocheckpoint = 1")
     # What is deleted is gone from the file, too.
     connection.execute("PRAGMA secure_delete = ON")
     (version,) = connection.execute("PRAGMA user_version").fetchone()

@@ -1,8 +1,9 @@
 """One consistent archive of the truth, made while the daemon runs.
 
-users.json and a snapshot of the journal are taken under the lock of the state, so that they fit together; the journal
-is then copied from its snapshot while others go on writing. The key that opens the session files stays out of the
-archive unless it is asked for: an archive alone should not be enough to take over accounts.
+users.json and snapshots of the databases are taken under the lock of the state, so that they fit together; the
+databases are then copied from their snapshots while others go on writing. The key that opens the session files stays
+out of the archive unless it is asked for: an archive alone should not be enough to take over accounts. What else is
+left out, and why, stands in `data.inventory`.
 """
 
 import contextlib
@@ -25,17 +26,30 @@ import msgspec
 
 from core.errors import InvalidInput, PostfleetError, StateNotWritten
 from core.ownership import give_to_owner
-from data.data_manager import STATE_LOCK, USERS_FILE
+from data.auth_archive import forget_answers
+from data.data_manager import STATE_LOCK
 from data.document import read_document
 from data.files import Disk, locked, open_to_read, read_whole, touch_own
-from data.journal_schema import JOURNAL_FILE, connect, open_journal, translated
+from data.inventory import (
+    AUTH_FILE,
+    JOURNAL_FILE,
+    KEY_FILE,
+    NEXT_KEY_FILE,
+    PAIRS_FILE,
+    SESSIONS,
+    STATS_FILE,
+    USERS_FILE,
+)
+from data.journal_schema import open_journal
 from data.media_files import ABANDONED_SECONDS, MediaLinks, media_links
-from data.stats_file import STATS_FILE, Counted, counted_from, encoded
+from data.sealed import SEALED, SUFFIX
+from data.sqlite_files import connect, translated
+from data.stats_file import Counted, counted_from, encoded
+from data.traces import refuse_missing
 
 MANIFEST = "manifest.json"
-FORMAT = 1
-SESSIONS = "sessions"
-KEY_FILE = "vault.key"
+FORMAT = 2
+"""2: with passwords, ended tokens and API pairs."""
 _HALF = ".postfleet-backup-"
 _CHUNK = 256 * 1024
 """Bytes read between two looks whether to stop."""
@@ -69,11 +83,13 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True)
 class _Taken:
-    """What was read under the lock: small files as bytes, large ones as links, the journal as a snapshot still open."""
+    """What was read under the lock: small files as bytes, large ones as links, databases as snapshots still open."""
 
     revision: int
     files: dict[str, bytes | Path]
     journal: sqlite3.Connection
+    auth: sqlite3.Connection | None
+    """None: no daemon ran here yet."""
 
 
 def make_backup(
@@ -108,7 +124,7 @@ def make_backup(
         ):
             if state_dir.resolve() in target.resolve().parents:  # anywhere else it belongs to whoever makes it
                 give_to_owner(Path(folder))
-            files, revision = _collect(state_dir, Path(folder) / JOURNAL_FILE, links, stop, with_key=with_key)
+            files, revision = _collect(state_dir, Path(folder), links, stop, with_key=with_key)
             manifest = Manifest(
                 format=FORMAT,
                 made_at=now,
@@ -132,30 +148,49 @@ def remove_abandoned(folder: Path) -> None:
 
 
 def _collect(
-    state_dir: Path, journal_copy: Path, links: MediaLinks | None, stop: threading.Event, *, with_key: bool
+    state_dir: Path, folder: Path, links: MediaLinks | None, stop: threading.Event, *, with_key: bool
 ) -> tuple[dict[str, bytes | Path], int]:
+    refuse_missing(state_dir, key_in_settings=not with_key)
     open_journal(state_dir / JOURNAL_FILE).close()  # refuses a damaged one
     with _taken(state_dir, links, with_key=with_key) as taken:
-        _copy_journal(taken.journal, journal_copy, state_dir / JOURNAL_FILE, stop)
-        stats = encoded(counted_from(taken.journal, Counted()))
-        return {**taken.files, STATS_FILE: stats, JOURNAL_FILE: journal_copy}, taken.revision
+        files = dict(taken.files)
+        files[STATS_FILE] = encoded(counted_from(taken.journal, Counted()))
+        if taken.auth is not None:
+            files[AUTH_FILE] = _copy(taken.auth, folder / AUTH_FILE, stop)
+            forget_answers(folder / AUTH_FILE)
+        files[JOURNAL_FILE] = _copy(taken.journal, folder / JOURNAL_FILE, stop)
+        return files, taken.revision
 
 
 @contextlib.contextmanager
 def _taken(state_dir: Path, links: MediaLinks | None, *, with_key: bool) -> Iterator[_Taken]:
     users_path = state_dir / USERS_FILE
-    with contextlib.closing(connect(state_dir / JOURNAL_FILE)) as journal:
+    with contextlib.ExitStack() as opened:
+        journal = opened.enter_context(contextlib.closing(connect(state_dir / JOURNAL_FILE)))
+        auth = None
+        if (state_dir / AUTH_FILE).exists():
+            auth = opened.enter_context(contextlib.closing(connect(state_dir / AUTH_FILE)))
         with locked(state_dir / STATE_LOCK):
             raw = _read(users_path)
             revision = read_document(raw, users_path).revision
-            journal.execute("BEGIN")
-            journal.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()  # the snapshot begins with the first read
+            for path, database in ((JOURNAL_FILE, journal), (AUTH_FILE, auth)):
+                if database is not None:
+                    _begin_snapshot(database, state_dir / path)
             files: dict[str, bytes | Path] = {USERS_FILE: raw, **_session_files(state_dir)}
             if links is not None:  # under the lock no config begins to name a file that is not linked yet
                 files |= links.take()
-        if with_key and (state_dir / KEY_FILE).exists():
-            files[KEY_FILE] = _read(state_dir / KEY_FILE)
-        yield _Taken(revision, files, journal)
+        for name in (PAIRS_FILE, *((KEY_FILE, NEXT_KEY_FILE) if with_key else ())):
+            if (state_dir / name).exists():
+                files[name] = _read(state_dir / name)
+        yield _Taken(revision, files, journal, auth)
+
+
+def _begin_snapshot(database: sqlite3.Connection, path: Path) -> None:
+    try:
+        database.execute("BEGIN")
+        database.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()  # the snapshot begins with the first read
+    except sqlite3.Error as error:
+        raise translated(error, path) from error
 
 
 def _session_files(state_dir: Path) -> dict[str, bytes]:
@@ -163,23 +198,25 @@ def _session_files(state_dir: Path) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
     names: set[str] = set()
     for _ in range(3):
-        for path in sorted((state_dir / SESSIONS).rglob("*.session")):
+        for path in sorted((state_dir / SESSIONS).rglob(f"*{SUFFIX}")):
             with contextlib.suppress(FileNotFoundError):
                 content = path.read_bytes()
-                if path.name not in names:
+                # A file that was dropped in and not taken in yet holds its key in the open.
+                if path.name not in names and content.startswith(SEALED):
                     names.add(path.name)
                     found[path.relative_to(state_dir).as_posix()] = content
     return found
 
 
-def _copy_journal(journal: sqlite3.Connection, copy: Path, path: Path, stop: threading.Event) -> None:
+def _copy(database: sqlite3.Connection, copy: Path, stop: threading.Event) -> Path:
     touch_own(copy)
     try:
         with contextlib.closing(sqlite3.connect(copy)) as target:
-            journal.backup(target, pages=_PAGES, progress=lambda *_: _go_on(stop))
+            database.backup(target, pages=_PAGES, progress=lambda *_: _go_on(stop))
             target.execute("PRAGMA journal_mode=DELETE")  # one file, no log beside it
     except sqlite3.Error as error:
-        raise translated(error, path) from error
+        raise translated(error, copy.relative_to(copy.parent)) from error
+    return copy
 
 
 def _read(path: Path) -> bytes:

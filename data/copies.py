@@ -68,7 +68,7 @@ def keep_journal_copy(path: Path, connection: sqlite3.Connection) -> None:
 
 def newest_copy(path: Path) -> Path | None:
     """The newest copy there is of the file."""
-    return next(iter(_copies(path)), None)
+    return next(iter(copies_of(path)), None)
 
 
 def _settle(beside: Path, target: Path) -> None:
@@ -80,11 +80,12 @@ def _settle(beside: Path, target: Path) -> None:
 
 
 def _forget_oldest(path: Path, kept: int) -> None:
-    for superfluous in _copies(path)[kept:]:
+    for superfluous in copies_of(path)[kept:]:
         superfluous.unlink(missing_ok=True)
 
 
-def _copies(path: Path) -> list[Path]:
+def copies_of(path: Path) -> list[Path]:
+    """Every copy there is of the file, the newest first."""
     name = re.compile(rf"{re.escape(path.stem)}-(\d+){re.escape(path.suffix)}")
     folder = path.parent / COPIES
     found = [(int(match[1]), file) for file in folder.glob("*") if (match := name.fullmatch(file.name))]

@@ -15,7 +15,7 @@ import msgspec
 from core.clock import Clock
 from core.errors import StateDamaged, StateError, StateNotWritten
 from core.models import Model
-from data.copies import keep_copy, newest_copy
+from data.copies import keep_copy
 from data.document import Document, Table, line_of, read_document
 from data.files import (
     LOCK_TIMEOUT,
@@ -29,7 +29,9 @@ from data.files import (
     write_whole,
 )
 from data.group_commit import Answer, GroupCommit
+from data.inventory import USERS_FILE
 from data.migrations import USERS_VERSION
+from data.traces import note_made, refuse_new_beginning
 from data.transaction import Draft, Snapshot, Transaction
 
 __all__ = ["DataManager", "Snapshot", "Transaction"]
@@ -39,9 +41,10 @@ M = TypeVar("M", bound=Model)
 Change = Callable[[Transaction], object]
 _Stamp = tuple[int, int, int]
 
-USERS_FILE = "users.json"
 STATE_LOCK = "state.lock"
 _COMMITS_A_COPY = 1000
+_FIRST_COPIES = frozenset({1, 10, 100})
+"""Revisions. A folder in its first life has no copy of an earlier start to go back to."""
 _WORK_A_BREATH, _BREATH = 0.001, 0.00005
 """Seconds."""
 _LONG_COMMIT, _GAP = 0.015, 0.006
@@ -238,7 +241,7 @@ class DataManager:
 
     def _copy_now_and_then(self) -> None:
         self._since_copy += 1
-        if self._since_copy >= _COMMITS_A_COPY:
+        if self._since_copy >= _COMMITS_A_COPY or self._document.revision in _FIRST_COPIES:
             self._since_copy = 0
             keep_copy(self._path, self._document.revision)
 
@@ -248,21 +251,15 @@ class DataManager:
         try:
             self._read()
         except FileNotFoundError:
-            self._make_file()
+            refuse_new_beginning(self._path)
+            self._rewrite()
+            self._publish()
+            note_made(self._path)
             return
+        note_made(self._path)
         keep_copy(self._path, self._document.revision, version=self._document.read_version)
         if self._document.read_version != USERS_VERSION:
             self._rewrite()
-
-    def _make_file(self) -> None:
-        copy = newest_copy(self._path)
-        if copy is not None:
-            raise StateDamaged(
-                f"{self._path} is missing, though there was one. "
-                f"The last good copy: python run.py restore. To begin anew, move {copy.parent} away"
-            )
-        self._rewrite()
-        self._publish()
 
     def _rewrite(self) -> None:
         try:

@@ -16,12 +16,14 @@ from data import allowances, journal_reads, journal_work, retention
 from data.copies import keep_journal_copy
 from data.files import Disk, make_folder, refuse_half_restored
 from data.group_commit import Answer, GroupCommit
+from data.inventory import JOURNAL_FILE
+from data.journal_mark import JournalMark, mark_of
 from data.journal_reads import SessionPosts
-from data.journal_schema import JOURNAL_FILE, connect, open_journal, stamp, translated
+from data.journal_schema import open_journal, stamp
 from data.journal_work import Effects, Figures, Work
 from data.recent_events import RecentEvents
+from data.sqlite_files import connect, translated
 from data.stats_file import Counted, counted_from, read_stats, write_stats
-from data.strict_json import damaged
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -53,6 +55,8 @@ class Journal:
         self._in_file = known
         self._counted = counted_from(connection, known)
         self.figures = Figures()
+        self._mark = JournalMark(state_dir)
+        self._mark.write(mark_of(connection))
         self._recent = RecentEvents(self._load_events)
         self._stats_timer: asyncio.TimerHandle | None = None
         self._stats_task: asyncio.Future[None] | None = None
@@ -69,10 +73,6 @@ class Journal:
         refuse_half_restored(state_dir)
         known = read_stats(state_dir)
         path = state_dir / JOURNAL_FILE
-        if known.watermark and not path.exists():
-            raise damaged(
-                path, "is missing, though stats.json counts what it held; without a copy, move stats.json away"
-            )
         existed = path.exists()
         connection = open_journal(path)
         if existed:
@@ -293,6 +293,7 @@ class Journal:
         with self._reading_lock:
             self._reading.close()
         self._connection.close()
+        self._mark.close()
 
     # One commit, in the writing thread.
 
@@ -305,11 +306,13 @@ class Journal:
             connection.execute("BEGIN IMMEDIATE")
             answers = [_run(connection, work, effects) for work in batch]
             journal_work.write_tallies(connection, effects)
+            come_to = mark_of(connection)
             connection.execute("COMMIT")
         except sqlite3.Error as error:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             return [Answer(error=translated(error, self._path))] * len(batch)
+        self._mark.write(come_to)
         self.figures.take(effects)
         for user, more in effects.tallies.items():
             self._counted.users[user] = journal_work.added(self._counted.users.get(user, Stats()), more)

@@ -9,22 +9,22 @@ from typing import TypeVar
 
 import msgspec
 
-from core.errors import StateDamaged, StateError, StateLocked, StateNotWritten, StateTooNew
+from core.errors import StateDamaged, StateNotWritten, StateTooNew
 from core.models import Cycle, Delivery, Event, PostContent
 from data.files import Disk, locked, touch_own
+from data.inventory import JOURNAL_FILE
+from data.journal_mark import refuse_step_back
+from data.sqlite_files import connect, translated
 from data.strict_json import NOT_UNDERSTOOD, damaged
+from data.traces import refuse_new_beginning
 
 S = TypeVar("S", bound=msgspec.Struct)
 
-JOURNAL_FILE = "journal.sqlite3"
 _LOCK_FILE = "journal.lock"
 JOURNAL_VERSION = 2
 JOURNAL_STEPS: dict[int, Callable[[sqlite3.Connection], None]] = {1: lambda connection: _make_allowances(connection)}
 """Version → what leads on from it, inside one transaction."""
 _APPLICATION_ID = 0x50464A31  # "PFJ1": a file of another program is told from a damaged one of ours
-_BUSY_SECONDS = 10.0
-_NOT_UTF8 = "Could not decode to UTF-8"
-"""How the sqlite3 module begins its error for a text that is not UTF-8. The error has no code of its own."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -77,38 +77,25 @@ CREATE INDEX IF NOT EXISTS grants_of_user ON allowance_grants (user, month);
 """
 
 
-def connect(path: Path) -> sqlite3.Connection:
-    """A connection that commits durably (WAL, synchronous FULL) and leaves transactions to us.
-
-    Raises:
-        StateDamaged, StateNotWritten.
-    """
-    try:
-        connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=FULL")
-        connection.execute("PRAGMA journal_size_limit=8388608")
-    except sqlite3.Error as error:
-        raise translated(error, path) from error
-    return connection
-
-
 def open_journal(path: Path) -> sqlite3.Connection:
     """Connect to the journal, making or migrating its tables.
 
     Raises:
-        StateDamaged: it is not a journal, or not a whole one; it is left as it is.
+        StateDamaged: it is not a journal, or not a whole one, or there was one that is missing or held more than this
+            one; what there is is left as it is.
         StateTooNew: written by a newer Postfleet.
         StateNotWritten, StateLocked.
     """
     with locked(path.with_name(_LOCK_FILE)):  # two processes may start at once
         if not path.exists():
-            _make(path)
+            refuse_new_beginning(path)
+            make_journal(path)
         return _opened(path)
 
 
 def _opened(path: Path) -> sqlite3.Connection:
     _check_header(path)
+    refuse_step_back(path)
     connection = connect(path)
     try:
         _check_and_migrate(connection, path)
@@ -121,7 +108,8 @@ def _opened(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _make(path: Path) -> None:
+def make_journal(path: Path) -> None:
+    """Make an empty journal. Raises StateNotWritten."""
     # Beside and renamed: a journal that is empty or without its tables is then always a damaged one.
     beside = path.with_name(path.name + ".new")
     try:
@@ -191,15 +179,6 @@ def _migrate(connection: sqlite3.Connection, path: Path, version: int) -> None:
         JOURNAL_STEPS[step](connection)
     connection.execute(f"PRAGMA user_version={JOURNAL_VERSION}")
     connection.execute("COMMIT")
-
-
-def translated(error: sqlite3.Error, path: Path) -> StateError:
-    """SQLite's error as ours."""
-    if type(error) is sqlite3.DatabaseError or str(error).startswith(_NOT_UTF8):
-        return damaged(path, f"cannot be read ({str(error).encode(errors='backslashreplace').decode()})")
-    if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
-        return StateLocked(f"another process has held {path} for more than {_BUSY_SECONDS:g} s")
-    return StateNotWritten(f"{path} could not be written ({error}); the change was not made")
 
 
 # Rows and values.

@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import msgspec
 
@@ -196,14 +196,6 @@ class MediaLinks:
                     _link(Path(entry), link)
                     taken[Path(entry).relative_to(self.state_dir).as_posix()] = link
         return taken
-
-
-def is_media(name: PurePosixPath) -> bool:
-    """Whether a file of this place under STATE_DIR is an uploaded file, or what is known of one."""
-    if name.parts[:1] != (MEDIA,) or ".." in name.parts:
-        return False
-    inner = name.parts[2:] if name.parts[1:2] == (ABOUT,) else name.parts[1:]
-    return len(inner) == 2 and not inner[0].startswith(".")
 
 
 def _link(path: Path, link: Path) -> None:

@@ -3,15 +3,12 @@
 from pathlib import Path
 
 from core.errors import StateDamaged, StateMissing
-from data.backup import KEY_FILE
 from data.copies import COPIES
-from data.data_manager import USERS_FILE
 from data.files import HALF_RESTORED
-from data.journal_schema import JOURNAL_FILE
-from data.stats_file import STATS_FILE
+from data.inventory import AUTH_FILE, JOURNAL_FILE, KEY_FILE, MADE, STATS_FILE, USERS_FILE
 
-_SIGNS = (USERS_FILE, JOURNAL_FILE, STATS_FILE, KEY_FILE, COPIES, HALF_RESTORED)
-"""Any of them says that there was one; whether it is whole is for those who open it to say."""
+_SIGNS = (USERS_FILE, JOURNAL_FILE, STATS_FILE, AUTH_FILE, KEY_FILE, COPIES, MADE, HALF_RESTORED)
+"""Any of them says that there was one; whether it is whole is for those who open it to say (`data.traces`)."""
 
 
 def holds_state(folder: Path) -> bool:

@@ -1,113 +1,35 @@
-"""Bringing the truth back: from an archive of `data.backup`, or from the last good copies beside it.
+"""Bringing the truth back from an archive of `data.backup`.
 
 Everything is checked before anything is touched. What is replaced is set aside, never deleted. A restore that is cut
 off leaves a mark; nothing opens the state until it is carried to its end by running it again.
 """
 
-import contextlib
-import io
-import os
 import shutil
 import tarfile
 import zlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
-from pathlib import Path, PurePosixPath
-from typing import IO
+from pathlib import Path
 
 import msgspec
 
-from core.errors import PostfleetError, StateDamaged, StateNotWritten, StateTooNew
-from data.backup import FORMAT, KEY_FILE, MANIFEST, SESSIONS, Manifest, member_of
-from data.copies import COPIES, newest_copy
-from data.data_manager import STATE_LOCK, USERS_FILE
-from data.document import read_document
-from data.files import HALF_RESTORED, Disk, exclusive_daemon_lock, locked, make_folder, open_to_read, read_whole
-from data.journal_schema import JOURNAL_FILE, open_journal
-from data.media_files import is_media
-from data.stats_file import STATS_FILE, read_stats
+from core.errors import StateDamaged, StateTooNew
+from data.auth_archive import end_every_token
+from data.backup import FORMAT, MANIFEST, Manifest, member_of
+from data.data_manager import STATE_LOCK
+from data.files import exclusive_daemon_lock, locked, make_folder
+from data.inventory import AUTH_FILE, JOURNAL_FILE, SESSIONS, STATS_FILE, USERS_FILE, may_be_archived
+from data.mending import check_journal, check_users
+from data.staging import carry_on, empty_stage, is_cut_off, put_in_place, stage, telling
+from data.stats_file import read_stats
 from data.strict_json import NOT_UNDERSTOOD
 
-_STAGED = "restore.new"
-_BESIDES = {JOURNAL_FILE: (f"{JOURNAL_FILE}-wal", f"{JOURNAL_FILE}-shm")}
 _LARGEST_MANIFEST = 64 * 1024 * 1024
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What is wrong with one file, and what would mend it."""
-
-    name: str
-    problem: str
-    remedy: str | None
-    """In words; None: nothing here can mend it."""
-    copy: Path | None = None
-    """What would take its place; None with a remedy: it is made anew."""
-
-
-def examine(state_dir: Path) -> list[Finding]:
-    """Check each file of the state; answers only what is wrong. Changes nothing."""
-    findings = []
-    if (state_dir / HALF_RESTORED).exists():
-        return [Finding(HALF_RESTORED, "a restore was cut off", "it is carried to its end")]
-    for name, check in ((USERS_FILE, _check_users), (JOURNAL_FILE, _check_journal)):
-        path = state_dir / name
-        copy = newest_copy(path)
-        if path.exists() or copy is not None:
-            problem = _problem(partial(check, path))
-            if problem is not None:
-                findings.append(_with_copy(name, problem, copy, check))
-    problem = _problem(lambda: read_stats(state_dir))
-    if problem is not None:
-        findings.append(Finding(STATS_FILE, problem, "it is counted again from the journal"))
-    return findings
-
-
-def _with_copy(name: str, problem: str, copy: Path | None, check: Callable[[Path], object]) -> Finding:
-    if copy is None:
-        return Finding(name, problem, None)
-    wrong = _problem(lambda: check(copy))
-    if wrong is not None:
-        return Finding(name, problem, None)
-    at = datetime.fromtimestamp(copy.stat().st_mtime).astimezone()
-    return Finding(name, problem, f"the copy {copy} of {at:%Y-%m-%d %H:%M:%S} takes its place", copy)
-
-
-def _problem(check: Callable[[], object]) -> str | None:
-    try:
-        check()
-    except PostfleetError as error:
-        return str(error)
-    return None
-
-
-def mend(state_dir: Path, findings: list[Finding], now: datetime) -> Path:
-    """Put the copies in the place of what is damaged; answers the folder where the damaged files are set aside.
-
-    Raises:
-        StateInUse: the daemon runs; stop it first.
-        StateDamaged: nothing can mend one of them.
-        StateNotWritten, StateLocked.
-    """
-    for finding in findings:
-        if finding.remedy is None:
-            raise StateDamaged(f"{finding.problem} There is no good copy of {finding.name}; restore a backup archive")
-    with exclusive_daemon_lock(state_dir), locked(state_dir / STATE_LOCK), _telling(state_dir):
-        if (state_dir / HALF_RESTORED).exists():
-            return _carry_on(state_dir)
-        staged = _empty_stage(state_dir)
-        for finding in findings:
-            if finding.copy is not None:
-                _stage(staged / finding.name, finding.copy.read_bytes())
-            else:
-                _stage(staged / f"{finding.name}.none", b"")
-        return _put_in_place(state_dir, now)
 
 
 def restore_archive(state_dir: Path, archive: Path, now: datetime) -> tuple[Manifest, Path]:
     """Put an archive in the place of the state; answers its manifest and the folder where the old state is set aside.
+
+    Every token made so far is refused afterwards: which of them were ended since, the archive cannot know.
 
     Raises:
         StateDamaged, StateTooNew: the archive is not good; nothing was touched.
@@ -115,22 +37,23 @@ def restore_archive(state_dir: Path, archive: Path, now: datetime) -> tuple[Mani
         StateNotWritten, StateLocked.
     """
     make_folder(state_dir)
-    with exclusive_daemon_lock(state_dir), locked(state_dir / STATE_LOCK), _telling(state_dir):
-        if (state_dir / HALF_RESTORED).exists():
-            _carry_on(state_dir)
-        staged = _empty_stage(state_dir)
+    with exclusive_daemon_lock(state_dir), locked(state_dir / STATE_LOCK), telling(state_dir):
+        if is_cut_off(state_dir):
+            carry_on(state_dir)
+        staged = empty_stage(state_dir)
         try:
             manifest = _unpack(archive, staged)
-            _check_users(staged / USERS_FILE)
+            check_users(staged / USERS_FILE)
             read_stats(staged)
-            _check_journal(staged / JOURNAL_FILE)
+            check_journal(staged / JOURNAL_FILE)
+            # An archive of an older Postfleet has none: then the one that is there knows best.
+            if (staged / AUTH_FILE).exists() or not (state_dir / AUTH_FILE).exists():
+                end_every_token(staged / AUTH_FILE, now)
         except BaseException:
             shutil.rmtree(staged)
             raise
-        for leftover in _BESIDES[JOURNAL_FILE]:
-            (staged / leftover).unlink(missing_ok=True)
         make_folder(staged / SESSIONS)
-        return manifest, _put_in_place(state_dir, now)
+        return manifest, put_in_place(state_dir, now)
 
 
 def _unpack(archive: Path, staged: Path) -> Manifest:
@@ -145,12 +68,12 @@ def _unpack(archive: Path, staged: Path) -> Manifest:
                 if about.name == MANIFEST:
                     continue
                 expected = left.pop(about.name, None)
-                if expected is None or not about.isfile() or not _belongs(about.name):
+                if expected is None or not about.isfile() or not may_be_archived(about.name):
                     raise _bad(archive, f"holds {about.name!r}, which does not belong there")
                 source = opened.extractfile(about)
                 if source is None or about.size != expected.size:
                     raise _bad(archive, f"holds another {about.name} than was put in")
-                _stage(staged / about.name, source)
+                stage(staged / about.name, source)
                 if member_of(staged / about.name) != expected:
                     raise _bad(archive, f"holds another {about.name} than was put in")
             if left:
@@ -177,88 +100,5 @@ def _manifest(opened: tarfile.TarFile, archive: Path) -> Manifest:
         raise _bad(archive, f"has a manifest that cannot be understood ({error})") from error
 
 
-def _belongs(name: str) -> bool:
-    path = PurePosixPath(name)
-    if name in {USERS_FILE, STATS_FILE, JOURNAL_FILE, KEY_FILE}:
-        return True
-    sessions = path.parts[0] == SESSIONS and len(path.parts) in (2, 3) and ".." not in path.parts
-    return sessions or is_media(path)
-
-
 def _bad(archive: Path, what: str) -> StateDamaged:
     return StateDamaged(f"{archive} {what}. Nothing was restored")
-
-
-def _check_users(path: Path) -> None:
-    try:
-        descriptor = open_to_read(path)
-    except FileNotFoundError as error:
-        raise StateDamaged(f"{path} is missing") from error
-    try:
-        read_document(read_whole(descriptor, path), path)
-    finally:
-        os.close(descriptor)
-
-
-def _check_journal(path: Path) -> None:
-    if not path.exists():
-        raise StateDamaged(f"{path} is missing")
-    open_journal(path).close()
-
-
-def _empty_stage(state_dir: Path) -> Path:
-    staged = state_dir / _STAGED
-    if staged.exists():
-        shutil.rmtree(staged)
-    make_folder(staged)
-    return staged
-
-
-def _stage(path: Path, content: bytes | IO[bytes]) -> None:
-    make_folder(path.parent)
-    disk = Disk()
-    with os.fdopen(disk.create(path), "wb") as file:
-        shutil.copyfileobj(io.BytesIO(content) if isinstance(content, bytes) else content, file)
-        file.flush()
-        disk.sync(file.fileno())
-    disk.sync_folder(path.parent)
-
-
-def _put_in_place(state_dir: Path, now: datetime) -> Path:
-    """Set the old files aside and move the staged ones in; from the mark on, only forward."""
-    _stage(state_dir / HALF_RESTORED, f"{COPIES}/before-restore-{now:%Y%m%d-%H%M%S-%f}".encode())
-    return _carry_on(state_dir)
-
-
-def _carry_on(state_dir: Path) -> Path:
-    mark = state_dir / HALF_RESTORED
-    aside = state_dir / mark.read_text()
-    make_folder(aside)
-    staged = state_dir / _STAGED
-    for new in sorted(staged.iterdir()) if staged.exists() else ():
-        name = new.name.removesuffix(".none")
-        for old in (name, *_BESIDES.get(name, ())):
-            if (state_dir / old).exists():
-                (state_dir / old).rename(aside / old)
-        if new.name == name:
-            new.rename(state_dir / name)
-        else:
-            new.unlink()
-    for folder in (aside, staged, state_dir):
-        if folder.exists():
-            Disk().sync_folder(folder)
-    mark.unlink()
-    with contextlib.suppress(FileNotFoundError):
-        staged.rmdir()
-    Disk().sync_folder(state_dir)
-    return aside
-
-
-@contextlib.contextmanager
-def _telling(state_dir: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise StateNotWritten(
-            f"{state_dir} could not be written ({error.strerror or error}); make room and run it again"
-        ) from error

@@ -1,7 +1,8 @@
 """Forgetting what is old, a slice at a time, so that the journal keeps its size and nobody waits for long.
 
 Freed pages are used again for what comes next: the file never needs a VACUUM. Counters lose nothing: old tallies are
-folded into one row a user. What stays however old it is: a user's newest events, and the cycle to be resumed.
+folded into one row a user. What stays however old it is: a user's newest events, the cycle to be resumed, and the
+newest delivery, so that no id is given twice.
 """
 
 import sqlite3
@@ -47,7 +48,8 @@ def trim_deliveries(connection: sqlite3.Connection, before: int, after_id: int) 
     if last is None or oldest >= before:
         return Slice(after_id, 0, done=True)
     removed = connection.execute(
-        "DELETE FROM deliveries WHERE id > ? AND id <= ? AND planned_at < ? AND cycle <> COALESCE("
+        "DELETE FROM deliveries WHERE id > ? AND id <= ? AND planned_at < ? AND id < (SELECT MAX(id) FROM deliveries)"
+        " AND cycle <> COALESCE("
         "(SELECT MAX(cycles.id) FROM cycles WHERE cycles.user = deliveries.user AND finished_at IS NULL), -1)",
         (after_id, last, before),
     ).rowcount

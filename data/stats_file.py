@@ -14,12 +14,12 @@ import msgspec
 from core.errors import StateDamaged
 from core.models import Stats
 from data.files import Disk, locked, open_to_read, read_whole, write_whole
+from data.inventory import STATS_FILE
 from data.journal_schema import moment
 from data.journal_work import added
 from data.migrations import migrated
 from data.strict_json import damaged, parse_object
 
-STATS_FILE = "stats.json"
 STATS_VERSION = 1
 _LOCK_FILE = "stats.lock"
 _SUMS = (
@@ -65,8 +65,8 @@ def counted_from(connection: sqlite3.Connection, known: Counted) -> Counted:
     """The counters as the journal has them now, counting only what is newer than what is known where that is enough."""
     newest = connection.execute("SELECT COALESCE(MAX(id), 0) FROM tallies").fetchone()[0]
     folded = connection.execute("SELECT 1 FROM tallies WHERE folded AND id > ? LIMIT 1", (known.watermark,)).fetchone()
-    if folded is not None or known.watermark > newest:
-        known = Counted()  # it is of another journal, or what it lacks was folded together with what it has
+    if folded is not None:
+        known = Counted()  # what it lacks was folded together with what it has
     users = dict(known.users)
     for user, posts, success, failures, floods, messages, at in connection.execute(_SUMS, (known.watermark, newest)):
         more = Stats(

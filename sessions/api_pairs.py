@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from enum import StrEnum
+from pathlib import Path
 
 import msgspec
 from msgspec.structs import replace
@@ -19,10 +20,11 @@ from core.logs import never_log
 from core.models import Model, Session, User
 from core.settings import Settings
 from data.files import locked, open_to_read, read_whole
+from data.inventory import PAIRS_FILE
+from data.sealed import pair_label
 from data.strict_json import decode_as
+from data.traces import note_made, refuse_new_beginning
 from sessions.vault import Vault, write_private
-
-FILE = "api_pairs.json"
 
 
 def sessions_on_pairs(users: Mapping[str, User], sessions: Mapping[str, Session]) -> Counter[int]:
@@ -61,7 +63,9 @@ class _Kept(Model, frozen=True, kw_only=True):
     """Sealed, base64. None: the settings have it."""
 
 
-class _File(Model, frozen=True, kw_only=True):
+class PairsFile(Model, frozen=True, kw_only=True):
+    """The whole file."""
+
     version: int = 1
     pairs: dict[int, _Kept] = msgspec.field(default_factory=dict)
 
@@ -80,11 +84,11 @@ class ApiPairs:
     """Every pair of this Postfleet."""
 
     def __init__(self, settings: Settings, vault: Vault) -> None:
-        self._path = settings.state_dir / FILE
+        self._path = settings.state_dir / PAIRS_FILE
         self._vault = vault
         self._set = {pair.api_id: pair.api_hash for pair in settings.api_pairs}
         self._stamp: tuple[int, int, int] | None = None
-        self._file = _File()
+        self._file = PairsFile()
         for api_hash in self._set.values():
             never_log(api_hash.get_secret_value())
 
@@ -110,7 +114,7 @@ class ApiPairs:
         if sealed is None:
             return None
         try:
-            api_hash = self._vault.unseal_bytes(_label(api_id), base64.b64decode(sealed)).decode()
+            api_hash = self._vault.unseal_bytes(pair_label(api_id), base64.b64decode(sealed)).decode()
         except ValueError:
             raise SealBroken(f"the hash of API pair {api_id} cannot be opened with this vault key") from None
         never_log(api_hash)
@@ -135,7 +139,7 @@ class ApiPairs:
             InvalidInput: it is no pair, or the settings name it already.
         """
         text = self.check_input(api_id, api_hash)
-        sealed = base64.b64encode(self._vault.seal_bytes(_label(api_id), text.encode())).decode()
+        sealed = base64.b64encode(self._vault.seal_bytes(pair_label(api_id), text.encode())).decode()
         self._change(api_id, lambda _: _Kept(api_hash=sealed, since=now))
 
     def remove(self, api_id: int) -> None:
@@ -165,7 +169,7 @@ class ApiPairs:
         for api_id, api_hash in hashes.items():
             if api_hash is not None and api_id not in self._set:
                 text = api_hash.get_secret_value().encode()
-                sealed = base64.b64encode(vault.seal_bytes(_label(api_id), text)).decode()
+                sealed = base64.b64encode(vault.seal_bytes(pair_label(api_id), text)).decode()
                 self._change(api_id, lambda kept, sealed=sealed: replace(kept, api_hash=sealed))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
 
     def state_of(self, api_id: int) -> PairState:
@@ -190,19 +194,26 @@ class ApiPairs:
                 raise StateNotWritten(f"{self._path} could not be written ({error.strerror})") from error
             self._stamp = None
 
-    def _read(self) -> _File:
+    def _read(self) -> PairsFile:
         try:
             status = self._path.stat()
         except FileNotFoundError:
-            return _File()
+            refuse_new_beginning(self._path)
+            return PairsFile()
+        note_made(self._path)
         stamp = status.st_mtime_ns, status.st_size, status.st_ino
         if stamp != self._stamp:
-            with open(open_to_read(self._path), "rb") as file:  # noqa: PTH123  a descriptor
-                content = read_whole(file.fileno(), self._path)
-            self._file = decode_as(content, _File, self._path)
+            self._file = read_pairs(self._path)
             self._stamp = stamp
         return self._file
 
 
-def _label(api_id: int) -> str:
-    return f"api pair {api_id}"
+def read_pairs(path: Path) -> PairsFile:
+    """What the file says of API pairs.
+
+    Raises:
+        FileNotFoundError: there is none.
+        StateDamaged: it cannot be understood.
+    """
+    with open(open_to_read(path), "rb") as file:  # noqa: PTH123  a descriptor
+        return decode_as(read_whole(file.fileno(), path), PairsFile, path)

@@ -29,17 +29,18 @@ from core.errors import (
 from core.models import Session, SessionState
 from data.data_manager import DataManager, Snapshot, Transaction
 from data.files import Disk, is_short_of_something, make_folder
+from data.inventory import SESSIONS
+from data.sealed import SUFFIX, is_sealed, sealed_files
 from sessions.credentials import Credentials
 from sessions.foreign import BOUNDS
 from sessions.names import check_name
 from sessions.session_files import read_session_file
-from sessions.vault import SEALED, Vault, write_private
+from sessions.vault import Vault, write_private
 
 log = logging.getLogger(__name__)
 
 INCOMING, AVAILABLE, ASSIGNED, BANNED = "incoming", "available", "assigned", "banned"
 FOLDERS = (AVAILABLE, ASSIGNED, BANNED)
-_SUFFIX = ".session"
 _FORGOTTEN_SECONDS = 3600
 """A key that waited so long for users.json to know its session belongs to something that was cut off."""
 
@@ -63,7 +64,7 @@ class Pool:
 
     def __init__(self, state_dir: Path, vault: Vault, store: DataManager, clock: Clock) -> None:
         self.vault = vault
-        self._root = state_dir / "sessions"
+        self._root = state_dir / SESSIONS
         self._store = store
         self._clock = clock
         for folder in (INCOMING, *FOLDERS):
@@ -148,7 +149,7 @@ class Pool:
             raise
         key_id = session.key_id if session is not None else None
         for left in self._places(name):  # a repair in the same moment may have put it back
-            if _is_sealed(left) and (key_id is None or self._holds(left, name, key_id)):
+            if is_sealed(left) and (key_id is None or self._holds(left, name, key_id)):
                 left.unlink(missing_ok=True)
         if waiting is not None:
             waiting.unlink(missing_ok=True)
@@ -165,10 +166,10 @@ class Pool:
         """
         new: dict[str, Session] = {}
         known = self._store.snapshot.sessions
-        for path in sorted((self._root / AVAILABLE).glob(f"*{_SUFFIX}")):
-            name = path.name.removesuffix(_SUFFIX)
+        for path in sorted((self._root / AVAILABLE).glob(f"*{SUFFIX}")):
+            name = path.name.removesuffix(SUFFIX)
             if name in known:
-                if not _is_sealed(path):
+                if not is_sealed(path):
                     text = (
                         "%s was not taken in: there is a session of that name; rename the file, or use session import"
                     )
@@ -234,14 +235,14 @@ class Pool:
         self._record_named_ones()
         snapshot = self._store.snapshot
         done = self.follow(snapshot)
-        for path in (self._root / INCOMING).glob(f"*{_SUFFIX}"):
+        for path in (self._root / INCOMING).glob(f"*{SUFFIX}"):
             if time.time() - path.stat().st_mtime > _FORGOTTEN_SECONDS:
                 path.unlink(missing_ok=True)
         unknown = sorted(
             f"{path.parent.name}/{path.name}"
             for folder in (ASSIGNED, BANNED)
-            for path in (self._root / folder).glob(f"*{_SUFFIX}")
-            if path.name.removesuffix(_SUFFIX) not in snapshot.sessions
+            for path in (self._root / folder).glob(f"*{SUFFIX}")
+            if path.name.removesuffix(SUFFIX) not in snapshot.sessions
         )
         return Repair(taken_in=tuple(taken_in), moved=done.moved, missing=done.missing, unknown=tuple(unknown))
 
@@ -282,15 +283,14 @@ class Pool:
 
     def sealed_files(self) -> list[tuple[str, Path]]:
         """Every sealed file and the name it is bound to, for a rotation of the vault's key."""
-        paths = (path for folder in (INCOMING, *FOLDERS) for path in (self._root / folder).glob(f"*{_SUFFIX}"))
-        return [(path.name.removesuffix(_SUFFIX).partition("~")[0], path) for path in sorted(paths) if _is_sealed(path)]
+        return sealed_files(self._root.parent)
 
     def _move(self, path: Path, folder: str) -> None:
         # Old copies go first: should this be cut off, the new key still waits in incoming/ and is found there.
-        file_name = path.name.partition("~")[0].removesuffix(_SUFFIX) + _SUFFIX
+        file_name = path.name.partition("~")[0].removesuffix(SUFFIX) + SUFFIX
         for other in FOLDERS:
             stale = self._root / other / file_name
-            if stale != path and _is_sealed(stale):
+            if stale != path and is_sealed(stale):
                 stale.unlink()
         target = self._root / folder / file_name
         if target.exists():  # a plain file of another account that happens to have this name
@@ -303,19 +303,19 @@ class Pool:
             staged = self._staged(name, session.key_id)
             if staged.is_file():
                 return staged
-        return next((path for path in self._places(name) if _is_sealed(path)), None)
+        return next((path for path in self._places(name) if is_sealed(path)), None)
 
     def _places(self, name: str) -> Iterator[Path]:
-        return (_place(self._root, folder, f"{name}{_SUFFIX}") for folder in FOLDERS)
+        return (_place(self._root, folder, f"{name}{SUFFIX}") for folder in FOLDERS)
 
     def _staged(self, name: str, key_id: str) -> Path:
         # The key's own name is in it: what a crash or a refusal left behind is never taken for another login's key.
-        return _place(self._root, INCOMING, f"{name}~{key_id}{_SUFFIX}")
+        return _place(self._root, INCOMING, f"{name}~{key_id}{SUFFIX}")
 
     def _seal_if_plain(self, name: str, path: Path) -> Credentials:
         """Replace a plain file by a sealed one; answers who it is."""
         check_name(name, path.name)
-        if _is_sealed(path):
+        if is_sealed(path):
             return self.vault.unseal(name, path.read_bytes())
         try:
             found = run(BOUNDS, read_session_file, path.resolve())
@@ -330,12 +330,6 @@ class Pool:
 @functools.lru_cache(maxsize=4096)  # asked for with every connection; see data/files.py on names that come and go
 def _place(root: Path, folder: str, file_name: str) -> Path:
     return root / folder / file_name
-
-
-def _is_sealed(path: Path) -> bool:
-    with contextlib.suppress(OSError), path.open("rb") as file:
-        return file.read(len(SEALED)) == SEALED
-    return False
 
 
 def _sync_all(paths: Iterable[Path]) -> None:

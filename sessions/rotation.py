@@ -9,9 +9,10 @@ from pydantic import SecretStr
 from core.errors import SettingsError, StateDamaged, StateNotWritten
 from core.settings import Settings
 from data.files import Disk, exclusive_daemon_lock
+from data.inventory import KEY_FILE, NEXT_KEY_FILE
 from sessions.api_pairs import ApiPairs
 from sessions.pool import Pool
-from sessions.vault import KEY_FILE, NEXT_KEY_FILE, Vault, key_from_setting, new_key, write_private
+from sessions.vault import Vault, key_from_setting, key_is_set, new_key, write_private
 
 
 def rotate(settings: Settings, next_key: SecretStr | None, pool: Pool) -> int:
@@ -35,7 +36,7 @@ def rotate(settings: Settings, next_key: SecretStr | None, pool: Pool) -> int:
             for name, path in files:
                 write_private(path, vault.seal_bytes(name, vault.unseal_bytes(name, path.read_bytes())))
             ApiPairs(settings, vault).reseal(vault)
-            if not _named_by_settings(settings):
+            if not key_is_set(settings.vault_key):
                 Disk().rename(settings.state_dir / NEXT_KEY_FILE, settings.state_dir / KEY_FILE)
                 Disk().sync_folder(settings.state_dir)
         except OSError as error:
@@ -45,24 +46,20 @@ def rotate(settings: Settings, next_key: SecretStr | None, pool: Pool) -> int:
 
 def _both(settings: Settings, next_key: SecretStr | None) -> Vault:
     """Seals with the next key, opens with either."""
-    if settings.vault_key is not None and _named_by_settings(settings):
-        if next_key is None or not next_key.get_secret_value():
+    if settings.vault_key is not None and key_is_set(settings.vault_key):
+        if next_key is None or not key_is_set(next_key):
             raise SettingsError(
                 "POSTFLEET_NEXT_VAULT_KEY is not set: the key that is to take POSTFLEET_VAULT_KEY's place"
             )
         old = key_from_setting("POSTFLEET_VAULT_KEY", settings.vault_key)
         return Vault(key_from_setting("POSTFLEET_NEXT_VAULT_KEY", next_key), old)
-    if next_key is not None and next_key.get_secret_value():
+    if key_is_set(next_key):
         raise SettingsError("POSTFLEET_NEXT_VAULT_KEY is only for a key that POSTFLEET_VAULT_KEY names; unset it")
     Vault.open(settings.state_dir)
     beside = settings.state_dir / NEXT_KEY_FILE
     if not beside.exists():
         write_private(beside, new_key().hex().encode())
     return Vault.open(settings.state_dir)
-
-
-def _named_by_settings(settings: Settings) -> bool:
-    return settings.vault_key is not None and bool(settings.vault_key.get_secret_value())
 
 
 def _opens(vault: Vault, name: str, content: bytes) -> bool:

@@ -17,13 +17,11 @@ from pydantic import SecretStr
 
 from core.errors import SealBroken, SettingsError, StateDamaged
 from data.files import Disk, write_whole
+from data.inventory import KEY_FILE, NEXT_KEY_FILE
+from data.sealed import SEALED, sealed_files, sealed_hashes
+from data.traces import refuse_new_beginning
 from sessions.credentials import Credentials
 
-SEALED = b"PFS1"
-"""How a sealed session file begins."""
-KEY_FILE = "vault.key"
-NEXT_KEY_FILE = "vault.key.next"
-"""There while a rotation is under way: the key that files are being sealed with anew."""
 _NONCE_BYTES = 12
 _KEY_BYTES = 32
 
@@ -40,16 +38,39 @@ class Vault:
 
         Raises:
             SettingsError: POSTFLEET_VAULT_KEY is not 64 hexadecimal digits.
-            StateDamaged: `vault.key` is not a key.
+            StateDamaged: `vault.key` is not a key, is missing beside files that were sealed with it, or opens none.
         """
-        if key is not None and key.get_secret_value():
-            return cls(key_from_setting("POSTFLEET_VAULT_KEY", key))
-        path = state_dir / KEY_FILE
-        if not path.exists():
-            write_private(path, new_key().hex().encode())
-        # The next key comes first: a rotation that was cut off has sealed some files with it.
-        files = [state_dir / NEXT_KEY_FILE, path]
-        return cls(*(read_key_file(file) for file in files if file.exists()))
+        if key is not None and key_is_set(key):
+            vault, named = cls(key_from_setting("POSTFLEET_VAULT_KEY", key)), "POSTFLEET_VAULT_KEY"
+        else:
+            path = state_dir / KEY_FILE
+            if not path.exists():
+                refuse_new_beginning(path)
+                write_private(path, new_key().hex().encode())
+            # The next key comes first: a rotation that was cut off has sealed some files with it.
+            files = [state_dir / NEXT_KEY_FILE, path]
+            vault, named = cls(*(read_key_file(file) for file in files if file.exists())), str(path)
+        vault.refuse_foreign_files(state_dir, named)
+        return vault
+
+    def refuse_foreign_files(self, state_dir: Path, named: str) -> None:
+        """Raises StateDamaged when things are sealed in the folder and this vault opens none; `named` is its key."""
+        files, hashes = sealed_files(state_dir), sealed_hashes(state_dir)
+        opens = any(self._opens(label, sealed) for label, sealed in hashes) or any(
+            self._opens(name, path.read_bytes()) for name, path in files
+        )
+        if (files or hashes) and not opens:
+            raise StateDamaged(
+                f"{named} opens none of the {len(files)} sealed session files in {state_dir}: it is not the key they "
+                "were sealed with. Bring that key back, or see what can be done: python run.py restore"
+            )
+
+    def _opens(self, name: str, sealed: bytes) -> bool:
+        try:
+            self.unseal_bytes(name, sealed)
+        except ValueError:
+            return False
+        return True
 
     def seal(self, name: str, credentials: Credentials) -> bytes:
         """The bytes of the session's file."""
@@ -87,6 +108,11 @@ class Vault:
         raise ValueError("no key opens it")
 
 
+def key_is_set(key: SecretStr | None) -> bool:
+    """Whether a setting names a key."""
+    return key is not None and bool(key.get_secret_value())
+
+
 def new_key() -> bytes:
     """A fresh vault key."""
     return secrets.token_bytes(_KEY_BYTES)
@@ -97,7 +123,9 @@ def read_key_file(path: Path) -> bytes:
     try:
         return _from_hex(path.read_text())
     except ValueError:
-        raise StateDamaged(f"{path} is not a vault key: bring it back from a backup") from None
+        raise StateDamaged(
+            f"{path} is not a vault key: bring it back from a backup, or see what can be done: python run.py restore"
+        ) from None
 
 
 def key_from_setting(setting: str, key: SecretStr) -> bytes:

@@ -30,7 +30,8 @@ from core.models import Event, Session, User
 from data.data_manager import DataManager, Transaction
 from data.document import read_document
 from data.files import Disk
-from data.journal_schema import JOURNAL_FILE, open_journal
+from data.inventory import JOURNAL_FILE
+from data.journal_schema import open_journal
 from data.stats_file import Counted, counted_from, read_stats
 
 PROCESSES, CALLERS, JOURNAL_CALLERS, SESSIONS = 2, 64, 8, 40

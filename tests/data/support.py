@@ -10,7 +10,11 @@ from core.clock import SystemClock
 from core.models import Cycle, Delivery, DeliveryState, Event, PostType, Session, User
 from data.data_manager import DataManager, Snapshot, Transaction
 from data.journal import Journal
+from sessions.credentials import Credentials
+from sessions.vault import Vault
 
+KEY = "ab" * 32
+SEALED_FILE = Vault(bytes.fromhex(KEY)).seal("a1", Credentials(2, "127.0.0.1", 443, bytes(256)))
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 
 
@@ -59,5 +63,5 @@ async def lived_in(state_dir: Path) -> None:
     await journal.close()
     folder = state_dir / "sessions" / "available"
     folder.mkdir(parents=True)
-    (folder / "a1.session").write_bytes(b"sealed")
-    (state_dir / "vault.key").write_bytes(b"a key")
+    (folder / "a1.session").write_bytes(SEALED_FILE)
+    (state_dir / "vault.key").write_text(KEY)

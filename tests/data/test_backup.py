@@ -22,8 +22,9 @@ from data.backup import make_backup
 from data.data_manager import DataManager
 from data.files import exclusive_daemon_lock
 from data.journal import Journal
-from data.restore import examine, mend, restore_archive
-from tests.data.support import NOW, add, count, event, lived_in
+from data.mending import examine, mend
+from data.restore import restore_archive
+from tests.data.support import KEY, NOW, SEALED_FILE, add, count, event, lived_in
 
 
 async def damage_everything(state_dir: Path) -> None:
@@ -40,7 +41,7 @@ async def check_lived_in(state_dir: Path) -> None:
     unfinished = await journal.unfinished_cycle("alice")
     assert unfinished is not None
     assert [item.state for item in unfinished[1]] == [DeliveryState.DELIVERED, DeliveryState.PLANNED]
-    assert (state_dir / "sessions" / "available" / "a1.session").read_bytes() == b"sealed"
+    assert (state_dir / "sessions" / "available" / "a1.session").read_bytes() == SEALED_FILE
     await store.close()
     await journal.close()
 
@@ -55,7 +56,7 @@ async def test_an_archive_brings_everything_back(state_dir: Path, tmp_path: Path
     assert manifest.revision == 2
     await check_lived_in(state_dir)
     assert (aside / "users.json").read_bytes() == b"damaged"
-    assert (state_dir / "vault.key").read_bytes() == b"a key"
+    assert (state_dir / "vault.key").read_text() == KEY
 
     elsewhere = tmp_path / "another machine"
     restore_archive(elsewhere, archive, NOW)
@@ -260,7 +261,7 @@ async def test_damaged_files_get_their_last_good_copy_by_one_command(
     assert done.exit_code == 0, done.output
     await check_lived_in(state_dir)
     aside = next((state_dir / "copies").glob("before-restore-*"))
-    assert {path.name for path in aside.iterdir()} == {"users.json", "journal.sqlite3", "stats.json"}
+    assert {path.name for path in aside.iterdir()} == {"users.json", "journal.sqlite3", "stats.json", "made"}
     again = CliRunner().invoke(app, ["restore"])
     assert again.exit_code == 0
     assert "Nothing is wrong" in again.output

@@ -5,15 +5,16 @@ import stat
 import threading
 import time
 from datetime import timedelta
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import pytest
 
 from core.models import MediaKind
 from data import backup
 from data.backup import BackupBrokenOff, make_backup
+from data.inventory import may_be_archived
 from data.media import MediaStore, StoredFile
-from data.media_files import ABANDONED_SECONDS, About, is_media, sweep
+from data.media_files import ABANDONED_SECONDS, About, sweep
 from data.restore import restore_archive
 from tests.data.support import NOW, lived_in
 
@@ -94,9 +95,9 @@ async def test_a_backup_told_to_stop_ends_within_a_chunk_and_leaves_nothing(stat
 
 def test_an_archive_puts_no_file_where_no_upload_lies() -> None:
     outside = ["media/../users.json", "media/alice", "media/alice/x/y", "media/.incoming/x", "media/.about/x", "x/a/b"]
-    assert not [name for name in outside if is_media(PurePosixPath(name))]
-    assert is_media(PurePosixPath("media/alice/x.jpg"))
-    assert is_media(PurePosixPath("media/.about/alice/x.jpg.json"))
+    assert not [name for name in outside if may_be_archived(name)]
+    assert may_be_archived("media/alice/x.jpg")
+    assert may_be_archived("media/.about/alice/x.jpg.json")
 
 
 async def test_links_that_a_killed_backup_left_are_removed_in_time(state_dir: Path) -> None:

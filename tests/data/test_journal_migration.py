@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from core.errors import StateNotWritten
 from core.models import Budget, DeliveryState
 from data import journal_schema
+from data.inventory import JOURNAL_FILE
 from data.journal import Journal
 from tests.support.clock import START
 
@@ -54,7 +55,7 @@ PRAGMA user_version=1;
 def old(tmp_path: Path) -> Path:
     """A state folder with a journal of version 1: one post delivered, one planned, in a cycle that was cut off."""
     at = journal_schema.stamp(START)
-    path = tmp_path / journal_schema.JOURNAL_FILE
+    path = tmp_path / JOURNAL_FILE
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript(VERSION_1)
         connection.execute("INSERT INTO cycles VALUES ('alice', 7, 'text', ?, ?, NULL)", (b'"Hello"', at))
@@ -97,7 +98,7 @@ async def test_a_journal_of_version_1_keeps_everything_and_goes_on_where_it_was(
     )
     await journal.close()
 
-    assert version_of(old / journal_schema.JOURNAL_FILE) == journal_schema.JOURNAL_VERSION
+    assert version_of(old / JOURNAL_FILE) == journal_schema.JOURNAL_VERSION
     again = Journal.open(old)
     assert again.stats("alice").total_success == 2
     await again.close()
@@ -105,7 +106,7 @@ async def test_a_journal_of_version_1_keeps_everything_and_goes_on_where_it_was(
 
 async def test_the_journal_as_it_was_is_kept_beside(old: Path) -> None:
     await Journal.open(old).close()
-    copy = old / f"{journal_schema.JOURNAL_FILE}.version-1"
+    copy = old / f"{JOURNAL_FILE}.version-1"
     assert copy.stat().st_mode & 0o777 == 0o600
     assert version_of(copy) == 1
     with closing(sqlite3.connect(copy)) as connection:
@@ -124,7 +125,7 @@ async def test_a_migration_that_fails_half_way_leaves_version_1_and_succeeds_the
     monkeypatch.setitem(journal_schema.JOURNAL_STEPS, 1, half)
     with pytest.raises(StateNotWritten):
         Journal.open(old)
-    path = old / journal_schema.JOURNAL_FILE
+    path = old / JOURNAL_FILE
     assert version_of(path) == 1
     with closing(sqlite3.connect(path)) as connection:
         tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
@@ -142,7 +143,7 @@ async def test_a_migrated_journal_has_the_same_tables_as_a_new_one(old: Path, tm
         await Journal.open(folder).close()
 
     def shape(folder: Path) -> set[tuple[str, str]]:
-        with closing(sqlite3.connect(folder / journal_schema.JOURNAL_FILE)) as connection:
+        with closing(sqlite3.connect(folder / JOURNAL_FILE)) as connection:
             rows = connection.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
         return {(name, sql.replace("IF NOT EXISTS ", "")) for name, sql in rows}
 

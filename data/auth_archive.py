@@ -1,0 +1,52 @@
+"""What an archive takes of `api.sqlite3`, and what becomes of tokens when it is restored or begun anew.
+
+Which tokens were ended after an archive was made, nobody knows who has the archive alone. So a restore ends every token
+there was: people log in again with the passwords that came back.
+"""
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+from data.auth_store import EVERYONE, prepare
+from data.files import touch_own
+from data.sqlite_files import read_only, translated
+from data.strict_json import damaged
+
+
+def check_auth(path: Path) -> None:
+    """Raises StateDamaged when it is not a whole database. Changes nothing."""
+    try:
+        with read_only(path) as connection:
+            if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
+                raise damaged(path, "is damaged")
+    except sqlite3.Error as error:
+        raise translated(error, path) from error
+
+
+def forget_answers(path: Path) -> None:
+    """Take what was answered to repeated requests out of a copy: it serves for a day, and tells what was asked."""
+    with _opened(path) as connection:
+        connection.execute("DELETE FROM answers")
+        connection.execute("VACUUM")
+
+
+def end_every_token(path: Path, at: datetime) -> None:
+    """Refuse every token that was made until then, refresh tokens included. Makes the file where there is none."""
+    touch_own(path)
+    with _opened(path) as connection:
+        connection.execute("DELETE FROM families")
+        connection.execute("INSERT OR REPLACE INTO cutoffs VALUES (?, ?)", (EVERYONE, at.timestamp()))
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[sqlite3.Connection]:
+    try:
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            prepare(connection, path)
+            yield connection
+            connection.execute("PRAGMA journal_mode=DELETE")  # one file, no log beside it
+    except sqlite3.Error as error:
+        raise translated(error, path) from error

@@ -1,0 +1,106 @@
+"""How far the journal had come, noted beside it after every commit.
+
+SQLite keeps the newest commits in `journal.sqlite3-wal`. When that file is gone, or cut, it opens the journal as it was
+some commits before and says nothing: what was posted since would be posted again. The mark (`made/journal.sqlite3`)
+is written when a commit is durable and is itself never synced, so it is never ahead of a journal that is whole.
+"""
+
+import contextlib
+import os
+import sqlite3
+from pathlib import Path
+from typing import NamedTuple
+
+from core.errors import StateDamaged
+from data.files import make_folder, open_own
+from data.inventory import JOURNAL_FILE, MADE, STATS_FILE
+from data.sqlite_files import read_only
+from data.strict_json import parse_object
+
+_WIDTH = 20
+_LARGEST = 10**18
+
+
+class Mark(NamedTuple):
+    """Numbers that only grow."""
+
+    events: int
+    tallies: int
+    deliveries: int
+
+
+def mark_of(connection: sqlite3.Connection) -> Mark:
+    """How far the journal behind this connection has come. Raises sqlite3.Error."""
+    row = connection.execute(
+        "SELECT COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0),"
+        " COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'tallies'), 0),"
+        " COALESCE((SELECT MAX(id) FROM deliveries), 0)"
+    ).fetchone()
+    return Mark(*row)
+
+
+class JournalMark:
+    """The mark of one open journal. A disk that refuses it costs the proof, nothing more."""
+
+    def __init__(self, state_dir: Path) -> None:
+        self._descriptor: int | None = None
+        self._written: Mark | None = None
+        with contextlib.suppress(OSError):
+            make_folder(state_dir / MADE)
+            self._descriptor = open_own(state_dir / MADE / JOURNAL_FILE, os.O_WRONLY | os.O_CREAT)
+
+    def write(self, mark: Mark) -> None:
+        """Note how far the journal has come; one small write where that is further than before."""
+        if self._descriptor is None or mark == self._written:
+            return
+        with contextlib.suppress(OSError):
+            os.pwrite(self._descriptor, b" ".join(b"%0*d" % (_WIDTH, number) for number in mark) + b"\n", 0)
+            self._written = mark
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+def counted_in_stats(state_dir: Path) -> int:
+    """The newest tally that stats.json holds; 0 when there is no such file, or it cannot be read."""
+    path = state_dir / STATS_FILE
+    with contextlib.suppress(OSError, StateDamaged):
+        watermark = parse_object(path.read_bytes(), path).get("watermark", 0)
+        return watermark if isinstance(watermark, int) and 0 < watermark < _LARGEST else 0
+    return 0
+
+
+def is_behind(found: Mark, known: Mark) -> bool:
+    """Whether a journal that came as far as `found` lacks something of what is known."""
+    return any(has < had for has, had in zip(found, known, strict=True))
+
+
+def mark_in(journal: Path) -> Mark | None:
+    """How far the journal in that file has come; None when it cannot be read. Changes nothing."""
+    with contextlib.suppress(sqlite3.Error), read_only(journal) as connection:
+        return mark_of(connection)
+    return None
+
+
+def refuse_step_back(journal: Path) -> None:
+    """Raises StateDamaged when the journal lacks something that it is known to have held. Changes nothing."""
+    # What is known is read first: a daemon that runs meanwhile moves the journal on before the mark.
+    known = _read_mark(journal.parent)
+    known = known._replace(tallies=max(known.tallies, counted_in_stats(journal.parent)))
+    found = mark_in(journal)
+    if found is not None and is_behind(found, known):
+        raise StateDamaged(
+            f"{journal} has lost its newest part: it ends at entry {found.events} and outcome {found.tallies}, and had "
+            f"come to entry {known.events} and outcome {known.tallies}. Was {journal.name}-wal removed or cut, or was "
+            "an older journal put there? What was posted since would be posted again. It is left as it is. Bring the "
+            "missing file back, or see what can be done: python run.py restore"
+        )
+
+
+def _read_mark(state_dir: Path) -> Mark:
+    with contextlib.suppress(OSError, ValueError, TypeError):
+        return Mark(*map(int, (state_dir / MADE / JOURNAL_FILE).read_bytes().split()))
+    return Mark(0, 0, 0)

@@ -1,0 +1,155 @@
+"""Whether a file of the state that is missing was there before.
+
+Each file is made once, in a folder that never had one. Whoever finds its file missing asks here before making one: a
+state that silently begins anew loses users, posts twice, or seals accounts with a key that opens none of the others.
+There are two kinds of proof, and either is enough:
+
+- `made/NAME`, a small file that is left where NAME was made or found;
+- what the other files tell: rows of the journal, counters, bots that ran, sealed accounts, copies.
+"""
+
+import contextlib
+import sqlite3
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.errors import StateDamaged, StateError
+from core.models import BotStatus, User
+from data.copies import newest_copy
+from data.document import read_document
+from data.files import make_folder, refuse_half_restored, touch_own
+from data.inventory import AUTH_FILE, JOURNAL_FILE, KEY_FILE, MADE, PAIRS_FILE, USERS_FILE
+from data.journal_mark import counted_in_stats
+from data.sealed import sealed_files, sealed_hashes
+from data.sqlite_files import read_only
+
+_ROWS = (
+    "SELECT EXISTS(SELECT 1 FROM cycles) OR EXISTS(SELECT 1 FROM deliveries) OR EXISTS(SELECT 1 FROM events)"
+    " OR EXISTS(SELECT 1 FROM tallies)"
+)
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A file that was there before and is not there now."""
+
+    name: str
+    problem: str
+
+
+def note_made(path: Path) -> None:
+    """Leave the trace of a file that is there. A disk that refuses it costs this proof, nothing more."""
+    trace = _trace_of(path)
+    with contextlib.suppress(OSError, StateError):
+        if not trace.exists():
+            make_folder(trace.parent)
+            touch_own(trace)
+
+
+def is_empty(path: Path) -> bool:
+    """Whether nothing lies there, or a file without a byte."""
+    try:
+        return path.stat().st_size == 0
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+
+
+def refuse_new_beginning(path: Path) -> None:
+    """Call it before making a file of the state.
+
+    Raises:
+        StateDamaged: there was one before; the text says what proves it and how to go on.
+    """
+    proofs = list(_proofs(path))
+    if proofs:
+        gone = "is empty" if path.exists() else "is missing"
+        raise StateDamaged(
+            f"{path} {gone}, though there was one: {', '.join(proofs)}. Bring it back, or see what can be done: "
+            "python run.py restore"
+        )
+
+
+def missing_files(state_dir: Path, *, key_in_settings: bool) -> list[Missing]:
+    """Every file that was there before and is not there now; nothing is opened for writing."""
+    names = [USERS_FILE, JOURNAL_FILE, AUTH_FILE, PAIRS_FILE, *([] if key_in_settings else [KEY_FILE])]
+    found = []
+    for path in (state_dir / name for name in names):
+        if is_empty(path):
+            try:
+                refuse_new_beginning(path)
+            except StateDamaged as error:
+                found.append(Missing(path.name, str(error)))
+    return found
+
+
+def refuse_missing(state_dir: Path, *, key_in_settings: bool) -> None:
+    """Look at the whole folder before anything of it is opened.
+
+    Raises:
+        StateDamaged: a restore was cut off, or files that were there before are not there now; all of them are named.
+    """
+    refuse_half_restored(state_dir)
+    missing = missing_files(state_dir, key_in_settings=key_in_settings)
+    if missing:
+        raise StateDamaged("\n".join(one.problem for one in missing))
+
+
+def _trace_of(path: Path) -> Path:
+    return path.parent / MADE / path.name
+
+
+def _proofs(path: Path) -> Iterator[str]:
+    state_dir = path.parent
+    for told in _TOLD_BY_OTHERS.get(path.name, ()):
+        if proof := told(state_dir):
+            yield proof
+    if _trace_of(path).exists():
+        yield f"{MADE}/{path.name} was left when it was made"
+
+
+def _copy_of(name: str) -> Callable[[Path], str | None]:
+    return lambda state_dir: "there is a copy of it" if newest_copy(state_dir / name) is not None else None
+
+
+def _journal_has_rows(state_dir: Path) -> str | None:
+    path = state_dir / JOURNAL_FILE
+    with contextlib.suppress(sqlite3.Error), read_only(path) as connection:
+        if connection.execute(_ROWS).fetchone()[0]:
+            return f"{JOURNAL_FILE} holds posts and events"
+    return None
+
+
+def _stats_count(state_dir: Path) -> str | None:
+    return "stats.json counts what was posted" if counted_in_stats(state_dir) else None
+
+
+def _bots_ran(state_dir: Path) -> str | None:
+    path = state_dir / USERS_FILE
+    with contextlib.suppress(OSError, StateError):
+        users = read_document(path.read_bytes(), path).users.values.values()
+        if any(map(_ran, users)):
+            return f"{USERS_FILE} tells of bots that ran"
+    return None
+
+
+def _ran(user: User) -> bool:
+    return user.cycles > 0 or user.bot_status is not BotStatus.STOPPED
+
+
+def _accounts_are_sealed(state_dir: Path) -> str | None:
+    count = len(sealed_files(state_dir))
+    return f"{count} sealed session file{'s are' if count > 1 else ' is'} there" if count else None
+
+
+def _hashes_are_sealed(state_dir: Path) -> str | None:
+    return f"{PAIRS_FILE} holds sealed hashes" if sealed_hashes(state_dir) else None
+
+
+_TOLD_BY_OTHERS: dict[str, tuple[Callable[[Path], str | None], ...]] = {
+    USERS_FILE: (_copy_of(USERS_FILE), _journal_has_rows, _stats_count, _accounts_are_sealed),
+    JOURNAL_FILE: (_copy_of(JOURNAL_FILE), _stats_count, _bots_ran),
+    KEY_FILE: (_accounts_are_sealed, _hashes_are_sealed),
+}
