@@ -52,6 +52,7 @@ from core.errors import PostfleetError
 from core.settings import Settings, check_jwt_secret
 from data.auth_store import AuthStore
 from data.data_manager import DataManager
+from data.disk_probe import DiskProbe
 from data.journal import Journal
 from scheduler.bots import Bots
 from sessions.rooms import AccountRooms
@@ -132,6 +133,7 @@ def create_app(
     streams = app.state.streams = Streams(documents, clock, authenticator.is_good)
     requests = RequestCounts(clock)
     app.state.metrics = Metrics(parts, requests, streams)
+    app.state.disk = DiskProbe(settings.state_dir, clock, settings.least_free_megabytes)
     app.state.media = open_media(settings)
     app.state.looking = Looking(clock)
     app.state.importing = asyncio.Lock()

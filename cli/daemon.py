@@ -128,7 +128,7 @@ async def _serve(settings: Settings, app: Shell, listener: socket.socket, schedu
         server.should_exit = True
         leaving.cancel()
         await asyncio.gather(ticking, answering, leaving, return_exceptions=True)
-        address.unlink(missing_ok=True)
+        _withdraw(address)
         log.info("Stopped", extra={"action": "daemon_stopped"})
     if ended:
         raise EndedUnexpectedly(f"the {ended[0].get_name()} ended unexpectedly; the log says more")
@@ -143,6 +143,15 @@ def _announce(address: Path, listener: socket.socket) -> str:
     except OSError as error:
         raise StateNotWritten(f"{address} could not be written ({error.strerror})") from error
     return url
+
+
+def _withdraw(address: Path) -> None:
+    """Take back where the API answers. A disk that refuses it is no reason to call an orderly end a failed one."""
+    try:
+        address.unlink(missing_ok=True)
+    except OSError as error:
+        text = "%s could not be removed (%s); the next start replaces it"
+        log.warning(text, ADDRESS_FILE, error.strerror, extra={"action": "address_not_removed"})
 
 
 def _listen_to_signals(leave: asyncio.Event, settings: Settings, scheduler: Scheduler) -> None:

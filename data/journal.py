@@ -51,6 +51,8 @@ class Journal:
         self._reading = connect(self._path)
         self._reading_lock = threading.Lock()
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="postfleet-journal-reads")
+        # A disk that hangs while stats.json is written must keep nobody from reading.
+        self._stats_writer = ThreadPoolExecutor(1, thread_name_prefix="postfleet-stats")
         self._group = GroupCommit[Work]("postfleet-journal", self._commit)
         self._in_file = known
         self._counted = counted_from(connection, known)
@@ -270,7 +272,7 @@ class Journal:
                 part = await self._write(_without_effects(trim, limit, part.upto))
                 removed += part.removed
         removed += await self._write(_without_effects(retention.trim_cycles, limit))
-        await asyncio.get_running_loop().run_in_executor(self._reader, self._write_stats)
+        await asyncio.get_running_loop().run_in_executor(self._stats_writer, self._write_stats)
         folded: tuple[str, int] | None = ("", 0)
         while folded is not None:
             removed += folded[1]
@@ -288,7 +290,8 @@ class Journal:
         if self._stats_task is not None:
             await asyncio.wait([self._stats_task])
         await self._group.close()
-        await asyncio.to_thread(self._write_stats)
+        await asyncio.get_running_loop().run_in_executor(self._stats_writer, self._write_stats)
+        self._stats_writer.shutdown()
         self._reader.shutdown()
         with self._reading_lock:
             self._reading.close()
@@ -344,7 +347,7 @@ class Journal:
 
     def _start_writing_stats(self) -> None:
         self._stats_timer = None
-        self._stats_task = asyncio.get_running_loop().run_in_executor(self._reader, self._write_stats)
+        self._stats_task = asyncio.get_running_loop().run_in_executor(self._stats_writer, self._write_stats)
 
     def _write_stats(self) -> None:
         try:

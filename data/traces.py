@@ -94,7 +94,7 @@ def refuse_missing(state_dir: Path, *, key_in_settings: bool) -> None:
     refuse_half_restored(state_dir)
     missing = missing_files(state_dir, key_in_settings=key_in_settings)
     if missing:
-        raise StateDamaged("\n".join(one.problem for one in missing))
+        raise StateDamaged("; ".join(one.problem for one in missing))
 
 
 def _trace_of(path: Path) -> Path:

@@ -1,17 +1,17 @@
 """`/healthz`: whether the process answers. `/readyz`: whether what it needs works."""
 
 import asyncio
-import shutil
-from pathlib import Path
+from collections.abc import Awaitable
 
+from fastapi import Request
 from starlette.responses import Response
 
 from api.admin_views import Readiness
 from api.documents import json_answer, shows
-from api.parts import Parts
 from api.resources import resource
 from api.routes.common import Rooms
 from core.errors import PostfleetError
+from data.disk_probe import PATIENCE_SECONDS, DiskProbe, DiskState
 
 routes = resource(tags=["health"])
 
@@ -37,40 +37,36 @@ async def healthz() -> dict[str, str]:
         503: _NOT_READY,
     },
 )
-async def readyz(rooms: Rooms) -> Response:
+async def readyz(rooms: Rooms, request: Request) -> Response:
     """The store, the journal, Telegram and the disk, each by its name, and no more than that one does not work.
 
-    Telegram is judged by the connections accounts made. While all its data centres that were tried answer, or none was
-    tried yet, it is ok.
+    The disk is `nearly full`, `not writable`, or `does not answer`, which a small file written there now and then
+    tells. Telegram is judged by the connections accounts made. While all its data centres that were tried answer, or
+    none was tried yet, it is ok.
     """
+    disk: DiskProbe = request.app.state.disk
+    store, journal, telegram, found = await asyncio.gather(
+        _works(rooms.store.refresh()),
+        _works(rooms.journal.events("", limit=1)),
+        rooms.bots.silent_data_centres(),
+        disk.state(),
+    )
     checks = {
-        "store": await _store(rooms),
-        "journal": await _journal(rooms),
-        "telegram": "not reachable" if await rooms.bots.silent_data_centres() else "ok",
-        "disk": await asyncio.to_thread(_disk, rooms.settings.state_dir, rooms.settings.least_free_megabytes),
+        "store": store,
+        "journal": journal,
+        "telegram": "not reachable" if telegram else "ok",
+        "disk": found.value,
     }
     ready = all(said == "ok" for said in checks.values())
     return json_answer(Readiness(ready=ready, checks=checks), 200 if ready else 503)
 
 
-async def _store(rooms: Parts) -> str:
+async def _works(question: Awaitable[object]) -> str:
+    """Whether it is answered, and in time: on a disk that hangs, nobody must wait for as long as that does."""
     try:
-        await rooms.store.refresh()
+        await asyncio.wait_for(question, PATIENCE_SECONDS)
     except PostfleetError as error:
         return error.code
+    except TimeoutError:
+        return DiskState.SILENT.value
     return "ok"
-
-
-async def _journal(rooms: Parts) -> str:
-    try:
-        await rooms.journal.events("", limit=1)
-    except PostfleetError as error:
-        return error.code
-    return "ok"
-
-
-def _disk(folder: Path, least_megabytes: int) -> str:
-    try:
-        return "ok" if shutil.disk_usage(folder).free >= least_megabytes * 1_000_000 else "nearly full"
-    except OSError:
-        return "not readable"

@@ -1,7 +1,10 @@
 """Whether the service works, and its figures."""
 
+import errno
+import os
 import shutil
 import socket
+import threading
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,9 +19,12 @@ from api.request_counts import ONE_IN
 from api.tokens import OPERATOR, issue_token
 from core.models import BotStatus, Cycle, Delivery, DeliveryState, Hold, PostType, Session, User
 from core.settings import Settings, load_settings
+from data import disk_probe
 from data.data_manager import Transaction
+from data.disk_probe import BAD_FOR_SECONDS, GOOD_FOR_SECONDS, DiskProbe, DiskState
+from data.files import Disk
 from sessions.reach import FAILURES, LOOK_AGAIN_SECONDS
-from tests.api.support import API_PAIRS, SECRET, Api, problem, served
+from tests.api.support import API_PAIRS, SECRET, Api, problem, served, until
 from tests.support.clock import MovableClock
 from tests.support.house import open_house
 
@@ -49,6 +55,7 @@ async def test_readiness_names_every_dependency(api: Api, monkeypatch: pytest.Mo
     assert (good.status_code, good.json()) == (200, {"ready": True, "checks": GOOD})
     full = SimpleNamespace(free=99_000_000)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: full)
+    await api.clock.advance(GOOD_FOR_SECONDS)
     bad = await api.http.get("/readyz")
     assert (bad.status_code, bad.json()) == (503, {"ready": False, "checks": {**GOOD, "disk": "nearly full"}})
 
@@ -63,6 +70,41 @@ async def test_a_state_that_cannot_be_read_is_named_and_nothing_answers_500(api:
     problem(await api.http.patch("/api/config", json={"groups": ["@news"]}, headers=alice), 503, "state_damaged")
     path.write_bytes(good)
     assert (await api.http.get("/readyz")).status_code == 200
+
+
+async def test_a_disk_that_takes_no_write_is_named_until_it_takes_one(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: Disk, path: Path) -> int:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+    with monkeypatch.context() as read_only:
+        read_only.setattr(Disk, "create", refuse)
+        bad = await api.http.get("/readyz")
+    assert (bad.status_code, bad.json()["checks"]) == (503, {**GOOD, "disk": "not writable"})
+    await api.clock.advance(BAD_FOR_SECONDS)
+    assert (await api.http.get("/readyz")).json()["checks"] == GOOD
+
+
+async def test_readiness_waits_for_nothing_that_hangs(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    let_go = threading.Event()
+
+    def hang(*_: object) -> DiskState:
+        assert let_go.wait(60)
+        return DiskState.OK
+
+    monkeypatch.setattr("api.routes.health.PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(disk_probe, "PATIENCE_SECONDS", 0.05)
+    with monkeypatch.context() as hanging:
+        hanging.setattr(DiskProbe, "_write", hang)
+        hanging.setattr(api.journal, "_read_now", hang)
+        bad = await api.http.get("/readyz")
+    let_go.set()
+    silent = "does not answer"
+    assert (bad.status_code, bad.json()["checks"]) == (503, {**GOOD, "journal": silent, "disk": silent})
+    await until(lambda: api.app_state.disk._asking is None)
+    await api.clock.advance(GOOD_FOR_SECONDS)
+    assert (await api.http.get("/readyz")).json()["checks"] == GOOD
 
 
 async def test_how_much_disk_must_be_free_is_a_setting(api: Api, settings: Settings) -> None:
