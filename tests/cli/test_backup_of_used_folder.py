@@ -84,6 +84,7 @@ def test_every_file_of_a_used_folder_is_in_the_archive_or_on_the_list_with_a_rea
         assert sum(name.startswith("sessions/") for name in wanted) == 2
 
 
+@pytest.mark.timeout(300)  # a daemon is started three times
 def test_after_a_restore_passwords_and_pairs_are_back_and_no_earlier_token_works(tmp_path: Path) -> None:
     with whole_house(tmp_path, plain_world(accounts=2, groups=2)) as (sandbox, daemon):
         use(sandbox, daemon)
