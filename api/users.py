@@ -3,7 +3,7 @@
 from api.parts import Parts
 from core.errors import Forbidden
 from core.models import User
-from data.data_manager import Transaction
+from data.users.data_manager import Transaction
 
 UNSEEN = User()
 """What stands for a user nobody has made yet: one with every default."""

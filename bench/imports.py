@@ -13,7 +13,7 @@ from pathlib import Path
 from bench.report import Report
 from core.clock import SystemClock
 from core.settings import load_settings
-from data.data_manager import DataManager
+from data.users.data_manager import DataManager
 from sessions.imports import Importer, Terms, Verdict
 from sessions.pool import Pool
 from sessions.session_manager import SessionManager

@@ -21,8 +21,8 @@ from bot.run import BotParts, CycleControl, CycleRun
 from core.clock import SystemClock
 from core.models import BotStatus, Session, User
 from core.settings import Settings
-from data.data_manager import DataManager, Transaction
 from data.journal import Journal
+from data.users.data_manager import DataManager, Transaction
 from scheduler.active import Active
 from scheduler.scheduler import Scheduler
 from sessions.client import Clients

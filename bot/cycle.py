@@ -22,7 +22,7 @@ from bot.run import STOPPED, BotParts, CycleControl, CycleRun, End
 from bot.worker import execute_session_cycle
 from core.errors import NoContent, NoGroups, NoSpareSession, StateError
 from core.models import UNFINISHED, Cycle, Delivery, DeliveryState, Event, Level, PostContent, PostType, Session, User
-from data.data_manager import Transaction
+from data.users.data_manager import Transaction
 from sessions.changes import take_holds_as_of
 
 log = logging.getLogger(__name__)

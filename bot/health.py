@@ -17,7 +17,7 @@ from bot.run import BotParts
 from core.clock import Clock
 from core.errors import AccountRefused, PostfleetError, SealBroken, SessionInUse, StateError, UnknownSession
 from core.models import Event, Level, Session, SessionState
-from data.data_manager import DataManager
+from data.users.data_manager import DataManager
 from sessions.changes import take_holds_as_of
 from sessions.client import Clients, PostingClient
 from sessions.recognition import AccountMerged, recognised

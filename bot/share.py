@@ -31,7 +31,7 @@ from bot.sending import Sender
 from bot.targets import parse_target
 from core.clock import wait_for_event
 from core.models import Delivery, DeliveryState, Hold, Level, Session, SessionState, User
-from data.data_manager import Transaction
+from data.users.data_manager import Transaction
 from sessions.assignment import BAN_WAVE
 
 log = logging.getLogger(__name__)

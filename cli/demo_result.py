@@ -10,8 +10,8 @@ from typing import Any
 
 from core.clock import SystemClock
 from core.models import Delivery
-from data.data_manager import DataManager
 from data.journal import Journal
+from data.users.data_manager import DataManager
 
 _ALL = 1_000_000
 

@@ -27,8 +27,6 @@ import msgspec
 from core.errors import InvalidInput, PostfleetError, StateNotWritten
 from core.ownership import give_to_owner
 from data.auth_archive import forget_answers
-from data.data_manager import STATE_LOCK
-from data.document import read_document
 from data.files import Disk, locked, open_to_read, read_whole, touch_own
 from data.inventory import (
     AUTH_FILE,
@@ -46,6 +44,8 @@ from data.sealed import SEALED, SUFFIX
 from data.sqlite_files import connect, translated
 from data.stats_file import Counted, counted_from, encoded
 from data.traces import refuse_missing
+from data.users.data_manager import STATE_LOCK
+from data.users.document import read_document
 
 MANIFEST = "manifest.json"
 FORMAT = 2

@@ -16,8 +16,6 @@ from pathlib import Path
 from core.errors import PostfleetError, StateDamaged
 from data.auth_archive import check_auth, end_every_token
 from data.copies import copies_of
-from data.data_manager import STATE_LOCK
-from data.document import Document, read_document
 from data.files import HALF_RESTORED, exclusive_daemon_lock, locked, make_folder, open_to_read, read_whole, touch_own
 from data.inventory import (
     AUTH_FILE,
@@ -36,6 +34,8 @@ from data.staging import carry_on, empty_stage, is_cut_off, put_in_place, stage,
 from data.stats_file import read_stats
 from data.strict_json import parse_object
 from data.traces import missing_files
+from data.users.data_manager import STATE_LOCK
+from data.users.document import Document, read_document
 
 Check = Callable[[], object]
 

@@ -11,7 +11,7 @@ from bot.run import BotParts, CycleProgress, End
 from core.errors import NotFound, ScheduleOver
 from core.figures import Spread
 from core.models import BotStatus, User
-from data.data_manager import Transaction
+from data.users.data_manager import Transaction
 from scheduler.entries import first
 from scheduler.housekeeping import Housekeeping
 from scheduler.overview import JobRun, Overview, job_run, overview

@@ -9,7 +9,7 @@ from functools import partial
 from msgspec.structs import replace
 
 from core.models import BotStatus, Missed, User
-from data.data_manager import Transaction
+from data.users.data_manager import Transaction
 from scheduler.timing import (
     LARGE_JUMP,
     Next,

@@ -10,7 +10,7 @@ from bot.run import BotParts
 from core.clock import wait_for_event
 from core.errors import StateError
 from core.models import Event, Level
-from data.data_manager import Transaction
+from data.users.data_manager import Transaction
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")

@@ -18,7 +18,7 @@ from core.clock import wait_for_event
 from core.errors import StateError
 from core.figures import Spread
 from core.models import BotStatus, Level, Missed
-from data.data_manager import Transaction
+from data.users.data_manager import Transaction
 from scheduler import entries
 from scheduler.active import Active
 from scheduler.due import DueHeap

@@ -12,7 +12,7 @@ from bot.run import BotParts, CycleRun, End
 from core.errors import NotReady, StateError
 from core.figures import Spread
 from core.models import BotStatus, Level, Missed
-from data.data_manager import Transaction
+from data.users.data_manager import Transaction
 from scheduler import entries
 from scheduler.active import Active
 from scheduler.records import Records

@@ -7,8 +7,8 @@ from enum import StrEnum
 import msgspec
 
 from core.models import Moment, Session, SessionState
-from data.data_manager import Snapshot
 from data.journal_reads import SessionPosts
+from data.users.data_manager import Snapshot
 
 LIMITED_CODES = frozenset({"PEER_FLOOD", "USER_RESTRICTED", "USER_BANNED_IN_CHANNEL"})
 """Holds that Telegram put on the account as such, not on one kind of call for a while."""

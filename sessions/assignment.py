@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from core.errors import NoRoomOnApiPairs, NoSpareSession
 from core.models import BannedSession, BotStatus, Session, SessionState, User
-from data.data_manager import Transaction
+from data.users.data_manager import Transaction
 from sessions.api_pairs import least_used, sessions_on_pairs
 
 WAVES = ((timedelta(minutes=10), 2), (timedelta(hours=24), 3))

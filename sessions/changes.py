@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from core.errors import AccountRefused, Conflict, NoRoomOnApiPairs, UnknownSession
 from core.models import Session, SessionState, User
-from data.data_manager import Transaction
+from data.users.data_manager import Transaction
 from sessions.api_pairs import least_used, sessions_on_pairs
 from sessions.assignment import Rules, put_user
 from sessions.credentials import Credentials

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from core.errors import AccountRefused, Conflict
 from core.models import Session, SessionState
-from data.data_manager import Transaction
+from data.users.data_manager import Transaction
 from sessions.assignment import Rules
 from sessions.changes import known_as, place, release, same_account
 

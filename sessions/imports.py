@@ -12,7 +12,7 @@ from pathlib import Path
 from core.clock import Clock
 from core.errors import Conflict, InvalidInput, PostfleetError
 from core.models import Session
-from data.data_manager import DataManager, Transaction
+from data.users.data_manager import DataManager, Transaction
 from sessions import changes
 from sessions.changes import Newcomer
 from sessions.foreign import MOST_FILES, Brought, Piece, may_hold_sessions, pieces

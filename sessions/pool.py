@@ -27,10 +27,10 @@ from core.errors import (
     Unreadable,
 )
 from core.models import Session, SessionState
-from data.data_manager import DataManager, Snapshot, Transaction
 from data.files import Disk, is_short_of_something, make_folder
 from data.inventory import SESSIONS
 from data.sealed import SUFFIX, is_sealed, sealed_files
+from data.users.data_manager import DataManager, Snapshot, Transaction
 from sessions.credentials import Credentials
 from sessions.foreign import BOUNDS
 from sessions.names import check_name

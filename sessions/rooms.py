@@ -5,8 +5,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from core.clock import Clock
-from data.data_manager import DataManager
 from data.journal import Journal
+from data.users.data_manager import DataManager
 from sessions.accounts import Account, accounts
 from sessions.client import Clients
 from sessions.enrol import Logins

@@ -12,7 +12,7 @@ from core.clock import Clock
 from core.errors import AccountRefused, Conflict, InvalidInput, NoRoomOnApiPairs, PostfleetError, UnknownSession
 from core.models import Hold, Session, SessionState
 from core.settings import Settings
-from data.data_manager import DataManager, Transaction
+from data.users.data_manager import DataManager, Transaction
 from sessions import assignment, changes, identity
 from sessions.api_pairs import ApiPairs, PairState, least_used, sessions_on_pairs
 from sessions.assignment import Replacement, Rules

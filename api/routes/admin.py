@@ -17,7 +17,7 @@ from api.streams import Streams
 from api.tokens import LONGEST_SECONDS
 from core.errors import InvalidInput
 from core.models import SessionState
-from data.data_manager import Snapshot
+from data.users.data_manager import Snapshot
 from scheduler.overview import JobRun
 from sessions.assignment import BAN_WAVE
 

@@ -25,7 +25,7 @@ from api.views import AllowanceOverview, AllowanceView, BotChangeView, PasswordV
 from bot.allowance import budget_of
 from core.errors import UnknownUser
 from core.models import Allowance, BotStatus, Event, Grant, User
-from data.data_manager import Transaction
+from data.users.data_manager import Transaction
 
 routes = resource("/api/admin", tags=["admin"])
 _MOST_POSTS = 1_000_000_000

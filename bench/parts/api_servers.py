@@ -42,8 +42,8 @@ from core.models import (
     User,
 )
 from core.settings import Settings
-from data.data_manager import DataManager, Transaction
 from data.journal import Journal
+from data.users.data_manager import DataManager, Transaction
 from scheduler.bots import Bots
 from scheduler.scheduler import Scheduler
 from sessions.client import Clients

@@ -27,12 +27,12 @@ from bench.parts.crash_variants import DISKS, STORES, KillingDisk, open_journal_
 from core.clock import SystemClock
 from core.errors import StateError
 from core.models import Event, Session, User
-from data.data_manager import DataManager, Transaction
-from data.document import read_document
 from data.files import Disk
 from data.inventory import JOURNAL_FILE
 from data.journal_schema import open_journal
 from data.stats_file import Counted, counted_from, read_stats
+from data.users.data_manager import DataManager, Transaction
+from data.users.document import read_document
 
 PROCESSES, CALLERS, JOURNAL_CALLERS, SESSIONS = 2, 64, 8, 40
 _NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)

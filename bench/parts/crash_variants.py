@@ -6,12 +6,12 @@ import signal
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from data.data_manager import DataManager
 from data.files import Disk
 from data.group_commit import Answer
 from data.journal import Journal
 from data.journal_work import Work
-from data.transaction import Draft
+from data.users.data_manager import DataManager
+from data.users.transaction import Draft
 
 STEPS = ("create", "write", "sync", "rename", "sync_folder")
 WHEN = ("before", "half-way", "after")

@@ -21,10 +21,10 @@ from tinydb import TinyDB, where
 
 from core.clock import SystemClock
 from core.models import BannedSession, Cycle, Delivery, DeliveryState, Event, Hold, PostType, Session, User
-from data.data_manager import DataManager, Transaction
 from data.files import Disk, write_whole
 from data.group_commit import Answer, GroupCommit
 from data.journal import Journal
+from data.users.data_manager import DataManager, Transaction
 
 _NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 _TEXT = "Our shop moves to its new place this week. Come by, bring a friend, and have a look around. " * 3
@@ -78,7 +78,7 @@ class Design(Protocol):
 
 
 class Ours(Design):
-    """data.data_manager."""
+    """data.users.data_manager."""
 
     name = "ours"
 
@@ -259,7 +259,7 @@ import sys, time
 began = time.perf_counter()
 from pathlib import Path
 from core.clock import SystemClock
-from data.data_manager import DataManager
+from data.users.data_manager import DataManager
 from data.journal import Journal
 folder = Path(sys.argv[1])
 DataManager.open(folder, SystemClock())

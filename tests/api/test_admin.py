@@ -9,7 +9,7 @@ import pytest
 
 from api.tokens import OPERATOR, issue_token
 from core.models import BannedSession, BotStatus, Session, SessionState, User
-from data.data_manager import Transaction
+from data.users.data_manager import Transaction
 from scheduler.housekeeping import Housekeeping
 from sessions.assignment import BAN_WAVE
 from tests.api.support import SECRET, Api, problem, until

@@ -9,7 +9,7 @@ import pytest
 
 from api.config import SCHEDULE_FIELDS
 from core.models import Hold, Schedule, User
-from data.data_manager import Transaction
+from data.users.data_manager import Transaction
 from tests.api.support import Api, problem
 
 

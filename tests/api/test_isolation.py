@@ -10,9 +10,9 @@ import pytest
 
 from api.tokens import OPERATOR, issue_token
 from core.models import Cycle, Delivery, Event, MediaKind, PostType, User
-from data.data_manager import Transaction
 from data.media import MediaStore, StoredFile
 from data.media_files import About
+from data.users.data_manager import Transaction
 from sessions.changes import Newcomer
 from sessions.credentials import Credentials
 from tests.api.support import SECRET, Api, problem

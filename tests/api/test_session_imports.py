@@ -19,7 +19,7 @@ import pytest
 
 from api.tokens import OPERATOR, issue_token
 from core.models import Session, SessionState, User
-from data.data_manager import Transaction
+from data.users.data_manager import Transaction
 from sessions.changes import NOT_HERE
 from tests.api.support import problem
 from tests.api.test_sessions import ANN, Site, open_site

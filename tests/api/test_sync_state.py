@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from core.models import Event, Hold, Session, User
-from data.data_manager import Transaction
+from data.users.data_manager import Transaction
 from tests.api.support import Api, problem, show_progress
 
 PATH = "/api/sync/state"

@@ -24,7 +24,7 @@ from core.models import (
     SessionState,
     User,
 )
-from data.data_manager import Transaction
+from data.users.data_manager import Transaction
 from tests.api.support import Api, served, show_progress
 
 PATH = "/api/sync/state"

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from core.clock import SystemClock
 from core.models import Session, SessionState
 from core.visible import visible, visible_lines
-from data.data_manager import DataManager
-from data.transaction import Transaction
+from data.users.data_manager import DataManager
+from data.users.transaction import Transaction
 from tests.support.daemon import ROOT, begin_state, clean_environment, run_command
 
 STEERS = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")

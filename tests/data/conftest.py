@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from core.clock import SystemClock
-from data.data_manager import DataManager
 from data.files import Disk
 from data.journal import Journal
+from data.users.data_manager import DataManager
 
 OpenStore = Callable[..., DataManager]
 

@@ -15,10 +15,10 @@ import pytest
 from core.clock import SystemClock
 from core.errors import StateDamaged, StateNotWritten, StateTooNew
 from core.models import User
-from data import data_manager, document
-from data.data_manager import DataManager
 from data.files import Disk
 from data.journal import Journal
+from data.users import data_manager, document
+from data.users.data_manager import DataManager
 from tests.data.conftest import OpenStore
 from tests.data.support import add, count, event
 

@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from core.clock import SystemClock
 from core.errors import Conflict, StateNotWritten, UnknownSession, UnknownUser
 from core.models import Session, User
-from data.data_manager import DataManager, Transaction
+from data.users.data_manager import DataManager, Transaction
 from tests.data.test_crashes import PowerCut, UnsureDisk
 from tests.data.test_damage import STEPS, FailingDisk
 

@@ -15,10 +15,10 @@ from core.errors import StateDamaged
 from core.models import DeliveryState, User
 from data.auth_store import AuthStore, Password
 from data.backup import make_backup
-from data.data_manager import DataManager
 from data.journal import Journal
 from data.mending import examine, mend
 from data.traces import missing_files
+from data.users.data_manager import DataManager
 from sessions.vault import Vault
 from tests.data.support import NOW, add, cycle, delivery, event, lived_in, moved
 

@@ -15,9 +15,9 @@ from bot.cycle import CycleRunner, NotWanted
 from bot.run import BotParts, CycleControl, CycleRun
 from core.models import BotStatus, Cycle, Delivery, PostType, User
 from core.settings import Settings
-from data.data_manager import DataManager, Transaction
 from data.files import Disk
 from data.journal import Journal
+from data.users.data_manager import DataManager, Transaction
 from scheduler.bots import Bots
 from scheduler.scheduler import Scheduler
 from scheduler.timing import first_run

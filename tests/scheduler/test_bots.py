@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from core.errors import NoContent, NoGroups, NoSpareSession, UnknownUser
 from core.models import BotStatus, Cycle, Delivery, DeliveryState, PostType, Schedule
-from data.data_manager import DataManager, Transaction
+from data.users.data_manager import DataManager, Transaction
 from scheduler.turns import EMPTY_CYCLE_REST_SECONDS
 from tests.support.house import SOON, House, open_house, until
 

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from bot.allowance import budget_of
 from core.models import Allowance, Cycle, Delivery, DeliveryState, Event, PostType, Schedule, User
-from data.data_manager import Transaction
+from data.users.data_manager import Transaction
 from scheduler.housekeeping import Housekeeping, Job
 from tests.scheduler.support import TimeHouse, time_house
 from tests.support.clock import START, let_housekeeping_follow

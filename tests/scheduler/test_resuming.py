@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from core.models import Cycle, PostType, Schedule, User
-from data.data_manager import DataManager
+from data.users.data_manager import DataManager
 from scheduler.scheduler import Scheduler
 from tests.scheduler.support import TimeHouse, time_house
 from tests.support.clock import START

@@ -11,7 +11,7 @@ import pytest
 
 from core.errors import StateDamaged, StateError, StateNotWritten, StateTooNew
 from core.models import BotStatus, Delivery, DeliveryState, Event, Schedule, User
-from data.data_manager import Transaction
+from data.users.data_manager import Transaction
 from scheduler.scheduler import UNSURE_LOOK_SECONDS
 from scheduler.watchdog import Watchdog
 from tests.scheduler.support import TimeHouse, no_accounts, time_house

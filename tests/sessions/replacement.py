@@ -20,9 +20,9 @@ from bot.run import BotParts, CycleControl
 from core.clock import SystemClock
 from core.models import User
 from core.settings import load_settings
-from data.data_manager import DataManager
 from data.files import Disk
 from data.journal import Journal
+from data.users.data_manager import DataManager
 from sessions.assignment import Replacement
 from sessions.client import Clients
 from sessions.pool import Pool

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from core.errors import NoRoomOnApiPairs, NoSpareSession
 from core.models import Hold, Session, SessionState, User
-from data.data_manager import DataManager, Snapshot
+from data.users.data_manager import DataManager, Snapshot
 from sessions.assignment import BAN_WAVE, Replacement, Rules, assign, retire
 from sessions.changes import Newcomer, admit
 from sessions.credentials import Credentials

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from core.errors import PostfleetError
 from core.models import SessionState, User
-from data.data_manager import DataManager, Transaction
+from data.users.data_manager import DataManager, Transaction
 from sessions import changes
 from sessions.assignment import Rules, assign, retire
 from sessions.changes import Newcomer

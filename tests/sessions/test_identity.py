@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from bot.health import Health
 from core.errors import Conflict
 from core.models import DeliveryState, Session, SessionState, User
-from data.data_manager import DataManager
+from data.users.data_manager import DataManager
 from sessions import identity
 from sessions.assignment import Rules
 from sessions.changes import NOT_HERE

@@ -17,8 +17,8 @@ import httpx
 
 from api.tokens import OPERATOR, issue_token
 from core.clock import SystemClock
-from data.data_manager import DataManager
 from data.journal import Journal
+from data.users.data_manager import DataManager
 from tests.support.house import API_PAIRS, SECRET
 
 ROOT = Path(__file__).parents[2]

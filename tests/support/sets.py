@@ -1,7 +1,7 @@
 """Small pieces of state that tests start from."""
 
 from core.models import Session, User
-from data.data_manager import DataManager, Transaction
+from data.users.data_manager import DataManager, Transaction
 
 
 def put(store: DataManager, users: dict[str, User] | None = None, sessions: dict[str, Session] | None = None) -> None:

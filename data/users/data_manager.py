@@ -16,7 +16,6 @@ from core.clock import Clock
 from core.errors import StateDamaged, StateError, StateNotWritten
 from core.models import Model
 from data.copies import keep_copy
-from data.document import Document, Table, line_of, read_document
 from data.files import (
     LOCK_TIMEOUT,
     Disk,
@@ -32,7 +31,8 @@ from data.group_commit import Answer, GroupCommit
 from data.inventory import USERS_FILE
 from data.migrations import USERS_VERSION
 from data.traces import note_made, refuse_new_beginning
-from data.transaction import Draft, Snapshot, Transaction
+from data.users.document import Document, Table, line_of, read_document
+from data.users.transaction import Draft, Snapshot, Transaction
 
 __all__ = ["DataManager", "Snapshot", "Transaction"]
 

@@ -8,7 +8,7 @@ import msgspec
 
 from core.errors import Conflict, InvalidInput, UnknownSession, UnknownUser
 from core.models import Model, Session, User
-from data.document import line_around
+from data.users.document import line_around
 
 M = TypeVar("M", bound=Model)
 
