@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from core.clock import Clock
 from core.settings import Settings
-from data.journal import Journal
+from data.journal.journal import Journal
 from data.users.data_manager import DataManager
 from scheduler.bots import Bots
 from sessions.rooms import AccountRooms

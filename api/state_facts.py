@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 from api.parts import Parts
 from bot.allowance import budget_of
 from core.models import AllowanceUse, Budget, Stats, User
-from data.journal_reads import Counts
+from data.journal.reads import Counts
 
 ALLOWANCE_SECONDS = 1.0
 """What is shown is at most so old while posts come to their ends …"""

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from api.views import AllowanceNow, BotActual, BotWanted, ConfigView, ProgressView, View
 from core.models import BotStatus, Event, Hold, Level, Moment, Session, SessionState
-from data.journal_reads import Counts
+from data.journal.reads import Counts
 from sessions.accounts import AccountState, health_of
 
 

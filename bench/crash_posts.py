@@ -20,7 +20,7 @@ from bench.parts.posts_audit import Audit, audit
 from bench.report import Report
 from core.clock import SystemClock
 from core.models import Delivery
-from data.journal import Journal
+from data.journal.journal import Journal
 from tests.support.daemon import HTTP, DaemonProcess, SandboxProcess, plain_world, wait_until, whole_house
 
 KILLS = 200

@@ -30,7 +30,7 @@ from bot.run import BotParts, CycleControl, End
 from core.clock import SystemClock
 from core.models import User
 from core.settings import Settings, load_settings
-from data.journal import Journal
+from data.journal.journal import Journal
 from data.users.data_manager import DataManager, Transaction
 from sandbox.keys import derived_auth_key, write_session_file
 from sessions.client import Clients, trust_key

@@ -21,7 +21,7 @@ from bot.run import BotParts, CycleControl, CycleRun
 from core.clock import SystemClock
 from core.models import BotStatus, Session, User
 from core.settings import Settings
-from data.journal import Journal
+from data.journal.journal import Journal
 from data.users.data_manager import DataManager, Transaction
 from scheduler.active import Active
 from scheduler.scheduler import Scheduler

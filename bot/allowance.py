@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 from core.models import Budget, User
 from core.settings import Settings
-from data.allowances import NO_ALLOWANCE
+from data.journal.allowances import NO_ALLOWANCE
 
 __all__ = ["NO_ALLOWANCE", "budget_of"]
 

@@ -15,7 +15,7 @@ from bot.recent_posts import RecentPosts
 from core.clock import Clock
 from core.models import DeliveryState, Hold, Session, User
 from core.settings import Settings
-from data.journal import Journal
+from data.journal.journal import Journal
 
 _Key = TypeVar("_Key", bound=Hashable)
 _DAY = timedelta(days=1)

@@ -39,7 +39,7 @@ from bot.reactions import Scope, reaction_to
 from bot.seen import Absent, Seen
 from bot.targets import Target, TargetKind, parse_target
 from core.clock import Clock
-from data.journal import Journal
+from data.journal.journal import Journal
 from sessions.client import PostingClient
 
 _KEPT_IN_MEMORY = 50_000

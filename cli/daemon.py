@@ -18,7 +18,7 @@ from core.clock import Clock, SystemClock
 from core.errors import EndedUnexpectedly, SettingsError, StateNotWritten
 from core.settings import Settings, reload_settings, unknown_settings
 from data.files import exclusive_daemon_lock
-from data.journal import Journal
+from data.journal.journal import Journal
 from data.presence import holds_state
 from data.traces import refuse_missing
 from data.users.data_manager import DataManager

@@ -10,7 +10,7 @@ from typing import Any
 
 from core.clock import SystemClock
 from core.models import Delivery
-from data.journal import Journal
+from data.journal.journal import Journal
 from data.users.data_manager import DataManager
 
 _ALL = 1_000_000

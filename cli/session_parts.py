@@ -18,7 +18,7 @@ from core.errors import PostfleetError, StateInUse, StateLocked
 from core.settings import Settings
 from data.files import LOCK_TIMEOUT, locked
 from data.inventory import JOURNAL_FILE
-from data.journal_reads import SessionPosts, posts_by_session
+from data.journal.reads import SessionPosts, posts_by_session
 from data.users.data_manager import DataManager
 from sessions.client import Clients
 from sessions.enrol import Logins

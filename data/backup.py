@@ -38,11 +38,11 @@ from data.inventory import (
     STATS_FILE,
     USERS_FILE,
 )
-from data.journal_schema import open_journal
+from data.journal.schema import open_journal
+from data.journal.stats_file import Counted, counted_from, encoded
 from data.media_files import ABANDONED_SECONDS, MediaLinks, media_links
 from data.sealed import SEALED, SUFFIX
 from data.sqlite_files import connect, translated
-from data.stats_file import Counted, counted_from, encoded
 from data.traces import refuse_missing
 from data.users.data_manager import STATE_LOCK
 from data.users.document import read_document

@@ -27,11 +27,11 @@ from data.inventory import (
     STATS_FILE,
     USERS_FILE,
 )
-from data.journal_mark import Mark, is_behind, mark_of
-from data.journal_schema import make_journal, open_journal
+from data.journal.mark import Mark, is_behind, mark_of
+from data.journal.schema import make_journal, open_journal
+from data.journal.stats_file import read_stats
 from data.sqlite_files import read_only, translated
 from data.staging import carry_on, empty_stage, is_cut_off, put_in_place, stage, stage_none, telling
-from data.stats_file import read_stats
 from data.strict_json import parse_object
 from data.traces import missing_files
 from data.users.data_manager import STATE_LOCK

@@ -17,9 +17,9 @@ from data.auth_archive import end_every_token
 from data.backup import FORMAT, MANIFEST, Manifest, member_of
 from data.files import exclusive_daemon_lock, locked, make_folder
 from data.inventory import AUTH_FILE, JOURNAL_FILE, SESSIONS, STATS_FILE, USERS_FILE, may_be_archived
+from data.journal.stats_file import read_stats
 from data.mending import check_journal, check_users
 from data.staging import carry_on, empty_stage, is_cut_off, put_in_place, stage, telling
-from data.stats_file import read_stats
 from data.strict_json import NOT_UNDERSTOOD
 from data.users.data_manager import STATE_LOCK
 

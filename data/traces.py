@@ -19,7 +19,7 @@ from core.models import BotStatus, User
 from data.copies import newest_copy
 from data.files import make_folder, refuse_half_restored, touch_own
 from data.inventory import AUTH_FILE, JOURNAL_FILE, KEY_FILE, MADE, PAIRS_FILE, USERS_FILE
-from data.journal_mark import counted_in_stats
+from data.journal.mark import counted_in_stats
 from data.sealed import sealed_files, sealed_hashes
 from data.sqlite_files import read_only
 from data.users.document import read_document

@@ -7,7 +7,7 @@ from enum import StrEnum
 import msgspec
 
 from core.models import Moment, Session, SessionState
-from data.journal_reads import SessionPosts
+from data.journal.reads import SessionPosts
 from data.users.data_manager import Snapshot
 
 LIMITED_CODES = frozenset({"PEER_FLOOD", "USER_RESTRICTED", "USER_BANNED_IN_CHANNEL"})

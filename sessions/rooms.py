@@ -5,7 +5,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from core.clock import Clock
-from data.journal import Journal
+from data.journal.journal import Journal
 from data.users.data_manager import DataManager
 from sessions.accounts import Account, accounts
 from sessions.client import Clients

@@ -42,7 +42,7 @@ from core.models import (
     User,
 )
 from core.settings import Settings
-from data.journal import Journal
+from data.journal.journal import Journal
 from data.users.data_manager import DataManager, Transaction
 from scheduler.bots import Bots
 from scheduler.scheduler import Scheduler

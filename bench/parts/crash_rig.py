@@ -29,8 +29,8 @@ from core.errors import StateError
 from core.models import Event, Session, User
 from data.files import Disk
 from data.inventory import JOURNAL_FILE
-from data.journal_schema import open_journal
-from data.stats_file import Counted, counted_from, read_stats
+from data.journal.schema import open_journal
+from data.journal.stats_file import Counted, counted_from, read_stats
 from data.users.data_manager import DataManager, Transaction
 from data.users.document import read_document
 

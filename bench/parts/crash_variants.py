@@ -8,8 +8,8 @@ from pathlib import Path
 
 from data.files import Disk
 from data.group_commit import Answer
-from data.journal import Journal
-from data.journal_work import Work
+from data.journal.journal import Journal
+from data.journal.writes import Work
 from data.users.data_manager import DataManager
 from data.users.transaction import Draft
 

@@ -23,7 +23,7 @@ from core.clock import SystemClock
 from core.models import BannedSession, Cycle, Delivery, DeliveryState, Event, Hold, PostType, Session, User
 from data.files import Disk, write_whole
 from data.group_commit import Answer, GroupCommit
-from data.journal import Journal
+from data.journal.journal import Journal
 from data.users.data_manager import DataManager, Transaction
 
 _NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
@@ -260,7 +260,7 @@ began = time.perf_counter()
 from pathlib import Path
 from core.clock import SystemClock
 from data.users.data_manager import DataManager
-from data.journal import Journal
+from data.journal.journal import Journal
 folder = Path(sys.argv[1])
 DataManager.open(folder, SystemClock())
 Journal.open(folder)

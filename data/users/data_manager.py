@@ -1,4 +1,4 @@
-"""The one module through which users.json is read and written. (Counters are the journal's: see `data.journal`.)"""
+"""The one module through which users.json is read and written. (Counters are the journal's: see `data.journal.journal`.)"""
 
 import asyncio
 import contextlib

@@ -14,7 +14,7 @@ from api.tokens import issue_token
 from bot.cycle import CycleRunner
 from bot.run import BotParts
 from core.settings import Settings, load_settings
-from data.journal import Journal
+from data.journal.journal import Journal
 from data.users.data_manager import DataManager
 from scheduler.bots import Bots
 from scheduler.scheduler import Scheduler

@@ -21,7 +21,7 @@ from api.shell import Shell
 from bot.run import CycleProgress
 from core.models import Session
 from core.settings import load_settings
-from data.journal import Journal
+from data.journal.journal import Journal
 from data.users.data_manager import DataManager
 from scheduler.bots import Bots
 from sessions.rooms import AccountRooms

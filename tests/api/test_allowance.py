@@ -7,8 +7,8 @@ import pytest
 
 from api.tokens import OPERATOR, issue_token
 from core.models import Event, User
-from data import journal_work
-from data.journal_work import Effects
+from data.journal import writes as journal_work
+from data.journal.writes import Effects
 from tests.api.support import SECRET, Api, problem
 
 

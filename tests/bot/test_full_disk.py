@@ -12,8 +12,8 @@ from bot.run import BotParts, CycleRun
 from bot.worker import execute_session_cycle
 from core.errors import StateNotWritten
 from core.models import Delivery, DeliveryState, Event, Hold
-from data import journal_work
-from data.journal_work import Effects
+from data.journal import writes as journal_work
+from data.journal.writes import Effects
 from tests.support.house import House, open_house, until
 
 SEND = "messages.sendMessage"

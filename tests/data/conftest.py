@@ -7,7 +7,7 @@ import pytest
 
 from core.clock import SystemClock
 from data.files import Disk
-from data.journal import Journal
+from data.journal.journal import Journal
 from data.users.data_manager import DataManager
 
 OpenStore = Callable[..., DataManager]

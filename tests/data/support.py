@@ -8,7 +8,7 @@ import msgspec
 
 from core.clock import SystemClock
 from core.models import Cycle, Delivery, DeliveryState, Event, PostType, Session, User
-from data.journal import Journal
+from data.journal.journal import Journal
 from data.users.data_manager import DataManager, Snapshot, Transaction
 from sessions.credentials import Credentials
 from sessions.vault import Vault

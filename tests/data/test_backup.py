@@ -20,7 +20,7 @@ from core.errors import InvalidInput, StateDamaged, StateInUse, StateTooNew
 from core.models import DeliveryState
 from data.backup import make_backup
 from data.files import exclusive_daemon_lock
-from data.journal import Journal
+from data.journal.journal import Journal
 from data.mending import examine, mend
 from data.restore import restore_archive
 from data.users.data_manager import DataManager

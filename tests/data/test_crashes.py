@@ -14,7 +14,7 @@ from bench.parts.crash_variants import VARIANTS
 from core.clock import SystemClock
 from core.errors import StateError
 from data.files import Disk
-from data.journal import Journal
+from data.journal.journal import Journal
 from data.users.data_manager import DataManager
 from tests.data.conftest import OpenStore
 from tests.data.support import add, count

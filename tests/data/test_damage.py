@@ -16,7 +16,7 @@ from core.clock import SystemClock
 from core.errors import StateDamaged, StateNotWritten, StateTooNew
 from core.models import User
 from data.files import Disk
-from data.journal import Journal
+from data.journal.journal import Journal
 from data.users import data_manager, document
 from data.users.data_manager import DataManager
 from tests.data.conftest import OpenStore

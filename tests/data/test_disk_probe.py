@@ -13,7 +13,7 @@ import pytest
 from data import disk_probe
 from data.disk_probe import BAD_FOR_SECONDS, GOOD_FOR_SECONDS, DiskProbe, DiskState
 from data.files import Disk
-from data.journal import Journal
+from data.journal.journal import Journal
 from tests.data.support import event
 from tests.support.clock import MovableClock
 

@@ -12,7 +12,7 @@ import pytest
 
 from core.errors import StateInUse, StateLocked
 from data.files import exclusive_daemon_lock, locked
-from data.journal import Journal
+from data.journal.journal import Journal
 from tests.data.conftest import OpenStore
 from tests.data.support import add
 

@@ -12,9 +12,9 @@ import pytest
 from core.errors import Conflict, InvalidInput, NotFound
 from core.models import Delivery, DeliveryState, Event, Level, Stats
 from data.inventory import JOURNAL_FILE
-from data.journal import Journal
-from data.journal_reads import unfinished_cycle
-from data.journal_schema import DELIVERY_COLUMNS, EVENT_COLUMNS
+from data.journal.journal import Journal
+from data.journal.reads import unfinished_cycle
+from data.journal.schema import DELIVERY_COLUMNS, EVENT_COLUMNS
 from data.sqlite_files import connect
 from tests.data.support import NOW, cycle, delivery, event, moved
 

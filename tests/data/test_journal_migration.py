@@ -10,9 +10,9 @@ from msgspec.structs import replace
 
 from core.errors import StateNotWritten
 from core.models import Budget, DeliveryState
-from data import journal_schema
 from data.inventory import JOURNAL_FILE
-from data.journal import Journal
+from data.journal import schema as journal_schema
+from data.journal.journal import Journal
 from tests.support.clock import START
 
 PLENTY = Budget(day=date(2026, 3, 2), per_day=10, per_month=100)

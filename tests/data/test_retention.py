@@ -7,9 +7,9 @@ from pathlib import Path
 import msgspec
 
 from core.models import DeliveryState, Stats
-from data.journal import Journal
-from data.journal_schema import stamp
-from data.retention import EVENTS_KEPT
+from data.journal.journal import Journal
+from data.journal.retention import EVENTS_KEPT
+from data.journal.schema import stamp
 from tests.data.support import NOW, cycle, delivery, event, moved
 
 DAY = timedelta(days=1)

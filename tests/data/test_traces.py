@@ -15,7 +15,7 @@ from core.errors import StateDamaged
 from core.models import DeliveryState, User
 from data.auth_store import AuthStore, Password
 from data.backup import make_backup
-from data.journal import Journal
+from data.journal.journal import Journal
 from data.mending import examine, mend
 from data.traces import missing_files
 from data.users.data_manager import DataManager

@@ -16,7 +16,7 @@ from bot.run import BotParts, CycleControl, CycleRun
 from core.models import BotStatus, Cycle, Delivery, PostType, User
 from core.settings import Settings
 from data.files import Disk
-from data.journal import Journal
+from data.journal.journal import Journal
 from data.users.data_manager import DataManager, Transaction
 from scheduler.bots import Bots
 from scheduler.scheduler import Scheduler

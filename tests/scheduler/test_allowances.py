@@ -18,9 +18,11 @@ from bot.allowance import budget_of
 from bot.run import CycleControl, CycleRun, End
 from core.models import Allowance, Budget, Cycle, Delivery, DeliveryState, Grant, PostType, Schedule, User
 from core.settings import Settings
-from data import allowances, journal_schema, journal_work
-from data.journal import Journal
-from data.journal_work import Effects, tell_nothing
+from data.journal import allowances
+from data.journal import schema as journal_schema
+from data.journal import writes as journal_work
+from data.journal.journal import Journal
+from data.journal.writes import Effects, tell_nothing
 from tests.support.clock import START, MovableClock
 from tests.support.house import open_house
 
@@ -63,7 +65,7 @@ import asyncio, sys
 from pathlib import Path
 from msgspec.structs import replace
 from core.models import DeliveryState
-from data.journal import Journal
+from data.journal.journal import Journal
 from tests.scheduler.test_allowances import HUNDRED, cycle, deliveries
 from tests.support.clock import START
 

@@ -21,7 +21,7 @@ from core.clock import SystemClock
 from core.models import User
 from core.settings import load_settings
 from data.files import Disk
-from data.journal import Journal
+from data.journal.journal import Journal
 from data.users.data_manager import DataManager
 from sessions.assignment import Replacement
 from sessions.client import Clients

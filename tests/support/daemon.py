@@ -17,7 +17,7 @@ import httpx
 
 from api.tokens import OPERATOR, issue_token
 from core.clock import SystemClock
-from data.journal import Journal
+from data.journal.journal import Journal
 from data.users.data_manager import DataManager
 from tests.support.house import API_PAIRS, SECRET
 

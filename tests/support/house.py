@@ -14,7 +14,7 @@ from bot.run import BotParts, CycleControl
 from core.clock import Clock, SystemClock
 from core.models import Delivery, Event, User
 from core.settings import Settings, load_settings
-from data.journal import Journal
+from data.journal.journal import Journal
 from data.users.data_manager import DataManager
 from sandbox.server import Sandbox
 from sandbox.world import World, demo_world

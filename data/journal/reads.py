@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from core.models import Cycle, Delivery, Event
-from data.journal_schema import (
+from data.journal.schema import (
     CYCLE_COLUMNS,
     DELIVERY_COLUMNS,
     EVENT_COLUMNS,

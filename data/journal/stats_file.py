@@ -15,8 +15,8 @@ from core.errors import StateDamaged
 from core.models import Stats
 from data.files import Disk, locked, open_to_read, read_whole, write_whole
 from data.inventory import STATS_FILE
-from data.journal_schema import moment
-from data.journal_work import added
+from data.journal.schema import moment
+from data.journal.writes import added
 from data.migrations import migrated
 from data.strict_json import damaged, parse_object
 

@@ -12,7 +12,7 @@ from datetime import date
 import msgspec
 
 from core.models import AllowanceDay, AllowanceUse, Budget, Delivery, DeliveryState, Grant
-from data.journal_schema import EPOCH, moment, stamp
+from data.journal.schema import EPOCH, moment, stamp
 
 NO_ALLOWANCE = "ALLOWANCE"
 """The code of a delivery that was left out because nothing was left."""

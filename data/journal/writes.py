@@ -10,8 +10,9 @@ import msgspec
 
 from core.errors import Conflict, InvalidInput, NotFound
 from core.models import UNFINISHED, Budget, Cycle, Delivery, DeliveryState, Event, Stats
-from data import allowances, journal_reads
-from data.journal_schema import CYCLE_COLUMNS, DELIVERY_COLUMNS, cycle_row, delivery_row, event_row, stamp
+from data.journal import allowances
+from data.journal import reads as journal_reads
+from data.journal.schema import CYCLE_COLUMNS, DELIVERY_COLUMNS, cycle_row, delivery_row, event_row, stamp
 
 _OPEN = tuple(state.value for state in UNFINISHED)
 _OPEN_MARKS = ", ".join("?" * len(_OPEN))
