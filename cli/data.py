@@ -11,10 +11,10 @@ from cli.state_folder import StateDir, settings_for, settings_of_state
 from cli.terminal import FAILED, clear_errors, confirm, say, say_aside
 from core.errors import StateDamaged
 from core.settings import Settings
-from data.backup import make_backup
+from data.archive.backup import make_backup
+from data.archive.mending import examine, mend
+from data.archive.restore import restore_archive
 from data.inventory import KEY_FILE, PAIRS_FILE, SESSIONS
-from data.mending import examine, mend
-from data.restore import restore_archive
 from data.sealed import sealed_files
 from sessions.api_pairs import read_pairs
 from sessions.vault import Vault, key_is_set

@@ -1,4 +1,4 @@
-"""Everything that may lie in STATE_DIR, and whether an archive of `data.backup` holds it.
+"""Everything that may lie in STATE_DIR, and whether an archive of `data.archive.backup` holds it.
 
 A file is in the archive or it stands here with the reason why not. What stands nowhere here is no file of ours.
 """

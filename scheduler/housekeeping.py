@@ -19,7 +19,7 @@ from apscheduler.triggers.interval import IntervalTrigger
 from bot.health import Health
 from bot.run import BotParts
 from core.settings import Settings
-from data.backup import make_backup, remove_abandoned
+from data.archive.backup import make_backup, remove_abandoned
 from data.files import make_folder
 from data.job_records import JobRecord, JobRecords, read_job_records, write_job_records
 from data.media_files import sweep

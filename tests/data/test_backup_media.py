@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from core.models import MediaKind
-from data import backup
-from data.backup import BackupBrokenOff, make_backup
+from data.archive import backup
+from data.archive.backup import BackupBrokenOff, make_backup
+from data.archive.restore import restore_archive
 from data.inventory import may_be_archived
 from data.media import MediaStore, StoredFile
 from data.media_files import ABANDONED_SECONDS, About, sweep
-from data.restore import restore_archive
 from tests.data.support import NOW, lived_in
 
 

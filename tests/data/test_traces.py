@@ -13,10 +13,10 @@ from cli.app import app
 from core.clock import SystemClock
 from core.errors import StateDamaged
 from core.models import DeliveryState, User
+from data.archive.backup import make_backup
+from data.archive.mending import examine, mend
 from data.auth_store import AuthStore, Password
-from data.backup import make_backup
 from data.journal.journal import Journal
-from data.mending import examine, mend
 from data.traces import missing_files
 from data.users.data_manager import DataManager
 from sessions.vault import Vault

@@ -26,7 +26,7 @@ import msgspec
 
 from core.errors import InvalidInput, PostfleetError, StateNotWritten
 from core.ownership import give_to_owner
-from data.auth_archive import forget_answers
+from data.archive.auth_archive import forget_answers
 from data.files import Disk, locked, open_to_read, read_whole, touch_own
 from data.inventory import (
     AUTH_FILE,

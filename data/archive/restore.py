@@ -1,4 +1,4 @@
-"""Bringing the truth back from an archive of `data.backup`.
+"""Bringing the truth back from an archive of `data.archive.backup`.
 
 Everything is checked before anything is touched. What is replaced is set aside, never deleted. A restore that is cut
 off leaves a mark; nothing opens the state until it is carried to its end by running it again.
@@ -13,13 +13,13 @@ from pathlib import Path
 import msgspec
 
 from core.errors import StateDamaged, StateTooNew
-from data.auth_archive import end_every_token
-from data.backup import FORMAT, MANIFEST, Manifest, member_of
+from data.archive.auth_archive import end_every_token
+from data.archive.backup import FORMAT, MANIFEST, Manifest, member_of
+from data.archive.mending import check_journal, check_users
+from data.archive.staging import carry_on, empty_stage, is_cut_off, put_in_place, stage, telling
 from data.files import exclusive_daemon_lock, locked, make_folder
 from data.inventory import AUTH_FILE, JOURNAL_FILE, SESSIONS, STATS_FILE, USERS_FILE, may_be_archived
 from data.journal.stats_file import read_stats
-from data.mending import check_journal, check_users
-from data.staging import carry_on, empty_stage, is_cut_off, put_in_place, stage, telling
 from data.strict_json import NOT_UNDERSTOOD
 from data.users.data_manager import STATE_LOCK
 

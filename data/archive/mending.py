@@ -14,7 +14,8 @@ from functools import partial
 from pathlib import Path
 
 from core.errors import PostfleetError, StateDamaged
-from data.auth_archive import check_auth, end_every_token
+from data.archive.auth_archive import check_auth, end_every_token
+from data.archive.staging import carry_on, empty_stage, is_cut_off, put_in_place, stage, stage_none, telling
 from data.copies import copies_of
 from data.files import HALF_RESTORED, exclusive_daemon_lock, locked, make_folder, open_to_read, read_whole, touch_own
 from data.inventory import (
@@ -31,7 +32,6 @@ from data.journal.mark import Mark, is_behind, mark_of
 from data.journal.schema import make_journal, open_journal
 from data.journal.stats_file import read_stats
 from data.sqlite_files import read_only, translated
-from data.staging import carry_on, empty_stage, is_cut_off, put_in_place, stage, stage_none, telling
 from data.strict_json import parse_object
 from data.traces import missing_files
 from data.users.data_manager import STATE_LOCK
