@@ -30,7 +30,7 @@ from bot.targets import parse_target
 from core.errors import Faults, InvalidInput, check_all
 from core.models import PostContent, PostType, Schedule, User
 from core.settings import Settings
-from data.media_files import media_folder
+from data.media.layout import media_folder
 from data.users.data_manager import Transaction
 from scheduler.timing import check_schedule
 

@@ -10,7 +10,7 @@ from fastapi import Request
 from api.problems import Busy
 from api.rates import Rate, Rates
 from core.errors import TooMany
-from data.media import MOST_AT_ONCE
+from data.media.store import MOST_AT_ONCE
 
 RETRY_AFTER_SECONDS = 2.0
 

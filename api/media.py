@@ -16,10 +16,10 @@ from core.clock import Clock
 from core.errors import InvalidInput, Unreadable
 from core.models import Media, MediaKind, Moment, PostType, User
 from core.settings import Settings
-from data.media import Arrival, MediaStore, StoredFile
-from data.media_content import FORMATS
-from data.media_files import About, rename_old_folders, sweep
-from data.media_looks import look
+from data.media.content import FORMATS
+from data.media.layout import About, rename_old_folders, sweep
+from data.media.looks import look
+from data.media.store import Arrival, MediaStore, StoredFile
 
 MEGABYTE = 1_000_000
 _BUFFER = 256 * 1024

@@ -1,7 +1,7 @@
 """What has to be known of a file before it is posted: the shape of a photo, the length and size of a video or sound.
 
 Telegram refuses photos of other shapes, and shows a video it was told nothing of as one pixel of 0 seconds. The numbers
-come from the file (data.media_looks) or from whoever wrote the post, who is asked for what cannot be read.
+come from the file (data.media.looks) or from whoever wrote the post, who is asked for what cannot be read.
 """
 
 from pathlib import Path
@@ -11,7 +11,7 @@ from telethon.tl import types as tl
 
 from core.errors import InvalidInput
 from core.models import Media, MediaKind
-from data.media_files import About
+from data.media.layout import About
 
 _PHOTO_TYPES = {"image/jpeg", "image/png"}
 _PHOTO_SIDES = 10_000

@@ -20,8 +20,8 @@ from bot.compose_measures import attributes, check_measures
 from bot.compose_text import MAX_CAPTION_UNITS
 from core.errors import InvalidInput, NotRead, StateError
 from core.models import Media, MediaKind, PostType
-from data.media_files import About, shown_name, thumbnail_of
-from data.media_looks import looked_at
+from data.media.layout import About, shown_name, thumbnail_of
+from data.media.looks import looked_at
 
 MAX_PHOTO_BYTES = 10 * 1024 * 1024
 MAX_FILE_BYTES = 4000 * 512 * 1024

@@ -20,7 +20,7 @@ from core.errors import StateError
 from core.models import UNFINISHED, Cycle, Delivery, DeliveryState, Event, Level, PostContent
 from core.settings import Settings
 from data.journal.journal import Journal
-from data.media_files import media_folder
+from data.media.layout import media_folder
 from data.users.data_manager import DataManager
 from sessions.client import Clients
 from sessions.session_manager import SessionManager

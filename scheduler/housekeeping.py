@@ -22,7 +22,7 @@ from core.settings import Settings
 from data.archive.backup import make_backup, remove_abandoned
 from data.files import make_folder
 from data.job_records import JobRecord, JobRecords, read_job_records, write_job_records
-from data.media_files import sweep
+from data.media.layout import sweep
 from scheduler.keeper import keep_alive
 from scheduler.resets import tell_of_new_days
 

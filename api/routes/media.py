@@ -31,8 +31,8 @@ from core.errors import (
     TooSlow,
     UnsupportedMedia,
 )
-from data.media import MediaStore, StoredFile
-from data.media_content import FORMATS
+from data.media.content import FORMATS
+from data.media.store import MediaStore, StoredFile
 
 routes = resource("/api/media", tags=["media"])
 _PIECE = 64 * 1024

@@ -40,7 +40,7 @@ from data.inventory import (
 )
 from data.journal.schema import open_journal
 from data.journal.stats_file import Counted, counted_from, encoded
-from data.media_files import ABANDONED_SECONDS, MediaLinks, media_links
+from data.media.layout import ABANDONED_SECONDS, MediaLinks, media_links
 from data.sealed import SEALED, SUFFIX
 from data.sqlite_files import connect, translated
 from data.traces import refuse_missing

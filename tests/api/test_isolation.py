@@ -10,8 +10,8 @@ import pytest
 
 from api.tokens import OPERATOR, issue_token
 from core.models import Cycle, Delivery, Event, MediaKind, PostType, User
-from data.media import MediaStore, StoredFile
-from data.media_files import About
+from data.media.layout import About
+from data.media.store import MediaStore, StoredFile
 from data.users.data_manager import Transaction
 from sessions.changes import Newcomer
 from sessions.credentials import Credentials

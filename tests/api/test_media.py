@@ -15,8 +15,8 @@ import pytest
 from PIL import Image
 
 from core.settings import Settings
-from data.media import MOST_AT_ONCE
-from data.media_files import shown_name
+from data.media.layout import shown_name
+from data.media.store import MOST_AT_ONCE
 from tests.api.support import Api, Remake, problem
 
 MB = 1_000_000
@@ -251,7 +251,7 @@ async def test_a_full_disk_fails_the_upload_and_nothing_else(
 
     await api.http.get("/api/media", headers=alice)  # from here on nothing else has to be written
     with monkeypatch.context() as disk:
-        disk.setattr(f"data.media.os.{step}", full)
+        disk.setattr(f"data.media.store.os.{step}", full)
         problem(await api.http.post("/api/media", headers=alice, content=picture()), 503, "state_not_written")
     assert left_behind(settings) == []
     page = (await api.http.get("/api/media", headers=alice)).json()

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from api.media_label import LONGEST_LABEL, label_of
 from core.models import Cycle, Delivery, PostType
 from core.settings import Settings
-from data.media_files import shown_name, sweep
+from data.media.layout import shown_name, sweep
 from tests.api.support import Api, Remake, problem
 from tests.api.test_media import large, picture
 from tests.api.test_preview import HEADERS, preview_house

@@ -11,7 +11,7 @@ from PIL import ExifTags, Image
 
 from core.confined import Bounds
 from core.settings import Settings
-from data.media_files import ABOUT, sweep, thumbnail_of
+from data.media.layout import ABOUT, sweep, thumbnail_of
 from tests.api.support import Api, problem
 from tests.api.test_media import picture
 from tests.support.films import film, sound
@@ -129,7 +129,7 @@ async def test_what_cannot_be_read_is_asked_for(
 async def test_a_file_that_takes_too_long_to_look_at_is_refused(
     api: Api, alice: dict[str, str], settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("data.media_looks.BOUNDS", Bounds(seconds=0.001))
+    monkeypatch.setattr("data.media.looks.BOUNDS", Bounds(seconds=0.001))
     refused = await api.http.post("/api/media", headers=alice, content=film())
     assert "takes far longer to read" in problem(refused, 422, "invalid_input")["detail"]
     (folder_of(settings) / "film.mp4").write_bytes(film())

@@ -13,7 +13,7 @@ from bot.compose_media import file_of
 from bot.preflight import preflight
 from core.errors import InvalidInput, StateDamaged, StateError
 from core.models import DeliveryState, Media, MediaKind, PostContent, PostType
-from data.media_files import ABOUT, shown_name
+from data.media.layout import ABOUT, shown_name
 from tests.bot.sending.support import png
 from tests.support.house import House, open_house, until
 

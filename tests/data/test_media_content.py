@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from core import confined
 from core.errors import InvalidInput, TakesTooLong, TakesTooMuch, UnsupportedMedia
-from data.media_content import BOUNDS, FORMATS, Content, content_of, still_of
+from data.media.content import BOUNDS, FORMATS, Content, content_of, still_of
 from tests.support.films import film, sound
 
 WHOLE = {

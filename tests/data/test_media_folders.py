@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.models import MediaKind
-from data.media import MediaStore, StoredFile
-from data.media_files import About, folder_name, media_folder, rename_old_folders
+from data.media.layout import About, folder_name, media_folder, rename_old_folders
+from data.media.store import MediaStore, StoredFile
 
 IDS = st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_.@:|+\-]{0,127}", fullmatch=True)
 

@@ -10,8 +10,8 @@ from msgspec.structs import replace
 from core import confined
 from core.errors import InvalidInput, ReaderBroke, StateError, Unreadable, UnsupportedMedia
 from core.models import MediaKind
-from data.media_content import BOUNDS, FORMATS, Content, content_of, still_of
-from data.media_files import About, about_of, content_mark, keep_about
+from data.media.content import BOUNDS, FORMATS, Content, content_of, still_of
+from data.media.layout import About, about_of, content_mark, keep_about
 
 _ANY = "application/octet-stream"
 _NOTHING = Content(_ANY)

@@ -17,7 +17,7 @@ from typing import BinaryIO
 
 from core.errors import NotFound, QuotaUsedUp, StateNotWritten, TooLarge, TooMany
 from data.files import Disk, make_folder
-from data.media_files import INCOMING, MEDIA, About, about_of, entries, folder_name, forget_about, keep_about
+from data.media.layout import INCOMING, MEDIA, About, about_of, entries, folder_name, forget_about, keep_about
 
 MOST_FILES = 1_000
 """Of one user: many tiny files are not free either."""
