@@ -51,7 +51,7 @@ from core.clock import Clock
 from core.errors import PostfleetError
 from core.settings import Settings, check_jwt_secret
 from data.auth_store import AuthStore
-from data.disk_probe import DiskProbe
+from data.disk.probe import DiskProbe
 from data.journal.journal import Journal
 from data.users.data_manager import DataManager
 from scheduler.bots import Bots

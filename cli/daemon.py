@@ -17,10 +17,10 @@ from core import confined
 from core.clock import Clock, SystemClock
 from core.errors import EndedUnexpectedly, SettingsError, StateNotWritten
 from core.settings import Settings, reload_settings, unknown_settings
-from data.files import exclusive_daemon_lock
+from data.disk.files import exclusive_daemon_lock
+from data.disk.presence import holds_state
+from data.disk.traces import refuse_missing
 from data.journal.journal import Journal
-from data.presence import holds_state
-from data.traces import refuse_missing
 from data.users.data_manager import DataManager
 from scheduler.bots import Bots
 from scheduler.housekeeping import Housekeeping

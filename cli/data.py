@@ -14,8 +14,8 @@ from core.settings import Settings
 from data.archive.backup import make_backup
 from data.archive.mending import examine, mend
 from data.archive.restore import restore_archive
-from data.inventory import KEY_FILE, PAIRS_FILE, SESSIONS
-from data.sealed import sealed_files
+from data.disk.inventory import KEY_FILE, PAIRS_FILE, SESSIONS
+from data.disk.sealed import sealed_files
 from sessions.api_pairs import read_pairs
 from sessions.vault import Vault, key_is_set
 

@@ -23,7 +23,7 @@ from cli.daemon import address_of
 from cli.demo_result import Earlier, Result, take_earlier, take_stock
 from core.clock import SystemClock
 from core.errors import PostfleetError, StateInUse
-from data.presence import holds_state
+from data.disk.presence import holds_state
 from sandbox.world import demo_world
 from sessions.vault import write_private
 

@@ -14,7 +14,7 @@ import typer
 from cli.state_folder import StateDir, settings_for
 from cli.terminal import clear_errors, fail, say
 from core.visible import visible
-from data.presence import require_state
+from data.disk.presence import require_state
 
 _POLL_SECONDS = 0.2
 

@@ -6,7 +6,7 @@ import resource
 from cli.state_folder import StateDir, settings_for
 from cli.terminal import UNUSABLE, clear_errors, fail
 from core.logs import never_log, set_up_logs
-from data.files import make_folder
+from data.disk.files import make_folder
 
 
 def serve(state_dir: StateDir = None) -> None:

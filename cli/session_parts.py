@@ -16,8 +16,8 @@ from cli.state_folder import settings_of_state
 from core.clock import Clock, SystemClock
 from core.errors import PostfleetError, StateInUse, StateLocked
 from core.settings import Settings
-from data.files import LOCK_TIMEOUT, locked
-from data.inventory import JOURNAL_FILE
+from data.disk.files import LOCK_TIMEOUT, locked
+from data.disk.inventory import JOURNAL_FILE
 from data.journal.reads import SessionPosts, posts_by_session
 from data.users.data_manager import DataManager
 from sessions.client import Clients

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from core.settings import Settings, load_settings
-from data.presence import require_state
+from data.disk.presence import require_state
 
 StateDir = Annotated[
     Path | None,

@@ -80,7 +80,7 @@ class _ToFile(RotatingFileHandler):
 
     @cached_property
     def _place(self) -> Path:
-        # One for all lines; see data/files.py on paths that come and go.
+        # One for all lines; see data/disk/files.py on paths that come and go.
         return Path(self.baseFilename)
 
     def emit(self, record: logging.LogRecord) -> None:

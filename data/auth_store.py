@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Self, TypeVar
 
 from core.errors import StateNotWritten, StateTooNew
-from data.files import make_folder, touch_own
-from data.inventory import AUTH_FILE
-from data.sqlite_files import translated
-from data.traces import is_empty, note_made, refuse_new_beginning
+from data.disk.files import make_folder, touch_own
+from data.disk.inventory import AUTH_FILE
+from data.disk.sqlite_files import translated
+from data.disk.traces import is_empty, note_made, refuse_new_beginning
 
 T = TypeVar("T")
 

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import msgspec
 
-from data.files import Disk, write_whole
+from data.disk.files import Disk, write_whole
 
 log = logging.getLogger(__name__)
 

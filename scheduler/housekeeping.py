@@ -20,7 +20,7 @@ from bot.health import Health
 from bot.run import BotParts
 from core.settings import Settings
 from data.archive.backup import make_backup, remove_abandoned
-from data.files import make_folder
+from data.disk.files import make_folder
 from data.job_records import JobRecord, JobRecords, read_job_records, write_job_records
 from data.media.layout import sweep
 from scheduler.keeper import keep_alive

@@ -19,11 +19,11 @@ from core.errors import InvalidInput, NotFound, SealBroken, StateNotWritten
 from core.logs import never_log
 from core.models import Model, Session, User
 from core.settings import Settings
-from data.files import locked, open_to_read, read_whole
-from data.inventory import PAIRS_FILE
-from data.sealed import pair_label
-from data.strict_json import decode_as
-from data.traces import note_made, refuse_new_beginning
+from data.disk.files import locked, open_to_read, read_whole
+from data.disk.inventory import PAIRS_FILE
+from data.disk.sealed import pair_label
+from data.disk.strict_json import decode_as
+from data.disk.traces import note_made, refuse_new_beginning
 from sessions.vault import Vault, write_private
 
 

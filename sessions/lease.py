@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from core.errors import SessionInUse, StateNotWritten
-from data.files import make_folder, open_own
+from data.disk.files import make_folder, open_own
 
 _OWN_DESCRIPTION = getattr(fcntl, "F_OFD_SETLK", None)
 """Linux: a lock that belongs to the open file, so that nothing else in this process can lose it by closing the file."""

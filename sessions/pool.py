@@ -27,9 +27,9 @@ from core.errors import (
     Unreadable,
 )
 from core.models import Session, SessionState
-from data.files import Disk, is_short_of_something, make_folder
-from data.inventory import SESSIONS
-from data.sealed import SUFFIX, is_sealed, sealed_files
+from data.disk.files import Disk, is_short_of_something, make_folder
+from data.disk.inventory import SESSIONS
+from data.disk.sealed import SUFFIX, is_sealed, sealed_files
 from data.users.data_manager import DataManager, Snapshot, Transaction
 from sessions.credentials import Credentials
 from sessions.foreign import BOUNDS
@@ -327,7 +327,7 @@ class Pool:
         return found.credentials
 
 
-@functools.lru_cache(maxsize=4096)  # asked for with every connection; see data/files.py on names that come and go
+@functools.lru_cache(maxsize=4096)  # asked for with every connection; see data/disk/files.py on names that come and go
 def _place(root: Path, folder: str, file_name: str) -> Path:
     return root / folder / file_name
 

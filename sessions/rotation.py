@@ -8,8 +8,8 @@ from pydantic import SecretStr
 
 from core.errors import SettingsError, StateDamaged, StateNotWritten
 from core.settings import Settings
-from data.files import Disk, exclusive_daemon_lock
-from data.inventory import KEY_FILE, NEXT_KEY_FILE
+from data.disk.files import Disk, exclusive_daemon_lock
+from data.disk.inventory import KEY_FILE, NEXT_KEY_FILE
 from sessions.api_pairs import ApiPairs
 from sessions.pool import Pool
 from sessions.vault import Vault, key_from_setting, key_is_set, new_key, write_private

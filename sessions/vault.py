@@ -16,10 +16,10 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from pydantic import SecretStr
 
 from core.errors import SealBroken, SettingsError, StateDamaged
-from data.files import Disk, write_whole
-from data.inventory import KEY_FILE, NEXT_KEY_FILE
-from data.sealed import SEALED, sealed_files, sealed_hashes
-from data.traces import refuse_new_beginning
+from data.disk.files import Disk, write_whole
+from data.disk.inventory import KEY_FILE, NEXT_KEY_FILE
+from data.disk.sealed import SEALED, sealed_files, sealed_hashes
+from data.disk.traces import refuse_new_beginning
 from sessions.credentials import Credentials
 
 _NONCE_BYTES = 12

@@ -11,7 +11,7 @@ from api.documents import json_answer, shows
 from api.resources import resource
 from api.routes.common import Rooms
 from core.errors import PostfleetError
-from data.disk_probe import PATIENCE_SECONDS, DiskProbe, DiskState
+from data.disk.probe import PATIENCE_SECONDS, DiskProbe, DiskState
 
 routes = resource(tags=["health"])
 

@@ -27,8 +27,8 @@ from bench.parts.crash_variants import DISKS, STORES, KillingDisk, open_journal_
 from core.clock import SystemClock
 from core.errors import StateError
 from core.models import Event, Session, User
-from data.files import Disk
-from data.inventory import JOURNAL_FILE
+from data.disk.files import Disk
+from data.disk.inventory import JOURNAL_FILE
 from data.journal.schema import open_journal
 from data.journal.stats_file import Counted, counted_from, read_stats
 from data.users.data_manager import DataManager, Transaction

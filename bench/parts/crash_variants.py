@@ -6,8 +6,8 @@ import signal
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from data.files import Disk
-from data.group_commit import Answer
+from data.disk.files import Disk
+from data.disk.group_commit import Answer
 from data.journal.journal import Journal
 from data.journal.writes import Work
 from data.users.data_manager import DataManager

@@ -21,8 +21,8 @@ from tinydb import TinyDB, where
 
 from core.clock import SystemClock
 from core.models import BannedSession, Cycle, Delivery, DeliveryState, Event, Hold, PostType, Session, User
-from data.files import Disk, write_whole
-from data.group_commit import Answer, GroupCommit
+from data.disk.files import Disk, write_whole
+from data.disk.group_commit import Answer, GroupCommit
 from data.journal.journal import Journal
 from data.users.data_manager import DataManager, Transaction
 

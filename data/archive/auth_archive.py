@@ -11,9 +11,9 @@ from datetime import datetime
 from pathlib import Path
 
 from data.auth_store import EVERYONE, prepare
-from data.files import touch_own
-from data.sqlite_files import read_only, translated
-from data.strict_json import damaged
+from data.disk.files import touch_own
+from data.disk.sqlite_files import read_only, translated
+from data.disk.strict_json import damaged
 
 
 def check_auth(path: Path) -> None:

@@ -3,7 +3,7 @@
 users.json and snapshots of the databases are taken under the lock of the state, so that they fit together; the
 databases are then copied from their snapshots while others go on writing. The key that opens the session files stays
 out of the archive unless it is asked for: an archive alone should not be enough to take over accounts. What else is
-left out, and why, stands in `data.inventory`.
+left out, and why, stands in `data.disk.inventory`.
 """
 
 import contextlib
@@ -27,8 +27,8 @@ import msgspec
 from core.errors import InvalidInput, PostfleetError, StateNotWritten
 from core.ownership import give_to_owner
 from data.archive.auth_archive import forget_answers
-from data.files import Disk, locked, open_to_read, read_whole, touch_own
-from data.inventory import (
+from data.disk.files import Disk, locked, open_to_read, read_whole, touch_own
+from data.disk.inventory import (
     AUTH_FILE,
     JOURNAL_FILE,
     KEY_FILE,
@@ -38,12 +38,12 @@ from data.inventory import (
     STATS_FILE,
     USERS_FILE,
 )
+from data.disk.sealed import SEALED, SUFFIX
+from data.disk.sqlite_files import connect, translated
+from data.disk.traces import refuse_missing
 from data.journal.schema import open_journal
 from data.journal.stats_file import Counted, counted_from, encoded
 from data.media.layout import ABANDONED_SECONDS, MediaLinks, media_links
-from data.sealed import SEALED, SUFFIX
-from data.sqlite_files import connect, translated
-from data.traces import refuse_missing
 from data.users.data_manager import STATE_LOCK
 from data.users.document import read_document
 

@@ -16,9 +16,17 @@ from pathlib import Path
 from core.errors import PostfleetError, StateDamaged
 from data.archive.auth_archive import check_auth, end_every_token
 from data.archive.staging import carry_on, empty_stage, is_cut_off, put_in_place, stage, stage_none, telling
-from data.copies import copies_of
-from data.files import HALF_RESTORED, exclusive_daemon_lock, locked, make_folder, open_to_read, read_whole, touch_own
-from data.inventory import (
+from data.disk.copies import copies_of
+from data.disk.files import (
+    HALF_RESTORED,
+    exclusive_daemon_lock,
+    locked,
+    make_folder,
+    open_to_read,
+    read_whole,
+    touch_own,
+)
+from data.disk.inventory import (
     AUTH_FILE,
     JOURNAL_FILE,
     KEY_FILE,
@@ -28,12 +36,12 @@ from data.inventory import (
     STATS_FILE,
     USERS_FILE,
 )
+from data.disk.sqlite_files import read_only, translated
+from data.disk.strict_json import parse_object
+from data.disk.traces import missing_files
 from data.journal.mark import Mark, is_behind, mark_of
 from data.journal.schema import make_journal, open_journal
 from data.journal.stats_file import read_stats
-from data.sqlite_files import read_only, translated
-from data.strict_json import parse_object
-from data.traces import missing_files
 from data.users.data_manager import STATE_LOCK
 from data.users.document import Document, read_document
 

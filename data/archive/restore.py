@@ -17,10 +17,10 @@ from data.archive.auth_archive import end_every_token
 from data.archive.backup import FORMAT, MANIFEST, Manifest, member_of
 from data.archive.mending import check_journal, check_users
 from data.archive.staging import carry_on, empty_stage, is_cut_off, put_in_place, stage, telling
-from data.files import exclusive_daemon_lock, locked, make_folder
-from data.inventory import AUTH_FILE, JOURNAL_FILE, SESSIONS, STATS_FILE, USERS_FILE, may_be_archived
+from data.disk.files import exclusive_daemon_lock, locked, make_folder
+from data.disk.inventory import AUTH_FILE, JOURNAL_FILE, SESSIONS, STATS_FILE, USERS_FILE, may_be_archived
+from data.disk.strict_json import NOT_UNDERSTOOD
 from data.journal.stats_file import read_stats
-from data.strict_json import NOT_UNDERSTOOD
 from data.users.data_manager import STATE_LOCK
 
 _LARGEST_MANIFEST = 64 * 1024 * 1024

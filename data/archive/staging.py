@@ -1,7 +1,7 @@
 """New files take the place of the state's: they are staged beside it, then moved in, and what was there is set aside.
 
 From the mark on there is only one way, forward: a move that is cut off is carried to its end by the next one, and
-nothing opens the state before (`data.files.refuse_half_restored`).
+nothing opens the state before (`data.disk.files.refuse_half_restored`).
 """
 
 import contextlib
@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import IO
 
 from core.errors import StateNotWritten
-from data.copies import COPIES
-from data.files import HALF_RESTORED, Disk, make_folder, write_whole
-from data.inventory import AUTH_FILE, JOURNAL_FILE, MADE
+from data.disk.copies import COPIES
+from data.disk.files import HALF_RESTORED, Disk, make_folder, write_whole
+from data.disk.inventory import AUTH_FILE, JOURNAL_FILE, MADE
 
 _STAGED = "restore.new"
 _NONE = ".none"

@@ -12,10 +12,11 @@ from typing import Concatenate, ParamSpec, Self, TypeVar, cast
 
 from core.errors import InvalidInput, PostfleetError, StateError
 from core.models import AllowanceDay, AllowanceUse, Budget, Cycle, Delivery, Event, Grant, Level, Stats
-from data.copies import keep_journal_copy
-from data.files import Disk, make_folder, refuse_half_restored
-from data.group_commit import Answer, GroupCommit
-from data.inventory import JOURNAL_FILE
+from data.disk.copies import keep_journal_copy
+from data.disk.files import Disk, make_folder, refuse_half_restored
+from data.disk.group_commit import Answer, GroupCommit
+from data.disk.inventory import JOURNAL_FILE
+from data.disk.sqlite_files import connect, translated
 from data.journal import allowances, retention
 from data.journal import reads as journal_reads
 from data.journal import writes as journal_work
@@ -25,7 +26,6 @@ from data.journal.recent_events import RecentEvents
 from data.journal.schema import open_journal, stamp
 from data.journal.stats_file import Counted, counted_from, read_stats, write_stats
 from data.journal.writes import Effects, Figures, Work
-from data.sqlite_files import connect, translated
 
 T = TypeVar("T")
 P = ParamSpec("P")

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from core.errors import StateDamaged
-from data.files import make_folder, open_own
-from data.inventory import JOURNAL_FILE, MADE, STATS_FILE
-from data.sqlite_files import read_only
-from data.strict_json import parse_object
+from data.disk.files import make_folder, open_own
+from data.disk.inventory import JOURNAL_FILE, MADE, STATS_FILE
+from data.disk.sqlite_files import read_only
+from data.disk.strict_json import parse_object
 
 _WIDTH = 20
 _LARGEST = 10**18

@@ -11,12 +11,12 @@ import msgspec
 
 from core.errors import StateDamaged, StateNotWritten, StateTooNew
 from core.models import Cycle, Delivery, Event, PostContent
-from data.files import Disk, locked, touch_own
-from data.inventory import JOURNAL_FILE
+from data.disk.files import Disk, locked, touch_own
+from data.disk.inventory import JOURNAL_FILE
+from data.disk.sqlite_files import connect, translated
+from data.disk.strict_json import NOT_UNDERSTOOD, damaged
+from data.disk.traces import refuse_new_beginning
 from data.journal.mark import refuse_step_back
-from data.sqlite_files import connect, translated
-from data.strict_json import NOT_UNDERSTOOD, damaged
-from data.traces import refuse_new_beginning
 
 S = TypeVar("S", bound=msgspec.Struct)
 

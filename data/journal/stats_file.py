@@ -13,12 +13,12 @@ import msgspec
 
 from core.errors import StateDamaged
 from core.models import Stats
-from data.files import Disk, locked, open_to_read, read_whole, write_whole
-from data.inventory import STATS_FILE
+from data.disk.files import Disk, locked, open_to_read, read_whole, write_whole
+from data.disk.inventory import STATS_FILE
+from data.disk.migrations import migrated
+from data.disk.strict_json import damaged, parse_object
 from data.journal.schema import moment
 from data.journal.writes import added
-from data.migrations import migrated
-from data.strict_json import damaged, parse_object
 
 STATS_VERSION = 1
 _LOCK_FILE = "stats.lock"

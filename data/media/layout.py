@@ -24,7 +24,7 @@ import msgspec
 
 from core.errors import StateError
 from core.models import MediaKind
-from data.files import Disk, is_short_of_something, make_folder, write_whole
+from data.disk.files import Disk, is_short_of_something, make_folder, write_whole
 
 MEDIA = "media"
 ABOUT = ".about"

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from core.errors import NotFound, QuotaUsedUp, StateNotWritten, TooLarge, TooMany
-from data.files import Disk, make_folder
+from data.disk.files import Disk, make_folder
 from data.media.layout import INCOMING, MEDIA, About, about_of, entries, folder_name, forget_about, keep_about
 
 MOST_FILES = 1_000

@@ -15,8 +15,8 @@ import msgspec
 from core.clock import Clock
 from core.errors import StateDamaged, StateError, StateNotWritten
 from core.models import Model
-from data.copies import keep_copy
-from data.files import (
+from data.disk.copies import keep_copy
+from data.disk.files import (
     LOCK_TIMEOUT,
     Disk,
     NotSettled,
@@ -27,10 +27,10 @@ from data.files import (
     refuse_half_restored,
     write_whole,
 )
-from data.group_commit import Answer, GroupCommit
-from data.inventory import USERS_FILE
-from data.migrations import USERS_VERSION
-from data.traces import note_made, refuse_new_beginning
+from data.disk.group_commit import Answer, GroupCommit
+from data.disk.inventory import USERS_FILE
+from data.disk.migrations import USERS_VERSION
+from data.disk.traces import note_made, refuse_new_beginning
 from data.users.document import Document, Table, line_of, read_document
 from data.users.transaction import Draft, Snapshot, Transaction
 

@@ -22,8 +22,8 @@ from typing import Generic, TypeVar
 import msgspec
 
 from core.models import Model, Session, User
-from data.migrations import USERS_STEPS, USERS_VERSION, migrated
-from data.strict_json import NOT_UNDERSTOOD, damaged, parse_object
+from data.disk.migrations import USERS_STEPS, USERS_VERSION, migrated
+from data.disk.strict_json import NOT_UNDERSTOOD, damaged, parse_object
 
 M = TypeVar("M", bound=Model)
 

@@ -19,9 +19,9 @@ from api.request_counts import ONE_IN
 from api.tokens import OPERATOR, issue_token
 from core.models import BotStatus, Cycle, Delivery, DeliveryState, Hold, PostType, Session, User
 from core.settings import Settings, load_settings
-from data import disk_probe
-from data.disk_probe import BAD_FOR_SECONDS, GOOD_FOR_SECONDS, DiskProbe, DiskState
-from data.files import Disk
+from data.disk import probe as disk_probe
+from data.disk.files import Disk
+from data.disk.probe import BAD_FOR_SECONDS, GOOD_FOR_SECONDS, DiskProbe, DiskState
 from data.users.data_manager import Transaction
 from sessions.reach import FAILURES, LOOK_AGAIN_SECONDS
 from tests.api.support import API_PAIRS, SECRET, Api, problem, served, until

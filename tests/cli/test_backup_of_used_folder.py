@@ -10,8 +10,8 @@ from pydantic import SecretStr
 from api.tokens import OPERATOR
 from core.clock import SystemClock
 from core.settings import load_settings
-from data.inventory import InArchive, item_of
-from data.sealed import is_sealed
+from data.disk.inventory import InArchive, item_of
+from data.disk.sealed import is_sealed
 from sessions.api_pairs import ApiPairs
 from sessions.vault import Vault
 from tests.api.test_media import picture

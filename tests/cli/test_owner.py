@@ -7,7 +7,7 @@ import pytest
 
 from core.errors import StateDamaged
 from core.ownership import give_to_owner
-from data.presence import require_state
+from data.disk.presence import require_state
 from tests.support.daemon import DaemonProcess, SandboxProcess, begin_state, plain_world, run_command, wait_until
 from tests.support.house import API_PAIRS, SECRET
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from core.clock import SystemClock
-from data.files import Disk
+from data.disk.files import Disk
 from data.journal.journal import Journal
 from data.users.data_manager import DataManager
 

@@ -21,7 +21,7 @@ from core.models import DeliveryState
 from data.archive.backup import make_backup
 from data.archive.mending import examine, mend
 from data.archive.restore import restore_archive
-from data.files import exclusive_daemon_lock
+from data.disk.files import exclusive_daemon_lock
 from data.journal.journal import Journal
 from data.users.data_manager import DataManager
 from tests.data.support import KEY, NOW, SEALED_FILE, add, count, event, lived_in

@@ -13,7 +13,7 @@ from core.models import MediaKind
 from data.archive import backup
 from data.archive.backup import BackupBrokenOff, make_backup
 from data.archive.restore import restore_archive
-from data.inventory import may_be_archived
+from data.disk.inventory import may_be_archived
 from data.media.layout import ABANDONED_SECONDS, About, sweep
 from data.media.store import MediaStore, StoredFile
 from tests.data.support import NOW, lived_in

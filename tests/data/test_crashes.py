@@ -13,7 +13,7 @@ import pytest
 from bench.parts.crash_variants import VARIANTS
 from core.clock import SystemClock
 from core.errors import StateError
-from data.files import Disk
+from data.disk.files import Disk
 from data.journal.journal import Journal
 from data.users.data_manager import DataManager
 from tests.data.conftest import OpenStore

@@ -15,7 +15,7 @@ import pytest
 from core.clock import SystemClock
 from core.errors import StateDamaged, StateNotWritten, StateTooNew
 from core.models import User
-from data.files import Disk
+from data.disk.files import Disk
 from data.journal.journal import Journal
 from data.users import data_manager, document
 from data.users.data_manager import DataManager
@@ -153,7 +153,7 @@ async def test_a_migration_keeps_a_copy_of_what_it_found(
     for module in (document, data_manager):
         monkeypatch.setattr(module, "USERS_VERSION", 2)
     monkeypatch.setattr(document, "USERS_STEPS", {1: rename_chats})
-    monkeypatch.setattr("data.copies.USERS_VERSION", 2)
+    monkeypatch.setattr("data.disk.copies.USERS_VERSION", 2)
     assert open_store().snapshot.users == {"alice": User(groups=("@news",))}
     assert json.loads(users_json.read_bytes())["version"] == 2
     assert (users_json.parent / "copies" / "users-of-version-1-5.json").read_bytes() == old

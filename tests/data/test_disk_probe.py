@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from data import disk_probe
-from data.disk_probe import BAD_FOR_SECONDS, GOOD_FOR_SECONDS, DiskProbe, DiskState
-from data.files import Disk
+from data.disk import probe as disk_probe
+from data.disk.files import Disk
+from data.disk.probe import BAD_FOR_SECONDS, GOOD_FOR_SECONDS, DiskProbe, DiskState
 from data.journal.journal import Journal
 from tests.data.support import event
 from tests.support.clock import MovableClock

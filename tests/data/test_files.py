@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import StateInUse, StateLocked
-from data.files import exclusive_daemon_lock, locked
+from data.disk.files import exclusive_daemon_lock, locked
 from data.journal.journal import Journal
 from tests.data.conftest import OpenStore
 from tests.data.support import add
@@ -19,7 +19,7 @@ from tests.data.support import add
 HOLD_THE_LOCK = """
 import sys, time
 from pathlib import Path
-from data.files import exclusive_daemon_lock
+from data.disk.files import exclusive_daemon_lock
 with exclusive_daemon_lock(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)

@@ -11,11 +11,11 @@ import pytest
 
 from core.errors import Conflict, InvalidInput, NotFound
 from core.models import Delivery, DeliveryState, Event, Level, Stats
-from data.inventory import JOURNAL_FILE
+from data.disk.inventory import JOURNAL_FILE
+from data.disk.sqlite_files import connect
 from data.journal.journal import Journal
 from data.journal.reads import unfinished_cycle
 from data.journal.schema import DELIVERY_COLUMNS, EVENT_COLUMNS
-from data.sqlite_files import connect
 from tests.data.support import NOW, cycle, delivery, event, moved
 
 

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from core.errors import StateNotWritten
 from core.models import Budget, DeliveryState
-from data.inventory import JOURNAL_FILE
+from data.disk.inventory import JOURNAL_FILE
 from data.journal import schema as journal_schema
 from data.journal.journal import Journal
 from tests.support.clock import START

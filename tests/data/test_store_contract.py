@@ -11,7 +11,7 @@ import pytest
 
 from core.errors import Conflict, InvalidInput, StateError, UnknownSession, UnknownUser
 from core.models import Session, User
-from data.files import Disk
+from data.disk.files import Disk
 from data.users.data_manager import Snapshot, Transaction
 from tests.data.conftest import OpenStore
 from tests.data.support import add, count

@@ -16,8 +16,8 @@ from core.models import DeliveryState, User
 from data.archive.backup import make_backup
 from data.archive.mending import examine, mend
 from data.auth_store import AuthStore, Password
+from data.disk.traces import missing_files
 from data.journal.journal import Journal
-from data.traces import missing_files
 from data.users.data_manager import DataManager
 from sessions.vault import Vault
 from tests.data.support import NOW, add, cycle, delivery, event, lived_in, moved

@@ -15,7 +15,7 @@ from bot.cycle import CycleRunner, NotWanted
 from bot.run import BotParts, CycleControl, CycleRun
 from core.models import BotStatus, Cycle, Delivery, PostType, User
 from core.settings import Settings
-from data.files import Disk
+from data.disk.files import Disk
 from data.journal.journal import Journal
 from data.users.data_manager import DataManager, Transaction
 from scheduler.bots import Bots

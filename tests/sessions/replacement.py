@@ -20,7 +20,7 @@ from bot.run import BotParts, CycleControl
 from core.clock import SystemClock
 from core.models import User
 from core.settings import load_settings
-from data.files import Disk
+from data.disk.files import Disk
 from data.journal.journal import Journal
 from data.users.data_manager import DataManager
 from sessions.assignment import Replacement

@@ -13,7 +13,7 @@ from telethon.sessions import SQLiteSession, StringSession
 from bot.health import Health
 from core.errors import InvalidInput
 from core.models import SessionState
-from data.sealed import SEALED
+from data.disk.sealed import SEALED
 from sandbox.server import Sandbox
 from sessions.credentials import Credentials
 from sessions.formats import Format, telethon_string

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from core.models import SessionState
-from data.sealed import SEALED
+from data.disk.sealed import SEALED
 from tests.support.house import House, open_house
 
 

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from core.clock import SystemClock
 from core.errors import SettingsError, StateDamaged, StateInUse
 from core.settings import Settings, load_settings
-from data.files import exclusive_daemon_lock
+from data.disk.files import exclusive_daemon_lock
 from data.users.data_manager import DataManager
 from sessions import rotation
 from sessions.api_pairs import ApiPairs

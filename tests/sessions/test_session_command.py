@@ -18,7 +18,7 @@ import pytest
 from telethon import TelegramClient, functions
 from telethon.sessions import SQLiteSession
 
-from data.files import locked
+from data.disk.files import locked
 from tests.support.daemon import ROOT, SandboxProcess, begin_state, clean_environment, plain_world
 from tests.support.foreign_files import gramjs_text, mtcute_text, some_key, telethon_text
 from tests.support.house import API_PAIRS, SECRET

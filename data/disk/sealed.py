@@ -5,8 +5,8 @@ import contextlib
 from pathlib import Path
 
 from core.errors import StateError
-from data.inventory import PAIRS_FILE, SESSIONS
-from data.strict_json import parse_object
+from data.disk.inventory import PAIRS_FILE, SESSIONS
+from data.disk.strict_json import parse_object
 
 SEALED = b"PFS1"
 """How a sealed session file begins."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import StateTooNew
-from data.strict_json import damaged
+from data.disk.strict_json import damaged
 
 Step = Callable[[dict[str, Any]], dict[str, Any]]
 

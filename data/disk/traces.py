@@ -16,12 +16,12 @@ from pathlib import Path
 
 from core.errors import StateDamaged, StateError
 from core.models import BotStatus, User
-from data.copies import newest_copy
-from data.files import make_folder, refuse_half_restored, touch_own
-from data.inventory import AUTH_FILE, JOURNAL_FILE, KEY_FILE, MADE, PAIRS_FILE, USERS_FILE
+from data.disk.copies import newest_copy
+from data.disk.files import make_folder, refuse_half_restored, touch_own
+from data.disk.inventory import AUTH_FILE, JOURNAL_FILE, KEY_FILE, MADE, PAIRS_FILE, USERS_FILE
+from data.disk.sealed import sealed_files, sealed_hashes
+from data.disk.sqlite_files import read_only
 from data.journal.mark import counted_in_stats
-from data.sealed import sealed_files, sealed_hashes
-from data.sqlite_files import read_only
 from data.users.document import read_document
 
 _ROWS = (

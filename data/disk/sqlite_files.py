@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from core.errors import StateError, StateLocked, StateNotWritten
-from data.strict_json import damaged
+from data.disk.strict_json import damaged
 
 _BUSY_SECONDS = 10.0
 _NOT_UTF8 = "Could not decode to UTF-8"

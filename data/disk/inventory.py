@@ -17,7 +17,7 @@ NEXT_KEY_FILE = "vault.key.next"
 """There while the vault's key is being replaced: the key that files are being sealed with anew."""
 SESSIONS = "sessions"
 MADE = "made"
-"""The folder of traces: see `data.traces`."""
+"""The folder of traces: see `data.disk.traces`."""
 
 
 class InArchive(StrEnum):

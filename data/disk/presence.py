@@ -3,12 +3,12 @@
 from pathlib import Path
 
 from core.errors import StateDamaged, StateMissing
-from data.copies import COPIES
-from data.files import HALF_RESTORED
-from data.inventory import AUTH_FILE, JOURNAL_FILE, KEY_FILE, MADE, STATS_FILE, USERS_FILE
+from data.disk.copies import COPIES
+from data.disk.files import HALF_RESTORED
+from data.disk.inventory import AUTH_FILE, JOURNAL_FILE, KEY_FILE, MADE, STATS_FILE, USERS_FILE
 
 _SIGNS = (USERS_FILE, JOURNAL_FILE, STATS_FILE, AUTH_FILE, KEY_FILE, COPIES, MADE, HALF_RESTORED)
-"""Any of them says that there was one; whether it is whole is for those who open it to say (`data.traces`)."""
+"""Any of them says that there was one; whether it is whole is for those who open it to say (`data.disk.traces`)."""
 
 
 def holds_state(folder: Path) -> bool:

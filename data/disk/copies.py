@@ -11,8 +11,8 @@ from pathlib import Path
 
 from core.errors import StateNotWritten
 from core.ownership import give_to_owner
-from data.files import make_folder
-from data.migrations import USERS_VERSION
+from data.disk.files import make_folder
+from data.disk.migrations import USERS_VERSION
 
 COPIES = "copies"
 KEPT = 5

@@ -12,7 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from core.clock import Clock
-from data.files import Disk
+from data.disk.files import Disk
 
 PROBE_FILE = "write.probe"
 GOOD_FOR_SECONDS = 10.0
