@@ -9,9 +9,9 @@ from msgspec.structs import replace
 from api.media_label import label_of
 from api.parts import Parts
 from api.views import View
-from bot.compose_content import kind_of, media_of
-from bot.compose_measures import photo_obstacle
-from bot.compose_media import MAX_PHOTO_BYTES
+from bot.compose.content import kind_of, media_of
+from bot.compose.measures import photo_obstacle
+from bot.compose.media import MAX_PHOTO_BYTES
 from core.clock import Clock
 from core.errors import InvalidInput, Unreadable
 from core.models import Media, MediaKind, Moment, PostType, User

@@ -11,8 +11,8 @@ from typing import Any
 from msgspec.structs import replace
 from telethon.tl import types as tl
 
-from bot.compose_content import Post, kind_of
-from bot.compose_text import Formatted
+from bot.compose.content import Post, kind_of
+from bot.compose.text import Formatted
 from bot.reaction_table import BY_CODE
 from core.models import MediaKind, PostType, User
 

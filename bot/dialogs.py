@@ -7,7 +7,7 @@ from telethon import utils
 from telethon.tl.functions.messages import GetDialogsRequest
 from telethon.tl.types import ChatEmpty, InputPeerEmpty, MessageEmpty, UserEmpty
 
-from bot.compose_media import Call
+from bot.compose.media import Call
 from bot.targets import Target, TargetKind
 
 AT_ONCE = 100

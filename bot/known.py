@@ -9,8 +9,8 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
-from bot.compose_content import Post
-from bot.compose_media import premium_needed
+from bot.compose.content import Post
+from bot.compose.media import premium_needed
 from bot.compose_rights import Obstacle, holds_about, is_exempt, obstacle
 from bot.membership import NOT_A_MEMBER, REMOVED
 from bot.pacing import waited_out_until

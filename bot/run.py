@@ -10,8 +10,8 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from bot.books import Books
-from bot.compose_content import Post
-from bot.compose_media import MediaShelf
+from bot.compose.content import Post
+from bot.compose.media import MediaShelf
 from bot.peers import Peers
 from bot.plan import Bar
 from bot.slots import FairSlots

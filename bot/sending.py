@@ -9,11 +9,11 @@ from zoneinfo import ZoneInfo
 from msgspec.structs import replace
 from telethon.errors import RPCError
 
-from bot.compose import random_id_of
-from bot.compose_content import Occasion
-from bot.compose_media import Call, MediaShelf
-from bot.compose_outgoing import Outgoing, prepare
-from bot.compose_send import Destination, Sent
+from bot.compose.content import Occasion
+from bot.compose.media import Call, MediaShelf
+from bot.compose.outgoing import Outgoing, prepare
+from bot.compose.random_id import random_id_of
+from bot.compose.requests import Destination, Sent
 from bot.reactions import Action, reaction_to
 from bot.run import BotParts, CycleRun
 from bot.targets import parse_target

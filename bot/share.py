@@ -10,7 +10,7 @@ from datetime import timedelta
 
 from msgspec.structs import replace
 
-from bot.compose_media import premium_needed
+from bot.compose.media import premium_needed
 from bot.compose_rights import concerns
 from bot.doubts import Doubts
 from bot.membership import NOT_A_MEMBER

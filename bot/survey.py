@@ -16,11 +16,11 @@ from typing import Any, TypeVar
 from telethon import utils
 from telethon.errors import RPCError
 
-from bot.compose_content import Post
-from bot.compose_media import Call
-from bot.compose_outgoing import source_of
+from bot.compose.content import Post
+from bot.compose.media import Call
+from bot.compose.outgoing import source_of
+from bot.compose.requests import SourceUnavailable
 from bot.compose_rights import is_exempt
-from bot.compose_send import SourceUnavailable
 from bot.dialogs import OwnChats
 from bot.peers import as_known
 from bot.reaction_table import BY_CODE

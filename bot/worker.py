@@ -11,8 +11,8 @@ from msgspec.structs import replace
 from telethon.errors import RPCError
 
 from bot.aftercare import see_what_stands
-from bot.compose_content import DoesNotFitHere
-from bot.compose_send import Destination, Sent, SourceUnavailable, pin
+from bot.compose.content import DoesNotFitHere
+from bot.compose.requests import Destination, Sent, SourceUnavailable, pin
 from bot.known import seen_obstacle
 from bot.membership import AMBIGUOUS
 from bot.pacing import Verdict, decide

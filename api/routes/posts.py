@@ -14,7 +14,7 @@ from api.group_views import PostsView, PostView
 from api.resources import resource
 from api.routes.common import Rooms
 from api.users import seen_user
-from bot.compose_content import posts_of
+from bot.compose.content import posts_of
 from core.errors import InvalidInput, NotFound
 from core.models import PostContent, User
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from bot.compose import random_id_of
+from bot.compose.random_id import random_id_of
 from core.models import Delivery, DeliveryState
 
 _MAY_STAND = frozenset({DeliveryState.DELIVERED, DeliveryState.UNKNOWN})

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bench.parts.posts_audit import audit
-from bot.compose import random_id_of
+from bot.compose.random_id import random_id_of
 from core.models import Delivery, DeliveryState
 
 NOW = datetime(2026, 3, 2, tzinfo=UTC)

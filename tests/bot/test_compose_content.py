@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.compose_content import Occasion, Post, check_content, kind_of, post_for_cycle, posts_of, render, render_poll
+from bot.compose.content import Occasion, Post, check_content, kind_of, post_for_cycle, posts_of, render, render_poll
 from core.errors import InvalidInput
 from core.models import Media, MediaKind, Poll, PostContent, PostType, TextFormat
 

@@ -7,9 +7,9 @@ from telethon.extensions import html as telethon_html
 from telethon.helpers import add_surrogate, del_surrogate
 from telethon.tl import types as tl
 
-from bot.compose_html import draft_from_html
-from bot.compose_markdown import draft_from_markdown
-from bot.compose_text import (
+from bot.compose.html import draft_from_html
+from bot.compose.markdown import draft_from_markdown
+from bot.compose.text import (
     Draft,
     Formatted,
     Span,

@@ -9,11 +9,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from telethon.helpers import add_surrogate, del_surrogate
 
-from bot.compose_content import check_content, render_poll
-from bot.compose_html import draft_from_html
-from bot.compose_markdown import draft_from_markdown
-from bot.compose_signs import is_invisible
-from bot.compose_text import Draft, Formatted, Span, Style, fill_in, finish
+from bot.compose.content import check_content, render_poll
+from bot.compose.html import draft_from_html
+from bot.compose.markdown import draft_from_markdown
+from bot.compose.signs import is_invisible
+from bot.compose.text import Draft, Formatted, Span, Style, fill_in, finish
 from core.errors import InvalidInput
 from core.models import Media, Poll, PostContent, PostType, TextFormat
 from sandbox.rpc.texts import is_empty, taken

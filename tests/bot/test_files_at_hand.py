@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.compose_media import file_of
+from bot.compose.media import file_of
 from bot.preflight import preflight
 from core.errors import InvalidInput, StateDamaged, StateError
 from core.models import DeliveryState, Media, MediaKind, PostContent, PostType

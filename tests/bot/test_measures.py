@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from telethon.tl import types as tl
 
-from bot.compose_measures import photo_obstacle
+from bot.compose.measures import photo_obstacle
 from core.models import Media, PostContent, PostType
 from sandbox.errors import RpcError
 from sandbox.state.files import Files

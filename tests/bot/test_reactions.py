@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from telethon import errors as telegram
 from telethon.tl.types import RpcError
 
-from bot.compose_send import SourceUnavailable
+from bot.compose.requests import SourceUnavailable
 from bot.reaction_rules import Action, Scope
 from bot.reaction_table import BY_CODE
 from bot.reactions import code_of, limited_account, reaction_to

@@ -8,10 +8,10 @@ from typing import Any
 
 from telethon.tl import functions
 
-from bot.compose import random_id_of
-from bot.compose_content import Post, check_content, render
-from bot.compose_media import MediaShelf
-from bot.compose_send import Destination, Sent, Source, send_post
+from bot.compose.content import Post, check_content, render
+from bot.compose.media import MediaShelf
+from bot.compose.random_id import random_id_of
+from bot.compose.requests import Destination, Sent, Source, send_post
 from core.models import Delivery, PostContent, PostType
 from sandbox.server import Sandbox
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from bot.compose_content import render
-from bot.compose_found import Wanted, find_delivered
-from bot.compose_media import MediaShelf
-from bot.compose_send import Destination, Sent, find_source
+from bot.compose.content import render
+from bot.compose.find_sent import Wanted, find_delivered
+from bot.compose.media import MediaShelf
+from bot.compose.requests import Destination, Sent, find_source
 from core.models import Media, Poll, PostType
 from sandbox.server import Sandbox
 from tests.bot.sending.support import a_message, deliver, post, topic_named

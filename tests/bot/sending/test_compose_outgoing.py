@@ -8,10 +8,10 @@ import pytest
 from telethon import errors
 from telethon.tl import types as tl
 
-from bot.compose_content import DoesNotFitHere, Occasion, Post
-from bot.compose_media import MediaShelf
-from bot.compose_outgoing import Outgoing, prepare
-from bot.compose_send import Destination, SourceUnavailable
+from bot.compose.content import DoesNotFitHere, Occasion, Post
+from bot.compose.media import MediaShelf
+from bot.compose.outgoing import Outgoing, prepare
+from bot.compose.requests import Destination, SourceUnavailable
 from bot.reactions import Action, reaction_to
 from core.errors import InvalidInput
 from core.models import Media, Poll, PostContent, PostType, TextFormat

@@ -8,9 +8,9 @@ import pytest
 from telethon import TelegramClient, errors
 from telethon.tl import types as tl
 
-from bot.compose_content import render
-from bot.compose_media import MediaShelf, check_files
-from bot.compose_send import Destination, Sent, Source, SourceUnavailable, find_source, pin
+from bot.compose.content import render
+from bot.compose.media import MediaShelf, check_files
+from bot.compose.requests import Destination, Sent, Source, SourceUnavailable, find_source, pin
 from bot.reactions import Action, reaction_to
 from core.errors import InvalidInput
 from core.models import Media, Poll, PostType, TextFormat

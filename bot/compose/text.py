@@ -17,7 +17,7 @@ from urllib.parse import quote, urlsplit
 
 from telethon.tl import types as tl
 
-from bot.compose_signs import CONTROL, DROPPED, instead_of, is_invisible
+from bot.compose.signs import CONTROL, DROPPED, instead_of, is_invisible
 from core.errors import InvalidInput
 
 MAX_TEXT_UNITS = 4096

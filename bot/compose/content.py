@@ -12,10 +12,10 @@ from pathlib import PurePosixPath
 
 from msgspec import structs
 
-from bot.compose_html import draft_from_html
-from bot.compose_markdown import draft_from_markdown
-from bot.compose_signs import is_invisible
-from bot.compose_text import (
+from bot.compose.html import draft_from_html
+from bot.compose.markdown import draft_from_markdown
+from bot.compose.signs import is_invisible
+from bot.compose.text import (
     MAX_CAPTION_UNITS,
     MAX_CAPTION_UNITS_PREMIUM,
     MAX_TEXT_UNITS,

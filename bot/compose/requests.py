@@ -12,9 +12,9 @@ from telethon import errors
 from telethon.tl import functions
 from telethon.tl import types as tl
 
-from bot.compose_content import Post
-from bot.compose_media import Call
-from bot.compose_text import Formatted
+from bot.compose.content import Post
+from bot.compose.media import Call
+from bot.compose.text import Formatted
 from bot.reactions import Scope, reaction_to
 from core.errors import InvalidInput
 from core.models import Poll, PostType

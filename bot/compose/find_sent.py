@@ -11,10 +11,10 @@ from typing import Any
 from telethon.tl import functions
 from telethon.tl import types as tl
 
-from bot.compose_content import Post, kind_of
-from bot.compose_media import Call
-from bot.compose_send import Destination, Sent
-from bot.compose_text import Formatted
+from bot.compose.content import Post, kind_of
+from bot.compose.media import Call
+from bot.compose.requests import Destination, Sent
+from bot.compose.text import Formatted
 from core.models import MediaKind, PostType
 
 PAGE = 100

@@ -10,7 +10,7 @@ from html.entities import html5
 from html.parser import HTMLParser
 from typing import NoReturn
 
-from bot.compose_text import Draft, Style, checked_link
+from bot.compose.text import Draft, Style, checked_link
 from core.errors import InvalidInput
 
 _STYLES = {

@@ -10,8 +10,8 @@ https://. A row of three or more signs is a line that somebody drew.
 import re
 from typing import NoReturn
 
-from bot.compose_signs import is_invisible
-from bot.compose_text import Draft, Style, checked_link
+from bot.compose.signs import is_invisible
+from bot.compose.text import Draft, Style, checked_link
 from core.errors import InvalidInput
 
 _DELIMITERS = {"**": Style.BOLD, "__": Style.ITALIC, "~~": Style.STRIKE, "||": Style.SPOILER}

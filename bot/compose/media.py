@@ -15,9 +15,9 @@ from telethon import TelegramClient, utils
 from telethon.tl import functions
 from telethon.tl import types as tl
 
-from bot.compose_content import Post, kind_of, render
-from bot.compose_measures import attributes, check_measures
-from bot.compose_text import MAX_CAPTION_UNITS
+from bot.compose.content import Post, kind_of, render
+from bot.compose.measures import attributes, check_measures
+from bot.compose.text import MAX_CAPTION_UNITS
 from core.errors import InvalidInput, NotRead, StateError
 from core.models import Media, MediaKind, PostType
 from data.media.layout import About, shown_name, thumbnail_of
