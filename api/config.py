@@ -24,9 +24,9 @@ from api.problems import PreconditionFailed
 from api.shapes import read_as
 from api.users import UNSEEN, seen_user
 from api.views import ConfigView
+from bot.chats.targets import parse_target
 from bot.compose.content import check_content, posts_of
 from bot.compose.media import check_contents
-from bot.targets import parse_target
 from core.errors import Faults, InvalidInput, check_all
 from core.models import PostContent, PostType, Schedule, User
 from core.settings import Settings

@@ -14,8 +14,8 @@ from telethon.tl import types as tl
 from telethon.tl.functions.channels import GetMessagesRequest as GetChannelMessagesRequest
 from telethon.tl.functions.messages import GetMessagesRequest
 
+from bot.chats.targets import parse_target
 from bot.run import BotParts, CycleRun
-from bot.targets import parse_target
 from core.clock import wait_for_event
 from core.models import Delivery, Level
 from sessions.client import CONNECTION_LOST, PostingClient

@@ -9,17 +9,17 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
+from bot.chats.membership import NOT_A_MEMBER, REMOVED
+from bot.chats.peers import Peers
+from bot.chats.rights import Obstacle, holds_about, is_exempt, obstacle
+from bot.chats.seen import Seen
+from bot.chats.targets import Target, parse_target
 from bot.compose.content import Post
 from bot.compose.media import premium_needed
-from bot.compose_rights import Obstacle, holds_about, is_exempt, obstacle
-from bot.membership import NOT_A_MEMBER, REMOVED
 from bot.pacing import waited_out_until
-from bot.peers import Peers
 from bot.plan import NO_BARS, Bar, Plan, plan_cycle, same_chat_reason, same_chats
 from bot.reaction_table import BY_CODE
 from bot.run import BotParts, CycleRun
-from bot.seen import Seen
-from bot.targets import Target, parse_target
 from core.models import Delivery, DeliveryState, Hold, SessionState, User
 
 Bars = dict[str, dict[str, Bar]]

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from bot.membership import NOT_A_MEMBER
+from bot.chats.membership import NOT_A_MEMBER
 from core.models import Hold, Session, SessionState, User
 
 

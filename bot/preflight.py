@@ -10,10 +10,11 @@ from typing import Any
 
 from telethon import utils
 
+from bot.chats.rights import holds_about, is_exempt, rights_needed, uses_custom_emoji
+from bot.chats.targets import Target, parse_target
 from bot.compose.content import Occasion, Post, kind_of, post_for_cycle, render, word
 from bot.compose.media import check_contents
 from bot.compose.text import MAX_CAPTION_UNITS, MAX_CAPTION_UNITS_PREMIUM, MAX_TEXT_UNITS, Formatted
-from bot.compose_rights import holds_about, is_exempt, rights_needed, uses_custom_emoji
 from bot.cycle import check_ready
 from bot.known import Arrangement, who_posts
 from bot.pacing import Standing, Verdict, cycle_seconds, decide
@@ -29,7 +30,6 @@ from bot.preflight_report import (
 )
 from bot.run import BotParts
 from bot.survey import AccountView, Survey, survey
-from bot.targets import Target, parse_target
 from core.errors import InvalidInput
 from core.models import PostContent, User
 

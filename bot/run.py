@@ -10,9 +10,9 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from bot.books import Books
+from bot.chats.peers import Peers
 from bot.compose.content import Post
 from bot.compose.media import MediaShelf
-from bot.peers import Peers
 from bot.plan import Bar
 from bot.slots import FairSlots
 from core.clock import Clock

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 from msgspec.structs import replace
 from telethon.errors import RPCError
 
+from bot.chats.targets import parse_target
 from bot.compose.content import Occasion
 from bot.compose.media import Call, MediaShelf
 from bot.compose.outgoing import Outgoing, prepare
@@ -16,7 +17,6 @@ from bot.compose.random_id import random_id_of
 from bot.compose.requests import Destination, Sent
 from bot.reactions import Action, reaction_to
 from bot.run import BotParts, CycleRun
-from bot.targets import parse_target
 from core.models import Delivery, DeliveryState, Level
 from sessions.client import PostingClient
 

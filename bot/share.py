@@ -10,10 +10,12 @@ from datetime import timedelta
 
 from msgspec.structs import replace
 
+from bot.chats.membership import NOT_A_MEMBER
+from bot.chats.rights import concerns
+from bot.chats.seen import Absent
+from bot.chats.targets import parse_target
 from bot.compose.media import premium_needed
-from bot.compose_rights import concerns
 from bot.doubts import Doubts
-from bot.membership import NOT_A_MEMBER
 from bot.plan import Bar, clock_time
 from bot.reactions import (
     SIGN_OF_A_LIMITED_ACCOUNT,
@@ -26,9 +28,7 @@ from bot.reactions import (
     reaction_to,
 )
 from bot.run import BotParts, CycleRun, End
-from bot.seen import Absent
 from bot.sending import Sender
-from bot.targets import parse_target
 from core.clock import wait_for_event
 from core.models import Delivery, DeliveryState, Hold, Level, Session, SessionState, User
 from data.users.data_manager import Transaction

@@ -16,18 +16,18 @@ from typing import Any, TypeVar
 from telethon import utils
 from telethon.errors import RPCError
 
+from bot.chats.dialogs import OwnChats
+from bot.chats.peers import as_known
+from bot.chats.rights import is_exempt
+from bot.chats.seen import Absent, Seen
+from bot.chats.targets import Target, TargetKind
 from bot.compose.content import Post
 from bot.compose.media import Call
 from bot.compose.outgoing import source_of
 from bot.compose.requests import SourceUnavailable
-from bot.compose_rights import is_exempt
-from bot.dialogs import OwnChats
-from bot.peers import as_known
 from bot.reaction_table import BY_CODE
 from bot.reactions import Action, Reaction, Scope, reaction_to
 from bot.run import BotParts
-from bot.seen import Absent, Seen
-from bot.targets import Target, TargetKind
 from core.errors import InvalidInput, PostfleetError
 from core.models import PostType, SessionState, User
 from sessions.client import PostingClient

@@ -11,17 +11,17 @@ from msgspec.structs import replace
 from telethon.errors import RPCError
 
 from bot.aftercare import see_what_stands
+from bot.chats.membership import AMBIGUOUS
+from bot.chats.targets import Target, parse_target
 from bot.compose.content import DoesNotFitHere
 from bot.compose.requests import Destination, Sent, SourceUnavailable, pin
 from bot.known import seen_obstacle
-from bot.membership import AMBIGUOUS
 from bot.pacing import Verdict, decide
 from bot.plan import clock_time, same_chat_reason
 from bot.reaction_table import BY_CODE
 from bot.reactions import Action, ForeseenRefusal, code_of, reaction_to
 from bot.run import STOPPED, BotParts, CycleRun
 from bot.share import LeaveSession, SessionGone, Share
-from bot.targets import Target, parse_target
 from core.clock import wait_for_event
 from core.errors import AccountRefused, InvalidInput, PostfleetError, SealBroken, SessionInUse, StateError
 from core.models import Delivery, DeliveryState, Level

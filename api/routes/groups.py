@@ -18,8 +18,8 @@ from api.routes.common import Rooms
 from api.state_facts import groups_lately
 from api.state_views import group_view
 from api.users import seen_user
+from bot.chats.targets import parse_target
 from bot.compose.content import posts_of
-from bot.targets import parse_target
 from core.errors import InvalidInput, UnknownGroup
 from core.models import PostType, User
 

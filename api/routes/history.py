@@ -21,7 +21,7 @@ from api.routes.common import Rooms
 from api.spreadsheets import safe_cell
 from api.state_views import StatsView, log_line
 from api.tickets import Purpose, Tickets
-from bot.targets import parse_target
+from bot.chats.targets import parse_target
 from core.errors import InvalidInput
 
 routes = resource("/api", tags=["history"])

@@ -12,6 +12,7 @@ from pathlib import PurePosixPath
 
 from msgspec import structs
 
+from bot.chats.targets import parse_message_link
 from bot.compose.html import draft_from_html
 from bot.compose.markdown import draft_from_markdown
 from bot.compose.signs import is_invisible
@@ -26,7 +27,6 @@ from bot.compose.text import (
     fill_in,
     finish,
 )
-from bot.targets import parse_message_link
 from core.errors import InvalidInput, check_all
 from core.models import Media, MediaKind, Poll, PostContent, PostType, TextFormat
 

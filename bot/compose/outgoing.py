@@ -14,13 +14,13 @@ from telethon import TelegramClient
 from telethon.errors import RPCError
 from telethon.tl import types as tl
 
+from bot.chats.targets import parse_message_link
 from bot.compose.content import SAVED, Occasion, Post, word
 from bot.compose.find_sent import Wanted, find_delivered
 from bot.compose.media import Call, MediaShelf
 from bot.compose.requests import CANNOT_SEE, Destination, Sent, Source, SourceUnavailable, find_source, send_post
 from bot.compose.text import Formatted
 from bot.reactions import Scope, reaction_to
-from bot.targets import parse_message_link
 from core.models import PostType
 
 _MESSAGE = "post_content.message"

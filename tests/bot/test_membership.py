@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bot.membership import NOT_A_MEMBER
+from bot.chats.membership import NOT_A_MEMBER
 from bot.reaction_table import BY_CODE
 from core.models import DeliveryState, PostContent, PostType
 from sandbox.state.peers import Member

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.targets import Target, TargetKind, parse_groups, parse_message_link, parse_target
+from bot.chats.targets import Target, TargetKind, parse_groups, parse_message_link, parse_target
 from core.errors import InvalidInput
 
 NAME = Target(TargetKind.USERNAME, "chess_club")
@@ -214,7 +214,7 @@ def test_what_is_no_link_to_a_message_is_refused(written: str) -> None:
 
 def test_reading_groups_does_not_load_telethon() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", "import sys, bot.targets; print('telethon' in sys.modules)"],
+        [sys.executable, "-c", "import sys, bot.chats.targets; print('telethon' in sys.modules)"],
         capture_output=True,
         text=True,
         check=True,

@@ -7,10 +7,10 @@ import pytest
 from telethon import TelegramClient, errors
 from telethon.tl import types as tl
 
+from bot.chats.rights import Obstacle, is_exempt, may_pin, obstacle, uses_custom_emoji
 from bot.compose.content import Post, render
 from bot.compose.media import MediaShelf
 from bot.compose.requests import Destination
-from bot.compose_rights import Obstacle, is_exempt, may_pin, obstacle, uses_custom_emoji
 from bot.reactions import code_of, reaction_to
 from core.models import Media, Poll, PostType, TextFormat
 from sandbox.server import Sandbox

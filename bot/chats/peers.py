@@ -31,13 +31,13 @@ from telethon.tl.types import (
     UserEmpty,
 )
 
-from bot.compose_rights import is_exempt, not_there
-from bot.dialogs import pages_of_chats
-from bot.membership import REMOVED
+from bot.chats.dialogs import pages_of_chats
+from bot.chats.membership import REMOVED
+from bot.chats.rights import is_exempt, not_there
+from bot.chats.seen import Absent, Seen
+from bot.chats.targets import Target, TargetKind, parse_target
 from bot.reaction_table import BY_CODE
 from bot.reactions import Scope, reaction_to
-from bot.seen import Absent, Seen
-from bot.targets import Target, TargetKind, parse_target
 from core.clock import Clock
 from data.journal.journal import Journal
 from sessions.client import PostingClient
