@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from telethon.errors import RPCError
 
-from bot.reactions import Action, Scope, reaction_to
+from bot.reactions.classify import Action, Scope, reaction_to
 from bot.run import CycleRun
 from bot.sending import Sender
 from core.errors import InvalidInput

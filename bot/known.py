@@ -18,7 +18,7 @@ from bot.compose.content import Post
 from bot.compose.media import premium_needed
 from bot.pacing import waited_out_until
 from bot.plan import NO_BARS, Bar, Plan, plan_cycle, same_chat_reason, same_chats
-from bot.reaction_table import BY_CODE
+from bot.reactions.table import BY_CODE
 from bot.run import BotParts, CycleRun
 from core.models import Delivery, DeliveryState, Hold, SessionState, User
 

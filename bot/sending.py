@@ -15,7 +15,7 @@ from bot.compose.media import Call, MediaShelf
 from bot.compose.outgoing import Outgoing, prepare
 from bot.compose.random_id import random_id_of
 from bot.compose.requests import Destination, Sent
-from bot.reactions import Action, reaction_to
+from bot.reactions.classify import Action, reaction_to
 from bot.run import BotParts, CycleRun
 from core.models import Delivery, DeliveryState, Level
 from sessions.client import PostingClient

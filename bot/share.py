@@ -17,7 +17,7 @@ from bot.chats.targets import parse_target
 from bot.compose.media import premium_needed
 from bot.doubts import Doubts
 from bot.plan import Bar, clock_time
-from bot.reactions import (
+from bot.reactions.classify import (
     SIGN_OF_A_LIMITED_ACCOUNT,
     Action,
     ForeseenRefusal,

@@ -25,8 +25,8 @@ from bot.compose.content import Post
 from bot.compose.media import Call
 from bot.compose.outgoing import source_of
 from bot.compose.requests import SourceUnavailable
-from bot.reaction_table import BY_CODE
-from bot.reactions import Action, Reaction, Scope, reaction_to
+from bot.reactions.classify import Action, Reaction, Scope, reaction_to
+from bot.reactions.table import BY_CODE
 from bot.run import BotParts
 from core.errors import InvalidInput, PostfleetError
 from core.models import PostType, SessionState, User

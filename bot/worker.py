@@ -18,8 +18,8 @@ from bot.compose.requests import Destination, Sent, SourceUnavailable, pin
 from bot.known import seen_obstacle
 from bot.pacing import Verdict, decide
 from bot.plan import clock_time, same_chat_reason
-from bot.reaction_table import BY_CODE
-from bot.reactions import Action, ForeseenRefusal, code_of, reaction_to
+from bot.reactions.classify import Action, ForeseenRefusal, code_of, reaction_to
+from bot.reactions.table import BY_CODE
 from bot.run import STOPPED, BotParts, CycleRun
 from bot.share import LeaveSession, SessionGone, Share
 from core.clock import wait_for_event

@@ -36,8 +36,8 @@ from bot.chats.membership import REMOVED
 from bot.chats.rights import is_exempt, not_there
 from bot.chats.seen import Absent, Seen
 from bot.chats.targets import Target, TargetKind, parse_target
-from bot.reaction_table import BY_CODE
-from bot.reactions import Scope, reaction_to
+from bot.reactions.classify import Scope, reaction_to
+from bot.reactions.table import BY_CODE
 from core.clock import Clock
 from data.journal.journal import Journal
 from sessions.client import PostingClient

@@ -13,7 +13,7 @@ from telethon.tl import types as tl
 
 from bot.compose.content import Post, kind_of
 from bot.compose.text import Formatted
-from bot.reaction_table import BY_CODE
+from bot.reactions.table import BY_CODE
 from core.models import MediaKind, PostType, User
 
 _RIGHT_OF_KIND = {

@@ -20,7 +20,7 @@ from bot.compose.find_sent import Wanted, find_delivered
 from bot.compose.media import Call, MediaShelf
 from bot.compose.requests import CANNOT_SEE, Destination, Sent, Source, SourceUnavailable, find_source, send_post
 from bot.compose.text import Formatted
-from bot.reactions import Scope, reaction_to
+from bot.reactions.classify import Scope, reaction_to
 from core.models import PostType
 
 _MESSAGE = "post_content.message"
@@ -48,7 +48,7 @@ class Outgoing:
         """Send it; `key(part)` is the random_id of each message. Repeating it with the same keys delivers once.
 
         Raises:
-            RPCError, CONNECTION_LOST: see `bot.reactions`.
+            RPCError, CONNECTION_LOST: see `bot.reactions.classify`.
         """
         return await send_post(call, to, self.post, key, text=self.text, media=self.media, source=self.source)
 
@@ -97,7 +97,7 @@ async def prepare(
         DoesNotFitHere: it is too long once it is filled in for this group.
         InvalidInput: the post cannot be sent as it is (a file that is gone …).
         SourceUnavailable: this account cannot see the message to forward.
-        RPCError, CONNECTION_LOST: see `bot.reactions`.
+        RPCError, CONNECTION_LOST: see `bot.reactions.classify`.
     """
     worded, text = word(post, occasion, premium=premium)
     if post.type in {PostType.FORWARD, PostType.COPY}:

@@ -1,7 +1,7 @@
 """A post into the one request that sends it, each of its messages under a random_id of ours, and what came of it.
 
 Raw requests: Telethon's own `send_message` and `forward_messages` draw random ids themselves, and know no
-`top_msg_id`. Nothing here waits, retries or judges an error; that is `bot.worker` with `bot.reactions`.
+`top_msg_id`. Nothing here waits, retries or judges an error; that is `bot.worker` with `bot.reactions.classify`.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ from telethon.tl import types as tl
 from bot.compose.content import Post
 from bot.compose.media import Call
 from bot.compose.text import Formatted
-from bot.reactions import Scope, reaction_to
+from bot.reactions.classify import Scope, reaction_to
 from core.errors import InvalidInput
 from core.models import Poll, PostType
 
@@ -76,7 +76,7 @@ async def send_post(
     (forwards and copies).
 
     Raises:
-        RPCError, CONNECTION_LOST: see `bot.reactions`.
+        RPCError, CONNECTION_LOST: see `bot.reactions.classify`.
     """
     request, random_ids = request_for(to, post, key, text=text, media=media, source=source)
     return Sent(_new_ids(await call(request), random_ids))

@@ -12,9 +12,9 @@ import pytest
 from msgspec.structs import replace
 from telethon import errors as telegram
 
-from bot import reaction_rules as rules
-from bot.reaction_rules import Action, Rule, Scope
-from bot.reaction_table import BY_CODE
+from bot.reactions import rules
+from bot.reactions.rules import Action, Rule, Scope
+from bot.reactions.table import BY_CODE
 from core.models import DeliveryState, SessionState
 from sandbox.world import demo_world
 from tests.support.house import House, open_house

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bot.chats.membership import NOT_A_MEMBER
-from bot.reaction_table import BY_CODE
+from bot.reactions.table import BY_CODE
 from core.models import DeliveryState, PostContent, PostType
 from sandbox.state.peers import Member
 from sandbox.world import AccountSpec, ChatSpec, World

@@ -10,9 +10,9 @@ from telethon import errors as telegram
 from telethon.tl.types import RpcError
 
 from bot.compose.requests import SourceUnavailable
-from bot.reaction_rules import Action, Scope
-from bot.reaction_table import BY_CODE
-from bot.reactions import code_of, limited_account, reaction_to
+from bot.reactions.classify import code_of, limited_account, reaction_to
+from bot.reactions.rules import Action, Scope
+from bot.reactions.table import BY_CODE
 from core.errors import InvalidInput, SessionInUse
 from tests.bot.errors_not_met import NOT_MET
 

@@ -12,7 +12,7 @@ from bot.compose.content import DoesNotFitHere, Occasion, Post
 from bot.compose.media import MediaShelf
 from bot.compose.outgoing import Outgoing, prepare
 from bot.compose.requests import Destination, SourceUnavailable
-from bot.reactions import Action, reaction_to
+from bot.reactions.classify import Action, reaction_to
 from core.errors import InvalidInput
 from core.models import Media, Poll, PostContent, PostType, TextFormat
 from sandbox.server import Sandbox

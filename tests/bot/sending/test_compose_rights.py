@@ -11,7 +11,7 @@ from bot.chats.rights import Obstacle, is_exempt, may_pin, obstacle, uses_custom
 from bot.compose.content import Post, render
 from bot.compose.media import MediaShelf
 from bot.compose.requests import Destination
-from bot.reactions import code_of, reaction_to
+from bot.reactions.classify import code_of, reaction_to
 from core.models import Media, Poll, PostType, TextFormat
 from sandbox.server import Sandbox
 from sandbox.world import AccountSpec, ChatSpec, World

@@ -6,9 +6,9 @@ import pytest
 from telethon import errors
 from telethon.tl import functions
 
-from bot.reaction_rules import Action
-from bot.reaction_table import BY_CODE
-from bot.reactions import reaction_to
+from bot.reactions.classify import reaction_to
+from bot.reactions.rules import Action
+from bot.reactions.table import BY_CODE
 from sandbox.server import Sandbox
 
 NOT_FROM_TELEGRAM = {

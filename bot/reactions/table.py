@@ -7,7 +7,7 @@ A test goes through Telethon's whole list: what is missing here has to be named 
 
 from telethon import errors as telegram
 
-from bot.reaction_rules import (
+from bot.reactions.rules import (
     ARRIVED,
     BAD_CONTENT,
     FROZEN,

@@ -1,6 +1,6 @@
 """A Telegram error in, exactly one reaction out.
 
-`bot.reaction_table` says what each error means; here is how an error is looked up:
+`bot.reactions.table` says what each error means; here is how an error is looked up:
 by its class where Telethon has one, by the error's own `message` where it has none. The text of an exception is never
 searched: named classes carry prose there, and prose mentions other errors.
 """
@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from telethon import errors as telegram
 
-from bot.reaction_rules import Action, Rule, Scope
-from bot.reaction_table import BY_CODE, UNKNOWN, UNNAMED
+from bot.reactions.rules import Action, Rule, Scope
+from bot.reactions.table import BY_CODE, UNKNOWN, UNNAMED
 from core.errors import InvalidInput, PostfleetError, SessionInUse
 from sessions.client import CONNECTION_LOST
 
