@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Generic, TypeVar
 
 from api.parts import Parts
-from bot.allowance import budget_of
+from bot.pacing.budget import budget_of
 from core.models import AllowanceUse, Budget, Stats, User
 from data.journal.reads import Counts
 

@@ -11,12 +11,12 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
-from bot.allowance import NO_ALLOWANCE, budget_of
 from bot.chats.rights import holds_about
 from bot.compose.content import post_for_cycle, posts_of
 from bot.compose.random_id import new_random_id
 from bot.known import arrange, claim_what_was_begun, who_posts
-from bot.pacing import waited_out_until
+from bot.pacing.budget import NO_ALLOWANCE, budget_of
+from bot.pacing.decide import waited_out_until
 from bot.plan import Bar, Plan, keeps, may_look, plan_cycle
 from bot.run import STOPPED, BotParts, CycleControl, CycleRun, End
 from bot.worker import execute_session_cycle

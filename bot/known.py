@@ -16,7 +16,7 @@ from bot.chats.seen import Seen
 from bot.chats.targets import Target, parse_target
 from bot.compose.content import Post
 from bot.compose.media import premium_needed
-from bot.pacing import waited_out_until
+from bot.pacing.decide import waited_out_until
 from bot.plan import NO_BARS, Bar, Plan, plan_cycle, same_chat_reason, same_chats
 from bot.reactions.table import BY_CODE
 from bot.run import BotParts, CycleRun

@@ -17,7 +17,7 @@ from bot.compose.media import check_contents
 from bot.compose.text import MAX_CAPTION_UNITS, MAX_CAPTION_UNITS_PREMIUM, MAX_TEXT_UNITS, Formatted
 from bot.cycle import check_ready
 from bot.known import Arrangement, who_posts
-from bot.pacing import Standing, Verdict, cycle_seconds, decide
+from bot.pacing.decide import Standing, Verdict, cycle_seconds, decide
 from bot.plan import Bar, Plan, clock_time
 from bot.preflight_report import (
     AccountCheck,

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from bot.books import Books
 from bot.chats.peers import Peers
 from bot.compose.content import Post
 from bot.compose.media import MediaShelf
+from bot.pacing.fair_slots import FairSlots
+from bot.pacing.post_history import Books
 from bot.plan import Bar
-from bot.slots import FairSlots
 from core.clock import Clock
 from core.errors import StateError
 from core.models import UNFINISHED, Cycle, Delivery, DeliveryState, Event, Level, PostContent

@@ -16,7 +16,7 @@ from bot.chats.targets import Target, parse_target
 from bot.compose.content import DoesNotFitHere
 from bot.compose.requests import Destination, Sent, SourceUnavailable, pin
 from bot.known import seen_obstacle
-from bot.pacing import Verdict, decide
+from bot.pacing.decide import Verdict, decide
 from bot.plan import clock_time, same_chat_reason
 from bot.reactions.classify import Action, ForeseenRefusal, code_of, reaction_to
 from bot.reactions.table import BY_CODE

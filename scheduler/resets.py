@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from bot.allowance import budget_of
+from bot.pacing.budget import budget_of
 from bot.run import BotParts
 from core.models import Budget, Event
 

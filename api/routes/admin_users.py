@@ -22,7 +22,7 @@ from api.state_views import StateView
 from api.tokens import OPERATOR, check_user_id
 from api.users import make_user
 from api.views import AllowanceOverview, AllowanceView, BotChangeView, PasswordView, allowance_view
-from bot.allowance import budget_of
+from bot.pacing.budget import budget_of
 from core.errors import UnknownUser
 from core.models import Allowance, BotStatus, Event, Grant, User
 from data.users.data_manager import Transaction

@@ -8,7 +8,7 @@ from api.resources import resource
 from api.routes.common import Rooms
 from api.users import seen_user
 from api.views import AllowanceView, allowance_view
-from bot.allowance import budget_of
+from bot.pacing.budget import budget_of
 
 routes = resource(tags=["allowance"])
 

@@ -48,7 +48,7 @@ def obstacle(chat: Any, post: Post) -> Obstacle | None:
     """What keeps the account that was given `chat` (Telethon's Channel or Chat) from posting; None: nothing known.
 
     Of a forward or a copy only the right to write at all is looked at: what is in it is not known here. Slow mode is
-    no obstacle but a wait, see `bot.pacing`; whether a topic is closed only sending tells.
+    no obstacle but a wait, see `bot.pacing.decide`; whether a topic is closed only sending tells.
     """
     code = not_there(chat) or _not_allowed(chat, post)
     return None if code is None else Obstacle(code, BY_CODE[code][1], personal=_is_personal(chat, code, post))

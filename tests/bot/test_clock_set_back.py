@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from bot.books import Books
 from bot.health import Health
+from bot.pacing.post_history import Books
 from tests.support.clock import MovableClock
 from tests.support.house import House, open_house, until
 

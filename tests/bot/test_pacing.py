@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.pacing import SLOW_MODE_MARGIN, Decision, Limits, Standing, Verdict, cycle_seconds, decide
+from bot.pacing.decide import SLOW_MODE_MARGIN, Decision, Limits, Standing, Verdict, cycle_seconds, decide
 from core.models import Hold
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)

@@ -5,7 +5,7 @@ from datetime import timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.recent_posts import SPAN, RecentPosts
+from bot.pacing.recent_posts import SPAN, RecentPosts
 from tests.support.clock import START
 
 DAY = timedelta(days=1)

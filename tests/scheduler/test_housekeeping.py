@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from bot.allowance import budget_of
+from bot.pacing.budget import budget_of
 from core.models import Allowance, Cycle, Delivery, DeliveryState, Event, PostType, Schedule, User
 from data.users.data_manager import Transaction
 from scheduler.housekeeping import Housekeeping, Job

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.slots import FairSlots
+from bot.pacing.fair_slots import FairSlots
 from core.models import User
 from scheduler.keeper import keep_alive
 from scheduler.watchdog import Watchdog

@@ -10,8 +10,8 @@ from collections.abc import Hashable
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from bot.pacing import SLOW_MODE_SHARE, Limits, Standing
-from bot.recent_posts import RecentPosts
+from bot.pacing.decide import SLOW_MODE_SHARE, Limits, Standing
+from bot.pacing.recent_posts import RecentPosts
 from core.clock import Clock
 from core.models import DeliveryState, Hold, Session, User
 from core.settings import Settings
