@@ -27,7 +27,7 @@ from api.state_views import (
 )
 from api.users import UNSEEN, seen_user
 from api.views import AllowanceNow, ConfigView, ProgressView, actual, progress_view, wanted
-from bot.run import CycleProgress
+from bot.cycle.run import CycleProgress
 from core.models import Session, Stats, User
 from data.journal.journal import Journal
 from data.users.data_manager import DataManager, Snapshot

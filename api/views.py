@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import msgspec
 
-from bot.run import CycleProgress
+from bot.cycle.run import CycleProgress
 from core.models import AllowanceDay, AllowanceUse, BotStatus, Grant, Moment, PostContent, PostType, Schedule, User
 
 

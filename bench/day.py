@@ -24,7 +24,7 @@ from telethon.sessions import MemorySession
 
 from bench.parts.simulated import SimulatedClock, SimulatedLoop
 from bench.report import Report
-from bot.plan import plan_cycle
+from bot.cycle.planner import plan_cycle
 from core.models import User
 from core.settings import Settings
 from sandbox.keys import derived_auth_key

@@ -25,8 +25,8 @@ from telethon.crypto import AuthKey
 from telethon.sessions import MemorySession
 
 from bench.report import Report
-from bot.cycle import CycleRunner
-from bot.run import BotParts, CycleControl, End
+from bot.cycle.run import BotParts, CycleControl, End
+from bot.cycle.runner import CycleRunner
 from core.clock import SystemClock
 from core.models import User
 from core.settings import Settings, load_settings

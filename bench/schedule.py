@@ -16,8 +16,8 @@ from pathlib import Path
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from bench.report import Report
-from bot.cycle import CycleRunner
-from bot.run import BotParts, CycleControl, CycleRun
+from bot.cycle.run import BotParts, CycleControl, CycleRun
+from bot.cycle.runner import CycleRunner
 from core.clock import SystemClock
 from core.models import BotStatus, Session, User
 from core.settings import Settings

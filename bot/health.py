@@ -12,8 +12,8 @@ from telethon.tl.functions.account import GetAuthorizationsRequest, GetPasswordR
 from telethon.tl.functions.users import GetUsersRequest
 from telethon.tl.types import InputUserSelf
 
+from bot.cycle.run import BotParts
 from bot.reactions.classify import Action, Reaction, reaction_to
-from bot.run import BotParts
 from core.clock import Clock
 from core.errors import AccountRefused, PostfleetError, SealBroken, SessionInUse, StateError, UnknownSession
 from core.models import Event, Level, Session, SessionState

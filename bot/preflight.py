@@ -15,10 +15,11 @@ from bot.chats.targets import Target, parse_target
 from bot.compose.content import Occasion, Post, kind_of, post_for_cycle, render, word
 from bot.compose.media import check_contents
 from bot.compose.text import MAX_CAPTION_UNITS, MAX_CAPTION_UNITS_PREMIUM, MAX_TEXT_UNITS, Formatted
-from bot.cycle import check_ready
-from bot.known import Arrangement, who_posts
+from bot.cycle.known_obstacles import Arrangement, who_posts
+from bot.cycle.planner import Bar, Plan, clock_time
+from bot.cycle.run import BotParts
+from bot.cycle.runner import check_ready
 from bot.pacing.decide import Standing, Verdict, cycle_seconds, decide
-from bot.plan import Bar, Plan, clock_time
 from bot.preflight_report import (
     AccountCheck,
     AccountInGroup,
@@ -28,7 +29,6 @@ from bot.preflight_report import (
     ShownFile,
     ShownPost,
 )
-from bot.run import BotParts
 from bot.survey import AccountView, Survey, survey
 from core.errors import InvalidInput
 from core.models import PostContent, User

@@ -25,9 +25,9 @@ from bot.compose.content import Post
 from bot.compose.media import Call
 from bot.compose.outgoing import source_of
 from bot.compose.requests import SourceUnavailable
+from bot.cycle.run import BotParts
 from bot.reactions.classify import Action, Reaction, Scope, reaction_to
 from bot.reactions.table import BY_CODE
-from bot.run import BotParts
 from core.errors import InvalidInput, PostfleetError
 from core.models import PostType, SessionState, User
 from sessions.client import PostingClient

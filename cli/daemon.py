@@ -11,8 +11,8 @@ from pathlib import Path
 from api.app import create_app
 from api.server import Server
 from api.shell import Shell
-from bot.cycle import CycleRunner
-from bot.run import BotParts
+from bot.cycle.run import BotParts
+from bot.cycle.runner import CycleRunner
 from core import confined
 from core.clock import Clock, SystemClock
 from core.errors import EndedUnexpectedly, SettingsError, StateNotWritten

@@ -3,7 +3,7 @@
 import asyncio
 from datetime import datetime
 
-from bot.run import CycleControl, CycleProgress, CycleRun
+from bot.cycle.run import CycleControl, CycleProgress, CycleRun
 
 
 class Active:

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from bot.cycle import check_ready
+from bot.cycle.run import BotParts, CycleProgress, End
+from bot.cycle.runner import check_ready
 from bot.preflight import preflight
 from bot.preflight_report import Preflight
-from bot.run import BotParts, CycleProgress, End
 from core.errors import NotFound, ScheduleOver
 from core.figures import Spread
 from core.models import BotStatus, User

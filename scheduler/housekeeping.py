@@ -16,8 +16,8 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
+from bot.cycle.run import BotParts
 from bot.health import Health
-from bot.run import BotParts
 from core.settings import Settings
 from data.archive.backup import make_backup, remove_abandoned
 from data.disk.files import make_folder

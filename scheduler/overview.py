@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from bot.run import BotParts
+from bot.cycle.run import BotParts
 from core.models import Moment
 from scheduler.housekeeping import Housekeeping, Job
 from scheduler.scheduler import Scheduler

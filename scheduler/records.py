@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import TypeVar
 
-from bot.run import BotParts
+from bot.cycle.run import BotParts
 from core.clock import wait_for_event
 from core.errors import StateError
 from core.models import Event, Level

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+from bot.cycle.run import BotParts
 from bot.pacing.budget import budget_of
-from bot.run import BotParts
 from core.models import Budget, Event
 
 _USERS_AT_ONCE = 500

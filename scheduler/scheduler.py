@@ -12,8 +12,8 @@ from collections.abc import Coroutine, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from bot.cycle import CycleRunner
-from bot.run import BotParts, End
+from bot.cycle.run import BotParts, End
+from bot.cycle.runner import CycleRunner
 from core.clock import wait_for_event
 from core.errors import StateError
 from core.figures import Spread

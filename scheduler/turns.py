@@ -7,8 +7,8 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
-from bot.cycle import CycleRunner, NotWanted
-from bot.run import BotParts, CycleRun, End
+from bot.cycle.run import BotParts, CycleRun, End
+from bot.cycle.runner import CycleRunner, NotWanted
 from core.errors import NotReady, StateError
 from core.figures import Spread
 from core.models import BotStatus, Level, Missed

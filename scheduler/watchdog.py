@@ -4,7 +4,7 @@ import asyncio
 import logging
 import math
 
-from bot.run import BotParts
+from bot.cycle.run import BotParts
 from scheduler.scheduler import Scheduler
 
 log = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from api.resources import resource
 from api.routes.common import Rooms
 from api.users import UNSEEN, seen_user
 from api.views import BotChangeView, BotView, bot_view
-from bot.cycle import check_ready
+from bot.cycle.runner import check_ready
 from scheduler.bots import NOT_RUNNING, BotChange
 
 routes = resource("/api/bot", tags=["bot"])

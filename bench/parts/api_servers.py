@@ -27,8 +27,8 @@ from api.app import create_app
 from api.server import Server as ApiServer
 from api.shell import Shell
 from api.tokens import issue_token
-from bot.cycle import CycleRunner
-from bot.run import BotParts
+from bot.cycle.run import BotParts
+from bot.cycle.runner import CycleRunner
 from core.clock import SystemClock
 from core.logs import set_up_logs
 from core.models import (

@@ -1,7 +1,7 @@
 """A post into the one request that sends it, each of its messages under a random_id of ours, and what came of it.
 
 Raw requests: Telethon's own `send_message` and `forward_messages` draw random ids themselves, and know no
-`top_msg_id`. Nothing here waits, retries or judges an error; that is `bot.worker` with `bot.reactions.classify`.
+`top_msg_id`. Nothing here waits, retries or judges an error; that is `bot.cycle.worker` with `bot.reactions.classify`.
 """
 
 from collections.abc import Callable, Sequence

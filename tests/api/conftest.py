@@ -11,8 +11,8 @@ import pytest
 
 from api.app import create_app
 from api.tokens import issue_token
-from bot.cycle import CycleRunner
-from bot.run import BotParts
+from bot.cycle.run import BotParts
+from bot.cycle.runner import CycleRunner
 from core.settings import Settings, load_settings
 from data.journal.journal import Journal
 from data.users.data_manager import DataManager

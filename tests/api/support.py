@@ -18,7 +18,7 @@ from api.idempotency import needs_none
 from api.problems import CODES
 from api.server import Server
 from api.shell import Shell
-from bot.run import CycleProgress
+from bot.cycle.run import CycleProgress
 from core.models import Session
 from core.settings import load_settings
 from data.journal.journal import Journal

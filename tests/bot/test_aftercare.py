@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.run import CycleControl, End
+from bot.cycle.run import CycleControl, End
 from core.models import DeliveryState
 from sandbox.world import AccountSpec, ChatSpec, World
 from tests.support.house import open_house, until

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from bot.compose.random_id import new_random_id, random_id_of
-from bot.run import CycleControl, End
+from bot.cycle.run import CycleControl, End
 from core.models import Cycle, Delivery, DeliveryState, Media, PostContent, PostType
 from tests.bot.sending.support import png
 from tests.support.clock import START

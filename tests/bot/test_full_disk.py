@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from bot import cycle
-from bot.run import BotParts, CycleRun
-from bot.worker import execute_session_cycle
+from bot.cycle import runner as cycle
+from bot.cycle.run import BotParts, CycleRun
+from bot.cycle.worker import execute_session_cycle
 from core.errors import StateNotWritten
 from core.models import Delivery, DeliveryState, Event, Hold
 from data.journal import writes as journal_work

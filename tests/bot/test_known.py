@@ -7,7 +7,7 @@ from typing import Any
 from telethon import TelegramClient
 from telethon.tl.functions.messages import MigrateChatRequest
 
-from bot.run import CycleControl, End
+from bot.cycle.run import CycleControl, End
 from core.models import DeliveryState, Media, PostContent, PostType
 from sandbox.world import AccountSpec, ChatSpec, World
 from tests.bot.test_worker import PIXEL

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from bot.plan import plan_cycle
+from bot.cycle.planner import plan_cycle
 from core.models import Hold, Session, SessionState, User
 from tests.support.clock import START
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from bot.cycle.run import CycleControl, End
 from bot.preflight_report import AccountInGroup, GroupCheck, Preflight
-from bot.run import CycleControl, End
 from core.errors import NoContent, NoGroups
 from core.models import Media, PostContent, PostType, TextFormat
 from sandbox.world import AccountSpec, ChatSpec, World

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.run import CycleControl, End
+from bot.cycle.run import CycleControl, End
 from core.models import DeliveryState, Media, Poll, PostContent, PostType
 from sandbox.server import Sandbox
 from sandbox.world import demo_world

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.run import CycleControl, End
+from bot.cycle.run import CycleControl, End
 from core.errors import NoSpareSession
 from core.models import (
     BotStatus,

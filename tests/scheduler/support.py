@@ -11,8 +11,8 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from bot.cycle import CycleRunner, NotWanted
-from bot.run import BotParts, CycleControl, CycleRun
+from bot.cycle.run import BotParts, CycleControl, CycleRun
+from bot.cycle.runner import CycleRunner, NotWanted
 from core.models import BotStatus, Cycle, Delivery, PostType, User
 from core.settings import Settings
 from data.disk.files import Disk

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from bot.cycle.run import CycleControl, CycleRun, End
 from bot.pacing.budget import budget_of
-from bot.run import CycleControl, CycleRun, End
 from core.models import Allowance, Budget, Cycle, Delivery, DeliveryState, Grant, PostType, Schedule, User
 from core.settings import Settings
 from data.journal import allowances

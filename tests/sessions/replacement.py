@@ -15,8 +15,8 @@ from typing import Any
 
 import httpx
 
-from bot.cycle import CycleRunner
-from bot.run import BotParts, CycleControl
+from bot.cycle.run import BotParts, CycleControl
+from bot.cycle.runner import CycleRunner
 from core.clock import SystemClock
 from core.models import User
 from core.settings import load_settings

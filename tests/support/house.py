@@ -9,8 +9,8 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from bot.cycle import CycleRunner
-from bot.run import BotParts, CycleControl
+from bot.cycle.run import BotParts, CycleControl
+from bot.cycle.runner import CycleRunner
 from core.clock import Clock, SystemClock
 from core.models import Delivery, Event, User
 from core.settings import Settings, load_settings

@@ -10,18 +10,18 @@ from contextlib import AbstractAsyncContextManager, suppress
 from msgspec.structs import replace
 from telethon.errors import RPCError
 
-from bot.aftercare import see_what_stands
 from bot.chats.membership import AMBIGUOUS
 from bot.chats.targets import Target, parse_target
 from bot.compose.content import DoesNotFitHere
 from bot.compose.requests import Destination, Sent, SourceUnavailable, pin
-from bot.known import seen_obstacle
+from bot.cycle.known_obstacles import seen_obstacle
+from bot.cycle.planner import clock_time, same_chat_reason
+from bot.cycle.run import STOPPED, BotParts, CycleRun
+from bot.cycle.share import LeaveSession, SessionGone, Share
+from bot.cycle.verify_posts import see_what_stands
 from bot.pacing.decide import Verdict, decide
-from bot.plan import clock_time, same_chat_reason
 from bot.reactions.classify import Action, ForeseenRefusal, code_of, reaction_to
 from bot.reactions.table import BY_CODE
-from bot.run import STOPPED, BotParts, CycleRun
-from bot.share import LeaveSession, SessionGone, Share
 from core.clock import wait_for_event
 from core.errors import AccountRefused, InvalidInput, PostfleetError, SealBroken, SessionInUse, StateError
 from core.models import Delivery, DeliveryState, Level

@@ -16,10 +16,10 @@ from bot.chats.seen import Seen
 from bot.chats.targets import Target, parse_target
 from bot.compose.content import Post
 from bot.compose.media import premium_needed
+from bot.cycle.planner import NO_BARS, Bar, Plan, plan_cycle, same_chat_reason, same_chats
+from bot.cycle.run import BotParts, CycleRun
 from bot.pacing.decide import waited_out_until
-from bot.plan import NO_BARS, Bar, Plan, plan_cycle, same_chat_reason, same_chats
 from bot.reactions.table import BY_CODE
-from bot.run import BotParts, CycleRun
 from core.models import Delivery, DeliveryState, Hold, SessionState, User
 
 Bars = dict[str, dict[str, Bar]]

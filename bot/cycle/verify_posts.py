@@ -15,7 +15,7 @@ from telethon.tl.functions.channels import GetMessagesRequest as GetChannelMessa
 from telethon.tl.functions.messages import GetMessagesRequest
 
 from bot.chats.targets import parse_target
-from bot.run import BotParts, CycleRun
+from bot.cycle.run import BotParts, CycleRun
 from core.clock import wait_for_event
 from core.models import Delivery, Level
 from sessions.client import CONNECTION_LOST, PostingClient

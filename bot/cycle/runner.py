@@ -14,12 +14,12 @@ from msgspec.structs import replace
 from bot.chats.rights import holds_about
 from bot.compose.content import post_for_cycle, posts_of
 from bot.compose.random_id import new_random_id
-from bot.known import arrange, claim_what_was_begun, who_posts
+from bot.cycle.known_obstacles import arrange, claim_what_was_begun, who_posts
+from bot.cycle.planner import Bar, Plan, keeps, may_look, plan_cycle
+from bot.cycle.run import STOPPED, BotParts, CycleControl, CycleRun, End
+from bot.cycle.worker import execute_session_cycle
 from bot.pacing.budget import NO_ALLOWANCE, budget_of
 from bot.pacing.decide import waited_out_until
-from bot.plan import Bar, Plan, keeps, may_look, plan_cycle
-from bot.run import STOPPED, BotParts, CycleControl, CycleRun, End
-from bot.worker import execute_session_cycle
 from core.errors import NoContent, NoGroups, NoSpareSession, StateError
 from core.models import UNFINISHED, Cycle, Delivery, DeliveryState, Event, Level, PostContent, PostType, Session, User
 from data.users.data_manager import Transaction

@@ -1,6 +1,6 @@
 """One account's part of one cycle: its queue, and what each error leads to.
 
-Every error goes through `reactions` to exactly one reaction. `bot.worker` chooses and posts.
+Every error goes through `reactions` to exactly one reaction. `bot.cycle.worker` chooses and posts.
 """
 
 import logging
@@ -15,8 +15,10 @@ from bot.chats.rights import concerns
 from bot.chats.seen import Absent
 from bot.chats.targets import parse_target
 from bot.compose.media import premium_needed
-from bot.doubts import Doubts
-from bot.plan import Bar, clock_time
+from bot.cycle.doubts import Doubts
+from bot.cycle.planner import Bar, clock_time
+from bot.cycle.run import BotParts, CycleRun, End
+from bot.cycle.sending import Sender
 from bot.reactions.classify import (
     SIGN_OF_A_LIMITED_ACCOUNT,
     Action,
@@ -27,8 +29,6 @@ from bot.reactions.classify import (
     limited_account,
     reaction_to,
 )
-from bot.run import BotParts, CycleRun, End
-from bot.sending import Sender
 from core.clock import wait_for_event
 from core.models import Delivery, DeliveryState, Hold, Level, Session, SessionState, User
 from data.users.data_manager import Transaction

@@ -12,9 +12,9 @@ from msgspec.structs import replace
 from bot.chats.peers import Peers
 from bot.compose.content import Post
 from bot.compose.media import MediaShelf
+from bot.cycle.planner import Bar
 from bot.pacing.fair_slots import FairSlots
 from bot.pacing.post_history import Books
-from bot.plan import Bar
 from core.clock import Clock
 from core.errors import StateError
 from core.models import UNFINISHED, Cycle, Delivery, DeliveryState, Event, Level, PostContent

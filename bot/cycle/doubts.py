@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from telethon.errors import RPCError
 
+from bot.cycle.run import CycleRun
+from bot.cycle.sending import Sender
 from bot.reactions.classify import Action, Scope, reaction_to
-from bot.run import CycleRun
-from bot.sending import Sender
 from core.errors import InvalidInput
 from core.models import Delivery, DeliveryState
 from sessions.client import PostingClient

@@ -1,6 +1,6 @@
 """How one account brings the deliveries of a cycle into their chats, and finds out whether one arrived.
 
-Nothing here decides what follows from an error; that is `bot.worker` with `bot.share`.
+Nothing here decides what follows from an error; that is `bot.cycle.worker` with `bot.cycle.share`.
 """
 
 from typing import Any
@@ -15,8 +15,8 @@ from bot.compose.media import Call, MediaShelf
 from bot.compose.outgoing import Outgoing, prepare
 from bot.compose.random_id import random_id_of
 from bot.compose.requests import Destination, Sent
+from bot.cycle.run import BotParts, CycleRun
 from bot.reactions.classify import Action, reaction_to
-from bot.run import BotParts, CycleRun
 from core.models import Delivery, DeliveryState, Level
 from sessions.client import PostingClient
 
