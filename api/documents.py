@@ -10,7 +10,7 @@ from starlette.responses import Response
 from api import admin_views, examples, group_views, history_views, media, session_views, state_views, views
 from api.document_details import complete
 from api.problems import CODES, MEDIA_TYPE, Problem
-from bot.preflight_report import Preflight
+from bot.preflight.report import Preflight
 from core.errors import NoContent, NoGroups, NoRoomOnApiPairs, NoSpareSession, ScheduleOver
 
 _REF = "#/components/schemas/{name}"

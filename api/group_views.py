@@ -2,7 +2,7 @@
 
 from api.state_views import GroupView
 from api.views import View
-from bot.preflight_report import AccountCheck, GroupCheck
+from bot.preflight.report import AccountCheck, GroupCheck
 from core.models import PostContent, PostType
 
 

@@ -6,8 +6,8 @@ from msgspec.structs import replace
 
 from bot.cycle.run import BotParts, CycleProgress, End
 from bot.cycle.runner import check_ready
-from bot.preflight import preflight
-from bot.preflight_report import Preflight
+from bot.preflight.preflight import preflight
+from bot.preflight.report import Preflight
 from core.errors import NotFound, ScheduleOver
 from core.figures import Spread
 from core.models import BotStatus, User

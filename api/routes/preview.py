@@ -10,7 +10,7 @@ from api.effort import Kind, expensive
 from api.resources import resource
 from api.routes.common import Rooms
 from api.users import seen_user
-from bot.preflight_report import Preflight
+from bot.preflight.report import Preflight
 
 routes = resource("/api/preview", tags=["preview"])
 

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from pydantic import SecretStr
 
 from bot.health import Health
-from bot.preflight import preflight
+from bot.preflight.preflight import preflight
 from core.errors import StateDamaged
 from core.models import DeliveryState
 from tests.support.house import House, open_house, until

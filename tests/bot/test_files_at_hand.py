@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bot.compose.media import file_of
-from bot.preflight import preflight
+from bot.preflight.preflight import preflight
 from core.errors import InvalidInput, StateDamaged, StateError
 from core.models import DeliveryState, Media, MediaKind, PostContent, PostType
 from data.media.layout import ABOUT, shown_name

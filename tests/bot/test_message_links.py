@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bot.cycle.run import CycleControl, End
-from bot.preflight_report import GroupCheck
+from bot.preflight.report import GroupCheck
 from core.models import DeliveryState
 from sandbox.world import AccountSpec, ChatSpec, World
 from tests.support.house import House, open_house, until

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bot.cycle.run import CycleControl, End
-from bot.preflight_report import AccountInGroup, GroupCheck, Preflight
+from bot.preflight.report import AccountInGroup, GroupCheck, Preflight
 from core.errors import NoContent, NoGroups
 from core.models import Media, PostContent, PostType, TextFormat
 from sandbox.world import AccountSpec, ChatSpec, World

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from bot.preflight import preflight
+from bot.preflight.preflight import preflight
 from core.models import DeliveryState, Hold
 from sandbox.world import demo_world
 from tests.support.house import open_house

@@ -1,6 +1,6 @@
 """What the next cycle would do, found out without posting: who posts where, why some groups are left out, how long.
 
-`bot.survey` asks Telegram; what follows from it is decided here, with the planner and the pacing that cycles use.
+`bot.preflight.survey` asks Telegram; what follows from it is decided here, with the planner and the pacing that cycles use.
 """
 
 from collections import Counter
@@ -20,7 +20,7 @@ from bot.cycle.planner import Bar, Plan, clock_time
 from bot.cycle.run import BotParts
 from bot.cycle.runner import check_ready
 from bot.pacing.decide import Standing, Verdict, cycle_seconds, decide
-from bot.preflight_report import (
+from bot.preflight.report import (
     AccountCheck,
     AccountInGroup,
     GroupCheck,
@@ -29,7 +29,7 @@ from bot.preflight_report import (
     ShownFile,
     ShownPost,
 )
-from bot.survey import AccountView, Survey, survey
+from bot.preflight.survey import AccountView, Survey, survey
 from core.errors import InvalidInput
 from core.models import PostContent, User
 
