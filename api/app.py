@@ -10,7 +10,6 @@ from api import problems
 from api.auth import Authenticator
 from api.documents import describe
 from api.effort import Effort
-from api.idempotency import Idempotency
 from api.issuer import Issuer
 from api.keys import Keys
 from api.media import Looking, open_media
@@ -41,7 +40,8 @@ from api.routes import (
     tickets,
 )
 from api.security_log import SecurityLog
-from api.shell import Shell, headers_of
+from api.server.gateway import Shell, headers_of
+from api.server.idempotency import Idempotency
 from api.state_documents import StateDocuments
 from api.streams import Streams
 from api.sync_state import SyncState

@@ -4,9 +4,9 @@ from typing import Any
 
 from api import examples
 from api.document_codes import codes_of
-from api.idempotency import MAX_KEY_LENGTH, needs_none
 from api.problems import CODES, MEDIA_TYPE
 from api.request_counts import STATE_PATH
+from api.server.idempotency import MAX_KEY_LENGTH, needs_none
 from api.state_documents import ALWAYS
 
 _TAGS = {

@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from api.app import create_app
-from api.server import Server
-from api.shell import Shell
+from api.server.gateway import Shell
+from api.server.server import Server
 from bot.cycle.run import BotParts
 from bot.cycle.runner import CycleRunner
 from core import confined

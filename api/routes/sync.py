@@ -12,7 +12,7 @@ from api.documents import problems, shows
 from api.request_counts import STATE_PATH
 from api.resources import resource
 from api.security_log import SecurityLog
-from api.shell import STREAM_PATH
+from api.server.gateway import STREAM_PATH
 from api.state_views import StateView
 from api.streams import Reader, Streams
 from api.tickets import Purpose, Tickets

@@ -24,8 +24,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from api.app import create_app
-from api.server import Server as ApiServer
-from api.shell import Shell
+from api.server.gateway import Shell
+from api.server.server import Server as ApiServer
 from api.tokens import issue_token
 from bot.cycle.run import BotParts
 from bot.cycle.runner import CycleRunner

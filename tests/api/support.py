@@ -14,10 +14,10 @@ from fastapi.routing import APIRoute
 
 from api.app import RESOURCES
 from api.document_codes import codes_of
-from api.idempotency import needs_none
 from api.problems import CODES
-from api.server import Server
-from api.shell import Shell
+from api.server.gateway import Shell
+from api.server.idempotency import needs_none
+from api.server.server import Server
 from bot.cycle.run import CycleProgress
 from core.models import Session
 from core.settings import load_settings

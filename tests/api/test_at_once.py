@@ -7,7 +7,7 @@ from datetime import timedelta
 import httpx
 import pytest
 
-from api.server import Server
+from api.server.server import Server
 from api.sync_state import SyncState
 from api.tokens import issue_token
 from tests.api.support import SECRET, Api, problem, serving

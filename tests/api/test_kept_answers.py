@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from api.app import create_app
-from api.idempotency import LONGEST_KEPT_BYTES
+from api.server.idempotency import LONGEST_KEPT_BYTES
 from core.settings import Settings
 from data.auth_store import MOST_ANSWER_BYTES, MOST_KEYS
 from sessions.enrol import Login, Step

@@ -16,7 +16,7 @@ from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
 from api.app import create_app
 from api.keys import LOOK_AGAIN_SECONDS, Keys
-from api.shell import Shell
+from api.server.gateway import Shell
 from core.errors import SettingsError
 from core.settings import Settings, load_settings
 from tests.api.support import SECRET, Api, problem

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from api.routes import history
-from api.server import Server
+from api.server.server import Server
 from core.models import Cycle, Delivery, PostType
 from tests.api.support import Api, serving, until
 

@@ -84,7 +84,7 @@ def test_a_folder_in_which_the_api_address_cannot_be_written_is_said_in_one_line
 
 SERVE_WITH = """
 import sys
-from api.server import Server
+from api.server.server import Server
 from cli.app import app
 
 async def on_tick(self, counter):

@@ -1,6 +1,6 @@
 """The HTTP server: uvicorn, with bounds on what a client may hold before and after the API sees its request.
 
-The API bounds the time from a whole head to the end of the answer (`api.shell`). What is left is here: heads that never
+The API bounds the time from a whole head to the end of the answer (`api.server.gateway`). What is left is here: heads that never
 come to an end, bodies nobody asked for, answers that are not read, and too many connections. They are looked at once a
 second, all together, so that a request pays nothing for it.
 """
@@ -18,7 +18,7 @@ from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from api.addresses import UNKNOWN, Network, counted_as, is_trusted
-from api.shell import Shell
+from api.server.gateway import Shell
 from core.settings import Settings
 
 log = logging.getLogger(__name__)

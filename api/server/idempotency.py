@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.auth import Authenticator
 from api.derived_keys import derived_key
 from api.problems import AnswerNotKept, KeyInUse, KeyReused
-from api.shell import UPLOADS
+from api.server.gateway import UPLOADS
 from core.clock import Clock
 from core.errors import InvalidInput
 from core.settings import Settings
