@@ -9,14 +9,14 @@ from starlette.exceptions import HTTPException
 from api import problems
 from api.auth import Authenticator
 from api.documents import describe
-from api.effort import Effort
 from api.issuer import Issuer
 from api.keys import Keys
 from api.media import Looking, open_media
 from api.metrics import Metrics
 from api.parts import Parts
-from api.rates import Rates
-from api.request_counts import RequestCounts
+from api.requests.concurrency_limits import Effort
+from api.requests.counts import RequestCounts
+from api.requests.rate_limits import Rates
 from api.revocations import Revocations
 from api.routes import (
     admin,

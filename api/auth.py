@@ -7,9 +7,9 @@ from fastapi import Depends, Request, Security
 from fastapi.security import HTTPBearer
 from starlette.types import Scope as ASGIScope
 
-from api.addresses import address_of, counted_as
 from api.keys import Keys
-from api.rates import Rates
+from api.requests.client_address import address_of, counted_as
+from api.requests.rate_limits import Rates
 from api.revocations import Revocations
 from api.security_log import SecurityLog
 from api.tokens import Identity, Rules, Scope, read_token, refused

@@ -18,9 +18,9 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from api.etags import names
 from api.parts import Parts
 from api.problems import PreconditionFailed
+from api.requests.etags import names
 from api.shapes import read_as
 from api.users import UNSEEN, seen_user
 from api.views import ConfigView

@@ -12,10 +12,10 @@ import secrets
 from dataclasses import dataclass
 from datetime import timedelta
 
-from api.addresses import counted_as
 from api.derived_keys import derived_key
 from api.passwords import Passwords
-from api.rates import Rate, Rates
+from api.requests.client_address import counted_as
+from api.requests.rate_limits import Rate, Rates
 from api.revocations import Revocations
 from api.security_log import SecurityLog
 from api.tokens import Identity, Rules, check_user_id, issue_token

@@ -11,7 +11,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from api.parts import Parts
-from api.request_counts import RequestCounts
+from api.requests.counts import RequestCounts
 from api.streams import Streams
 from core.figures import Spread
 from core.models import BotStatus, SessionState

@@ -7,7 +7,7 @@ other line. A burst of refusals from one address adds an `alert`.
 import logging
 from collections import OrderedDict
 
-from api.addresses import counted_as
+from api.requests.client_address import counted_as
 from core.clock import Clock
 
 log = logging.getLogger("postfleet.security")

@@ -10,9 +10,9 @@ from starlette.responses import Response
 from api.auth import Caller
 from api.config import MAX_GROUPS, Groups, IfMatch, change_config, config_headers, with_changes
 from api.documents import json_answer, problems, shows
-from api.effort import Kind, expensive
 from api.group_views import GroupChecks, GroupsView
 from api.parts import Parts
+from api.requests.concurrency_limits import Kind, expensive
 from api.resources import resource
 from api.routes.common import Rooms
 from api.state_facts import groups_lately

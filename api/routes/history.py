@@ -13,9 +13,9 @@ from starlette.types import Receive, Scope, Send
 
 from api.auth import Caller
 from api.documents import json_answer, problems, shows
-from api.effort import Kind, expensive
 from api.history_views import CountsView, DeliveryPage, DeliveryView, LogPage, StatsPage
 from api.parts import Parts
+from api.requests.concurrency_limits import Kind, expensive
 from api.resources import resource
 from api.routes.common import Rooms
 from api.spreadsheets import safe_cell

@@ -10,11 +10,11 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response, StreamingResponse
 
 from api.auth import Caller, request_facts
-from api.bodies import BOUND_BELOW, declared_size, pieces_of
 from api.documents import json_answer, problems, shows
-from api.effort import Kind, expensive
 from api.media import Looking, MediaPage, MediaView, media_view, receive, uses_now
 from api.problems import problem_response, request_id_of, response_to
+from api.requests.bodies import BOUND_BELOW, declared_size, pieces_of
+from api.requests.concurrency_limits import Kind, expensive
 from api.resources import resource
 from api.routes.common import Rooms
 from api.security_log import SecurityLog

@@ -6,10 +6,10 @@ from fastapi import Depends, Request, Security
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.responses import Response
 
-from api.addresses import UNKNOWN, is_trusted
 from api.auth import Authenticator, bearer, operator_only
 from api.documents import problems
 from api.metrics import Metrics
+from api.requests.client_address import UNKNOWN, is_trusted
 from api.resources import resource
 from core.settings import Settings
 

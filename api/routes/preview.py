@@ -6,7 +6,7 @@ from starlette.responses import Response
 from api.auth import Caller
 from api.config import ConfigPatch
 from api.documents import json_answer, problems, shows
-from api.effort import Kind, expensive
+from api.requests.concurrency_limits import Kind, expensive
 from api.resources import resource
 from api.routes.common import Rooms
 from api.users import seen_user

@@ -8,10 +8,10 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from api.auth import Caller, request_facts
-from api.bodies import BOUND_BELOW, bounded_body
 from api.documents import json_answer, problems, shows
-from api.effort import Kind, expensive
 from api.problems import problem_response, request_id_of
+from api.requests.bodies import BOUND_BELOW, bounded_body
+from api.requests.concurrency_limits import Kind, expensive
 from api.resources import resource
 from api.routes.common import Accounts, Rooms
 from api.routes.sessions import own_account

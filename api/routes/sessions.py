@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from api.auth import Caller, request_facts
 from api.documents import json_answer, problems, shows
-from api.rates import Rate, Rates
+from api.requests.rate_limits import Rate, Rates
 from api.resources import resource
 from api.routes.acting import Acting
 from api.routes.common import Accounts, Rooms

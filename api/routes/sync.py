@@ -9,7 +9,7 @@ from starlette.types import Receive, Scope, Send
 
 from api.auth import Caller, request_facts
 from api.documents import problems, shows
-from api.request_counts import STATE_PATH
+from api.requests.counts import STATE_PATH
 from api.resources import resource
 from api.security_log import SecurityLog
 from api.server.gateway import STREAM_PATH

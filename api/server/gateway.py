@@ -17,10 +17,10 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.addresses import address_of, counted_as
 from api.problems import HeadersTooLong, internal_error, problem_response, response_to
-from api.rates import Rates
-from api.request_counts import ONE_IN, STATE_PATH, RequestCounts
+from api.requests.client_address import address_of, counted_as
+from api.requests.counts import ONE_IN, STATE_PATH, RequestCounts
+from api.requests.rate_limits import Rates
 from api.streams import Streams
 from api.sync_state import MAX_HEADER_BYTES, Answer, SyncState
 from core.errors import PostfleetError, StateError

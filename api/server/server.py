@@ -17,7 +17,7 @@ import uvicorn
 from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from api.addresses import UNKNOWN, Network, counted_as, is_trusted
+from api.requests.client_address import UNKNOWN, Network, counted_as, is_trusted
 from api.server.gateway import Shell
 from core.settings import Settings
 

@@ -16,7 +16,7 @@ import pytest
 from api.app import create_app
 from api.auth import CACHED_TOKENS, Authenticator
 from api.keys import Keys
-from api.rates import Rates
+from api.requests.rate_limits import Rates
 from api.revocations import Revocations
 from api.security_log import SecurityLog
 from api.tokens import Rules, issue_token

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from api.addresses import client_address
+from api.requests.client_address import client_address
 from api.security_log import ALERT_AFTER
 from api.tokens import issue_token
 from core.settings import Settings

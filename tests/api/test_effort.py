@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from api import passwords
-from api.effort import MOST_PER_USER, Kind
+from api.requests.concurrency_limits import MOST_PER_USER, Kind
 from core.errors import Conflict
 from core.settings import Settings
 from tests.api.conftest import bearer

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from prometheus_client.parser import text_string_to_metric_families
 
 from api.app import create_app
-from api.request_counts import ONE_IN
+from api.requests.counts import ONE_IN
 from api.tokens import OPERATOR, issue_token
 from core.models import BotStatus, Cycle, Delivery, DeliveryState, Hold, PostType, Session, User
 from core.settings import Settings, load_settings

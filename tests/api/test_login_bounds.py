@@ -5,9 +5,9 @@ import asyncio
 import httpx
 import pytest
 
-from api.addresses import client_address, counted_as
 from api.app import create_app
 from api.passwords import MOST_WAITING
+from api.requests.client_address import client_address, counted_as
 from core.settings import Settings, load_settings
 from tests.api.conftest import bearer
 from tests.api.support import Api, problem

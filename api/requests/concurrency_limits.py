@@ -8,7 +8,7 @@ from enum import StrEnum
 from fastapi import Request
 
 from api.problems import Busy
-from api.rates import Rate, Rates
+from api.requests.rate_limits import Rate, Rates
 from core.errors import TooMany
 from data.media.store import MOST_AT_ONCE
 
