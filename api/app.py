@@ -7,17 +7,13 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from api import problems
-from api.auth import Authenticator
 from api.documents import describe
-from api.issuer import Issuer
-from api.keys import Keys
 from api.media import Looking, open_media
 from api.metrics import Metrics
 from api.parts import Parts
 from api.requests.concurrency_limits import Effort
 from api.requests.counts import RequestCounts
 from api.requests.rate_limits import Rates
-from api.revocations import Revocations
 from api.routes import (
     admin,
     admin_pool,
@@ -39,14 +35,18 @@ from api.routes import (
     sync,
     tickets,
 )
-from api.security_log import SecurityLog
+from api.security.audit_log import SecurityLog
+from api.security.authentication import Authenticator
+from api.security.issuer import Issuer
+from api.security.keys import Keys
+from api.security.revocations import Revocations
+from api.security.tickets import Tickets
+from api.security.tokens import Rules
 from api.server.gateway import Shell, headers_of
 from api.server.idempotency import Idempotency
 from api.state_documents import StateDocuments
 from api.streams import Streams
 from api.sync_state import SyncState
-from api.tickets import Tickets
-from api.tokens import Rules
 from core.clock import Clock
 from core.errors import PostfleetError
 from core.settings import Settings, check_jwt_secret

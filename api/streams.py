@@ -14,8 +14,8 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from api.security.tokens import Identity
 from api.state_documents import Document, StateDocuments, dated
-from api.tokens import Identity
 from core.clock import Clock
 from core.errors import PostfleetError, TooMany
 

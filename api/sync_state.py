@@ -11,9 +11,9 @@ from urllib.parse import parse_qsl
 
 from starlette.types import Receive, Scope, Send
 
-from api.auth import IDENTITY, Authenticator
 from api.problems import HeadersTooLong
 from api.requests.etags import names
+from api.security.authentication import IDENTITY, Authenticator
 from api.state_documents import Document, StateDocuments, dated
 from core.errors import InvalidInput, check_all
 

@@ -33,7 +33,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from api.tokens import OPERATOR, issue_token
+from api.security.tokens import OPERATOR, issue_token
 from bench.parts.fuzz_foreign import Foreign
 from bench.parts.fuzz_memory import Memory
 from bench.report import Report

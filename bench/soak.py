@@ -30,7 +30,7 @@ from typing import Any
 
 import httpx
 
-from api.tokens import OPERATOR, issue_token
+from api.security.tokens import OPERATOR, issue_token
 from bench.report import Report
 from core.clock import SystemClock
 

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import httpx
 
-from api.tokens import OPERATOR, Rules, issue_token
+from api.security.tokens import OPERATOR, Rules, issue_token
 from cli.daemon import address_of
 from core.clock import SystemClock
 from core.errors import PostfleetError, SettingsError

@@ -18,7 +18,7 @@ from typing import Any, Protocol, Self
 import httpx
 import yaml
 
-from api.tokens import OPERATOR, issue_token
+from api.security.tokens import OPERATOR, issue_token
 from cli.daemon import address_of
 from cli.demo_result import Earlier, Result, take_earlier, take_stock
 from core.clock import SystemClock

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from api.tokens import OPERATOR, Rules, issue_token
+from api.security.tokens import OPERATOR, Rules, issue_token
 from cli.terminal import clear_errors, say
 from core.clock import SystemClock
 from core.settings import check_jwt_secret, load_settings

@@ -5,9 +5,9 @@ from typing import Annotated
 
 from fastapi import Depends, Path, Request
 
-from api.auth import Operator, request_facts
-from api.security_log import SecurityLog
-from api.tokens import Identity
+from api.security.audit_log import SecurityLog
+from api.security.authentication import Operator, request_facts
+from api.security.tokens import Identity
 
 UserId = Annotated[str, Path(min_length=1, max_length=128)]
 

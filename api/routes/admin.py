@@ -10,11 +10,11 @@ from starlette.responses import Response
 from api.admin_views import AdminOverview, BanLine, BanList, JobList, WaveLine
 from api.documents import json_answer, problems, shows
 from api.resources import resource
-from api.revocations import Revocations
 from api.routes.acting import Admin
 from api.routes.common import Rooms
+from api.security.revocations import Revocations
+from api.security.tokens import LONGEST_SECONDS
 from api.streams import Streams
-from api.tokens import LONGEST_SECONDS
 from core.errors import InvalidInput
 from core.models import SessionState
 from data.users.data_manager import Snapshot

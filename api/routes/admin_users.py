@@ -10,16 +10,16 @@ from starlette.responses import Response
 
 from api.admin_views import UserLine, UserList
 from api.documents import json_answer, problems, shows
-from api.issuer import Issuer
 from api.parts import Parts
-from api.passwords import MAX_LENGTH
 from api.resources import resource
-from api.revocations import Revocations
 from api.routes.acting import Admin, UserId
 from api.routes.common import Rooms
+from api.security.issuer import Issuer
+from api.security.passwords import MAX_LENGTH
+from api.security.revocations import Revocations
+from api.security.tokens import OPERATOR, check_user_id
 from api.state_documents import StateDocuments, dated
 from api.state_views import StateView
-from api.tokens import OPERATOR, check_user_id
 from api.users import make_user
 from api.views import AllowanceOverview, AllowanceView, BotChangeView, PasswordView, allowance_view
 from bot.pacing.budget import budget_of

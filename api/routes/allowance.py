@@ -2,10 +2,10 @@
 
 from starlette.responses import Response
 
-from api.auth import Caller
 from api.documents import json_answer, problems, shows
 from api.resources import resource
 from api.routes.common import Rooms
+from api.security.authentication import Caller
 from api.users import seen_user
 from api.views import AllowanceView, allowance_view
 from bot.pacing.budget import budget_of

@@ -6,11 +6,11 @@ from fastapi import Depends, Request
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from starlette.responses import Response
 
-from api.auth import Caller, request_facts
 from api.documents import json_answer, problems, shows
-from api.issuer import Grant, Issuer
-from api.passwords import MAX_LENGTH
 from api.resources import resource
+from api.security.authentication import Caller, request_facts
+from api.security.issuer import Grant, Issuer
+from api.security.passwords import MAX_LENGTH
 from api.views import GrantView, PasswordView
 
 routes = resource("/api/auth", tags=["auth"])

@@ -5,10 +5,10 @@ from enum import StrEnum
 from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 
-from api.auth import Caller
 from api.documents import json_answer, problems, shows
 from api.resources import resource
 from api.routes.common import Rooms
+from api.security.authentication import Caller
 from api.users import UNSEEN, seen_user
 from api.views import BotChangeView, BotView, bot_view
 from bot.cycle.runner import check_ready

@@ -2,11 +2,11 @@
 
 from starlette.responses import Response
 
-from api.auth import Caller
 from api.config import ConfigPatch, IfMatch, change_config, config_headers
 from api.documents import json_answer, problems, shows
 from api.resources import resource
 from api.routes.common import Rooms
+from api.security.authentication import Caller
 from api.users import seen_user
 from api.views import ConfigView
 from core.models import User

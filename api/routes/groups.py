@@ -7,7 +7,6 @@ from msgspec.structs import replace
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from api.auth import Caller
 from api.config import MAX_GROUPS, Groups, IfMatch, change_config, config_headers, with_changes
 from api.documents import json_answer, problems, shows
 from api.group_views import GroupChecks, GroupsView
@@ -15,6 +14,7 @@ from api.parts import Parts
 from api.requests.concurrency_limits import Kind, expensive
 from api.resources import resource
 from api.routes.common import Rooms
+from api.security.authentication import Caller
 from api.state_facts import groups_lately
 from api.state_views import group_view
 from api.users import seen_user

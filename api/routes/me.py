@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 
 from starlette.responses import Response
 
-from api.auth import Caller
 from api.documents import json_answer, problems, shows
 from api.resources import resource
+from api.security.authentication import Caller
 from api.views import MeView
 
 routes = resource("/api/me", tags=["auth"])

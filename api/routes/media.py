@@ -9,7 +9,6 @@ from fastapi import Depends, Query, Request
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response, StreamingResponse
 
-from api.auth import Caller, request_facts
 from api.documents import json_answer, problems, shows
 from api.media import Looking, MediaPage, MediaView, media_view, receive, uses_now
 from api.problems import problem_response, request_id_of, response_to
@@ -17,8 +16,9 @@ from api.requests.bodies import BOUND_BELOW, declared_size, pieces_of
 from api.requests.concurrency_limits import Kind, expensive
 from api.resources import resource
 from api.routes.common import Rooms
-from api.security_log import SecurityLog
-from api.tickets import Purpose, Tickets
+from api.security.audit_log import SecurityLog
+from api.security.authentication import Caller, request_facts
+from api.security.tickets import Purpose, Tickets
 from api.users import known_user, seen_user
 from core.errors import (
     FileInUse,

@@ -6,11 +6,11 @@ from fastapi import Depends, Request, Security
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.responses import Response
 
-from api.auth import Authenticator, bearer, operator_only
 from api.documents import problems
 from api.metrics import Metrics
 from api.requests.client_address import UNKNOWN, is_trusted
 from api.resources import resource
+from api.security.authentication import Authenticator, bearer, operator_only
 from core.settings import Settings
 
 routes = resource(tags=["health"])

@@ -7,12 +7,12 @@ from fastapi import Body, Path
 from msgspec.structs import replace
 from starlette.responses import Response
 
-from api.auth import Caller
 from api.config import IfMatch, PostBody, change_config, config_headers, with_changes
 from api.documents import json_answer, problems, shows
 from api.group_views import PostsView, PostView
 from api.resources import resource
 from api.routes.common import Rooms
+from api.security.authentication import Caller
 from api.users import seen_user
 from bot.compose.content import posts_of
 from core.errors import InvalidInput, NotFound

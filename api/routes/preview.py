@@ -3,12 +3,12 @@
 from fastapi import Request
 from starlette.responses import Response
 
-from api.auth import Caller
 from api.config import ConfigPatch
 from api.documents import json_answer, problems, shows
 from api.requests.concurrency_limits import Kind, expensive
 from api.resources import resource
 from api.routes.common import Rooms
+from api.security.authentication import Caller
 from api.users import seen_user
 from bot.preflight.report import Preflight
 

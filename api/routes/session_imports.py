@@ -7,7 +7,6 @@ from fastapi import Query, Request
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
-from api.auth import Caller, request_facts
 from api.documents import json_answer, problems, shows
 from api.problems import problem_response, request_id_of
 from api.requests.bodies import BOUND_BELOW, bounded_body
@@ -15,7 +14,8 @@ from api.requests.concurrency_limits import Kind, expensive
 from api.resources import resource
 from api.routes.common import Accounts, Rooms
 from api.routes.sessions import own_account
-from api.security_log import SecurityLog
+from api.security.audit_log import SecurityLog
+from api.security.authentication import Caller, request_facts
 from api.session_views import CheckView, ImportedView, ImportView
 from api.users import known_user
 from bot.health import Health

@@ -10,13 +10,13 @@ from fastapi import Query, Request
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from starlette.responses import Response
 
-from api.auth import Caller, request_facts
 from api.documents import json_answer, problems, shows
 from api.requests.rate_limits import Rate, Rates
 from api.resources import resource
 from api.routes.acting import Acting
 from api.routes.common import Accounts, Rooms
-from api.security_log import SecurityLog
+from api.security.audit_log import SecurityLog
+from api.security.authentication import Caller, request_facts
 from api.session_views import AccountsView, ExportView, FarewellView
 from api.users import known_user
 from core.errors import Forbidden, InvalidInput, NotFound, UnknownSession

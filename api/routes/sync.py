@@ -7,16 +7,16 @@ from fastapi import Query, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from api.auth import Caller, request_facts
 from api.documents import problems, shows
 from api.requests.counts import STATE_PATH
 from api.resources import resource
-from api.security_log import SecurityLog
+from api.security.audit_log import SecurityLog
+from api.security.authentication import Caller, request_facts
+from api.security.tickets import Purpose, Tickets
+from api.security.tokens import Identity
 from api.server.gateway import STREAM_PATH
 from api.state_views import StateView
 from api.streams import Reader, Streams
-from api.tickets import Purpose, Tickets
-from api.tokens import Identity
 from core.errors import AuthError
 
 routes = resource(tags=["sync"])

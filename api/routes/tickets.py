@@ -4,10 +4,10 @@ from fastapi import Request
 from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 
-from api.auth import Caller
 from api.documents import json_answer, problems, shows
 from api.resources import resource
-from api.tickets import LIFETIME_SECONDS, Purpose, Tickets
+from api.security.authentication import Caller
+from api.security.tickets import LIFETIME_SECONDS, Purpose, Tickets
 from api.views import TicketView
 
 routes = resource("/api/auth", tags=["auth"])

@@ -15,9 +15,9 @@ from collections.abc import Sequence
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.auth import Authenticator
-from api.derived_keys import derived_key
 from api.problems import AnswerNotKept, KeyInUse, KeyReused
+from api.security.authentication import Authenticator
+from api.security.derived_keys import derived_key
 from api.server.gateway import UPLOADS
 from core.clock import Clock
 from core.errors import InvalidInput

@@ -24,9 +24,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from api.app import create_app
+from api.security.tokens import issue_token
 from api.server.gateway import Shell
 from api.server.server import Server as ApiServer
-from api.tokens import issue_token
 from bot.cycle.run import BotParts
 from bot.cycle.runner import CycleRunner
 from core.clock import SystemClock

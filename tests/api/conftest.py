@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from api.app import create_app
-from api.tokens import issue_token
+from api.security.tokens import issue_token
 from bot.cycle.run import BotParts
 from bot.cycle.runner import CycleRunner
 from core.settings import Settings, load_settings

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from api.tokens import OPERATOR, issue_token
+from api.security.tokens import OPERATOR, issue_token
 from core.models import BannedSession, BotStatus, Session, SessionState, User
 from data.users.data_manager import Transaction
 from scheduler.housekeeping import Housekeeping

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from api.tokens import OPERATOR, issue_token
+from api.security.tokens import OPERATOR, issue_token
 from core.models import Event, User
 from data.journal import writes as journal_work
 from data.journal.writes import Effects

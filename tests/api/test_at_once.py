@@ -7,9 +7,9 @@ from datetime import timedelta
 import httpx
 import pytest
 
+from api.security.tokens import issue_token
 from api.server.server import Server
 from api.sync_state import SyncState
-from api.tokens import issue_token
 from tests.api.support import SECRET, Api, problem, serving
 
 PATH = "/api/sync/state"

@@ -14,12 +14,12 @@ import jwt
 import pytest
 
 from api.app import create_app
-from api.auth import CACHED_TOKENS, Authenticator
-from api.keys import Keys
 from api.requests.rate_limits import Rates
-from api.revocations import Revocations
-from api.security_log import SecurityLog
-from api.tokens import Rules, issue_token
+from api.security.audit_log import SecurityLog
+from api.security.authentication import CACHED_TOKENS, Authenticator
+from api.security.keys import Keys
+from api.security.revocations import Revocations
+from api.security.tokens import Rules, issue_token
 from core.errors import AuthError, InvalidInput
 from core.settings import Settings, load_settings
 from data.auth_store import AuthStore

@@ -10,8 +10,8 @@ import httpx
 import pytest
 
 from api.requests.client_address import client_address
-from api.security_log import ALERT_AFTER
-from api.tokens import issue_token
+from api.security.audit_log import ALERT_AFTER
+from api.security.tokens import issue_token
 from core.settings import Settings
 from tests.api.support import SECRET, Api, Remake, problem, served
 

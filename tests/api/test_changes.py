@@ -7,8 +7,8 @@ from datetime import timedelta
 import jwt
 import pytest
 
+from api.security.tokens import OPERATOR, issue_token
 from api.server.idempotency import CLAIMED_SECONDS, REMEMBERED_SECONDS
-from api.tokens import OPERATOR, issue_token
 from tests.api.conftest import bearer
 from tests.api.support import SECRET, Api, add_account, problem
 

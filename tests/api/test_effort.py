@@ -6,8 +6,8 @@ from typing import Any
 import httpx
 import pytest
 
-from api import passwords
 from api.requests.concurrency_limits import MOST_PER_USER, Kind
+from api.security import passwords
 from core.errors import Conflict
 from core.settings import Settings
 from tests.api.conftest import bearer

@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from api.app import create_app
 from api.requests.counts import ONE_IN
-from api.tokens import OPERATOR, issue_token
+from api.security.tokens import OPERATOR, issue_token
 from core.models import BotStatus, Cycle, Delivery, DeliveryState, Hold, PostType, Session, User
 from core.settings import Settings, load_settings
 from data.disk import probe as disk_probe

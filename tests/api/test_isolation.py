@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from api.tokens import OPERATOR, issue_token
+from api.security.tokens import OPERATOR, issue_token
 from core.models import Cycle, Delivery, Event, MediaKind, PostType, User
 from data.media.layout import About
 from data.media.store import MediaStore, StoredFile

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from api.app import create_app
-from api.tokens import OPERATOR
+from api.security.tokens import OPERATOR
 from core.errors import InvalidInput
 from tests.api.conftest import bearer
 from tests.api.support import Api, problem

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
 from api.app import create_app
-from api.keys import LOOK_AGAIN_SECONDS, Keys
+from api.security.keys import LOOK_AGAIN_SECONDS, Keys
 from api.server.gateway import Shell
 from core.errors import SettingsError
 from core.settings import Settings, load_settings

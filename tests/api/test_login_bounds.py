@@ -6,8 +6,8 @@ import httpx
 import pytest
 
 from api.app import create_app
-from api.passwords import MOST_WAITING
 from api.requests.client_address import client_address, counted_as
+from api.security.passwords import MOST_WAITING
 from core.settings import Settings, load_settings
 from tests.api.conftest import bearer
 from tests.api.support import Api, problem

@@ -9,7 +9,7 @@ import jwt
 import pytest
 
 from api.app import create_app
-from api.tokens import LEEWAY_SECONDS
+from api.security.tokens import LEEWAY_SECONDS
 from core.settings import Settings
 from data.auth_store import AuthStore
 from tests.api.conftest import bearer

@@ -11,7 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from api.app import create_app
-from api.tokens import issue_token
+from api.security.tokens import issue_token
 from core.clock import SystemClock
 from tests.api.support import Api, problem
 from tests.support.house import SECRET, House, open_house

@@ -9,10 +9,10 @@ import httpx
 import jwt
 import pytest
 
-from api import tokens
 from api.app import create_app
-from api.keys import LOOK_AGAIN_SECONDS, Key
-from api.tokens import Identity
+from api.security import tokens
+from api.security.keys import LOOK_AGAIN_SECONDS, Key
+from api.security.tokens import Identity
 from core.settings import Settings, load_settings
 from tests.api.support import SECRET, Api
 from tests.api.test_auth import ATTACKS, FINE, GOOD, NOW, b64, token

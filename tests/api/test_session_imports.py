@@ -17,7 +17,7 @@ import httpx
 import msgspec
 import pytest
 
-from api.tokens import OPERATOR, issue_token
+from api.security.tokens import OPERATOR, issue_token
 from core.models import Session, SessionState, User
 from data.users.data_manager import Transaction
 from sessions.changes import NOT_HERE

@@ -17,7 +17,7 @@ from telethon import TelegramClient, functions
 from telethon.sessions import SQLiteSession
 
 from api.app import create_app
-from api.tokens import OPERATOR, issue_token
+from api.security.tokens import OPERATOR, issue_token
 from core.models import Session, SessionState
 from sandbox.world import AccountSpec, ChatSpec, World
 from sessions.enrol import Logins

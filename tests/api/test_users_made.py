@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from api.tokens import OPERATOR, issue_token
+from api.security.tokens import OPERATOR, issue_token
 from core.settings import Settings
 from tests.api.conftest import bearer
 from tests.api.support import SECRET, Api, Remake, problem

@@ -7,7 +7,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from api.tokens import OPERATOR
+from api.security.tokens import OPERATOR
 from core.clock import SystemClock
 from core.settings import load_settings
 from data.disk.inventory import InArchive, item_of

@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx
 
-from api.tokens import OPERATOR, issue_token
+from api.security.tokens import OPERATOR, issue_token
 from core.clock import SystemClock
 from data.journal.journal import Journal
 from data.users.data_manager import DataManager

@@ -17,7 +17,7 @@ from functools import lru_cache
 
 import jwt
 
-from api.keys import Keys
+from api.security.keys import Keys
 from core.errors import AuthError, InvalidInput
 
 MAX_TOKEN_BYTES = 4096

@@ -12,13 +12,13 @@ import secrets
 from dataclasses import dataclass
 from datetime import timedelta
 
-from api.derived_keys import derived_key
-from api.passwords import Passwords
 from api.requests.client_address import counted_as
 from api.requests.rate_limits import Rate, Rates
-from api.revocations import Revocations
-from api.security_log import SecurityLog
-from api.tokens import Identity, Rules, check_user_id, issue_token
+from api.security.audit_log import SecurityLog
+from api.security.derived_keys import derived_key
+from api.security.passwords import Passwords
+from api.security.revocations import Revocations
+from api.security.tokens import Identity, Rules, check_user_id, issue_token
 from core.clock import Clock
 from core.errors import AuthError, InvalidInput
 from core.settings import Settings

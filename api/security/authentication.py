@@ -7,12 +7,12 @@ from fastapi import Depends, Request, Security
 from fastapi.security import HTTPBearer
 from starlette.types import Scope as ASGIScope
 
-from api.keys import Keys
 from api.requests.client_address import address_of, counted_as
 from api.requests.rate_limits import Rates
-from api.revocations import Revocations
-from api.security_log import SecurityLog
-from api.tokens import Identity, Rules, Scope, read_token, refused
+from api.security.audit_log import SecurityLog
+from api.security.keys import Keys
+from api.security.revocations import Revocations
+from api.security.tokens import Identity, Rules, Scope, read_token, refused
 from core.clock import Clock
 from core.errors import AuthError, Forbidden, TooMany
 

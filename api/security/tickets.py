@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from api.tokens import Identity
+from api.security.tokens import Identity
 from core.clock import Clock
 from core.errors import AuthError, TooMany
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 
-from api.tokens import LEEWAY_SECONDS, Identity
+from api.security.tokens import LEEWAY_SECONDS, Identity
 from core.clock import Clock
 from data.auth_store import EVERYONE, AuthStore
 
