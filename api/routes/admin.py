@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from api.admin_views import AdminOverview, BanLine, BanList, JobList, WaveLine
-from api.documents import json_answer, problems, shows
+from api.openapi.document import json_answer, problems, shows
 from api.resources import resource
 from api.routes.acting import Admin
 from api.routes.common import Rooms

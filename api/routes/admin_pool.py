@@ -3,7 +3,7 @@
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from starlette.responses import Response
 
-from api.documents import json_answer, problems, shows
+from api.openapi.document import json_answer, problems, shows
 from api.resources import resource
 from api.routes.acting import Admin
 from api.routes.common import Accounts, Rooms

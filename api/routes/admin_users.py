@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 from starlette.responses import Response
 
 from api.admin_views import UserLine, UserList
-from api.documents import json_answer, problems, shows
+from api.openapi.document import json_answer, problems, shows
 from api.parts import Parts
 from api.resources import resource
 from api.routes.acting import Admin, UserId

@@ -6,7 +6,7 @@ from fastapi import Depends, Request
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from starlette.responses import Response
 
-from api.documents import json_answer, problems, shows
+from api.openapi.document import json_answer, problems, shows
 from api.resources import resource
 from api.security.authentication import Caller, request_facts
 from api.security.issuer import Grant, Issuer

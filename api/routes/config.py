@@ -3,7 +3,7 @@
 from starlette.responses import Response
 
 from api.config import ConfigPatch, IfMatch, change_config, config_headers
-from api.documents import json_answer, problems, shows
+from api.openapi.document import json_answer, problems, shows
 from api.resources import resource
 from api.routes.common import Rooms
 from api.security.authentication import Caller

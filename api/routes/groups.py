@@ -8,8 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from api.config import MAX_GROUPS, Groups, IfMatch, change_config, config_headers, with_changes
-from api.documents import json_answer, problems, shows
 from api.group_views import GroupChecks, GroupsView
+from api.openapi.document import json_answer, problems, shows
 from api.parts import Parts
 from api.requests.concurrency_limits import Kind, expensive
 from api.resources import resource

@@ -7,7 +7,7 @@ from fastapi import Request
 from starlette.responses import Response
 
 from api.admin_views import Readiness
-from api.documents import json_answer, shows
+from api.openapi.document import json_answer, shows
 from api.resources import resource
 from api.routes.common import Rooms
 from core.errors import PostfleetError

@@ -9,8 +9,8 @@ from fastapi import Depends, Query, Request
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response, StreamingResponse
 
-from api.documents import json_answer, problems, shows
 from api.media import Looking, MediaPage, MediaView, media_view, receive, uses_now
+from api.openapi.document import json_answer, problems, shows
 from api.problems import problem_response, request_id_of, response_to
 from api.requests.bodies import BOUND_BELOW, declared_size, pieces_of
 from api.requests.concurrency_limits import Kind, expensive

@@ -6,8 +6,8 @@ from fastapi import Depends, Request, Security
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.responses import Response
 
-from api.documents import problems
 from api.metrics import Metrics
+from api.openapi.document import problems
 from api.requests.client_address import UNKNOWN, is_trusted
 from api.resources import resource
 from api.security.authentication import Authenticator, bearer, operator_only

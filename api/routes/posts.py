@@ -8,8 +8,8 @@ from msgspec.structs import replace
 from starlette.responses import Response
 
 from api.config import IfMatch, PostBody, change_config, config_headers, with_changes
-from api.documents import json_answer, problems, shows
 from api.group_views import PostsView, PostView
+from api.openapi.document import json_answer, problems, shows
 from api.resources import resource
 from api.routes.common import Rooms
 from api.security.authentication import Caller

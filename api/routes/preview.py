@@ -4,7 +4,7 @@ from fastapi import Request
 from starlette.responses import Response
 
 from api.config import ConfigPatch
-from api.documents import json_answer, problems, shows
+from api.openapi.document import json_answer, problems, shows
 from api.requests.concurrency_limits import Kind, expensive
 from api.resources import resource
 from api.routes.common import Rooms

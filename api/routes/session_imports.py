@@ -7,7 +7,7 @@ from fastapi import Query, Request
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
-from api.documents import json_answer, problems, shows
+from api.openapi.document import json_answer, problems, shows
 from api.problems import problem_response, request_id_of
 from api.requests.bodies import BOUND_BELOW, bounded_body
 from api.requests.concurrency_limits import Kind, expensive

@@ -10,7 +10,7 @@ from fastapi import Query, Request
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from starlette.responses import Response
 
-from api.documents import json_answer, problems, shows
+from api.openapi.document import json_answer, problems, shows
 from api.requests.rate_limits import Rate, Rates
 from api.resources import resource
 from api.routes.acting import Acting

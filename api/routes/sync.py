@@ -7,7 +7,7 @@ from fastapi import Query, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from api.documents import problems, shows
+from api.openapi.document import problems, shows
 from api.requests.counts import STATE_PATH
 from api.resources import resource
 from api.security.audit_log import SecurityLog

@@ -4,7 +4,7 @@ from fastapi import Request
 from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 
-from api.documents import json_answer, problems, shows
+from api.openapi.document import json_answer, problems, shows
 from api.resources import resource
 from api.security.authentication import Caller
 from api.security.tickets import LIFETIME_SECONDS, Purpose, Tickets

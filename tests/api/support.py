@@ -13,7 +13,7 @@ import pytest
 from fastapi.routing import APIRoute
 
 from api.app import RESOURCES
-from api.document_codes import codes_of
+from api.openapi.problem_codes import codes_of
 from api.problems import CODES
 from api.server.gateway import Shell
 from api.server.idempotency import needs_none

@@ -6,7 +6,7 @@ from typing import Any
 import jsonschema_rs
 import pytest
 
-from api.examples import ANSWERS, REQUESTS
+from api.openapi.examples import ANSWERS, REQUESTS
 from api.problems import MEDIA_TYPE
 from api.requests.counts import STATE_PATH
 from tests.api.support import Api, documented_codes

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from api import examples
-from api.document_codes import codes_of
+from api.openapi import examples
+from api.openapi.problem_codes import codes_of
 from api.problems import CODES, MEDIA_TYPE
 from api.requests.counts import STATE_PATH
 from api.server.idempotency import MAX_KEY_LENGTH, needs_none

@@ -7,8 +7,9 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from starlette.responses import Response
 
-from api import admin_views, examples, group_views, history_views, media, session_views, state_views, views
-from api.document_details import complete
+from api import admin_views, group_views, history_views, media, session_views, state_views, views
+from api.openapi import examples
+from api.openapi.details import complete
 from api.problems import CODES, MEDIA_TYPE, Problem
 from bot.preflight.report import Preflight
 from core.errors import NoContent, NoGroups, NoRoomOnApiPairs, NoSpareSession, ScheduleOver
