@@ -44,9 +44,9 @@ from api.security.tickets import Tickets
 from api.security.tokens import Rules
 from api.server.gateway import Shell, headers_of
 from api.server.idempotency import Idempotency
-from api.state_documents import StateDocuments
-from api.streams import Streams
-from api.sync_state import SyncState
+from api.state.cache import StateDocuments
+from api.state.endpoint import SyncState
+from api.state.streams import Streams
 from core.clock import Clock
 from core.errors import PostfleetError
 from core.settings import Settings, check_jwt_secret

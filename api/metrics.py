@@ -12,7 +12,7 @@ from prometheus_client.registry import Collector
 
 from api.parts import Parts
 from api.requests.counts import RequestCounts
-from api.streams import Streams
+from api.state.streams import Streams
 from core.figures import Spread
 from core.models import BotStatus, SessionState
 

@@ -7,7 +7,7 @@ from api.openapi.problem_codes import codes_of
 from api.problems import CODES, MEDIA_TYPE
 from api.requests.counts import STATE_PATH
 from api.server.idempotency import MAX_KEY_LENGTH, needs_none
-from api.state_documents import ALWAYS
+from api.state.cache import ALWAYS
 
 _TAGS = {
     "bot": "Start, stop and look at the caller's bot.",

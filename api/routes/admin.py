@@ -14,7 +14,7 @@ from api.routes.acting import Admin
 from api.routes.common import Rooms
 from api.security.revocations import Revocations
 from api.security.tokens import LONGEST_SECONDS
-from api.streams import Streams
+from api.state.streams import Streams
 from core.errors import InvalidInput
 from core.models import SessionState
 from data.users.data_manager import Snapshot

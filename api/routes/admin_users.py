@@ -18,7 +18,7 @@ from api.security.issuer import Issuer
 from api.security.passwords import MAX_LENGTH
 from api.security.revocations import Revocations
 from api.security.tokens import OPERATOR, check_user_id
-from api.state_documents import StateDocuments, dated
+from api.state.cache import StateDocuments, dated
 from api.state_views import StateView
 from api.users import make_user
 from api.views import AllowanceOverview, AllowanceView, BotChangeView, PasswordView, allowance_view

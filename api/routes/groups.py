@@ -15,7 +15,7 @@ from api.requests.concurrency_limits import Kind, expensive
 from api.resources import resource
 from api.routes.common import Rooms
 from api.security.authentication import Caller
-from api.state_facts import groups_lately
+from api.state.slow_facts import groups_lately
 from api.state_views import group_view
 from api.users import seen_user
 from bot.chats.targets import parse_target

@@ -1,4 +1,4 @@
-"""`/api/sync`: the state (documented here, answered by the shell through `api.sync_state`) and its stream."""
+"""`/api/sync`: the state (documented here, answered by the shell through `api.state.endpoint`) and its stream."""
 
 import asyncio
 from typing import Annotated
@@ -15,8 +15,8 @@ from api.security.authentication import Caller, request_facts
 from api.security.tickets import Purpose, Tickets
 from api.security.tokens import Identity
 from api.server.gateway import STREAM_PATH
+from api.state.streams import Reader, Streams
 from api.state_views import StateView
-from api.streams import Reader, Streams
 from core.errors import AuthError
 
 routes = resource(tags=["sync"])

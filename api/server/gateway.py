@@ -21,8 +21,8 @@ from api.problems import HeadersTooLong, internal_error, problem_response, respo
 from api.requests.client_address import address_of, counted_as
 from api.requests.counts import ONE_IN, STATE_PATH, RequestCounts
 from api.requests.rate_limits import Rates
-from api.streams import Streams
-from api.sync_state import MAX_HEADER_BYTES, Answer, SyncState
+from api.state.endpoint import MAX_HEADER_BYTES, Answer, SyncState
+from api.state.streams import Streams
 from core.errors import PostfleetError, StateError
 from core.settings import Settings
 from data.auth_store import AuthStore

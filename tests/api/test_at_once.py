@@ -9,7 +9,7 @@ import pytest
 
 from api.security.tokens import issue_token
 from api.server.server import Server
-from api.sync_state import SyncState
+from api.state.endpoint import SyncState
 from tests.api.support import SECRET, Api, problem, serving
 
 PATH = "/api/sync/state"

@@ -12,8 +12,8 @@ import pytest
 
 from api.security.tickets import LIFETIME_SECONDS, MAX_OPEN_PER_USER
 from api.security.tokens import Identity, issue_token
-from api.state_documents import Document
-from api.streams import CHECK_SECONDS, MAX_STREAMS_PER_USER, QUIET_SECONDS
+from api.state.cache import Document
+from api.state.streams import CHECK_SECONDS, MAX_STREAMS_PER_USER, QUIET_SECONDS
 from tests.api.support import SECRET, Api, problem, served, until
 
 PATH = "/api/sync/stream"

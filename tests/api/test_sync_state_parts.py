@@ -8,7 +8,7 @@ import httpx
 import pytest
 from msgspec.structs import replace
 
-from api.state_facts import ALLOWANCE_SECONDS, FACTS_SECONDS
+from api.state.slow_facts import ALLOWANCE_SECONDS, FACTS_SECONDS
 from core.models import (
     BannedSession,
     BotStatus,

@@ -1,7 +1,7 @@
 """`GET /api/sync/state`: the whole dashboard in one document, as a plain ASGI application beside FastAPI.
 
 Dashboards poll it, so it is the one hot path: a poll costs a header scan, a look-up of the verified token and the
-sending of bytes that are kept (`api.state_documents`). The server asks `at_once` before it makes a task of a request.
+sending of bytes that are kept (`api.state.cache`). The server asks `at_once` before it makes a task of a request.
 """
 
 import gzip
@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 from api.problems import HeadersTooLong
 from api.requests.etags import names
 from api.security.authentication import IDENTITY, Authenticator
-from api.state_documents import Document, StateDocuments, dated
+from api.state.cache import Document, StateDocuments, dated
 from core.errors import InvalidInput, check_all
 
 MAX_HEADER_BYTES = 16_384

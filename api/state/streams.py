@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from api.security.tokens import Identity
-from api.state_documents import Document, StateDocuments, dated
+from api.state.cache import Document, StateDocuments, dated
 from core.clock import Clock
 from core.errors import PostfleetError, TooMany
 

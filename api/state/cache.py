@@ -16,7 +16,7 @@ from datetime import datetime
 import msgspec
 
 from api.parts import Parts
-from api.state_facts import Facts, facts_last, read_facts
+from api.state.slow_facts import Facts, facts_last, read_facts
 from api.state_views import (
     BannedView,
     StateView,
