@@ -23,7 +23,7 @@ from api.problems import PreconditionFailed
 from api.requests.etags import names
 from api.shapes import read_as
 from api.users import UNSEEN, seen_user
-from api.views import ConfigView
+from api.views.base import ConfigView
 from bot.chats.targets import parse_target
 from bot.compose.content import check_content, posts_of
 from bot.compose.media import check_contents

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from api.media_label import label_of
 from api.parts import Parts
-from api.views import View
+from api.views.base import View
 from bot.compose.content import kind_of, media_of
 from bot.compose.measures import photo_obstacle
 from bot.compose.media import MAX_PHOTO_BYTES

@@ -7,10 +7,16 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from starlette.responses import Response
 
-from api import admin_views, group_views, history_views, media, session_views, state_views, views
+from api import media
 from api.openapi import examples
 from api.openapi.details import complete
 from api.problems import CODES, MEDIA_TYPE, Problem
+from api.views import admin as admin_views
+from api.views import base as views
+from api.views import groups as group_views
+from api.views import history as history_views
+from api.views import sessions as session_views
+from api.views import state as state_views
 from bot.preflight.report import Preflight
 from core.errors import NoContent, NoGroups, NoRoomOnApiPairs, NoSpareSession, ScheduleOver
 

@@ -7,7 +7,6 @@ from fastapi import Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from api.admin_views import AdminOverview, BanLine, BanList, JobList, WaveLine
 from api.openapi.document import json_answer, problems, shows
 from api.resources import resource
 from api.routes.acting import Admin
@@ -15,6 +14,7 @@ from api.routes.common import Rooms
 from api.security.revocations import Revocations
 from api.security.tokens import LONGEST_SECONDS
 from api.state.streams import Streams
+from api.views.admin import AdminOverview, BanLine, BanList, JobList, WaveLine
 from core.errors import InvalidInput
 from core.models import SessionState
 from data.users.data_manager import Snapshot

@@ -7,7 +7,7 @@ from api.openapi.document import json_answer, problems, shows
 from api.resources import resource
 from api.routes.acting import Admin
 from api.routes.common import Accounts, Rooms
-from api.session_views import AccountsView, PairsView, RepairView
+from api.views.sessions import AccountsView, PairsView, RepairView
 from core.errors import NotFound
 from sessions import pair_care
 from sessions.api_pairs import PairState

@@ -8,7 +8,6 @@ from msgspec.structs import replace
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 from starlette.responses import Response
 
-from api.admin_views import UserLine, UserList
 from api.openapi.document import json_answer, problems, shows
 from api.parts import Parts
 from api.resources import resource
@@ -19,9 +18,10 @@ from api.security.passwords import MAX_LENGTH
 from api.security.revocations import Revocations
 from api.security.tokens import OPERATOR, check_user_id
 from api.state.cache import StateDocuments, dated
-from api.state_views import StateView
 from api.users import make_user
-from api.views import AllowanceOverview, AllowanceView, BotChangeView, PasswordView, allowance_view
+from api.views.admin import UserLine, UserList
+from api.views.base import AllowanceOverview, AllowanceView, BotChangeView, PasswordView, allowance_view
+from api.views.state import StateView
 from bot.pacing.budget import budget_of
 from core.errors import UnknownUser
 from core.models import Allowance, BotStatus, Event, Grant, User

@@ -7,7 +7,7 @@ from api.resources import resource
 from api.routes.common import Rooms
 from api.security.authentication import Caller
 from api.users import seen_user
-from api.views import AllowanceView, allowance_view
+from api.views.base import AllowanceView, allowance_view
 from bot.pacing.budget import budget_of
 
 routes = resource(tags=["allowance"])

@@ -11,7 +11,7 @@ from api.resources import resource
 from api.security.authentication import Caller, request_facts
 from api.security.issuer import Grant, Issuer
 from api.security.passwords import MAX_LENGTH
-from api.views import GrantView, PasswordView
+from api.views.base import GrantView, PasswordView
 
 routes = resource("/api/auth", tags=["auth"])
 _NO_STORE = {"Cache-Control": "no-store"}

@@ -8,7 +8,7 @@ from api.resources import resource
 from api.routes.common import Rooms
 from api.security.authentication import Caller
 from api.users import seen_user
-from api.views import ConfigView
+from api.views.base import ConfigView
 from core.models import User
 
 routes = resource("/api/config", tags=["config"])

@@ -8,7 +8,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from api.config import MAX_GROUPS, Groups, IfMatch, change_config, config_headers, with_changes
-from api.group_views import GroupChecks, GroupsView
 from api.openapi.document import json_answer, problems, shows
 from api.parts import Parts
 from api.requests.concurrency_limits import Kind, expensive
@@ -16,8 +15,9 @@ from api.resources import resource
 from api.routes.common import Rooms
 from api.security.authentication import Caller
 from api.state.slow_facts import groups_lately
-from api.state_views import group_view
 from api.users import seen_user
+from api.views.groups import GroupChecks, GroupsView
+from api.views.state import group_view
 from bot.chats.targets import parse_target
 from bot.compose.content import posts_of
 from core.errors import InvalidInput, UnknownGroup

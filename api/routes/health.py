@@ -6,10 +6,10 @@ from collections.abc import Awaitable
 from fastapi import Request
 from starlette.responses import Response
 
-from api.admin_views import Readiness
 from api.openapi.document import json_answer, shows
 from api.resources import resource
 from api.routes.common import Rooms
+from api.views.admin import Readiness
 from core.errors import PostfleetError
 from data.disk.probe import PATIENCE_SECONDS, DiskProbe, DiskState
 

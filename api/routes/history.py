@@ -11,7 +11,6 @@ from fastapi import Query, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from api.history_views import CountsView, DeliveryPage, DeliveryView, LogPage, StatsPage
 from api.openapi.document import json_answer, problems, shows
 from api.parts import Parts
 from api.requests.concurrency_limits import Kind, expensive
@@ -19,8 +18,9 @@ from api.resources import resource
 from api.routes.common import Rooms
 from api.security.authentication import Caller
 from api.security.tickets import Purpose, Tickets
-from api.spreadsheets import safe_cell
-from api.state_views import StatsView, log_line
+from api.views.history import CountsView, DeliveryPage, DeliveryView, LogPage, StatsPage
+from api.views.spreadsheets import safe_cell
+from api.views.state import StatsView, log_line
 from bot.chats.targets import parse_target
 from core.errors import InvalidInput
 

@@ -7,7 +7,7 @@ from starlette.responses import Response
 from api.openapi.document import json_answer, problems, shows
 from api.resources import resource
 from api.security.authentication import Caller
-from api.views import MeView
+from api.views.base import MeView
 
 routes = resource("/api/me", tags=["auth"])
 

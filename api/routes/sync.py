@@ -16,7 +16,7 @@ from api.security.tickets import Purpose, Tickets
 from api.security.tokens import Identity
 from api.server.gateway import STREAM_PATH
 from api.state.streams import Reader, Streams
-from api.state_views import StateView
+from api.views.state import StateView
 from core.errors import AuthError
 
 routes = resource(tags=["sync"])

@@ -8,7 +8,7 @@ from api.openapi.document import json_answer, problems, shows
 from api.resources import resource
 from api.security.authentication import Caller
 from api.security.tickets import LIFETIME_SECONDS, Purpose, Tickets
-from api.views import TicketView
+from api.views.base import TicketView
 
 routes = resource("/api/auth", tags=["auth"])
 

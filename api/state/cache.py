@@ -17,7 +17,9 @@ import msgspec
 
 from api.parts import Parts
 from api.state.slow_facts import Facts, facts_last, read_facts
-from api.state_views import (
+from api.users import UNSEEN, seen_user
+from api.views.base import AllowanceNow, ConfigView, ProgressView, actual, progress_view, wanted
+from api.views.state import (
     BannedView,
     StateView,
     StatsView,
@@ -25,8 +27,6 @@ from api.state_views import (
     log_line,
     session_view,
 )
-from api.users import UNSEEN, seen_user
-from api.views import AllowanceNow, ConfigView, ProgressView, actual, progress_view, wanted
 from bot.cycle.run import CycleProgress
 from core.models import Session, Stats, User
 from data.journal.journal import Journal

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from api.security.tokens import OPERATOR, issue_token
-from api.spreadsheets import safe_cell
+from api.views.spreadsheets import safe_cell
 from core.models import Cycle, Delivery, PostType
 from tests.api.support import SECRET, Api, Remake, problem, served
 from tests.api.test_isolation import BODIES, BY_TICKET, filled, operations

@@ -1,6 +1,6 @@
 """What the API shows of accounts and API pairs, beside what `sessions` itself says of them."""
 
-from api.views import View
+from api.views.base import View
 from sessions.accounts import Account
 from sessions.api_pairs import ApiPairView
 from sessions.enrol import Login

@@ -1,7 +1,7 @@
 """What the API shows of what has happened: deliveries, counters, the log."""
 
-from api.state_views import LogLine, StatsView
-from api.views import View
+from api.views.base import View
+from api.views.state import LogLine, StatsView
 from core.models import DeliveryState, Moment
 
 

@@ -1,6 +1,6 @@
-"""What operators are shown, in the same way as `api.views`."""
+"""What operators are shown, in the same way as `api.views.base`."""
 
-from api.views import View
+from api.views.base import View
 from core.models import BotStatus, Moment
 from scheduler.overview import JobRun, RestingAccount, RunningCycle
 

@@ -1,7 +1,7 @@
 """What the API shows of posts and groups, which are parts of the config."""
 
-from api.state_views import GroupView
-from api.views import View
+from api.views.base import View
+from api.views.state import GroupView
 from bot.preflight.report import AccountCheck, GroupCheck
 from core.models import PostContent, PostType
 

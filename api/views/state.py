@@ -1,9 +1,9 @@
-"""What a dashboard shows of one user, in the same way as `api.views`."""
+"""What a dashboard shows of one user, in the same way as `api.views.base`."""
 
 from collections.abc import Mapping
 from datetime import datetime
 
-from api.views import AllowanceNow, BotActual, BotWanted, ConfigView, ProgressView, View
+from api.views.base import AllowanceNow, BotActual, BotWanted, ConfigView, ProgressView, View
 from core.models import BotStatus, Event, Hold, Level, Moment, Session, SessionState
 from data.journal.reads import Counts
 from sessions.accounts import AccountState, health_of
