@@ -7,7 +7,6 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from api import problems
-from api.media import Looking, open_media
 from api.metrics import Metrics
 from api.openapi.document import describe
 from api.parts import Parts
@@ -44,6 +43,7 @@ from api.security.tickets import Tickets
 from api.security.tokens import Rules
 from api.server.gateway import Shell, headers_of
 from api.server.idempotency import Idempotency
+from api.services.media import Looking, open_media
 from api.state.cache import StateDocuments
 from api.state.endpoint import SyncState
 from api.state.streams import Streams

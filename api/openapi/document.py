@@ -7,10 +7,10 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from starlette.responses import Response
 
-from api import media
 from api.openapi import examples
 from api.openapi.details import complete
 from api.problems import CODES, MEDIA_TYPE, Problem
+from api.services import media
 from api.views import admin as admin_views
 from api.views import base as views
 from api.views import groups as group_views

@@ -17,8 +17,8 @@ from api.security.issuer import Issuer
 from api.security.passwords import MAX_LENGTH
 from api.security.revocations import Revocations
 from api.security.tokens import OPERATOR, check_user_id
+from api.services.users import make_user
 from api.state.cache import StateDocuments, dated
-from api.users import make_user
 from api.views.admin import UserLine, UserList
 from api.views.base import AllowanceOverview, AllowanceView, BotChangeView, PasswordView, allowance_view
 from api.views.state import StateView

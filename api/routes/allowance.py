@@ -6,7 +6,7 @@ from api.openapi.document import json_answer, problems, shows
 from api.resources import resource
 from api.routes.common import Rooms
 from api.security.authentication import Caller
-from api.users import seen_user
+from api.services.users import seen_user
 from api.views.base import AllowanceView, allowance_view
 from bot.pacing.budget import budget_of
 

@@ -9,7 +9,7 @@ from api.openapi.document import json_answer, problems, shows
 from api.resources import resource
 from api.routes.common import Rooms
 from api.security.authentication import Caller
-from api.users import UNSEEN, seen_user
+from api.services.users import UNSEEN, seen_user
 from api.views.base import BotChangeView, BotView, bot_view
 from bot.cycle.runner import check_ready
 from scheduler.bots import NOT_RUNNING, BotChange

@@ -2,12 +2,12 @@
 
 from starlette.responses import Response
 
-from api.config import ConfigPatch, IfMatch, change_config, config_headers
 from api.openapi.document import json_answer, problems, shows
 from api.resources import resource
 from api.routes.common import Rooms
 from api.security.authentication import Caller
-from api.users import seen_user
+from api.services.config import ConfigPatch, IfMatch, change_config, config_headers
+from api.services.users import seen_user
 from api.views.base import ConfigView
 from core.models import User
 

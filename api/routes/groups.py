@@ -7,15 +7,15 @@ from msgspec.structs import replace
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from api.config import MAX_GROUPS, Groups, IfMatch, change_config, config_headers, with_changes
 from api.openapi.document import json_answer, problems, shows
 from api.parts import Parts
 from api.requests.concurrency_limits import Kind, expensive
 from api.resources import resource
 from api.routes.common import Rooms
 from api.security.authentication import Caller
+from api.services.config import MAX_GROUPS, Groups, IfMatch, change_config, config_headers, with_changes
+from api.services.users import seen_user
 from api.state.slow_facts import groups_lately
-from api.users import seen_user
 from api.views.groups import GroupChecks, GroupsView
 from api.views.state import group_view
 from bot.chats.targets import parse_target

@@ -9,7 +9,6 @@ from fastapi import Depends, Query, Request
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response, StreamingResponse
 
-from api.media import Looking, MediaPage, MediaView, media_view, receive, uses_now
 from api.openapi.document import json_answer, problems, shows
 from api.problems import problem_response, request_id_of, response_to
 from api.requests.bodies import BOUND_BELOW, declared_size, pieces_of
@@ -19,7 +18,8 @@ from api.routes.common import Rooms
 from api.security.audit_log import SecurityLog
 from api.security.authentication import Caller, request_facts
 from api.security.tickets import Purpose, Tickets
-from api.users import known_user, seen_user
+from api.services.media import Looking, MediaPage, MediaView, media_view, receive, uses_now
+from api.services.users import known_user, seen_user
 from core.errors import (
     FileInUse,
     InvalidInput,

@@ -7,12 +7,12 @@ from fastapi import Body, Path
 from msgspec.structs import replace
 from starlette.responses import Response
 
-from api.config import IfMatch, PostBody, change_config, config_headers, with_changes
 from api.openapi.document import json_answer, problems, shows
 from api.resources import resource
 from api.routes.common import Rooms
 from api.security.authentication import Caller
-from api.users import seen_user
+from api.services.config import IfMatch, PostBody, change_config, config_headers, with_changes
+from api.services.users import seen_user
 from api.views.groups import PostsView, PostView
 from bot.compose.content import posts_of
 from core.errors import InvalidInput, NotFound

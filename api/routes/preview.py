@@ -3,13 +3,13 @@
 from fastapi import Request
 from starlette.responses import Response
 
-from api.config import ConfigPatch
 from api.openapi.document import json_answer, problems, shows
 from api.requests.concurrency_limits import Kind, expensive
 from api.resources import resource
 from api.routes.common import Rooms
 from api.security.authentication import Caller
-from api.users import seen_user
+from api.services.config import ConfigPatch
+from api.services.users import seen_user
 from bot.preflight.report import Preflight
 
 routes = resource("/api/preview", tags=["preview"])

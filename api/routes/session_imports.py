@@ -16,7 +16,7 @@ from api.routes.common import Accounts, Rooms
 from api.routes.sessions import own_account
 from api.security.audit_log import SecurityLog
 from api.security.authentication import Caller, request_facts
-from api.users import known_user
+from api.services.users import known_user
 from api.views.sessions import CheckView, ImportedView, ImportView
 from bot.health import Health
 from core.errors import Forbidden, InvalidInput

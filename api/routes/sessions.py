@@ -17,7 +17,7 @@ from api.routes.acting import Acting
 from api.routes.common import Accounts, Rooms
 from api.security.audit_log import SecurityLog
 from api.security.authentication import Caller, request_facts
-from api.users import known_user
+from api.services.users import known_user
 from api.views.sessions import AccountsView, ExportView, FarewellView
 from core.errors import Forbidden, InvalidInput, NotFound, UnknownSession
 from core.models import Event, Level

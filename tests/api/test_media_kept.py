@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.media_label import LONGEST_LABEL, label_of
+from api.services.media_label import LONGEST_LABEL, label_of
 from core.models import Cycle, Delivery, PostType
 from core.settings import Settings
 from data.media.layout import shown_name, sweep

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 
 from msgspec.structs import replace
 
-from api.media_label import label_of
 from api.parts import Parts
+from api.services.media_label import label_of
 from api.views.base import View
 from bot.compose.content import kind_of, media_of
 from bot.compose.measures import photo_obstacle

@@ -21,8 +21,8 @@ from pydantic import (
 from api.parts import Parts
 from api.problems import PreconditionFailed
 from api.requests.etags import names
-from api.shapes import read_as
-from api.users import UNSEEN, seen_user
+from api.services.msgspec_errors import read_as
+from api.services.users import UNSEEN, seen_user
 from api.views.base import ConfigView
 from bot.chats.targets import parse_target
 from bot.compose.content import check_content, posts_of
