@@ -7,9 +7,9 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from api import problems
+from api.context import Parts
 from api.metrics import Metrics
 from api.openapi.document import describe
-from api.parts import Parts
 from api.requests.concurrency_limits import Effort
 from api.requests.counts import RequestCounts
 from api.requests.rate_limits import Rates

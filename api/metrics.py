@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector, generate_late
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
-from api.parts import Parts
+from api.context import Parts
 from api.requests.counts import RequestCounts
 from api.state.streams import Streams
 from core.figures import Spread

@@ -8,8 +8,8 @@ from msgspec.structs import replace
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 from starlette.responses import Response
 
+from api.context import Parts
 from api.openapi.document import json_answer, problems, shows
-from api.parts import Parts
 from api.resources import resource
 from api.routes.acting import Admin, UserId
 from api.routes.common import Rooms

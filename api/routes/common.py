@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from api.parts import Parts
+from api.context import Parts
 from core.errors import NotReady
 from sessions.rooms import AccountRooms
 

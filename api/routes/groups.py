@@ -7,8 +7,8 @@ from msgspec.structs import replace
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
+from api.context import Parts
 from api.openapi.document import json_answer, problems, shows
-from api.parts import Parts
 from api.requests.concurrency_limits import Kind, expensive
 from api.resources import resource
 from api.routes.common import Rooms

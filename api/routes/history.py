@@ -11,8 +11,8 @@ from fastapi import Query, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from api.context import Parts
 from api.openapi.document import json_answer, problems, shows
-from api.parts import Parts
 from api.requests.concurrency_limits import Kind, expensive
 from api.resources import resource
 from api.routes.common import Rooms

@@ -18,7 +18,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from api.parts import Parts
+from api.context import Parts
 from api.problems import PreconditionFailed
 from api.requests.etags import names
 from api.services.msgspec_errors import read_as

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 from msgspec.structs import replace
 
-from api.parts import Parts
+from api.context import Parts
 from api.services.media_label import label_of
 from api.views.base import View
 from bot.compose.content import kind_of, media_of

@@ -1,6 +1,6 @@
 """The caller's own record. Reading makes nobody a user; the first change does, with defaults."""
 
-from api.parts import Parts
+from api.context import Parts
 from core.errors import Forbidden
 from core.models import User
 from data.users.data_manager import Transaction

@@ -15,7 +15,7 @@ from datetime import datetime
 
 import msgspec
 
-from api.parts import Parts
+from api.context import Parts
 from api.services.users import UNSEEN, seen_user
 from api.state.slow_facts import Facts, facts_last, read_facts
 from api.views.base import AllowanceNow, ConfigView, ProgressView, actual, progress_view, wanted

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Generic, TypeVar
 
-from api.parts import Parts
+from api.context import Parts
 from bot.pacing.budget import budget_of
 from core.models import AllowanceUse, Budget, Stats, User
 from data.journal.reads import Counts
