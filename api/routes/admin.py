@@ -8,9 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from api.openapi.document import json_answer, problems, shows
-from api.resources import resource
 from api.routes.acting import Admin
 from api.routes.common import Rooms
+from api.routes.router import resource
 from api.security.revocations import Revocations
 from api.security.tokens import LONGEST_SECONDS
 from api.state.streams import Streams

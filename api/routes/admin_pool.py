@@ -4,9 +4,9 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from starlette.responses import Response
 
 from api.openapi.document import json_answer, problems, shows
-from api.resources import resource
 from api.routes.acting import Admin
 from api.routes.common import Accounts, Rooms
+from api.routes.router import resource
 from api.views.sessions import AccountsView, PairsView, RepairView
 from core.errors import NotFound
 from sessions import pair_care

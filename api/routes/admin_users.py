@@ -10,9 +10,9 @@ from starlette.responses import Response
 
 from api.context import Parts
 from api.openapi.document import json_answer, problems, shows
-from api.resources import resource
 from api.routes.acting import Admin, UserId
 from api.routes.common import Rooms
+from api.routes.router import resource
 from api.security.issuer import Issuer
 from api.security.passwords import MAX_LENGTH
 from api.security.revocations import Revocations

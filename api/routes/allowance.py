@@ -3,8 +3,8 @@
 from starlette.responses import Response
 
 from api.openapi.document import json_answer, problems, shows
-from api.resources import resource
 from api.routes.common import Rooms
+from api.routes.router import resource
 from api.security.authentication import Caller
 from api.services.users import seen_user
 from api.views.base import AllowanceView, allowance_view

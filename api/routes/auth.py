@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from starlette.responses import Response
 
 from api.openapi.document import json_answer, problems, shows
-from api.resources import resource
+from api.routes.router import resource
 from api.security.authentication import Caller, request_facts
 from api.security.issuer import Grant, Issuer
 from api.security.passwords import MAX_LENGTH

@@ -6,8 +6,8 @@ from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 
 from api.openapi.document import json_answer, problems, shows
-from api.resources import resource
 from api.routes.common import Rooms
+from api.routes.router import resource
 from api.security.authentication import Caller
 from api.services.users import UNSEEN, seen_user
 from api.views.base import BotChangeView, BotView, bot_view

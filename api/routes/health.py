@@ -7,8 +7,8 @@ from fastapi import Request
 from starlette.responses import Response
 
 from api.openapi.document import json_answer, shows
-from api.resources import resource
 from api.routes.common import Rooms
+from api.routes.router import resource
 from api.views.admin import Readiness
 from core.errors import PostfleetError
 from data.disk.probe import PATIENCE_SECONDS, DiskProbe, DiskState

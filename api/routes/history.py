@@ -14,8 +14,8 @@ from starlette.types import Receive, Scope, Send
 from api.context import Parts
 from api.openapi.document import json_answer, problems, shows
 from api.requests.concurrency_limits import Kind, expensive
-from api.resources import resource
 from api.routes.common import Rooms
+from api.routes.router import resource
 from api.security.authentication import Caller
 from api.security.tickets import Purpose, Tickets
 from api.views.history import CountsView, DeliveryPage, DeliveryView, LogPage, StatsPage

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from starlette.responses import Response
 
 from api.openapi.document import json_answer, problems, shows
-from api.resources import resource
+from api.routes.router import resource
 from api.security.authentication import Caller
 from api.views.base import MeView
 

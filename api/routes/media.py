@@ -13,8 +13,8 @@ from api.openapi.document import json_answer, problems, shows
 from api.problems import problem_response, request_id_of, response_to
 from api.requests.bodies import BOUND_BELOW, declared_size, pieces_of
 from api.requests.concurrency_limits import Kind, expensive
-from api.resources import resource
 from api.routes.common import Rooms
+from api.routes.router import resource
 from api.security.audit_log import SecurityLog
 from api.security.authentication import Caller, request_facts
 from api.security.tickets import Purpose, Tickets

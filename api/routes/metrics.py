@@ -9,7 +9,7 @@ from starlette.responses import Response
 from api.metrics import Metrics
 from api.openapi.document import problems
 from api.requests.client_address import UNKNOWN, is_trusted
-from api.resources import resource
+from api.routes.router import resource
 from api.security.authentication import Authenticator, bearer, operator_only
 from core.settings import Settings
 

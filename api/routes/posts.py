@@ -8,8 +8,8 @@ from msgspec.structs import replace
 from starlette.responses import Response
 
 from api.openapi.document import json_answer, problems, shows
-from api.resources import resource
 from api.routes.common import Rooms
+from api.routes.router import resource
 from api.security.authentication import Caller
 from api.services.config import IfMatch, PostBody, change_config, config_headers, with_changes
 from api.services.users import seen_user

@@ -5,8 +5,8 @@ from starlette.responses import Response
 
 from api.openapi.document import json_answer, problems, shows
 from api.requests.concurrency_limits import Kind, expensive
-from api.resources import resource
 from api.routes.common import Rooms
+from api.routes.router import resource
 from api.security.authentication import Caller
 from api.services.config import ConfigPatch
 from api.services.users import seen_user

@@ -11,8 +11,8 @@ from api.openapi.document import json_answer, problems, shows
 from api.problems import problem_response, request_id_of
 from api.requests.bodies import BOUND_BELOW, bounded_body
 from api.requests.concurrency_limits import Kind, expensive
-from api.resources import resource
 from api.routes.common import Accounts, Rooms
+from api.routes.router import resource
 from api.routes.sessions import own_account
 from api.security.audit_log import SecurityLog
 from api.security.authentication import Caller, request_facts

@@ -12,9 +12,9 @@ from starlette.responses import Response
 
 from api.openapi.document import json_answer, problems, shows
 from api.requests.rate_limits import Rate, Rates
-from api.resources import resource
 from api.routes.acting import Acting
 from api.routes.common import Accounts, Rooms
+from api.routes.router import resource
 from api.security.audit_log import SecurityLog
 from api.security.authentication import Caller, request_facts
 from api.services.users import known_user

@@ -9,7 +9,7 @@ from starlette.types import Receive, Scope, Send
 
 from api.openapi.document import problems, shows
 from api.requests.counts import STATE_PATH
-from api.resources import resource
+from api.routes.router import resource
 from api.security.audit_log import SecurityLog
 from api.security.authentication import Caller, request_facts
 from api.security.tickets import Purpose, Tickets

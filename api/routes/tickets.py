@@ -5,7 +5,7 @@ from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 
 from api.openapi.document import json_answer, problems, shows
-from api.resources import resource
+from api.routes.router import resource
 from api.security.authentication import Caller
 from api.security.tickets import LIFETIME_SECONDS, Purpose, Tickets
 from api.views.base import TicketView

@@ -6,7 +6,7 @@ import pytest
 from fastapi.routing import APIRoute
 
 from api.app import RESOURCES
-from api.resources import StrictRoute, query_names
+from api.routes.router import StrictRoute, query_names
 from tests.api.support import Api, problem
 from tests.api.test_isolation import BODIES, filled, operations
 from tests.api.test_users_made import operator
