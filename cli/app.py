@@ -4,7 +4,7 @@ import typer
 
 from cli import session, token
 from cli.data import backup, restore
-from cli.demo import demo
+from cli.demo.command import demo
 from cli.logs import logs
 from cli.private_memory import keep_memory_private
 from cli.sandbox import sandbox

@@ -24,8 +24,8 @@ def demo(
 ) -> None:
     """Start a data centre, a daemon and three bots, and show what lands where until Ctrl-C."""
     # Imported here: what the demo needs takes a second, which no other command should cost.
-    from cli.demo_processes import Stage
-    from cli.demo_view import view_for
+    from cli.demo.processes import Stage
+    from cli.demo.view import view_for
 
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

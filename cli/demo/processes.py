@@ -20,7 +20,7 @@ import yaml
 
 from api.security.tokens import OPERATOR, issue_token
 from cli.daemon import address_of
-from cli.demo_result import Earlier, Result, take_earlier, take_stock
+from cli.demo.result import Earlier, Result, take_earlier, take_stock
 from core.clock import SystemClock
 from core.errors import PostfleetError, StateInUse
 from data.disk.presence import holds_state

@@ -11,8 +11,8 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from cli.demo_processes import GROUPS
-from cli.demo_result import Result
+from cli.demo.processes import GROUPS
+from cli.demo.result import Result
 from cli.terminal import Sheet, plain, say_json
 
 _LATEST = 12
