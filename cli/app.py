@@ -2,13 +2,14 @@
 
 import typer
 
-from cli import session, token
+from cli import token
 from cli.data import backup, restore
 from cli.demo.command import demo
 from cli.logs import logs
 from cli.private_memory import keep_memory_private
 from cli.sandbox import sandbox
 from cli.serve import serve
+from cli.session import commands as session
 from cli.status import status
 
 app = typer.Typer(

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from pydantic import SecretStr
 
-from cli.session_parts import SessionParts, session_parts
+from cli.session.context import SessionParts, session_parts
 from cli.state_folder import StateDir, settings_of_state
 from cli.terminal import Sheet, ask, clear_errors, say
 from core.errors import InvalidInput, NotFound, PairNotChecked

@@ -13,10 +13,10 @@ from rich.console import Console
 from rich.progress import Progress
 
 from bot.health import Checkup
-from cli.session_care import delete, pair
-from cli.session_login import login
-from cli.session_pairs import pairs
-from cli.session_parts import SessionParts, session_parts
+from cli.session.care import delete, pair
+from cli.session.context import SessionParts, session_parts
+from cli.session.login import login
+from cli.session.pairs import pairs
 from cli.state_folder import StateDir
 from cli.terminal import Sheet, clear_errors, confirm, fail, say, say_aside, say_json
 from sessions.accounts import Account, accounts

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cli.session_parts import SessionParts, session_parts
+from cli.session.context import SessionParts, session_parts
 from cli.state_folder import StateDir
 from cli.terminal import UNUSABLE, ask, clear_errors, fail, say, say_aside, show_qr_code
 from core.errors import InvalidInput, LoginRefused

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cli.session_parts import session_parts
+from cli.session.context import session_parts
 from cli.state_folder import StateDir
 from cli.terminal import clear_errors, confirm, fail, say
 from sessions.farewell import Farewell
