@@ -55,7 +55,7 @@ from data.disk.probe import DiskProbe
 from data.journal.journal import Journal
 from data.users.data_manager import DataManager
 from scheduler.bots import Bots
-from sessions.rooms import AccountRooms
+from sessions.account_services import AccountRooms
 
 _DESCRIPTION = """Controls the caller's own bot. Who the caller is comes from the JWT and from nowhere else.
 Every path under `/api/` also answers under `/api/v1/`. Every error is an `application/problem+json` document."""

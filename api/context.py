@@ -7,7 +7,7 @@ from core.settings import Settings
 from data.journal.journal import Journal
 from data.users.data_manager import DataManager
 from scheduler.bots import Bots
-from sessions.rooms import AccountRooms
+from sessions.account_services import AccountRooms
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,10 @@ from core.clock import Clock
 from core.errors import AccountRefused, PostfleetError, SealBroken, SessionInUse, StateError, UnknownSession
 from core.models import Event, Level, Session, SessionState
 from data.users.data_manager import DataManager
-from sessions.changes import take_holds_as_of
+from sessions.account_services import AccountRooms
+from sessions.admission import take_holds_as_of
 from sessions.client import Clients, PostingClient
 from sessions.recognition import AccountMerged, recognised
-from sessions.rooms import AccountRooms
 from sessions.session_manager import SessionManager
 
 log = logging.getLogger(__name__)

@@ -27,10 +27,10 @@ from scheduler.housekeeping import Housekeeping
 from scheduler.keeper import keep_alive
 from scheduler.scheduler import Scheduler
 from scheduler.watchdog import Watchdog
+from sessions.account_services import AccountRooms
 from sessions.client import Clients
-from sessions.enrol import Logins
+from sessions.logins import Logins
 from sessions.pool import Pool
-from sessions.rooms import AccountRooms
 from sessions.session_manager import SessionManager
 from sessions.vault import Vault, key_is_set, write_private
 

@@ -24,10 +24,10 @@ from telethon.tl.types import InputUserSelf, User
 from core.errors import SettingsError
 from core.settings import Settings
 from sessions.api_pairs import ApiPairs
-from sessions.credentials import Credentials
+from sessions.data_centres import DataCentres
+from sessions.foreign.credentials import Credentials
 from sessions.lease import Leases
 from sessions.pool import Pool
-from sessions.reach import DataCentres
 
 log = logging.getLogger(__name__)
 _CONNECT_SECONDS = 10

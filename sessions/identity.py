@@ -10,8 +10,8 @@ from msgspec.structs import replace
 from core.errors import AccountRefused, Conflict
 from core.models import Session, SessionState
 from data.users.data_manager import Transaction
+from sessions.admission import known_as, place, release, same_account
 from sessions.assignment import Rules
-from sessions.changes import known_as, place, release, same_account
 
 _LOST = frozenset({SessionState.NEEDS_LOGIN, SessionState.BANNED})
 

@@ -13,14 +13,14 @@ from core.clock import Clock
 from core.errors import Conflict, InvalidInput, PostfleetError
 from core.models import Session
 from data.users.data_manager import DataManager, Transaction
-from sessions import changes
-from sessions.changes import Newcomer
-from sessions.foreign import MOST_FILES, Brought, Piece, may_hold_sessions, pieces
-from sessions.formats import Format, is_telegrams
+from sessions import admission as changes
+from sessions.admission import Newcomer
+from sessions.foreign.formats import Format, is_telegrams
+from sessions.foreign.reader import MOST_FILES, Brought, Piece, may_hold_sessions, pieces
+from sessions.foreign.session_strings import is_session_string
 from sessions.names import name_for_import
 from sessions.pool import Pool
 from sessions.session_manager import SessionManager
-from sessions.session_strings import is_session_string
 
 
 class Verdict(StrEnum):

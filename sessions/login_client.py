@@ -13,7 +13,7 @@ from telethon.tl.types import User
 
 from core.errors import InvalidInput, LoginRefused, PostfleetError, TooMany
 from sessions.client import CONNECTION_LOST, PostingClient, connect
-from sessions.credentials import Credentials
+from sessions.foreign.credentials import Credentials
 
 _CALL_SECONDS = 20.0
 _DAY = 86_400.0

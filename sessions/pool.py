@@ -31,10 +31,10 @@ from data.disk.files import Disk, is_short_of_something, make_folder
 from data.disk.inventory import SESSIONS
 from data.disk.sealed import SUFFIX, is_sealed, sealed_files
 from data.users.data_manager import DataManager, Snapshot, Transaction
-from sessions.credentials import Credentials
-from sessions.foreign import BOUNDS
+from sessions.foreign.credentials import Credentials
+from sessions.foreign.reader import BOUNDS
+from sessions.foreign.session_files import read_session_file
 from sessions.names import check_name
-from sessions.session_files import read_session_file
 from sessions.vault import Vault, write_private
 
 log = logging.getLogger(__name__)

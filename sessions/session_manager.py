@@ -13,10 +13,11 @@ from core.errors import AccountRefused, Conflict, InvalidInput, NoRoomOnApiPairs
 from core.models import Hold, Session, SessionState
 from core.settings import Settings
 from data.users.data_manager import DataManager, Transaction
-from sessions import assignment, changes, identity
+from sessions import admission as changes
+from sessions import assignment, identity
+from sessions.admission import Admitted, Newcomer
 from sessions.api_pairs import ApiPairs, PairState, least_used, sessions_on_pairs
 from sessions.assignment import Replacement, Rules
-from sessions.changes import Admitted, Newcomer
 from sessions.names import name_for_login
 from sessions.pool import Pool
 

@@ -20,7 +20,7 @@ from data.disk.files import Disk, write_whole
 from data.disk.inventory import KEY_FILE, NEXT_KEY_FILE
 from data.disk.sealed import SEALED, sealed_files, sealed_hashes
 from data.disk.traces import refuse_new_beginning
-from sessions.credentials import Credentials
+from sessions.foreign.credentials import Credentials
 
 _NONCE_BYTES = 12
 _KEY_BYTES = 32

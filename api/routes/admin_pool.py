@@ -10,8 +10,8 @@ from api.routes.router import resource
 from api.views.sessions import AccountsView, PairsView, RepairView
 from core.errors import NotFound
 from sessions import pair_care
+from sessions.account_services import AccountRooms
 from sessions.api_pairs import PairState
-from sessions.rooms import AccountRooms
 
 routes = resource("/api/admin", tags=["admin"])
 

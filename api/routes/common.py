@@ -6,7 +6,7 @@ from fastapi import Depends, Request
 
 from api.context import Parts
 from core.errors import NotReady
-from sessions.rooms import AccountRooms
+from sessions.account_services import AccountRooms
 
 
 async def _parts(request: Request) -> Parts:

@@ -22,10 +22,10 @@ from api.views.sessions import AccountsView, ExportView, FarewellView
 from core.errors import Forbidden, InvalidInput, NotFound, UnknownSession
 from core.models import Event, Level
 from sessions import farewell
+from sessions.account_services import AccountRooms
 from sessions.accounts import Account
-from sessions.enrol import Login, Wish
-from sessions.formats import telethon_string
-from sessions.rooms import AccountRooms
+from sessions.foreign.formats import telethon_string
+from sessions.logins import Login, Wish
 
 routes = resource("/api/sessions", tags=["sessions"])
 _NO_STORE = {"Cache-Control": "no-store"}

@@ -3,9 +3,9 @@
 from api.views.base import View
 from sessions.accounts import Account
 from sessions.api_pairs import ApiPairView
-from sessions.enrol import Login
-from sessions.formats import Format
+from sessions.foreign.formats import Format
 from sessions.imports import Verdict
+from sessions.logins import Login
 
 
 class AccountsView(View, frozen=True, kw_only=True):

@@ -23,7 +23,7 @@ from bot.pacing.decide import waited_out_until
 from core.errors import NoContent, NoGroups, NoSpareSession, StateError
 from core.models import UNFINISHED, Cycle, Delivery, DeliveryState, Event, Level, PostContent, PostType, Session, User
 from data.users.data_manager import Transaction
-from sessions.changes import take_holds_as_of
+from sessions.admission import take_holds_as_of
 
 log = logging.getLogger(__name__)
 _SAID_AGAIN_SECONDS = 3600.0

@@ -21,8 +21,8 @@ from data.disk.inventory import JOURNAL_FILE
 from data.journal.reads import SessionPosts, posts_by_session
 from data.users.data_manager import DataManager
 from sessions.client import Clients
-from sessions.enrol import Logins
 from sessions.imports import Importer
+from sessions.logins import Logins
 from sessions.pool import Pool
 from sessions.session_manager import SessionManager
 from sessions.vault import Vault

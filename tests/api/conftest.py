@@ -18,10 +18,10 @@ from data.journal.journal import Journal
 from data.users.data_manager import DataManager
 from scheduler.bots import Bots
 from scheduler.scheduler import Scheduler
+from sessions.account_services import AccountRooms
 from sessions.client import Clients
-from sessions.enrol import Logins
+from sessions.logins import Logins
 from sessions.pool import Pool
-from sessions.rooms import AccountRooms
 from sessions.session_manager import SessionManager
 from sessions.vault import Vault
 from tests.api.support import API_PAIRS, SECRET, Api, Remake

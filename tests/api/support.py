@@ -24,7 +24,7 @@ from core.settings import load_settings
 from data.journal.journal import Journal
 from data.users.data_manager import DataManager
 from scheduler.bots import Bots
-from sessions.rooms import AccountRooms
+from sessions.account_services import AccountRooms
 from tests.support.clock import MovableClock
 
 API_PAIRS = "1001:0123456789abcdef0123456789abcdef"

@@ -13,8 +13,8 @@ from core.models import Cycle, Delivery, Event, MediaKind, PostType, User
 from data.media.layout import About
 from data.media.store import MediaStore, StoredFile
 from data.users.data_manager import Transaction
-from sessions.changes import Newcomer
-from sessions.credentials import Credentials
+from sessions.admission import Newcomer
+from sessions.foreign.credentials import Credentials
 from tests.api.support import SECRET, Api, problem
 
 HIDDEN = "what only Bob may read"

@@ -20,8 +20,8 @@ from api.app import create_app
 from api.security.tokens import OPERATOR, issue_token
 from core.models import Session, SessionState
 from sandbox.world import AccountSpec, ChatSpec, World
-from sessions.enrol import Logins
-from sessions.rooms import AccountRooms
+from sessions.account_services import AccountRooms
+from sessions.logins import Logins
 from tests.api.support import problem
 from tests.support.house import SECRET, House, open_house
 

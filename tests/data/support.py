@@ -10,7 +10,7 @@ from core.clock import SystemClock
 from core.models import Cycle, Delivery, DeliveryState, Event, PostType, Session, User
 from data.journal.journal import Journal
 from data.users.data_manager import DataManager, Snapshot, Transaction
-from sessions.credentials import Credentials
+from sessions.foreign.credentials import Credentials
 from sessions.vault import Vault
 
 KEY = "ab" * 32

@@ -10,8 +10,8 @@ from msgspec.structs import replace
 
 from core.errors import Conflict, SessionInUse, UnknownSession
 from core.models import DeliveryState, SessionState
-from sessions import changes
-from sessions.changes import Newcomer
+from sessions import admission as changes
+from sessions.admission import Newcomer
 from sessions.farewell import Farewell, delete
 from tests.sessions.test_imports import some_key
 from tests.support.house import House, open_house, until

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import InvalidInput
-from sessions import foreign
-from sessions.credentials import Credentials
-from sessions.foreign import Brought, Piece, pieces
-from sessions.session_files import Companions, read_session_bytes, read_session_file
-from sessions.session_strings import is_session_string, read_session_string
+from sessions.foreign import reader as foreign
+from sessions.foreign.credentials import Credentials
+from sessions.foreign.reader import Brought, Piece, pieces
+from sessions.foreign.session_files import Companions, read_session_bytes, read_session_file
+from sessions.foreign.session_strings import is_session_string, read_session_string
 from tests.support import readers
 from tests.support.foreign_files import (
     METHODS,

@@ -15,10 +15,10 @@ from msgspec.structs import replace
 from core.errors import PostfleetError
 from core.models import SessionState, User
 from data.users.data_manager import DataManager, Transaction
-from sessions import changes
+from sessions import admission as changes
+from sessions.admission import Newcomer
 from sessions.assignment import Rules, assign, retire
-from sessions.changes import Newcomer
-from sessions.credentials import Credentials
+from sessions.foreign.credentials import Credentials
 from sessions.pool import Pool
 from sessions.vault import Vault
 from tests.sessions.test_assignment import check_invariants

@@ -15,11 +15,11 @@ from core.errors import InvalidInput
 from core.models import SessionState
 from data.disk.sealed import SEALED
 from sandbox.server import Sandbox
-from sessions.credentials import Credentials
-from sessions.formats import Format, telethon_string
+from sessions.foreign.credentials import Credentials
+from sessions.foreign.formats import Format, telethon_string
+from sessions.foreign.session_files import read_session_bytes
+from sessions.foreign.session_strings import read_session_string
 from sessions.imports import Importer, Report, Terms, Verdict
-from sessions.session_files import read_session_bytes
-from sessions.session_strings import read_session_string
 from tests.support.house import House, open_house
 
 SHARED = Terms()

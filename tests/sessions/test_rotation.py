@@ -14,7 +14,7 @@ from data.disk.files import exclusive_daemon_lock
 from data.users.data_manager import DataManager
 from sessions import rotation
 from sessions.api_pairs import ApiPairs
-from sessions.credentials import Credentials
+from sessions.foreign.credentials import Credentials
 from sessions.pool import Pool
 from sessions.rotation import rotate
 from sessions.vault import Vault, write_private

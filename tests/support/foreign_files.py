@@ -14,7 +14,7 @@ from pathlib import Path
 from telethon.crypto import AuthKey
 from telethon.sessions import SQLiteSession
 
-from sessions.credentials import Credentials
+from sessions.foreign.credentials import Credentials
 
 SLOW = "instr(zeroblob(990000), CAST(zeroblob(490000) || 'b' AS BLOB)) > 0"
 """One call of one function that takes very long: nothing that counts steps of SQLite's machine sees it end."""

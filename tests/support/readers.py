@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import InvalidInput, UnsupportedMedia
-from sessions.foreign import Brought, Piece, read_all
+from sessions.foreign.reader import Brought, Piece, read_all
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from data.journal.journal import Journal
 from data.users.data_manager import DataManager
 from sessions.accounts import Account, accounts
 from sessions.client import Clients
-from sessions.enrol import Logins
+from sessions.logins import Logins
 from sessions.pool import Pool, Repair
 from sessions.session_manager import SessionManager
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from core.errors import InvalidInput
-from sessions.credentials import Credentials
+from sessions.foreign.credentials import Credentials
 
 KEY_BYTES = 256
 _LARGEST_API_ID = 2**31 - 1

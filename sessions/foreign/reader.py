@@ -20,8 +20,8 @@ from typing import IO
 from core.confined import Bounds, stream
 from core.errors import InvalidInput, Unreadable
 from core.pasted import peeled
-from sessions.formats import Found
-from sessions.session_files import (
+from sessions.foreign.formats import Found
+from sessions.foreign.session_files import (
     COMPANIONS,
     MOST_BYTES,
     MOST_COMPANION_BYTES,
@@ -29,8 +29,8 @@ from sessions.session_files import (
     read_session_bytes,
     read_session_file,
 )
-from sessions.session_strings import LONGEST, is_session_string, read_session_string
-from sessions.sqlite_bytes import SQLITE
+from sessions.foreign.session_strings import LONGEST, is_session_string, read_session_string
+from sessions.foreign.sqlite_bytes import SQLITE
 
 MOST_FILES = 10_000
 MOST_TEXT_BYTES = 8 * 2**20

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import InvalidInput
-from sessions.formats import KEY_BYTES, Format, Found, Told, judged
-from sessions.sqlite_bytes import SQLITE, brought_up_to_date
+from sessions.foreign.formats import KEY_BYTES, Format, Found, Told, judged
+from sessions.foreign.sqlite_bytes import SQLITE, brought_up_to_date
 
 COMPANIONS = ("-wal", "-journal")
 """What SQLite keeps beside a file while it is in use: its newest content, or its last good one."""

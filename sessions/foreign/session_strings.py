@@ -18,7 +18,7 @@ from collections.abc import Callable
 
 from core.errors import InvalidInput
 from core.pasted import peeled
-from sessions.formats import KEY_BYTES, Format, Found, Told, judged
+from sessions.foreign.formats import KEY_BYTES, Format, Found, Told, judged
 
 LONGEST = 1_000
 """Signs; the longest that is known has about 500, and one of MTKruto may be shorter than its key."""

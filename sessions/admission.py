@@ -11,7 +11,7 @@ from core.models import Session, SessionState, User
 from data.users.data_manager import Transaction
 from sessions.api_pairs import least_used, sessions_on_pairs
 from sessions.assignment import Rules, put_user
-from sessions.credentials import Credentials
+from sessions.foreign.credentials import Credentials
 
 NOT_HERE = "this account cannot be taken in here; ask the operator"
 """Says nothing about who has accounts here."""

@@ -23,7 +23,7 @@ from core.clock import Clock, wait_for_event
 from core.errors import InvalidInput, LoginRefused, NotFound, PostfleetError, TooMany
 from core.models import Moment
 from core.pasted import peeled
-from sessions.changes import Admitted, Newcomer
+from sessions.admission import Admitted, Newcomer
 from sessions.client import Clients
 from sessions.login_client import LoginClient, PasswordNeeded, qr_url
 from sessions.names import check_name
