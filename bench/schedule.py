@@ -23,7 +23,7 @@ from core.models import BotStatus, Session, User
 from core.settings import Settings
 from data.journal.journal import Journal
 from data.users.data_manager import DataManager, Transaction
-from scheduler.active import Active
+from scheduler.running_cycle import Active
 from scheduler.scheduler import Scheduler
 from sessions.client import Clients
 from sessions.pool import Pool

@@ -24,8 +24,8 @@ from data.journal.journal import Journal
 from data.users.data_manager import DataManager
 from scheduler.bots import Bots
 from scheduler.housekeeping import Housekeeping
-from scheduler.keeper import keep_alive
 from scheduler.scheduler import Scheduler
+from scheduler.supervise import keep_alive
 from scheduler.watchdog import Watchdog
 from sessions.account_services import AccountRooms
 from sessions.client import Clients

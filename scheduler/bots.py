@@ -12,10 +12,10 @@ from core.errors import NotFound, ScheduleOver
 from core.figures import Spread
 from core.models import BotStatus, User
 from data.users.data_manager import Transaction
-from scheduler.entries import first
+from scheduler.durable_writes import Records
 from scheduler.housekeeping import Housekeeping
+from scheduler.next_run import first
 from scheduler.overview import JobRun, Overview, job_run, overview
-from scheduler.records import Records
 from scheduler.scheduler import Scheduler
 
 

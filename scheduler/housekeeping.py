@@ -23,8 +23,8 @@ from data.archive.backup import make_backup, remove_abandoned
 from data.disk.files import make_folder
 from data.job_records import JobRecord, JobRecords, read_job_records, write_job_records
 from data.media.layout import sweep
-from scheduler.keeper import keep_alive
-from scheduler.resets import tell_of_new_days
+from scheduler.allowance_renewals import tell_of_new_days
+from scheduler.supervise import keep_alive
 
 log = logging.getLogger(__name__)
 

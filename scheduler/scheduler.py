@@ -19,10 +19,10 @@ from core.errors import StateError
 from core.figures import Spread
 from core.models import BotStatus, Level, Missed
 from data.users.data_manager import Transaction
-from scheduler import entries
-from scheduler.active import Active
+from scheduler import next_run as entries
 from scheduler.due import DueHeap
-from scheduler.records import Records
+from scheduler.durable_writes import Records
+from scheduler.running_cycle import Active
 from scheduler.timing import Next, allowed_from
 from scheduler.turns import Turns
 

@@ -13,9 +13,9 @@ from core.errors import NotReady, StateError
 from core.figures import Spread
 from core.models import BotStatus, Level, Missed
 from data.users.data_manager import Transaction
-from scheduler import entries
-from scheduler.active import Active
-from scheduler.records import Records
+from scheduler import next_run as entries
+from scheduler.durable_writes import Records
+from scheduler.running_cycle import Active
 from scheduler.timing import Next
 
 log = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from core.models import BotStatus, Schedule, User
-from scheduler import entries
+from scheduler import next_run as entries
 from scheduler.timing import Next
 from tests.scheduler.support import no_accounts, time_house
 

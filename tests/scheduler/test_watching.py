@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bot.pacing.fair_slots import FairSlots
 from core.models import User
-from scheduler.keeper import keep_alive
+from scheduler.supervise import keep_alive
 from scheduler.watchdog import Watchdog
 from tests.scheduler.support import time_house
 from tests.support.clock import START, MovableClock
