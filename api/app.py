@@ -7,10 +7,10 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from api import problems
-from api.context import Parts
+from api.context import ApiContext
 from api.metrics import Metrics
 from api.openapi.document import describe
-from api.requests.concurrency_limits import Effort
+from api.requests.concurrency_limits import ConcurrencyLimiter
 from api.requests.counts import RequestCounts
 from api.requests.rate_limits import Rates
 from api.routes import (
@@ -40,10 +40,10 @@ from api.security.issuer import Issuer
 from api.security.keys import Keys
 from api.security.revocations import Revocations
 from api.security.tickets import Tickets
-from api.security.tokens import Rules
-from api.server.gateway import Shell, headers_of
+from api.security.tokens import TokenRules
+from api.server.gateway import Gateway, headers_of
 from api.server.idempotency import Idempotency
-from api.services.media import Looking, open_media
+from api.services.media import MediaInspector, open_media
 from api.state.cache import StateDocuments
 from api.state.endpoint import SyncState
 from api.state.streams import Streams
@@ -55,7 +55,7 @@ from data.disk.probe import DiskProbe
 from data.journal.journal import Journal
 from data.users.data_manager import DataManager
 from scheduler.bots import Bots
-from sessions.account_services import AccountRooms
+from sessions.account_services import AccountServices
 
 _DESCRIPTION = """Controls the caller's own bot. Who the caller is comes from the JWT and from nowhere else.
 Every path under `/api/` also answers under `/api/v1/`. Every error is an `application/problem+json` document."""
@@ -90,9 +90,9 @@ def create_app(
     journal: Journal,
     bots: Bots,
     clock: Clock,
-    accounts: AccountRooms | None = None,
-) -> Shell:
-    """Build the API over rooms that are already open; the caller closes them, and then the API (`Shell.close`).
+    accounts: AccountServices | None = None,
+) -> Gateway:
+    """Build the API over rooms that are already open; the caller closes them, and then the API (`Gateway.close`).
 
     Raises:
         SettingsError: the JWT secret is missing or weak, or the JWKS file cannot be used.
@@ -100,10 +100,10 @@ def create_app(
     """
     secret = settings.jwt_secret.get_secret_value()
     check_jwt_secret(secret)
-    parts = Parts(settings=settings, store=store, journal=journal, bots=bots, clock=clock, accounts=accounts)
+    parts = ApiContext(settings=settings, store=store, journal=journal, bots=bots, clock=clock, accounts=accounts)
     rates = Rates(settings, clock)
     security = SecurityLog(clock)
-    rules = Rules(issuer=settings.jwt_issuer, audience=settings.jwt_audience)
+    rules = TokenRules(issuer=settings.jwt_issuer, audience=settings.jwt_audience)
     memory = AuthStore.open(settings.state_dir)
     revocations = Revocations(memory, clock)
     keys = Keys(secret, settings.jwks_file)
@@ -127,7 +127,7 @@ def create_app(
     app.state.memory = memory
     app.state.revocations = revocations
     app.state.issuer = Issuer(settings, rules, memory, revocations, rates, security, clock)
-    app.state.effort = Effort(settings.max_expensive_at_once)
+    app.state.effort = ConcurrencyLimiter(settings.max_expensive_at_once)
     app.state.tickets = Tickets(clock, authenticator.is_good)
     app.state.documents = documents
     streams = app.state.streams = Streams(documents, clock, authenticator.is_good)
@@ -135,7 +135,7 @@ def create_app(
     app.state.metrics = Metrics(parts, requests, streams)
     app.state.disk = DiskProbe(settings.state_dir, clock, settings.least_free_megabytes)
     app.state.media = open_media(settings)
-    app.state.looking = Looking(clock)
+    app.state.looking = MediaInspector(clock)
     app.state.importing = asyncio.Lock()
     for resource in RESOURCES:
         app.include_router(resource.routes)
@@ -146,4 +146,4 @@ def create_app(
     describe(app)
     changes = Idempotency(app, memory, authenticator, clock, settings)
     sync_state = SyncState(documents, authenticator, headers_of(settings), requests.polls)
-    return Shell(app, changes, sync_state, settings, rates, requests)
+    return Gateway(app, changes, sync_state, settings, rates, requests)

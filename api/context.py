@@ -7,11 +7,11 @@ from core.settings import Settings
 from data.journal.journal import Journal
 from data.users.data_manager import DataManager
 from scheduler.bots import Bots
-from sessions.account_services import AccountRooms
+from sessions.account_services import AccountServices
 
 
 @dataclass(frozen=True)
-class Parts:
+class ApiContext:
     """The rooms below, as the API was given them."""
 
     settings: Settings
@@ -19,5 +19,5 @@ class Parts:
     journal: Journal
     bots: Bots
     clock: Clock
-    accounts: AccountRooms | None = None
+    accounts: AccountServices | None = None
     """None: this API does not speak about accounts."""

@@ -10,10 +10,10 @@ from prometheus_client import CollectorRegistry, ProcessCollector, generate_late
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
-from api.context import Parts
+from api.context import ApiContext
 from api.requests.counts import RequestCounts
 from api.state.streams import Streams
-from core.figures import Spread
+from core.figures import Histogram
 from core.models import BotStatus, SessionState
 
 Metric = CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily
@@ -22,7 +22,7 @@ Metric = CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily
 class Metrics:
     """Everything that is measured."""
 
-    def __init__(self, parts: Parts, requests: RequestCounts, streams: Streams) -> None:
+    def __init__(self, parts: ApiContext, requests: RequestCounts, streams: Streams) -> None:
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(_Figures(parts, requests, streams))
         ProcessCollector(registry=self._registry)
@@ -33,7 +33,7 @@ class Metrics:
 
 
 class _Figures(Collector):
-    def __init__(self, parts: Parts, requests: RequestCounts, streams: Streams) -> None:
+    def __init__(self, parts: ApiContext, requests: RequestCounts, streams: Streams) -> None:
         self._parts = parts
         self._requests = requests
         self._streams = streams
@@ -104,9 +104,9 @@ def _by(name: str, text: str, label: str, values: dict[str, int]) -> GaugeMetric
     return family
 
 
-def _spread(name: str, text: str, spread: Spread) -> HistogramMetricFamily:
+def _spread(name: str, text: str, spread: Histogram) -> HistogramMetricFamily:
     return HistogramMetricFamily(name, text, buckets=_buckets(spread), sum_value=spread.total)
 
 
-def _buckets(spread: Spread) -> list[tuple[str, float]]:
+def _buckets(spread: Histogram) -> list[tuple[str, float]]:
     return [("+Inf" if bound == float("inf") else f"{bound:g}", count) for bound, count in spread.up_to()]

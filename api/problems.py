@@ -241,7 +241,7 @@ async def on_invalid_request(request: Request, error: Exception) -> Response:
 
 
 def _faults(item: dict[str, Any], request: Request) -> list[FieldError]:
-    """What is wrong there: one thing, or all that a field has that is read as a whole (`api.services.msgspec_errors`)."""
+    """What is wrong there: one thing, or all that is wrong in a field read as a whole."""
     if tuple(item["loc"]) == ("body",) and item["type"] != "missing" and not _is_json(request):
         return [FieldError(field="Content-Type", message=_AS_JSON)]
     name = _field(item["loc"])

@@ -25,7 +25,7 @@ from telethon.crypto import AuthKey
 from telethon.sessions import MemorySession
 
 from bench.report import Report
-from bot.cycle.run import BotParts, CycleControl, End
+from bot.cycle.run import CycleControl, CycleServices, StopReason
 from bot.cycle.runner import CycleRunner
 from core.clock import SystemClock
 from core.models import User
@@ -117,7 +117,7 @@ async def _ours(facts: dict[str, Any], seconds: float) -> float:
             took, sent = time.perf_counter() - began, _messages(facts) - before
             ended = True
             for control in controls:
-                control.end(End.STOPPED)
+                control.end(StopReason.STOPPED)
             await asyncio.gather(*tasks)
             return sent / took
 
@@ -195,7 +195,7 @@ async def _data_centre(accounts: int, groups: int) -> AsyncIterator[dict[str, An
 
 
 @contextlib.asynccontextmanager
-async def _parts(folder: Path, facts: dict[str, Any], accounts: int) -> AsyncIterator[BotParts]:
+async def _parts(folder: Path, facts: dict[str, Any], accounts: int) -> AsyncIterator[CycleServices]:
     """The rooms below the scheduler, with a session file an account."""
     available = folder / "sessions" / "available"
     available.mkdir(parents=True)
@@ -220,7 +220,7 @@ async def _parts(folder: Path, facts: dict[str, Any], accounts: int) -> AsyncIte
     clients = Clients(settings, pool)
     try:
         sessions = SessionManager(settings, store, pool, clock)
-        yield BotParts.put_together(settings, store, journal, sessions, clients, clock)
+        yield CycleServices.put_together(settings, store, journal, sessions, clients, clock)
     finally:
         await clients.close()
         await journal.close()

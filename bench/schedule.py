@@ -16,7 +16,7 @@ from pathlib import Path
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from bench.report import Report
-from bot.cycle.run import BotParts, CycleControl, CycleRun
+from bot.cycle.run import CycleControl, CycleRun, CycleServices
 from bot.cycle.runner import CycleRunner
 from core.clock import SystemClock
 from core.models import BotStatus, Session, User
@@ -59,7 +59,7 @@ def _percentile(seconds: list[float], share: float) -> float:
 class InstantCycles(CycleRunner):
     """Cycles that begin (one commit) and end at once; all that is left is the scheduler's own work."""
 
-    def __init__(self, parts: BotParts, notes: Notes) -> None:
+    def __init__(self, parts: CycleServices, notes: Notes) -> None:
         super().__init__(parts)
         self._notes = notes
 
@@ -112,7 +112,7 @@ class House:
         pool = Pool(folder, Vault.open(folder), self.store, clock)
         sessions = SessionManager(self.settings, self.store, pool, clock)
         clients = Clients(self.settings, pool)
-        self.parts = BotParts.put_together(self.settings, self.store, self.journal, sessions, clients, clock)
+        self.parts = CycleServices.put_together(self.settings, self.store, self.journal, sessions, clients, clock)
 
     async def close(self) -> None:
         """Let go of the files."""

@@ -12,13 +12,13 @@ from telethon.tl.functions.account import GetAuthorizationsRequest, GetPasswordR
 from telethon.tl.functions.users import GetUsersRequest
 from telethon.tl.types import InputUserSelf
 
-from bot.cycle.run import BotParts
+from bot.cycle.run import CycleServices
 from bot.reactions.classify import Action, Reaction, reaction_to
 from core.clock import Clock
 from core.errors import AccountRefused, PostfleetError, SealBroken, SessionInUse, StateError, UnknownSession
 from core.models import Event, Level, Session, SessionState
 from data.users.data_manager import DataManager
-from sessions.account_services import AccountRooms
+from sessions.account_services import AccountServices
 from sessions.admission import take_holds_as_of
 from sessions.client import Clients, PostingClient
 from sessions.recognition import AccountMerged, recognised
@@ -66,7 +66,7 @@ class Health:
         self._tell = tell
 
     @classmethod
-    def of(cls, parts: BotParts | AccountRooms) -> "Health":
+    def of(cls, parts: CycleServices | AccountServices) -> "Health":
         """With a line in the log of whoever has an account that is not well."""
 
         async def tell(user: str, action: str, text: str, level: Level, session: str) -> None:

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import httpx
 
-from api.security.tokens import OPERATOR, Rules, issue_token
+from api.security.tokens import OPERATOR, TokenRules, issue_token
 from cli.daemon import address_of
 from core.clock import SystemClock
 from core.errors import PostfleetError, SettingsError
@@ -59,7 +59,7 @@ def _asked(settings: Settings, method: str, path: str) -> httpx.Response:
         now=SystemClock().now(),
         lifetime=timedelta(minutes=1),
         roles=(OPERATOR,),
-        rules=Rules(issuer=settings.jwt_issuer, audience=settings.jwt_audience),
+        rules=TokenRules(issuer=settings.jwt_issuer, audience=settings.jwt_audience),
     )
     # Past any proxy of the environment: it would see an operator's token, and cannot reach this machine's loopback.
     headers = {"Authorization": f"Bearer {token}"}

@@ -9,9 +9,9 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from api.app import create_app
-from api.server.gateway import Shell
+from api.server.gateway import Gateway
 from api.server.server import Server
-from bot.cycle.run import BotParts
+from bot.cycle.run import CycleServices
 from bot.cycle.runner import CycleRunner
 from core import confined
 from core.clock import Clock, SystemClock
@@ -27,7 +27,7 @@ from scheduler.housekeeping import Housekeeping
 from scheduler.scheduler import Scheduler
 from scheduler.supervise import keep_alive
 from scheduler.watchdog import Watchdog
-from sessions.account_services import AccountRooms
+from sessions.account_services import AccountServices
 from sessions.client import Clients
 from sessions.logins import Logins
 from sessions.pool import Pool
@@ -71,7 +71,7 @@ async def run_daemon(settings: Settings, clock: Clock | None = None) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _rooms(settings: Settings, clock: Clock) -> AsyncIterator[tuple[Bots, Scheduler, AccountRooms]]:
+async def _rooms(settings: Settings, clock: Clock) -> AsyncIterator[tuple[Bots, Scheduler, AccountServices]]:
     store = DataManager.open(settings.state_dir, clock)
     try:
         journal = Journal.open(settings.state_dir)
@@ -81,7 +81,7 @@ async def _rooms(settings: Settings, clock: Clock) -> AsyncIterator[tuple[Bots, 
             clients = Clients(settings, pool)
             sessions = SessionManager(settings, store, pool, clock)
             logins = Logins(sessions, clients, clock)
-            parts = BotParts.put_together(settings, store, journal, sessions, clients, clock)
+            parts = CycleServices.put_together(settings, store, journal, sessions, clients, clock)
             try:
                 scheduler = Scheduler(parts, CycleRunner(parts))
                 await scheduler.take_over()
@@ -89,7 +89,7 @@ async def _rooms(settings: Settings, clock: Clock) -> AsyncIterator[tuple[Bots, 
                 watching = asyncio.create_task(keep_alive("watchdog", watchdog.run, clock), name="watchdog")
                 housekeeping = Housekeeping(parts)
                 housekeeping.start()
-                accounts = AccountRooms(store, journal, pool, sessions, clients, logins, clock)
+                accounts = AccountServices(store, journal, pool, sessions, clients, logins, clock)
                 try:
                     yield Bots(parts, scheduler, housekeeping), scheduler, accounts
                 finally:
@@ -105,7 +105,7 @@ async def _rooms(settings: Settings, clock: Clock) -> AsyncIterator[tuple[Bots, 
         await store.close()
 
 
-async def _serve(settings: Settings, app: Shell, listener: socket.socket, scheduler: Scheduler, clock: Clock) -> None:
+async def _serve(settings: Settings, app: Gateway, listener: socket.socket, scheduler: Scheduler, clock: Clock) -> None:
     address = settings.state_dir / ADDRESS_FILE
     url = _announce(address, listener)
     server = Server(app, settings, graceful_seconds=_API_SECONDS)

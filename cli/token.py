@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from api.security.tokens import OPERATOR, Rules, issue_token
+from api.security.tokens import OPERATOR, TokenRules, issue_token
 from cli.terminal import clear_errors, say
 from core.clock import SystemClock
 from core.settings import check_jwt_secret, load_settings
@@ -35,6 +35,6 @@ def issue(
             now=SystemClock().now(),
             lifetime=timedelta(hours=hours),
             roles=[OPERATOR] if operator else [],
-            rules=Rules(issuer=settings.jwt_issuer, audience=settings.jwt_audience),
+            rules=TokenRules(issuer=settings.jwt_issuer, audience=settings.jwt_audience),
         )
     say(token)

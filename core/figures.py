@@ -8,7 +8,7 @@ SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.
 """Bounds for durations from a fast request to a late cycle."""
 
 
-class Spread:
+class Histogram:
     """How values spread: how many fell up to each bound, and their sum."""
 
     __slots__ = ("_bounds", "_counts", "total")

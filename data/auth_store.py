@@ -93,7 +93,7 @@ class Revoked:
 
 
 @dataclass(frozen=True)
-class Answer:
+class KeptAnswer:
     """An answer that was given to a request with this idempotency key."""
 
     request: str
@@ -230,16 +230,16 @@ class AuthStore:
         """End it with its access tokens, if it is this user's. Return whether it was there."""
         return await self._run(lambda db: _end_family(db, family_id, user, access_ends, now))
 
-    async def claim_answer(self, user: str, key: str, request: str, now: float, ends: float) -> Answer | None:
+    async def claim_answer(self, user: str, key: str, request: str, now: float, ends: float) -> KeptAnswer | None:
         """What was answered to this idempotency key before; None: this request is the first and has it now."""
 
-        def work(db: sqlite3.Cursor) -> Answer | None:
+        def work(db: sqlite3.Cursor) -> KeptAnswer | None:
             db.execute("DELETE FROM answers WHERE ends <= ?", (now,))
             row = db.execute(
                 "SELECT request, status, headers, body FROM answers WHERE user = ? AND key = ?", (user, key)
             ).fetchone()
             if row is not None:
-                return Answer(*row)
+                return KeptAnswer(*row)
             db.execute(
                 "INSERT INTO answers VALUES (?, ?, ?, NULL, '', NULL, ?)",
                 (user, key, request, ends),

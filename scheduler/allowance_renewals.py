@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from bot.cycle.run import BotParts
+from bot.cycle.run import CycleServices
 from bot.pacing.budget import budget_of
 from core.models import Budget, Event
 
@@ -16,7 +16,7 @@ _USERS_AT_ONCE = 500
 """So many are looked up before others have their turn to read the journal."""
 
 
-async def tell_of_new_days(parts: BotParts, since: datetime, now: datetime) -> str:
+async def tell_of_new_days(parts: CycleServices, since: datetime, now: datetime) -> str:
     """Tell the users whose day began in (since, now] and who had nothing left before; answers how many those are."""
     begun = await asyncio.to_thread(_whose_day_began, parts, since, now)
     renewed = 0
@@ -31,7 +31,7 @@ async def tell_of_new_days(parts: BotParts, since: datetime, now: datetime) -> s
     return f"{len(begun)} users began a new day; {renewed} of them had nothing left before it"
 
 
-def _whose_day_began(parts: BotParts, since: datetime, now: datetime) -> list[str]:
+def _whose_day_began(parts: CycleServices, since: datetime, now: datetime) -> list[str]:
     users = parts.store.snapshot.users
     began = {
         zone: now.astimezone(ZoneInfo(zone)).date() > since.astimezone(ZoneInfo(zone)).date()
@@ -40,6 +40,6 @@ def _whose_day_began(parts: BotParts, since: datetime, now: datetime) -> list[st
     return [user_id for user_id, user in users.items() if began[user.schedule.timezone]]
 
 
-def _budgets(parts: BotParts, user_ids: Iterable[str], at: datetime) -> dict[str, Budget]:
+def _budgets(parts: CycleServices, user_ids: Iterable[str], at: datetime) -> dict[str, Budget]:
     users = parts.store.snapshot.users
     return {user_id: budget_of(users[user_id], parts.settings, at) for user_id in user_ids if user_id in users}

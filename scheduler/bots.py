@@ -4,15 +4,15 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from bot.cycle.run import BotParts, CycleProgress, End
+from bot.cycle.run import CycleProgress, CycleServices, StopReason
 from bot.cycle.runner import check_ready
 from bot.preflight.preflight import preflight
 from bot.preflight.report import Preflight
 from core.errors import NotFound, ScheduleOver
-from core.figures import Spread
+from core.figures import Histogram
 from core.models import BotStatus, User
 from data.users.data_manager import Transaction
-from scheduler.durable_writes import Records
+from scheduler.durable_writes import RetryingWriter
 from scheduler.housekeeping import Housekeeping
 from scheduler.next_run import first
 from scheduler.overview import JobRun, Overview, job_run, overview
@@ -37,11 +37,11 @@ NOT_RUNNING = BotChange(BotStatus.STOPPED, changed=False, text="The bot is stopp
 class Bots:
     """What people do with their bots."""
 
-    def __init__(self, parts: BotParts, scheduler: Scheduler, housekeeping: Housekeeping | None = None) -> None:
+    def __init__(self, parts: CycleServices, scheduler: Scheduler, housekeeping: Housekeeping | None = None) -> None:
         self._parts = parts
         self._scheduler = scheduler
         self._housekeeping = housekeeping
-        self._records = Records(parts)
+        self._records = RetryingWriter(parts)
         """What was changed counts, also when the user's log cannot be written."""
         self._since = parts.clock.now()
 
@@ -122,7 +122,7 @@ class Bots:
         self._scheduler.forget(user_id)
         active = self._scheduler.active.get(user_id)
         if active is not None and (now or before is BotStatus.STOPPING):
-            active.control.end(End.STOPPED)
+            active.control.end(StopReason.STOPPED)
         if after is BotStatus.STOPPED:
             await self._records.tell(user_id, "bot_stopped", "The bot is stopped")
             return BotChange(after, changed=True, text="The bot is stopped")
@@ -148,7 +148,7 @@ class Bots:
         return overview(self._parts, self._scheduler, self._housekeeping, self._since)
 
     @property
-    def lateness(self) -> Spread:
+    def lateness(self) -> Histogram:
         """Seconds from when cycles were due until they began, since the daemon started."""
         return self._scheduler.lateness
 

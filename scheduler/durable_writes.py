@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import TypeVar
 
-from bot.cycle.run import BotParts
+from bot.cycle.run import CycleServices
 from core.clock import wait_for_event
 from core.errors import StateError
 from core.models import Event, Level
@@ -19,10 +19,10 @@ AGAIN_SECONDS = 10.0
 _SAY_SECONDS = 60.0
 
 
-class Records:
+class RetryingWriter:
     """Changes of users.json that have to be made, and lines of the users' logs."""
 
-    def __init__(self, parts: BotParts) -> None:
+    def __init__(self, parts: CycleServices) -> None:
         self._parts = parts
         self._leaving = asyncio.Event()
         self._said_at = -math.inf

@@ -16,7 +16,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
-from bot.cycle.run import BotParts
+from bot.cycle.run import CycleServices
 from bot.health import Health
 from core.settings import Settings
 from data.archive.backup import make_backup, remove_abandoned
@@ -61,7 +61,7 @@ class Job:
 class Housekeeping:
     """Runs the jobs; none twice at once, none in another's way."""
 
-    def __init__(self, parts: BotParts) -> None:
+    def __init__(self, parts: CycleServices) -> None:
         self._parts = parts
         self._settings = parts.settings
         self._journal = parts.journal

@@ -12,7 +12,7 @@ from core.models import BotStatus, Missed, User
 from data.users.data_manager import Transaction
 from scheduler.timing import (
     LARGE_JUMP,
-    Next,
+    NextRun,
     after_cycle,
     after_jump,
     first_run,
@@ -51,7 +51,7 @@ class Ended:
     """Where the delay between cycles counts, it is at least that long this time."""
 
 
-def first(user_id: str, user: User, now: datetime) -> Next:
+def first(user_id: str, user: User, now: datetime) -> NextRun:
     """The first run of a bot that is started."""
     return _worked_out(user_id, lambda: first_run(user, now))
 
@@ -79,7 +79,7 @@ def put_off(tx: Transaction, until: Mapping[str, datetime]) -> None:
             tx.put_user(user_id, replace(user, next_run_at=at, slot=user.slot or user.next_run_at))
 
 
-def enter_after(tx: Transaction, user_id: str, ended: Ended) -> Next | None:
+def enter_after(tx: Transaction, user_id: str, ended: Ended) -> NextRun | None:
     """After a cycle: the next one, or the end of the bot. None when it was stopped meanwhile."""
     user = tx.user(user_id)
     if user.bot_status is BotStatus.STOPPING:
@@ -99,7 +99,7 @@ def enter_after(tx: Transaction, user_id: str, ended: Ended) -> Next | None:
     return _enter(tx, user_id, counted, _worked_out(user_id, lambda: after_cycle(rested, ended.slot, ended.at)))
 
 
-def enter_all_after(tx: Transaction, ended: Mapping[str, Ended]) -> dict[str, Next]:
+def enter_all_after(tx: Transaction, ended: Mapping[str, Ended]) -> dict[str, NextRun]:
     """The same for several."""
     entered = {user_id: enter_after(tx, user_id, how) for user_id, how in ended.items()}
     return {user_id: coming for user_id, coming in entered.items() if coming is not None}
@@ -107,10 +107,10 @@ def enter_all_after(tx: Transaction, ended: Mapping[str, Ended]) -> dict[str, Ne
 
 def enter_late(
     tx: Transaction, late: Mapping[str, datetime], now: datetime, begins: datetime, apart: timedelta
-) -> tuple[dict[str, tuple[Next, Missed]], datetime]:
+) -> tuple[dict[str, tuple[NextRun, Missed]], datetime]:
     """Users whose slot passed long ago: make up for it, one after another, or leave it out, as each of them wants.
     Answers when one more might begin, too."""
-    entered: dict[str, tuple[Next, Missed]] = {}
+    entered: dict[str, tuple[NextRun, Missed]] = {}
     for user_id, slot in late.items():
         user = tx.users.get(user_id)
         if user is None or user.bot_status is not BotStatus.RUNNING or user.next_run_at not in {slot, None}:
@@ -128,9 +128,9 @@ def enter_late(
     return entered, begins
 
 
-def enter_after_jump(tx: Transaction, busy: Collection[str], now: datetime, jump: timedelta) -> dict[str, Next]:
+def enter_after_jump(tx: Transaction, busy: Collection[str], now: datetime, jump: timedelta) -> dict[str, NextRun]:
     """The clock was set back: nobody waits longer for that."""
-    entered: dict[str, Next] = {}
+    entered: dict[str, NextRun] = {}
     for user_id, user in list(tx.users.items()):
         if user.bot_status is BotStatus.RUNNING and user.next_run_at is not None and user_id not in busy:
             coming = _worked_out(user_id, partial(after_jump, user, user.next_run_at, now, jump))
@@ -141,7 +141,7 @@ def enter_after_jump(tx: Transaction, busy: Collection[str], now: datetime, jump
 
 def enter_again(
     tx: Transaction, user_id: str, busy: Collection[str], now: datetime, ended: datetime | None
-) -> Next | None:
+) -> NextRun | None:
     """The schedule was changed: what was entered by the old one does not count. None when nothing is entered."""
     user = tx.user(user_id)
     if user.bot_status is not BotStatus.RUNNING or user_id in busy:
@@ -149,7 +149,7 @@ def enter_again(
     return _enter(tx, user_id, user, _worked_out(user_id, lambda: _again(user, now, ended)))
 
 
-def _again(user: User, now: datetime, ended: datetime | None) -> Next:
+def _again(user: User, now: datetime, ended: datetime | None) -> NextRun:
     if has_calendar(user.schedule):
         return first_run(user, now)
     coming = after_cycle(user, now, min(ended or now, now))  # the clock may have been set back since it ended
@@ -159,26 +159,26 @@ def _again(user: User, now: datetime, ended: datetime | None) -> Next:
     return coming
 
 
-def _no_further(user: User, slot: datetime, now: datetime) -> Next:
+def _no_further(user: User, slot: datetime, now: datetime) -> NextRun:
     """The run that was entered, or the first one now where no clock that is right would enter one so far away."""
     calendar = has_calendar(user.schedule)
     latest = first_run(user, now + LARGE_JUMP) if calendar else after_cycle(user, now, now)
     if latest.at is None or slot <= latest.at:
-        return Next(slot)
+        return NextRun(slot)
     return first_run(user, now) if calendar else latest
 
 
-def _worked_out(user_id: str, work: Callable[[], Next]) -> Next:
+def _worked_out(user_id: str, work: Callable[[], NextRun]) -> NextRun:
     """A schedule that cannot be worked out ends its own bot and nobody else's."""
     try:
         return work()
     except Exception as error:
         log.exception("The schedule of %s cannot be worked out", user_id, extra={"user": user_id})
         why = f"its schedule cannot be worked out ({type(error).__name__}); change it with PATCH /api/config"
-        return Next(None, over=why)
+        return NextRun(None, over=why)
 
 
-def _enter(tx: Transaction, user_id: str, user: User, coming: Next, *, slot: datetime | None = None) -> Next:
+def _enter(tx: Transaction, user_id: str, user: User, coming: NextRun, *, slot: datetime | None = None) -> NextRun:
     if coming.at is None:
         _stop(tx, user_id, user, coming.over)
     else:

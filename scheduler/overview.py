@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from bot.cycle.run import BotParts
+from bot.cycle.run import CycleServices
 from core.models import Moment
 from scheduler.housekeeping import Housekeeping, Job
 from scheduler.scheduler import Scheduler
@@ -57,7 +57,7 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def overview(
-    parts: BotParts, scheduler: Scheduler, housekeeping: Housekeeping | None, started_at: datetime
+    parts: CycleServices, scheduler: Scheduler, housekeeping: Housekeeping | None, started_at: datetime
 ) -> Overview:
     """Look at everything once."""
     now = parts.clock.now()

@@ -12,19 +12,19 @@ from collections.abc import Coroutine, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from bot.cycle.run import BotParts, End
+from bot.cycle.run import CycleServices, StopReason
 from bot.cycle.runner import CycleRunner
 from core.clock import wait_for_event
 from core.errors import StateError
-from core.figures import Spread
+from core.figures import Histogram
 from core.models import BotStatus, Level, Missed
 from data.users.data_manager import Transaction
 from scheduler import next_run as entries
 from scheduler.due import DueHeap
-from scheduler.durable_writes import Records
+from scheduler.durable_writes import RetryingWriter
 from scheduler.running_cycle import Active
-from scheduler.timing import Next, allowed_from
-from scheduler.turns import Turns
+from scheduler.timing import NextRun, allowed_from
+from scheduler.turns import CycleSupervisor
 
 log = logging.getLogger(__name__)
 
@@ -43,11 +43,11 @@ _JUMP_SECONDS = 1.0
 class Scheduler:
     """Owns the heap of due times and the tasks of running cycles."""
 
-    def __init__(self, parts: BotParts, cycles: CycleRunner) -> None:
+    def __init__(self, parts: CycleServices, cycles: CycleRunner) -> None:
         self._parts = parts
         self._due = DueHeap()
-        self._records = Records(parts)
-        self._turns = Turns(parts, cycles, self._records, self._follow)
+        self._records = RetryingWriter(parts)
+        self._turns = CycleSupervisor(parts, cycles, self._records, self._follow)
         self._woken = asyncio.Event()
         self._looks_at = math.inf
         """When the tick looks next by itself, in seconds since 1970."""
@@ -126,7 +126,7 @@ class Scheduler:
         return self._turns.active
 
     @property
-    def lateness(self) -> Spread:
+    def lateness(self) -> Histogram:
         """Seconds from when a cycle was due until it began."""
         return self._turns.lateness
 
@@ -159,7 +159,7 @@ class Scheduler:
         self._records.leave()
         self._woken.set()
         for active in self.active.values():
-            active.control.end(End.SHUTDOWN)
+            active.control.end(StopReason.SHUTDOWN)
         tasks = list(self._tasks)
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=within)
@@ -315,7 +315,7 @@ class Scheduler:
 
     def _line_up(
         self, tx: Transaction, slots: Mapping[str, datetime]
-    ) -> tuple[dict[str, tuple[Next, Missed]], datetime]:
+    ) -> tuple[dict[str, tuple[NextRun, Missed]], datetime]:
         """Enter them behind those of a moment ago: after a full disk users come one by one, and all at once."""
         now = self._parts.clock.now()
         waits = (self._line_ends - now).total_seconds()
@@ -336,7 +336,7 @@ class Scheduler:
             return tick
         return min(tick, max(_TOGETHER_SECONDS, first - self._parts.clock.now().timestamp()))
 
-    async def _follow_all(self, entered: Mapping[str, Next]) -> None:
+    async def _follow_all(self, entered: Mapping[str, NextRun]) -> None:
         """Everybody is in the heap before anything else is written down."""
         for user_id, coming in entered.items():
             self._follow(user_id, coming.at)

@@ -46,7 +46,7 @@ _FIRST_DAY, _LAST_DAY = date(_FIRST_YEAR, 1, 1), date(_LAST_YEAR, 12, 31)
 
 
 @dataclass(frozen=True)
-class Next:
+class NextRun:
     """What comes next."""
 
     at: datetime | None
@@ -62,14 +62,14 @@ def has_calendar(schedule: Schedule) -> bool:
     return bool(schedule.cron or schedule.times or schedule.once)
 
 
-def first_run(user: User, now: datetime) -> Next:
+def first_run(user: User, now: datetime) -> NextRun:
     """The first run of a bot that is started: at once, or when its calendar says."""
     if has_calendar(user.schedule):
         return _bounded(user, _calendar_slot(user.schedule, now))
     return _bounded(user, allowed_from(user.schedule, now))
 
 
-def after_cycle(user: User, slot: datetime, now: datetime) -> Next:
+def after_cycle(user: User, slot: datetime, now: datetime) -> NextRun:
     """The run after one of `slot` that just ended; `user.cycles_done` counts it already."""
     schedule = user.schedule
     if not has_calendar(schedule):
@@ -82,7 +82,7 @@ def after_cycle(user: User, slot: datetime, now: datetime) -> Next:
     return _bounded(user, first_to_come, missed)
 
 
-def when_late(user: User, slot: datetime, now: datetime) -> Next:
+def when_late(user: User, slot: datetime, now: datetime) -> NextRun:
     """What becomes of a run whose slot passed long ago, because the daemon did not run or the machine slept."""
     schedule = user.schedule
     calendar = has_calendar(schedule)
@@ -97,21 +97,21 @@ def when_late(user: User, slot: datetime, now: datetime) -> Next:
     return _bounded(user, allowed_from(schedule, now), missed + 1)
 
 
-def not_before(user: User, at: datetime) -> Next:
+def not_before(user: User, at: datetime) -> NextRun:
     """A run that is put off to that moment."""
     return _bounded(user, allowed_from(user.schedule, at))
 
 
-def after_jump(user: User, slot: datetime, now: datetime, jump: timedelta) -> Next:
+def after_jump(user: User, slot: datetime, now: datetime, jump: timedelta) -> NextRun:
     """The entered run after the clock was set back by `-jump`: what is left to wait stays, a calendar is a calendar."""
     if not has_calendar(user.schedule):
         return _bounded(user, allowed_from(user.schedule, slot + jump))
     if -jump > LARGE_JUMP:
         return _bounded(user, _calendar_slot(user.schedule, now))
-    return Next(slot)
+    return NextRun(slot)
 
 
-def next_try(user: User, failed_at: datetime, failures_in_a_row: int, *, cut_off: bool) -> Next:
+def next_try(user: User, failed_at: datetime, failures_in_a_row: int, *, cut_off: bool) -> NextRun:
     """The cycle after one that broke off: later with each failure in a row. One that was `cut_off` is gone on with, so
     its posts do not wait for the user's delay."""
     back_off = min(_LONGEST_BACK_OFF_SECONDS, _FIRST_BACK_OFF_SECONDS * 2 ** (failures_in_a_row - 1))
@@ -248,16 +248,16 @@ def _single(moment: datetime, tz: ZoneInfo) -> datetime:
 # Bounds: quiet hours, dates, number of cycles.
 
 
-def _bounded(user: User, at: datetime | None, missed: int = 0) -> Next:
+def _bounded(user: User, at: datetime | None, missed: int = 0) -> NextRun:
     schedule = user.schedule
     if schedule.max_cycles is not None and user.cycles_done >= schedule.max_cycles:
         done = "1 cycle is" if schedule.max_cycles == 1 else f"{schedule.max_cycles} cycles are"
-        return Next(None, missed, f"its {done} done")
+        return NextRun(None, missed, f"its {done} done")
     if at is None:
-        return Next(None, missed, "its schedule names no further moment")
+        return NextRun(None, missed, "its schedule names no further moment")
     if schedule.ends_on is not None and wall_of(at, zone(schedule.timezone)).date() > schedule.ends_on:
-        return Next(None, missed, f"its schedule names no further moment up to its last day, {schedule.ends_on}")
-    return Next(at, missed)
+        return NextRun(None, missed, f"its schedule names no further moment up to its last day, {schedule.ends_on}")
+    return NextRun(at, missed)
 
 
 def allowed_from(schedule: Schedule, at: datetime) -> datetime:

@@ -7,16 +7,16 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
-from bot.cycle.run import BotParts, CycleRun, End
+from bot.cycle.run import CycleRun, CycleServices, StopReason
 from bot.cycle.runner import CycleRunner, NotWanted
 from core.errors import NotReady, StateError
-from core.figures import Spread
+from core.figures import Histogram
 from core.models import BotStatus, Level, Missed
 from data.users.data_manager import Transaction
 from scheduler import next_run as entries
-from scheduler.durable_writes import Records
+from scheduler.durable_writes import RetryingWriter
 from scheduler.running_cycle import Active
-from scheduler.timing import Next
+from scheduler.timing import NextRun
 
 log = logging.getLogger(__name__)
 
@@ -31,11 +31,15 @@ class CycleStuck(Exception):
     """A cycle that showed no sign of life was ended by the watchdog."""
 
 
-class Turns:
+class CycleSupervisor:
     """Whose cycles run now, and what comes after each."""
 
     def __init__(
-        self, parts: BotParts, cycles: CycleRunner, records: Records, follow: Callable[[str, datetime | None], None]
+        self,
+        parts: CycleServices,
+        cycles: CycleRunner,
+        records: RetryingWriter,
+        follow: Callable[[str, datetime | None], None],
     ) -> None:
         self._parts = parts
         self._cycles = cycles
@@ -47,7 +51,7 @@ class Turns:
         self._empty: dict[str, int] = {}
         """How many cycles in a row posted nothing."""
         self.leaving = False
-        self.lateness = Spread()
+        self.lateness = Histogram()
         """Seconds from when a cycle was due until it began."""
         self.active: dict[str, Active] = {}
 
@@ -174,13 +178,13 @@ class Turns:
         # A delay may have been stored before the operator set a least one.
         rest = max(self._rest_after(user_id, active), self._parts.settings.least_cycle_delay_seconds)
 
-        def enter(tx: Transaction) -> Next | None:
+        def enter(tx: Transaction) -> NextRun | None:
             ended = entries.Ended(
                 slot=active.slot,
                 at=min(at, self._parts.clock.now()),  # while the disk was full the clock may have been set back
                 failures=failures,
                 cut_off=cut_off,
-                stopped=active.control.why is End.STOPPED,
+                stopped=active.control.why is StopReason.STOPPED,
                 rest_seconds=rest,
             )
             return entries.enter_after(tx, user_id, ended)
@@ -198,7 +202,7 @@ class Turns:
             text = f"{passed} while the last cycle was still running; {what}"
             await self._records.tell(user_id, "runs_missed", text, Level.WARNING)
 
-    async def _entered(self, user_id: str, coming: Next) -> None:
+    async def _entered(self, user_id: str, coming: NextRun) -> None:
         self._follow(user_id, coming.at)
         if coming.at is None:
             await self._records.tell_stopped(user_id)

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import math
 
-from bot.cycle.run import BotParts
+from bot.cycle.run import CycleServices
 from scheduler.scheduler import Scheduler
 
 log = logging.getLogger(__name__)
@@ -16,7 +16,7 @@ _LONGEST_LOOK_SECONDS = 30.0
 class Watchdog:
     """Looks at every cycle that runs, now and then."""
 
-    def __init__(self, parts: BotParts, scheduler: Scheduler) -> None:
+    def __init__(self, parts: CycleServices, scheduler: Scheduler) -> None:
         self._parts = parts
         self._scheduler = scheduler
         self._awake_since = -math.inf

@@ -15,7 +15,7 @@ from sessions.session_manager import SessionManager
 
 
 @dataclass(frozen=True)
-class AccountRooms:
+class AccountServices:
     """Everything about accounts."""
 
     store: DataManager

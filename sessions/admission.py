@@ -10,7 +10,7 @@ from core.errors import AccountRefused, Conflict, NoRoomOnApiPairs, UnknownSessi
 from core.models import Session, SessionState, User
 from data.users.data_manager import Transaction
 from sessions.api_pairs import least_used, sessions_on_pairs
-from sessions.assignment import Rules, put_user
+from sessions.assignment import AssignmentRules, put_user
 from sessions.foreign.credentials import Credentials
 
 NOT_HERE = "this account cannot be taken in here; ask the operator"
@@ -78,7 +78,7 @@ def take_holds_as_of(tx: Transaction, names: Iterable[str], now: datetime) -> No
             tx.put_session(name, replace(session, hold=hold))
 
 
-def admit(tx: Transaction, name: str, newcomer: Newcomer, rules: Rules, now: datetime) -> Admitted:
+def admit(tx: Transaction, name: str, newcomer: Newcomer, rules: AssignmentRules, now: datetime) -> Admitted:
     """Make the account a session, or renew the one it has; an owner's own account is theirs to post with at once.
 
     A renewed session leaves its user when the pair it was logged in with is full.
@@ -110,7 +110,7 @@ def admit(tx: Transaction, name: str, newcomer: Newcomer, rules: Rules, now: dat
     return Admitted(name, known is not None, place(tx, name, rules))
 
 
-def place(tx: Transaction, name: str, rules: Rules) -> str | None:
+def place(tx: Transaction, name: str, rules: AssignmentRules) -> str | None:
     """See to it that a session whose login or pair is new stands where it may: with the user who has it while its pair
     has room, or with its owner. The user it is assigned to then."""
     session, holder = tx.session(name), holder_of(tx, name)
@@ -124,7 +124,7 @@ def place(tx: Transaction, name: str, rules: Rules) -> str | None:
     return holder
 
 
-def _give_to(tx: Transaction, name: str, user_id: str, rules: Rules) -> str | None:
+def _give_to(tx: Transaction, name: str, user_id: str, rules: AssignmentRules) -> str | None:
     """Assign it if the user and a pair have room; the user, or None."""
     user, session = tx.user(user_id), tx.session(name)
     if len(user.assigned_sessions) >= rules.per_user or session.state is not SessionState.READY:
@@ -156,7 +156,7 @@ def release(tx: Transaction, name: str) -> str | None:
     return holder
 
 
-def move(tx: Transaction, name: str, user_id: str, rules: Rules) -> str | None:
+def move(tx: Transaction, name: str, user_id: str, rules: AssignmentRules) -> str | None:
     """Give the session to that user and nobody else; who had it before.
 
     Raises:
@@ -194,7 +194,7 @@ def set_owner(tx: Transaction, name: str, user_id: str | None) -> None:
     tx.put_session(name, replace(session, owner=user_id))
 
 
-def give_pair(tx: Transaction, name: str, api_id: int, rules: Rules) -> None:
+def give_pair(tx: Transaction, name: str, api_id: int, rules: AssignmentRules) -> None:
     """Let the session run on that pair; one that needed a login for want of a pair is ready again.
 
     Raises:
@@ -212,7 +212,7 @@ def give_pair(tx: Transaction, name: str, api_id: int, rules: Rules) -> None:
 
 
 def must_have_room(
-    users: Mapping[str, User], sessions: Mapping[str, Session], name: str, api_id: int, rules: Rules
+    users: Mapping[str, User], sessions: Mapping[str, Session], name: str, api_id: int, rules: AssignmentRules
 ) -> None:
     """Check that the session may run on that pair. Raises as `give_pair` does."""
     if name not in sessions:
@@ -258,7 +258,7 @@ def remove(tx: Transaction, name: str, key_id: str | None) -> str | None:
     return holder
 
 
-def quarantine(tx: Transaction, api_id: int, reason: str, rules: Rules) -> dict[str, str | None]:
+def quarantine(tx: Transaction, api_id: int, reason: str, rules: AssignmentRules) -> dict[str, str | None]:
     """Let the sessions leave a refused pair: those that Telegram never took on it run on another one, the others need
     a new login. The latter, each with the user it is assigned to, if any."""
     hit = [name for name, session in tx.sessions.items() if session.api_id == api_id]
@@ -269,7 +269,7 @@ def quarantine(tx: Transaction, api_id: int, reason: str, rules: Rules) -> dict[
     return {name: holder_of(tx, name) for name in marked}
 
 
-def _leaves_for_another(tx: Transaction, name: str, rules: Rules) -> bool:
+def _leaves_for_another(tx: Transaction, name: str, rules: AssignmentRules) -> bool:
     """Whether the session, given a pair that Telegram never took it on, has another one now."""
     session, holder = tx.session(name), holder_of(tx, name)
     if session.taken_on == session.api_id or (session.taken_on is None and session.last_used_at is not None):

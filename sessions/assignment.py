@@ -20,7 +20,7 @@ BAN_WAVE = "several accounts were banned within a short time; find out why befor
 
 
 @dataclass(frozen=True)
-class Rules:
+class AssignmentRules:
     """What an operator allows."""
 
     api_ids: tuple[int, ...]
@@ -40,7 +40,7 @@ class Replacement:
     wave: bool = False
 
 
-def assign(tx: Transaction, user_id: str, wanted: int, rules: Rules, now: datetime) -> tuple[str, ...]:
+def assign(tx: Transaction, user_id: str, wanted: int, rules: AssignmentRules, now: datetime) -> tuple[str, ...]:
     """Bring the user to `wanted` sessions, or as near as the pool allows; answers those newly given.
 
     Raises:
@@ -61,7 +61,9 @@ def assign(tx: Transaction, user_id: str, wanted: int, rules: Rules, now: dateti
     return tuple(given)
 
 
-def assign_for_groups(tx: Transaction, user_id: str, most: int, rules: Rules, now: datetime) -> tuple[str, ...]:
+def assign_for_groups(
+    tx: Transaction, user_id: str, most: int, rules: AssignmentRules, now: datetime
+) -> tuple[str, ...]:
     """Give a user without sessions one for each group, at most `most`; answers those newly given.
 
     Raises:
@@ -73,7 +75,7 @@ def assign_for_groups(tx: Transaction, user_id: str, most: int, rules: Rules, no
     return given
 
 
-def assign_more(tx: Transaction, user_id: str, most: int, rules: Rules, now: datetime) -> tuple[str, ...]:
+def assign_more(tx: Transaction, user_id: str, most: int, rules: AssignmentRules, now: datetime) -> tuple[str, ...]:
     """The same for a user who was given sessions: those that more groups ask for, or that the pool had none for before.
 
     What was banned or taken away since is not given again here, and who had a ban within a day is given nothing.
@@ -103,7 +105,7 @@ def count_given(tx: Transaction, user_id: str) -> None:
     tx.put_user(user_id, replace(user, accounts_given=len(user.assigned_sessions) + lost))
 
 
-def retire(tx: Transaction, user_id: str, name: str, reason: str, rules: Rules, now: datetime) -> Replacement:
+def retire(tx: Transaction, user_id: str, name: str, reason: str, rules: AssignmentRules, now: datetime) -> Replacement:
     """Take a banned session from its user for good and give a spare one, unless that would feed a wave of bans."""
     user = tx.user(user_id)
     if name not in user.assigned_sessions:
@@ -132,11 +134,11 @@ def retire(tx: Transaction, user_id: str, name: str, reason: str, rules: Rules, 
     return Replacement(spare)
 
 
-def _is_wave(bans: tuple[BannedSession, ...], now: datetime, rules: Rules) -> bool:
+def _is_wave(bans: tuple[BannedSession, ...], now: datetime, rules: AssignmentRules) -> bool:
     return any(sum(now - ban.at < within for ban in bans) >= many for within, many in rules.waves)
 
 
-def _give_one(tx: Transaction, user_id: str, rules: Rules, now: datetime) -> str:
+def _give_one(tx: Transaction, user_id: str, rules: AssignmentRules, now: datetime) -> str:
     """Assign the best spare session; raises when there is none or none has room on a pair."""
     spares = _spares(tx, user_id, now)
     if not spares:

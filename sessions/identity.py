@@ -11,7 +11,7 @@ from core.errors import AccountRefused, Conflict
 from core.models import Session, SessionState
 from data.users.data_manager import Transaction
 from sessions.admission import known_as, place, release, same_account
-from sessions.assignment import Rules
+from sessions.assignment import AssignmentRules
 
 _LOST = frozenset({SessionState.NEEDS_LOGIN, SessionState.BANNED})
 
@@ -42,7 +42,7 @@ def can_go_on(first: Session, later: Session) -> bool:
     return first.state in _LOST and later.state is SessionState.DUPLICATE and first.owner == later.owner
 
 
-def merge(tx: Transaction, later: str, first: str, rules: Rules) -> None:
+def merge(tx: Transaction, later: str, first: str, rules: AssignmentRules) -> None:
     """Let the first session of an account go on with the login of the later one, which is removed.
 
     Raises:

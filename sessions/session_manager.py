@@ -17,7 +17,7 @@ from sessions import admission as changes
 from sessions import assignment, identity
 from sessions.admission import Admitted, Newcomer
 from sessions.api_pairs import ApiPairs, PairState, least_used, sessions_on_pairs
-from sessions.assignment import Replacement, Rules
+from sessions.assignment import AssignmentRules, Replacement
 from sessions.names import name_for_login
 from sessions.pool import Pool
 
@@ -38,9 +38,9 @@ class SessionManager:
         self.pairs = ApiPairs(settings, pool.vault)
 
     @property
-    def rules(self) -> Rules:
+    def rules(self) -> AssignmentRules:
         """What is allowed now; read inside the transaction that acts on it, so that it cannot be out of date."""
-        return Rules(
+        return AssignmentRules(
             api_ids=self.pairs.usable(),
             per_user=self._settings.max_sessions_per_user,
             per_pair=self._settings.max_sessions_per_api_pair,

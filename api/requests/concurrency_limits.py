@@ -29,7 +29,7 @@ _UPLOADS_FOR_ONE = 4
 """Most of the time they wait for their client."""
 
 
-class Effort:
+class ConcurrencyLimiter:
     """Places for those who are at it. Plain code on the event loop: looking and taking is one."""
 
     def __init__(self, most: int) -> None:
@@ -72,7 +72,7 @@ def expensive(request: Request, kind: Kind, user_id: str) -> Iterator[None]:
         TooMany, Busy.
     """
     rates: Rates = request.app.state.rates
-    effort: Effort = request.app.state.effort
+    effort: ConcurrencyLimiter = request.app.state.effort
     rates.spend(Rate.EXPENSIVE, user_id)
     with effort.place(kind, user_id):
         yield

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from starlette.types import Scope
 
 from core.clock import Clock
-from core.figures import Spread
+from core.figures import Histogram
 
 STATE_PATH = "/api/sync/state"
 ONE_IN = 16
@@ -23,7 +23,7 @@ class RequestCounts:
         self.polls = {200: 0, 304: 0}
         """Polls of the sync state by status: the hot path counts them here itself."""
         self._answers: Counter[tuple[str, str, int]] = Counter()
-        self._seconds: dict[str, Spread] = {}
+        self._seconds: dict[str, Histogram] = {}
 
     def add(self, scope: Scope, status: int, seconds: float | None) -> None:
         """A request was answered (`status` 0: its client left first); `seconds` None: its duration says nothing."""
@@ -38,7 +38,7 @@ class RequestCounts:
         """So long a request of that route took."""
         spread = self._seconds.get(route)
         if spread is None:
-            spread = self._seconds[route] = Spread()
+            spread = self._seconds[route] = Histogram()
         spread.add(seconds, times)
 
     def answers(self) -> Iterator[tuple[str, str, int, int]]:
@@ -48,6 +48,6 @@ class RequestCounts:
         for (method, route, status), count in list(self._answers.items()):
             yield method, route, status, count
 
-    def durations(self) -> list[tuple[str, Spread]]:
+    def durations(self) -> list[tuple[str, Histogram]]:
         """Route and how long its requests took."""
         return list(self._seconds.items())

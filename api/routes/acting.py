@@ -13,7 +13,7 @@ UserId = Annotated[str, Path(min_length=1, max_length=128)]
 
 
 @dataclass(frozen=True)
-class Acting:
+class OperatorAction:
     """An operator at work."""
 
     operator: Identity
@@ -32,9 +32,9 @@ class Acting:
         )
 
 
-async def _acting(operator: Operator, request: Request) -> Acting:
-    return Acting(operator, request)
+async def _acting(operator: Operator, request: Request) -> OperatorAction:
+    return OperatorAction(operator, request)
 
 
-Admin = Annotated[Acting, Depends(_acting)]
+Admin = Annotated[OperatorAction, Depends(_acting)]
 """A route's parameter: the operator who calls it."""

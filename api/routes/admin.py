@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from api.openapi.document import json_answer, problems, shows
 from api.routes.acting import Admin
-from api.routes.common import Rooms
+from api.routes.common import Context
 from api.routes.router import resource
 from api.security.revocations import Revocations
 from api.security.tokens import LONGEST_SECONDS
@@ -40,7 +40,7 @@ class Revocation(BaseModel):
     response_class=Response,
     responses={200: shows(AdminOverview, "The service at a glance."), **problems(401, 403)},
 )
-async def overview(_: Admin, request: Request, rooms: Rooms) -> Response:
+async def overview(_: Admin, request: Request, rooms: Context) -> Response:
     """How much of everything there is, cycles that run, who is next, accounts that rest, housekeeping."""
     snapshot, daemon = rooms.store.snapshot, rooms.bots.overview()
     streams: Streams = request.app.state.streams
@@ -68,7 +68,7 @@ async def overview(_: Admin, request: Request, rooms: Rooms) -> Response:
     response_class=Response,
     responses={200: shows(BanList, "Bans and waves of them."), **problems(401, 403)},
 )
-async def bans(_: Admin, rooms: Rooms) -> Response:
+async def bans(_: Admin, rooms: Context) -> Response:
     """Accounts that were banned: when, why, what took their place; and bots that stopped for a wave of bans."""
     snapshot = rooms.store.snapshot
     waves = [
@@ -85,7 +85,7 @@ async def bans(_: Admin, rooms: Rooms) -> Response:
     response_class=Response,
     responses={200: shows(JobList, "Every job with its last and next run."), **problems(401, 403)},
 )
-async def jobs(_: Admin, rooms: Rooms) -> Response:
+async def jobs(_: Admin, rooms: Context) -> Response:
     """Work that comes round by itself: when it ran last, what came of it, when it runs next."""
     return json_answer(JobList(items=rooms.bots.overview().jobs))
 
@@ -99,7 +99,7 @@ async def jobs(_: Admin, rooms: Rooms) -> Response:
         **problems(401, 403, 404, 422, 503),
     },
 )
-async def run_job(admin: Admin, rooms: Rooms, name: str) -> Response:
+async def run_job(admin: Admin, rooms: Context, name: str) -> Response:
     """Let a piece of housekeeping begin now. It may take minutes; one that runs already is not begun twice."""
     job = rooms.bots.begin_job(name)
     admin.note("run_job", name, before=job.last_run_at, after="begun")
@@ -112,7 +112,7 @@ async def run_job(admin: Admin, rooms: Rooms, name: str) -> Response:
     response_class=Response,
     responses={204: {"description": "Refused from now on."}, **problems(401, 403, 422, 503)},
 )
-async def revoke(admin: Admin, request: Request, rooms: Rooms, body: Revocation) -> Response:
+async def revoke(admin: Admin, request: Request, rooms: Context, body: Revocation) -> Response:
     """Refuse one token, whoever issued it."""
     now = rooms.clock.now().timestamp()
     if not now < body.ends <= now + LONGEST_SECONDS:

@@ -5,12 +5,12 @@ from starlette.responses import Response
 
 from api.openapi.document import json_answer, problems, shows
 from api.routes.acting import Admin
-from api.routes.common import Accounts, Rooms
+from api.routes.common import Accounts, Context
 from api.routes.router import resource
 from api.views.sessions import AccountsView, PairsView, RepairView
 from core.errors import NotFound
 from sessions import pair_care
-from sessions.account_services import AccountRooms
+from sessions.account_services import AccountServices
 from sessions.api_pairs import PairState
 
 routes = resource("/api/admin", tags=["admin"])
@@ -55,7 +55,7 @@ class PairChange(_Body):
     response_class=Response,
     responses={200: shows(AccountsView, "Every account there is."), **problems(401, 403, 409, 503)},
 )
-async def pool(_: Admin, parts: Rooms, rooms: Accounts) -> Response:
+async def pool(_: Admin, parts: Context, rooms: Accounts) -> Response:
     """The pool: whose bot each account posts for, on which API pair, how it is and until when."""
     return json_answer(AccountsView(accounts=await rooms.every(None, parts.bots.posting())))
 
@@ -173,9 +173,9 @@ async def remove_pair(admin: Admin, rooms: Accounts, api_id: int) -> Response:
     return _pairs(rooms, dict.fromkeys(left))
 
 
-def _state_of(rooms: AccountRooms, api_id: int) -> str | None:
+def _state_of(rooms: AccountServices, api_id: int) -> str | None:
     return next((pair.state.value for pair in rooms.sessions.pairs.every() if pair.api_id == api_id), None)
 
 
-def _pairs(rooms: AccountRooms, lost: dict[str, str | None] | None = None, status: int = 200) -> Response:
+def _pairs(rooms: AccountServices, lost: dict[str, str | None] | None = None, status: int = 200) -> Response:
     return json_answer(PairsView(pairs=rooms.sessions.pairs.every(), need_login=sorted(lost or ())), status)

@@ -8,10 +8,10 @@ from msgspec.structs import replace
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 from starlette.responses import Response
 
-from api.context import Parts
+from api.context import ApiContext
 from api.openapi.document import json_answer, problems, shows
 from api.routes.acting import Admin, UserId
-from api.routes.common import Rooms
+from api.routes.common import Context
 from api.routes.router import resource
 from api.security.issuer import Issuer
 from api.security.passwords import MAX_LENGTH
@@ -85,7 +85,7 @@ class AllowanceChange(BaseModel):
 )
 async def users(
     _: Admin,
-    rooms: Rooms,
+    rooms: Context,
     after: Annotated[str, Query(max_length=128, description="`next_after` of the page before this one.")] = "",
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
     status: Annotated[BotStatus | None, Query(description="Only users whose bot is in that status.")] = None,
@@ -105,7 +105,7 @@ async def users(
     response_class=Response,
     responses={200: shows(StateView, "Everything the user's dashboard shows."), **problems(401, 403, 404, 422, 503)},
 )
-async def user(_: Admin, request: Request, rooms: Rooms, user_id: UserId) -> Response:
+async def user(_: Admin, request: Request, rooms: Context, user_id: UserId) -> Response:
     """One user with everything: bot, accounts, config, groups, allowance, counters, log."""
     _known(rooms, user_id)
     documents: StateDocuments = request.app.state.documents
@@ -123,7 +123,7 @@ async def user(_: Admin, request: Request, rooms: Rooms, user_id: UserId) -> Res
         **problems(401, 403, 422, 503),
     },
 )
-async def make(admin: Admin, rooms: Rooms, user_id: UserId) -> Response:
+async def make(admin: Admin, rooms: Context, user_id: UserId) -> Response:
     """Make a user, so that a password can be set, or where unknown ones are refused."""
     user, fresh = await make_user(rooms, check_user_id(user_id))
     admin.note("make_user", user_id, before=None if fresh else "there", after="there")
@@ -140,7 +140,7 @@ async def make(admin: Admin, rooms: Rooms, user_id: UserId) -> Response:
         **problems(401, 403, 404, 422, 503),
     },
 )
-async def stop(admin: Admin, rooms: Rooms, user_id: UserId) -> Response:
+async def stop(admin: Admin, rooms: Context, user_id: UserId) -> Response:
     """Stop a user's bot after the post in flight."""
     before = _known(rooms, user_id).bot_status
     change = await rooms.bots.stop(user_id, now=True)
@@ -157,7 +157,7 @@ async def stop(admin: Admin, rooms: Rooms, user_id: UserId) -> Response:
         **problems(401, 403, 404, 422, 503),
     },
 )
-async def set_password(admin: Admin, request: Request, rooms: Rooms, user_id: UserId, body: NewPassword) -> Response:
+async def set_password(admin: Admin, request: Request, rooms: Context, user_id: UserId, body: NewPassword) -> Response:
     """Let a user log in with a password, and end every token they have.
 
     Access and refresh tokens made until now are refused, whoever issued them. A user who is not there is made first:
@@ -191,7 +191,7 @@ async def log_out(admin: Admin, request: Request, user_id: UserId) -> Response:
     response_class=Response,
     responses={200: shows(AllowanceOverview, "Every user's allowance."), **problems(401, 403, 503)},
 )
-async def allowances(_: Admin, rooms: Rooms) -> Response:
+async def allowances(_: Admin, rooms: Context) -> Response:
     """Everybody's use of this month."""
     now = rooms.clock.now()
     budgets = {name: budget_of(user, rooms.settings, now) for name, user in sorted(rooms.store.snapshot.users.items())}
@@ -204,7 +204,7 @@ async def allowances(_: Admin, rooms: Rooms) -> Response:
     response_class=Response,
     responses={200: shows(AllowanceView, "With its history and grants."), **problems(401, 403, 404, 422, 503)},
 )
-async def allowance(_: Admin, rooms: Rooms, user_id: UserId) -> Response:
+async def allowance(_: Admin, rooms: Context, user_id: UserId) -> Response:
     """What a user used and has left."""
     return json_answer(await _allowance(rooms, user_id))
 
@@ -214,7 +214,7 @@ async def allowance(_: Admin, rooms: Rooms, user_id: UserId) -> Response:
     response_class=Response,
     responses={200: shows(AllowanceView, "Set; it counts from the next cycle."), **problems(401, 403, 404, 422, 503)},
 )
-async def set_allowance(admin: Admin, rooms: Rooms, user_id: UserId, body: AllowanceChange) -> Response:
+async def set_allowance(admin: Admin, rooms: Context, user_id: UserId, body: AllowanceChange) -> Response:
     """Say how many posts a user may make a day and a month."""
     wanted = Allowance(per_day=body.per_day, per_month=body.per_month)
 
@@ -238,7 +238,7 @@ async def set_allowance(admin: Admin, rooms: Rooms, user_id: UserId, body: Allow
     response_class=Response,
     responses={201: shows(AllowanceView, "Granted."), **problems(401, 403, 404, 422, 503)},
 )
-async def grant(admin: Admin, rooms: Rooms, user_id: UserId, given: GrantRequest) -> Response:
+async def grant(admin: Admin, rooms: Context, user_id: UserId, given: GrantRequest) -> Response:
     """Let a user make more posts in one month."""
     user, now = _known(rooms, user_id), rooms.clock.now()
     month = given.month or f"{budget_of(user, rooms.settings, now).day:%Y-%m}"
@@ -254,14 +254,14 @@ async def grant(admin: Admin, rooms: Rooms, user_id: UserId, given: GrantRequest
     return json_answer(await _allowance(rooms, user_id), 201)
 
 
-def _known(rooms: Parts, user_id: str) -> User:
+def _known(rooms: ApiContext, user_id: str) -> User:
     user = rooms.store.snapshot.users.get(user_id)
     if user is None:
         raise UnknownUser(f"there is no user {user_id!r}; an operator makes one with PUT /api/admin/users/{{user_id}}")
     return user
 
 
-def _line(name: str, user: User, rooms: Parts) -> UserLine:
+def _line(name: str, user: User, rooms: ApiContext) -> UserLine:
     stats = rooms.journal.stats(name)
     return UserLine(
         user_id=name,
@@ -280,12 +280,12 @@ def _limits(allowance: Allowance) -> dict[str, int | None]:
     return {"per_day": allowance.per_day, "per_month": allowance.per_month}
 
 
-async def _granted(rooms: Parts, user_id: str, month: str) -> int:
+async def _granted(rooms: ApiContext, user_id: str, month: str) -> int:
     _, grants = await rooms.journal.allowance_history(user_id)
     return sum(grant.posts for grant in grants if grant.month == month)
 
 
-async def _allowance(rooms: Parts, user_id: str) -> AllowanceView:
+async def _allowance(rooms: ApiContext, user_id: str) -> AllowanceView:
     use = await rooms.journal.allowance(user_id, budget_of(_known(rooms, user_id), rooms.settings, rooms.clock.now()))
     days, grants = await rooms.journal.allowance_history(user_id)
     return allowance_view(use, days, grants)

@@ -3,7 +3,7 @@
 from starlette.responses import Response
 
 from api.openapi.document import json_answer, problems, shows
-from api.routes.common import Rooms
+from api.routes.common import Context
 from api.routes.router import resource
 from api.security.authentication import Caller
 from api.services.users import seen_user
@@ -21,7 +21,7 @@ routes = resource(tags=["allowance"])
         **problems(401, 403, 503),
     },
 )
-async def own_allowance(caller: Caller, rooms: Rooms) -> Response:
+async def own_allowance(caller: Caller, rooms: Context) -> Response:
     """The caller's allowance: used, reserved, left, a day's history and grants."""
     user = seen_user(rooms, caller.user_id)
     use = await rooms.journal.allowance(caller.user_id, budget_of(user, rooms.settings, rooms.clock.now()))

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 
 from api.openapi.document import json_answer, problems, shows
-from api.routes.common import Rooms
+from api.routes.common import Context
 from api.routes.router import resource
 from api.security.authentication import Caller
 from api.services.users import UNSEEN, seen_user
@@ -42,7 +42,7 @@ class StopRequest(BaseModel):
         **problems(401, 403, 409, 503),
     },
 )
-async def start(caller: Caller, rooms: Rooms) -> Response:
+async def start(caller: Caller, rooms: Context) -> Response:
     """Start the caller's bot. Accounts are assigned at the first start."""
     if seen_user(rooms, caller.user_id) is UNSEEN:
         check_ready(UNSEEN)  # who is told what is missing has changed nothing, and becomes no user by it
@@ -59,7 +59,7 @@ async def start(caller: Caller, rooms: Rooms) -> Response:
         **problems(401, 403, 422, 503),
     },
 )
-async def stop(caller: Caller, rooms: Rooms, how: StopRequest | None = None) -> Response:
+async def stop(caller: Caller, rooms: Context, how: StopRequest | None = None) -> Response:
     """Stop the caller's bot: after the current cycle, or with `now` after the post in flight."""
     if seen_user(rooms, caller.user_id) is UNSEEN:
         return _answer(NOT_RUNNING)
@@ -70,7 +70,7 @@ async def stop(caller: Caller, rooms: Rooms, how: StopRequest | None = None) -> 
 @routes.get(
     "/status", response_class=Response, responses={200: shows(BotView, "What the bot does."), **problems(401, 403, 503)}
 )
-async def status(caller: Caller, rooms: Rooms) -> Response:
+async def status(caller: Caller, rooms: Context) -> Response:
     """What the caller's bot does now."""
     user = seen_user(rooms, caller.user_id)
     return json_answer(bot_view(user, rooms.bots.progress(caller.user_id)))

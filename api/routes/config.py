@@ -3,7 +3,7 @@
 from starlette.responses import Response
 
 from api.openapi.document import json_answer, problems, shows
-from api.routes.common import Rooms
+from api.routes.common import Context
 from api.routes.router import resource
 from api.security.authentication import Caller
 from api.services.config import ConfigPatch, IfMatch, change_config, config_headers
@@ -19,7 +19,7 @@ routes = resource("/api/config", tags=["config"])
     response_class=Response,
     responses={200: shows(ConfigView, "The config, with an ETag."), **problems(401, 403, 503)},
 )
-async def read(caller: Caller, rooms: Rooms) -> Response:
+async def read(caller: Caller, rooms: Context) -> Response:
     """The caller's config."""
     return _answer(seen_user(rooms, caller.user_id))
 
@@ -29,7 +29,7 @@ async def read(caller: Caller, rooms: Rooms) -> Response:
     response_class=Response,
     responses={200: shows(ConfigView, "The config after the change."), **problems(401, 403, 412, 422, 503)},
 )
-async def change(caller: Caller, rooms: Rooms, patch: ConfigPatch, if_match: IfMatch = None) -> Response:
+async def change(caller: Caller, rooms: Context, patch: ConfigPatch, if_match: IfMatch = None) -> Response:
     """Change some fields of the caller's config; all of them or none. A running bot goes by it from its next cycle."""
     user = await change_config(rooms, caller.user_id, if_match, lambda user: patch.applied_to(user, rooms.settings))
     if patch.moves_runs:

@@ -7,10 +7,10 @@ from msgspec.structs import replace
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from api.context import Parts
+from api.context import ApiContext
 from api.openapi.document import json_answer, problems, shows
 from api.requests.concurrency_limits import Kind, expensive
-from api.routes.common import Rooms
+from api.routes.common import Context
 from api.routes.router import resource
 from api.security.authentication import Caller
 from api.services.config import MAX_GROUPS, Groups, IfMatch, change_config, config_headers, with_changes
@@ -40,7 +40,7 @@ class GroupList(BaseModel):
     response_class=Response,
     responses={200: shows(GroupsView, "The groups, with the config's ETag."), **problems(401, 403, 503)},
 )
-async def every(caller: Caller, rooms: Rooms) -> Response:
+async def every(caller: Caller, rooms: Context) -> Response:
     """The caller's groups: which accounts leave them alone, until when and why, and how posts fared there."""
     return await _answer(rooms, caller.user_id, seen_user(rooms, caller.user_id))
 
@@ -55,7 +55,7 @@ async def every(caller: Caller, rooms: Rooms) -> Response:
         **problems(401, 403, 409, 412, 422, 503),
     },
 )
-async def add(caller: Caller, rooms: Rooms, body: GroupList, if_match: IfMatch = None) -> Response:
+async def add(caller: Caller, rooms: Context, body: GroupList, if_match: IfMatch = None) -> Response:
     """Put groups on the list; those that are on it stay where they are."""
     fresh: list[str] = []
 
@@ -77,7 +77,7 @@ async def add(caller: Caller, rooms: Rooms, body: GroupList, if_match: IfMatch =
 )
 async def remove(
     caller: Caller,
-    rooms: Rooms,
+    rooms: Context,
     group: Annotated[str, Path(max_length=200, description="Written in any way; slashes as they are.")],
     if_match: IfMatch = None,
 ) -> Response:
@@ -97,7 +97,7 @@ async def remove(
     response_class=Response,
     responses={200: shows(GroupChecks, "Group by group, account by account."), **problems(401, 403, 409, 422, 503)},
 )
-async def check(caller: Caller, request: Request, rooms: Rooms, body: GroupList | None = None) -> Response:
+async def check(caller: Caller, request: Request, rooms: Context, body: GroupList | None = None) -> Response:
     """Ask Telegram who of the caller's accounts can post where, and why not: rights, membership, slow mode, topics.
 
     With a body it looks at those groups instead, on the list or not. Nothing is posted or stored. While there is
@@ -119,7 +119,7 @@ async def check(caller: Caller, request: Request, rooms: Rooms, body: GroupList 
     return json_answer(checks)
 
 
-async def _answer(rooms: Parts, user_id: str, user: User, status: int = 200) -> Response:
+async def _answer(rooms: ApiContext, user_id: str, user: User, status: int = 200) -> Response:
     counts = await groups_lately(rooms, user_id)
     now = rooms.clock.now()
     groups = [group_view(name, user.group_holds.get(name, {}), counts.get(name), now) for name in user.groups]

@@ -7,7 +7,7 @@ from fastapi import Request
 from starlette.responses import Response
 
 from api.openapi.document import json_answer, shows
-from api.routes.common import Rooms
+from api.routes.common import Context
 from api.routes.router import resource
 from api.views.admin import Readiness
 from core.errors import PostfleetError
@@ -37,7 +37,7 @@ async def healthz() -> dict[str, str]:
         503: _NOT_READY,
     },
 )
-async def readyz(rooms: Rooms, request: Request) -> Response:
+async def readyz(rooms: Context, request: Request) -> Response:
     """The store, the journal, Telegram and the disk, each by its name, and no more than that one does not work.
 
     The disk is `nearly full`, `not writable`, or `does not answer`, which a small file written there now and then

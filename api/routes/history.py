@@ -11,10 +11,10 @@ from fastapi import Query, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from api.context import Parts
+from api.context import ApiContext
 from api.openapi.document import json_answer, problems, shows
 from api.requests.concurrency_limits import Kind, expensive
-from api.routes.common import Rooms
+from api.routes.common import Context
 from api.routes.router import resource
 from api.security.authentication import Caller
 from api.security.tickets import Purpose, Tickets
@@ -42,7 +42,7 @@ Limit = Annotated[int, Query(ge=1, le=500)]
 )
 async def deliveries(
     caller: Caller,
-    rooms: Rooms,
+    rooms: Context,
     group: Group = None,
     since: Since = None,
     until: Until = None,
@@ -67,7 +67,7 @@ async def deliveries(
 )
 async def deliveries_csv(
     request: Request,
-    rooms: Rooms,
+    rooms: Context,
     ticket: Annotated[
         str, Query(max_length=200, description='From `POST /api/auth/tickets` with `{"purpose": "download"}`.')
     ],
@@ -88,7 +88,7 @@ async def deliveries_csv(
     response_class=Response,
     responses={200: shows(LogPage, "A page of the caller's log."), **problems(401, 403, 422)},
 )
-async def logs(caller: Caller, rooms: Rooms, before: Before = None, limit: Limit = 50) -> Response:
+async def logs(caller: Caller, rooms: Context, before: Before = None, limit: Limit = 50) -> Response:
     """The caller's log, newest first."""
     found = await rooms.journal.events(caller.user_id, before=before, limit=limit)
     following = found[-1].id if len(found) == limit else None
@@ -100,7 +100,7 @@ async def logs(caller: Caller, rooms: Rooms, before: Before = None, limit: Limit
     response_class=Response,
     responses={200: shows(StatsPage, "Totals, days and groups."), **problems(401, 403, 422)},
 )
-async def stats(caller: Caller, rooms: Rooms, days: Annotated[int, Query(ge=1, le=366)] = 30) -> Response:
+async def stats(caller: Caller, rooms: Context, days: Annotated[int, Query(ge=1, le=366)] = 30) -> Response:
     """The caller's counters, and how the posts of the last days ended, by day (UTC) and by group."""
     since = rooms.clock.now() - timedelta(days=days)
     page = StatsPage(
@@ -124,7 +124,7 @@ class _Table(StreamingResponse):
 
 
 async def _lines(
-    rooms: Parts, user_id: str, group: str | None, since: datetime | None, until: datetime | None
+    rooms: ApiContext, user_id: str, group: str | None, since: datetime | None, until: datetime | None
 ) -> AsyncIterator[str]:
     fields = DeliveryView.__struct_fields__
     yield _line(fields)

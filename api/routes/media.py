@@ -13,12 +13,12 @@ from api.openapi.document import json_answer, problems, shows
 from api.problems import problem_response, request_id_of, response_to
 from api.requests.bodies import BOUND_BELOW, declared_size, pieces_of
 from api.requests.concurrency_limits import Kind, expensive
-from api.routes.common import Rooms
+from api.routes.common import Context
 from api.routes.router import resource
 from api.security.audit_log import SecurityLog
 from api.security.authentication import Caller, request_facts
 from api.security.tickets import Purpose, Tickets
-from api.services.media import Looking, MediaPage, MediaView, media_view, receive, uses_now
+from api.services.media import MediaInspector, MediaPage, MediaView, media_view, receive, uses_now
 from api.services.users import known_user, seen_user
 from core.errors import (
     FileInUse,
@@ -57,7 +57,7 @@ Files = Annotated[MediaStore, Depends(_media)]
 
 
 @routes.get("", response_class=Response, responses={200: shows(MediaPage, "The files."), **problems(401, 403, 503)})
-async def every(caller: Caller, rooms: Rooms, files: Files) -> Response:
+async def every(caller: Caller, rooms: Context, files: Files) -> Response:
     """The caller's files by name: how large, of what kind, which posts use them; and how much room is left."""
     user = seen_user(rooms, caller.user_id)
     found = await asyncio.to_thread(files.files, caller.user_id)
@@ -88,7 +88,7 @@ async def every(caller: Caller, rooms: Rooms, files: Files) -> Response:
 async def upload(
     caller: Caller,
     request: Request,
-    rooms: Rooms,
+    rooms: Context,
     files: Files,
     label: Annotated[
         str | None, Query(max_length=255, description="What people call it; its suffix becomes that of its content.")
@@ -114,9 +114,9 @@ async def upload(
 
 
 async def _taken(
-    user_id: str, request: Request, rooms: Rooms, files: MediaStore, label: str | None
+    user_id: str, request: Request, rooms: Context, files: MediaStore, label: str | None
 ) -> tuple[StoredFile, bool]:
-    looking: Looking = request.app.state.looking
+    looking: MediaInspector = request.app.state.looking
     with expensive(request, Kind.UPLOAD, user_id):
         await known_user(rooms, user_id)
         arrival = await asyncio.to_thread(files.begin, user_id, declared_size(request))
@@ -138,7 +138,7 @@ def _note_refusal(request: Request, user_id: str, error: PostfleetError) -> None
     response_class=Response,
     responses={200: shows(MediaView, "The file's facts."), **problems(401, 403, 404, 422, 503)},
 )
-async def one(caller: Caller, rooms: Rooms, files: Files, name: str) -> Response:
+async def one(caller: Caller, rooms: Context, files: Files, name: str) -> Response:
     """What is known of a file. Its content comes from `…/content`."""
     user = seen_user(rooms, caller.user_id)
     return json_answer(media_view(await asyncio.to_thread(files.file, caller.user_id, name), user))
@@ -194,7 +194,7 @@ async def _pieces(opened: BinaryIO, size: int) -> AsyncIterator[bytes]:
     response_class=Response,
     responses={204: {"description": "It is gone."}, **problems(401, 403, 404, 409, 422, 503)},
 )
-async def delete(caller: Caller, rooms: Rooms, files: Files, name: str) -> Response:
+async def delete(caller: Caller, rooms: Context, files: Files, name: str) -> Response:
     """Delete a file that no post names; 409 `media_in_use` tells where one does."""
     await asyncio.to_thread(files.file, caller.user_id, name)
     used = await uses_now(rooms, caller.user_id, name)

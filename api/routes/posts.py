@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from starlette.responses import Response
 
 from api.openapi.document import json_answer, problems, shows
-from api.routes.common import Rooms
+from api.routes.common import Context
 from api.routes.router import resource
 from api.security.authentication import Caller
 from api.services.config import IfMatch, PostBody, change_config, config_headers, with_changes
@@ -30,7 +30,7 @@ Post = Annotated[PostBody, Body(examples=_EXAMPLES)]
     response_class=Response,
     responses={200: shows(PostsView, "The posts, with the config's ETag."), **problems(401, 403, 503)},
 )
-async def every(caller: Caller, rooms: Rooms) -> Response:
+async def every(caller: Caller, rooms: Context) -> Response:
     """The caller's posts in the order of their turns."""
     return _all(seen_user(rooms, caller.user_id))
 
@@ -41,7 +41,7 @@ async def every(caller: Caller, rooms: Rooms) -> Response:
     response_class=Response,
     responses={201: shows(PostView, "The new post, last in turn."), **problems(401, 403, 409, 412, 422, 503)},
 )
-async def add(caller: Caller, rooms: Rooms, post: Post, if_match: IfMatch = None) -> Response:
+async def add(caller: Caller, rooms: Context, post: Post, if_match: IfMatch = None) -> Response:
     """Add a post behind the others."""
     user = await _change(rooms, caller.user_id, if_match, lambda entries: (*entries, post))
     return _one(user, len(entries_of(user)) - 1, 201)
@@ -52,7 +52,7 @@ async def add(caller: Caller, rooms: Rooms, post: Post, if_match: IfMatch = None
     response_class=Response,
     responses={200: shows(PostView, "The post, with the config's ETag."), **problems(401, 403, 404, 422, 503)},
 )
-async def read(caller: Caller, rooms: Rooms, n: Place) -> Response:
+async def read(caller: Caller, rooms: Context, n: Place) -> Response:
     """One of the caller's posts."""
     user = seen_user(rooms, caller.user_id)
     _there(entries_of(user), n)
@@ -64,7 +64,7 @@ async def read(caller: Caller, rooms: Rooms, n: Place) -> Response:
     response_class=Response,
     responses={200: shows(PostView, "The post as it is now."), **problems(401, 403, 404, 409, 412, 422, 503)},
 )
-async def put(caller: Caller, rooms: Rooms, n: Place, post: Post, if_match: IfMatch = None) -> Response:
+async def put(caller: Caller, rooms: Context, n: Place, post: Post, if_match: IfMatch = None) -> Response:
     """Put another post in the place of one."""
 
     def change(entries: Entries) -> Entries:
@@ -79,7 +79,7 @@ async def put(caller: Caller, rooms: Rooms, n: Place, post: Post, if_match: IfMa
     response_class=Response,
     responses={200: shows(PostsView, "The posts that are left."), **problems(401, 403, 404, 409, 412, 422, 503)},
 )
-async def delete(caller: Caller, rooms: Rooms, n: Place, if_match: IfMatch = None) -> Response:
+async def delete(caller: Caller, rooms: Context, n: Place, if_match: IfMatch = None) -> Response:
     """Take a post out; those behind it move up. With `If-Match` nobody deletes another one than they saw."""
 
     def change(entries: Entries) -> Entries:
@@ -110,7 +110,7 @@ def _with(user: User, entries: Entries) -> User:
     return with_changes(user, {"post_content": new})
 
 
-async def _change(rooms: Rooms, user_id: str, if_match: str | None, change: Callable[[Entries], Entries]) -> User:
+async def _change(rooms: Context, user_id: str, if_match: str | None, change: Callable[[Entries], Entries]) -> User:
     return await change_config(rooms, user_id, if_match, lambda user: _with(user, change(entries_of(user))))
 
 

@@ -5,7 +5,7 @@ from starlette.responses import Response
 
 from api.openapi.document import json_answer, problems, shows
 from api.requests.concurrency_limits import Kind, expensive
-from api.routes.common import Rooms
+from api.routes.common import Context
 from api.routes.router import resource
 from api.security.authentication import Caller
 from api.services.config import ConfigPatch
@@ -20,7 +20,7 @@ routes = resource("/api/preview", tags=["preview"])
     response_class=Response,
     responses={200: shows(Preflight, "What the next cycle would do."), **problems(401, 403, 409, 422, 503)},
 )
-async def preview(caller: Caller, request: Request, rooms: Rooms, changes: ConfigPatch | None = None) -> Response:
+async def preview(caller: Caller, request: Request, rooms: Context, changes: ConfigPatch | None = None) -> Response:
     """The rendered post, and for every group who can post there, who will, or why nobody does. Nothing is posted.
 
     With a body it shows what would be if the config were changed so; nothing is stored.

@@ -11,7 +11,7 @@ from api.openapi.document import json_answer, problems, shows
 from api.problems import problem_response, request_id_of
 from api.requests.bodies import BOUND_BELOW, bounded_body
 from api.requests.concurrency_limits import Kind, expensive
-from api.routes.common import Accounts, Rooms
+from api.routes.common import Accounts, Context
 from api.routes.router import resource
 from api.routes.sessions import own_account
 from api.security.audit_log import SecurityLog
@@ -55,7 +55,7 @@ _BODY: dict[str, Any] = {
 async def import_sessions(
     caller: Caller,
     request: Request,
-    parts: Rooms,
+    parts: Context,
     rooms: Accounts,
     name: Annotated[
         str, Query(max_length=64, description="What a single session is called; a few characters are added.")

@@ -12,8 +12,8 @@ from starlette.responses import Response
 
 from api.openapi.document import json_answer, problems, shows
 from api.requests.rate_limits import Rate, Rates
-from api.routes.acting import Acting
-from api.routes.common import Accounts, Rooms
+from api.routes.acting import OperatorAction
+from api.routes.common import Accounts, Context
 from api.routes.router import resource
 from api.security.audit_log import SecurityLog
 from api.security.authentication import Caller, request_facts
@@ -22,7 +22,7 @@ from api.views.sessions import AccountsView, ExportView, FarewellView
 from core.errors import Forbidden, InvalidInput, NotFound, UnknownSession
 from core.models import Event, Level
 from sessions import farewell
-from sessions.account_services import AccountRooms
+from sessions.account_services import AccountServices
 from sessions.accounts import Account
 from sessions.foreign.formats import telethon_string
 from sessions.logins import Login, Wish
@@ -86,7 +86,7 @@ class Picture(StrEnum):
 @routes.get(
     "", response_class=Response, responses={200: shows(AccountsView, "The accounts."), **problems(401, 403, 409, 503)}
 )
-async def every(caller: Caller, parts: Rooms, rooms: Accounts) -> Response:
+async def every(caller: Caller, parts: Context, rooms: Accounts) -> Response:
     """The caller's accounts and how each is."""
     return json_answer(AccountsView(accounts=await rooms.every(caller.user_id, parts.bots.posting())))
 
@@ -112,7 +112,9 @@ async def begin_login(caller: Caller, request: Request, rooms: Accounts, wish: L
     phone = wish.phone.get_secret_value() if wish.phone is not None else None
     begun = await rooms.logins.begin(caller.user_id, wanted, phone)
     if wish.spare:
-        Acting(caller, request).note("login_spare", begun.id[:6], after={"name": wish.name, "label": wish.label})
+        OperatorAction(caller, request).note(
+            "login_spare", begun.id[:6], after={"name": wish.name, "label": wish.label}
+        )
     return json_answer(begun, 201, _NO_STORE)
 
 
@@ -183,13 +185,13 @@ async def cancel_login(caller: Caller, rooms: Accounts, login_id: str) -> Respon
     responses={200: shows(Account, "The account."), **problems(401, 403, 404, 409, 422, 503)},
 )
 async def relabel(
-    caller: Caller, request: Request, parts: Rooms, rooms: Accounts, name: str, body: LabelRequest
+    caller: Caller, request: Request, parts: Context, rooms: Accounts, name: str, body: LabelRequest
 ) -> Response:
     """Note what an account is for."""
     before = await own_account(rooms, caller.user_id, name, operator=caller.operator)
     await rooms.sessions.set_label(name, body.label)
     if caller.user_id not in {before.owner, before.user}:
-        Acting(caller, request).note("relabel", name, before=before.label, after=body.label)
+        OperatorAction(caller, request).note("relabel", name, before=before.label, after=body.label)
     posting = parts.bots.posting()
     return json_answer(await own_account(rooms, caller.user_id, name, operator=caller.operator, posting=posting))
 
@@ -220,7 +222,7 @@ async def delete(
     facts = request_facts(request.scope)
     security.note("session_deleted", "An account was deleted", user=caller.user_id, session=name, **facts)
     if caller.user_id not in {before.owner, before.user}:
-        Acting(caller, request).note("delete", name, before=before.owner or before.user, after=None)
+        OperatorAction(caller, request).note("delete", name, before=before.owner or before.user, after=None)
     return json_answer(FarewellView(name=name, logged_out=done.logged_out, reason=done.reason))
 
 
@@ -235,7 +237,7 @@ async def release(caller: Caller, request: Request, rooms: Accounts, name: str) 
     before = await own_account(rooms, caller.user_id, name, operator=caller.operator)
     await rooms.sessions.release(name)
     if caller.user_id not in {before.owner, before.user}:
-        Acting(caller, request).note("release", name, before=before.user, after=None)
+        OperatorAction(caller, request).note("release", name, before=before.user, after=None)
     return Response(status_code=204)
 
 
@@ -272,7 +274,7 @@ async def export(caller: Caller, request: Request, rooms: Accounts, name: str, b
 
 
 async def own_account(
-    rooms: AccountRooms, user_id: str, name: str, *, operator: bool, posting: Collection[str] = ()
+    rooms: AccountServices, user_id: str, name: str, *, operator: bool, posting: Collection[str] = ()
 ) -> Account:
     """The account, if the caller may see it. Raises UnknownSession, for others' accounts too."""
     for account in await rooms.every(None if operator else user_id, posting):

@@ -12,7 +12,7 @@ from api.requests.rate_limits import Rates
 from api.security.audit_log import SecurityLog
 from api.security.keys import Keys
 from api.security.revocations import Revocations
-from api.security.tokens import Identity, Rules, Scope, read_token, refused
+from api.security.tokens import Identity, Scope, TokenRules, read_token, refused
 from core.clock import Clock
 from core.errors import AuthError, Forbidden, TooMany
 
@@ -36,7 +36,7 @@ class Authenticator:
     def __init__(
         self,
         keys: Keys,
-        rules: Rules,
+        rules: TokenRules,
         clock: Clock,
         rates: Rates,
         security: SecurityLog,

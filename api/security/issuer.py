@@ -18,7 +18,7 @@ from api.security.audit_log import SecurityLog
 from api.security.derived_keys import derived_key
 from api.security.passwords import Passwords
 from api.security.revocations import Revocations
-from api.security.tokens import Identity, Rules, check_user_id, issue_token
+from api.security.tokens import Identity, TokenRules, check_user_id, issue_token
 from core.clock import Clock
 from core.errors import AuthError, InvalidInput
 from core.settings import Settings
@@ -45,7 +45,7 @@ class Issuer:
     def __init__(
         self,
         settings: Settings,
-        rules: Rules,
+        rules: TokenRules,
         memory: AuthStore,
         revocations: Revocations,
         rates: Rates,

@@ -45,7 +45,7 @@ class Scope(StrEnum):
 
 
 @dataclass(frozen=True)
-class Rules:
+class TokenRules:
     """What a token must say besides its user and its end."""
 
     issuer: str | None = None
@@ -100,7 +100,7 @@ def issue_token(
     now: datetime,
     lifetime: timedelta,
     roles: Iterable[str] = (),
-    rules: Rules = Rules(),
+    rules: TokenRules = TokenRules(),
     family: str | None = None,
 ) -> str:
     """Make an HS256 token for a user.
@@ -124,7 +124,7 @@ def issue_token(
     return jwt.encode(claims, secret, algorithm="HS256")
 
 
-def read_token(token: bytes, keys: Keys, rules: Rules, now: float) -> Identity:
+def read_token(token: bytes, keys: Keys, rules: TokenRules, now: float) -> Identity:
     """Verify a token against the keys, the rules and the moment (seconds since 1970).
 
     Raises:
@@ -136,7 +136,7 @@ def read_token(token: bytes, keys: Keys, rules: Rules, now: float) -> Identity:
         raise refused() from None
 
 
-def _verified(token: bytes, keys: Keys, rules: Rules, now: float) -> Identity:
+def _verified(token: bytes, keys: Keys, rules: TokenRules, now: float) -> Identity:
     if len(token) > MAX_TOKEN_BYTES:
         raise ValueError("too long")
     head, payload, signature = token.split(b".")
@@ -202,7 +202,7 @@ def _no_constant(name: str) -> object:
 _STRICT = json.JSONDecoder(object_pairs_hook=_each_key_once, parse_constant=_no_constant)
 
 
-def _check_rules(claims: dict[str, object], rules: Rules) -> None:
+def _check_rules(claims: dict[str, object], rules: TokenRules) -> None:
     if rules.issuer is not None and claims.get("iss") != rules.issuer:
         raise ValueError("another issuer")
     if rules.audience is not None:

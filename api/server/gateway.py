@@ -21,7 +21,7 @@ from api.problems import HeadersTooLong, internal_error, problem_response, respo
 from api.requests.client_address import address_of, counted_as
 from api.requests.counts import ONE_IN, STATE_PATH, RequestCounts
 from api.requests.rate_limits import Rates
-from api.state.endpoint import MAX_HEADER_BYTES, Answer, SyncState
+from api.state.endpoint import MAX_HEADER_BYTES, KeptAnswer, SyncState
 from api.state.streams import Streams
 from core.errors import PostfleetError, StateError
 from core.settings import Settings
@@ -44,7 +44,7 @@ _UNKEPT = (b"cache-control", b"private, no-store")
 _HSTS = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
 
 
-class Shell:
+class Gateway:
     """Around the whole API; see the top of this file. `changes` stands before `app` and passes requests on to it."""
 
     def __init__(
@@ -91,7 +91,7 @@ class Shell:
         memory: AuthStore = self.state.memory
         await memory.close()
 
-    def at_once(self, scope: Scope, target: bytes) -> Answer | None:
+    def at_once(self, scope: Scope, target: bytes) -> KeptAnswer | None:
         """The answer to a GET of this target if it can be given without a task; None: call us as usual."""
         if target not in _AT_ONCE:
             return None

@@ -22,7 +22,7 @@ from api.server.gateway import UPLOADS
 from core.clock import Clock
 from core.errors import InvalidInput
 from core.settings import Settings
-from data.auth_store import Answer, AuthStore
+from data.auth_store import AuthStore, KeptAnswer
 
 REMEMBERED_SECONDS = 86_400.0
 CLAIMED_SECONDS = 60.0
@@ -118,7 +118,7 @@ def needs_none(path: str) -> bool:
     return path.startswith(_NOT_FOR) or path.endswith(_NOT_FOR_LAST) or path in UPLOADS
 
 
-async def _replay(before: Answer, request: str, send: Send) -> None:
+async def _replay(before: KeptAnswer, request: str, send: Send) -> None:
     if before.request != request:
         raise KeyReused
     if before.status is None:

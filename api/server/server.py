@@ -1,8 +1,8 @@
 """The HTTP server: uvicorn, with bounds on what a client may hold before and after the API sees its request.
 
-The API bounds the time from a whole head to the end of the answer (`api.server.gateway`). What is left is here: heads that never
-come to an end, bodies nobody asked for, answers that are not read, and too many connections. They are looked at once a
-second, all together, so that a request pays nothing for it.
+The gateway bounds the time from a whole head to the end of the response (`api.server.gateway`). This module bounds the
+rest: heads that never end, bodies nobody asked for, responses nobody reads, and too many connections. One look a
+second checks all connections together, so that a request pays nothing for it.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from api.requests.client_address import UNKNOWN, Network, counted_as, is_trusted
-from api.server.gateway import Shell
+from api.server.gateway import Gateway
 from core.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -67,7 +67,7 @@ class _Crowd:
 class Connection(HttpToolsProtocol):
     """One client's connection."""
 
-    def __init__(self, shell: Shell, bounds: Bounds, crowd: "_Crowd", **parts: Any) -> None:
+    def __init__(self, shell: Gateway, bounds: Bounds, crowd: "_Crowd", **parts: Any) -> None:
         super().__init__(**parts)
         self._shell = shell
         self._bounds = bounds
@@ -196,7 +196,7 @@ class Connection(HttpToolsProtocol):
 class Server(uvicorn.Server):
     """Serves the API. Signals are the daemon's: it finishes posts first."""
 
-    def __init__(self, app: Shell, settings: Settings, *, graceful_seconds: int, port: int = 0) -> None:
+    def __init__(self, app: Gateway, settings: Settings, *, graceful_seconds: int, port: int = 0) -> None:
         """`port` counts when `serve` is not given a socket."""
         bounds, self._crowd = Bounds.of(settings), _Crowd()
 

@@ -18,7 +18,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from api.context import Parts
+from api.context import ApiContext
 from api.problems import PreconditionFailed
 from api.requests.etags import names
 from api.services.msgspec_errors import read_as
@@ -157,7 +157,7 @@ def with_changes(user: User, changes: dict[str, Any]) -> User:
     return changed
 
 
-async def change_config(rooms: Parts, user_id: str, if_match: str | None, change: Callable[[User], User]) -> User:
+async def change_config(rooms: ApiContext, user_id: str, if_match: str | None, change: Callable[[User], User]) -> User:
     """Change the config in one transaction; the user after it. Everything that is a view of the config goes this way.
 
     Raises:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 from msgspec.structs import replace
 
-from api.context import Parts
+from api.context import ApiContext
 from api.services.media_label import label_of
 from api.views.base import View
 from bot.compose.content import kind_of, media_of
@@ -79,7 +79,7 @@ def uses_of(user: User | None, name: str) -> list[str]:
     return [] if user is None else [where for where, media in media_of(user.post_content) if media.file == name]
 
 
-async def uses_now(rooms: Parts, user_id: str, name: str) -> list[str]:
+async def uses_now(rooms: ApiContext, user_id: str, name: str) -> list[str]:
     """The same, and the cycle that is not finished, which posts what the config said when it began."""
     found = uses_of((await rooms.store.refresh()).users.get(user_id), name)
     unfinished = await rooms.journal.unfinished_cycle(user_id)
@@ -129,7 +129,7 @@ async def receive(arrival: Arrival, pieces: AsyncIterator[bytes]) -> None:
     await asyncio.to_thread(arrival.write, bytes(buffer))
 
 
-class Looking:
+class MediaInspector:
     """Looks at files that have arrived, one at a time: a decoded picture takes much memory."""
 
     def __init__(self, clock: Clock) -> None:

@@ -1,6 +1,6 @@
 """The caller's own record. Reading makes nobody a user; the first change does, with defaults."""
 
-from api.context import Parts
+from api.context import ApiContext
 from core.errors import Forbidden
 from core.models import User
 from data.users.data_manager import Transaction
@@ -9,7 +9,7 @@ UNSEEN = User()
 """What stands for a user nobody has made yet: one with every default."""
 
 
-def seen_user(parts: Parts, user_id: str) -> User:
+def seen_user(parts: ApiContext, user_id: str) -> User:
     """The user as the newest commit says, or `UNSEEN`. For what only reads.
 
     Raises:
@@ -21,7 +21,7 @@ def seen_user(parts: Parts, user_id: str) -> User:
     return user
 
 
-async def known_user(parts: Parts, user_id: str) -> User:
+async def known_user(parts: ApiContext, user_id: str) -> User:
     """The user as the newest commit says; an unknown one is made first. For what changes something.
 
     Raises:
@@ -31,7 +31,7 @@ async def known_user(parts: Parts, user_id: str) -> User:
     return user if user is not UNSEEN else (await make_user(parts, user_id))[0]
 
 
-async def make_user(parts: Parts, user_id: str) -> tuple[User, bool]:
+async def make_user(parts: ApiContext, user_id: str) -> tuple[User, bool]:
     """The user, and whether they were made by this call. The caller has checked the id."""
 
     def make(tx: Transaction) -> tuple[User, bool]:

@@ -15,9 +15,9 @@ from datetime import datetime
 
 import msgspec
 
-from api.context import Parts
+from api.context import ApiContext
 from api.services.users import UNSEEN, seen_user
-from api.state.slow_facts import Facts, facts_last, read_facts
+from api.state.slow_facts import SlowFacts, facts_last, read_facts
 from api.views.base import AllowanceNow, ConfigView, ProgressView, actual, progress_view, wanted
 from api.views.state import (
     BannedView,
@@ -57,7 +57,7 @@ class Document:
     progress: ProgressView | None
     posting: frozenset[str]
     """The accounts that work on their share of the cycle."""
-    facts: Facts
+    facts: SlowFacts
     fresh_until: float
     """In monotonic seconds: from then on time alone may have changed something."""
     revision: int
@@ -93,7 +93,7 @@ class Document:
 class StateDocuments:
     """Makes and keeps the documents."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: ApiContext) -> None:
         self._parts = parts
         self._clock = parts.clock
         self._store: DataManager = parts.store
@@ -149,7 +149,7 @@ class StateDocuments:
             kept.snapshot = snapshot
         return True
 
-    def _make(self, user_id: str, facts: Facts, before: Document | None) -> Document:
+    def _make(self, user_id: str, facts: SlowFacts, before: Document | None) -> Document:
         snapshot, now = self._store.snapshot, self._clock.now()
         user = snapshot.users.get(user_id, UNSEEN)
         event_id = self._journal.last_event_id(user_id)

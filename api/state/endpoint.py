@@ -26,7 +26,7 @@ _EMPTY = {"type": "http.response.body", "body": b""}
 _MORE = frozenset({b"content-length", b"transfer-encoding", b"expect", b"upgrade", b"origin"})
 
 Headers = list[tuple[bytes, bytes]]
-Answer = tuple[int, Headers, bytes]
+KeptAnswer = tuple[int, Headers, bytes]
 """Status, headers and body."""
 
 
@@ -62,7 +62,7 @@ class SyncState:
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body} if scope["method"] == "GET" else _EMPTY)
 
-    def at_once(self, scope: Scope) -> Answer | None:
+    def at_once(self, scope: Scope) -> KeptAnswer | None:
         """The answer to a plain GET of a document that is in memory; None: it takes more than that.
 
         Raises:
@@ -76,7 +76,7 @@ class SyncState:
         document = self._documents.kept(identity.user_id)
         return None if document is None else self._answer(document, wanted, None, scope["request_id"])
 
-    def _answer(self, document: Document, wanted: "_Wanted", since: int | None, request_id: str) -> Answer:
+    def _answer(self, document: Document, wanted: "_Wanted", since: int | None, request_id: str) -> KeptAnswer:
         own = (b"x-request-id", request_id.encode())
         if wanted.if_none_match is not None and names(wanted.if_none_match, document.etag):
             self._answered[304] += 1
@@ -88,7 +88,7 @@ class SyncState:
 
     def _other(
         self, document: Document, since: int | None, accept_encoding: bytes | None, own: tuple[bytes, bytes]
-    ) -> Answer:
+    ) -> KeptAnswer:
         """For whoever wants less than the plain document."""
         time = self._documents.time
         body = dated(document.body if since is None else document.since(since), time)

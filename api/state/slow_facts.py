@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Generic, TypeVar
 
-from api.context import Parts
+from api.context import ApiContext
 from bot.pacing.budget import budget_of
 from core.models import AllowanceUse, Budget, Stats, User
 from data.journal.reads import Counts
@@ -26,7 +26,7 @@ Mark = tuple[Stats, int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Reading(Generic[T]):
+class CachedRead(Generic[T]):
     """What was read, and at which mark and moment, in monotonic seconds."""
 
     found: T
@@ -41,42 +41,42 @@ class Reading(Generic[T]):
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class SlowFacts:
     """Both."""
 
     budget: Budget
-    allowance: Reading[AllowanceUse]
-    groups: Reading[dict[str, Counts]]
+    allowance: CachedRead[AllowanceUse]
+    groups: CachedRead[dict[str, Counts]]
 
 
-def mark_of(parts: Parts, user_id: str) -> Mark:
+def mark_of(parts: ApiContext, user_id: str) -> Mark:
     """As it is now."""
     progress = parts.bots.progress(user_id)
     return parts.journal.stats(user_id), parts.journal.last_event_id(user_id), progress.cycle if progress else 0
 
 
-async def read_facts(parts: Parts, user_id: str, user: User, before: Facts | None) -> Facts:
+async def read_facts(parts: ApiContext, user_id: str, user: User, before: SlowFacts | None) -> SlowFacts:
     """What is known still where that is new enough, read again where not. Raises StateError."""
     mark, budget = mark_of(parts, user_id), budget_of(user, parts.settings, parts.clock.now())
     now = parts.clock.monotonic()
     allowance = before.allowance if before is not None and before.budget == budget else None
     if allowance is None or now >= allowance.lasts(mark):
-        allowance = Reading(await parts.journal.allowance(user_id, budget), mark, now, ALLOWANCE_SECONDS)
+        allowance = CachedRead(await parts.journal.allowance(user_id, budget), mark, now, ALLOWANCE_SECONDS)
     groups = before.groups if before is not None else None
     if groups is None or now >= groups.lasts(mark):
         found = await groups_lately(parts, user_id)
         took = parts.clock.monotonic() - now
-        groups = Reading(found, mark, now, min(FACTS_SECONDS, max(ALLOWANCE_SECONDS, _SHARE * took)))
-    return Facts(budget, allowance, groups)
+        groups = CachedRead(found, mark, now, min(FACTS_SECONDS, max(ALLOWANCE_SECONDS, _SHARE * took)))
+    return SlowFacts(budget, allowance, groups)
 
 
-async def groups_lately(parts: Parts, user_id: str) -> dict[str, Counts]:
+async def groups_lately(parts: ApiContext, user_id: str) -> dict[str, Counts]:
     """How posts fared in each group lately."""
     since = parts.clock.now() - timedelta(days=GROUP_DAYS)
     return {one.key: one for one in await parts.journal.counts(user_id, since, by_group=True)}
 
 
-def facts_last(parts: Parts, user_id: str, facts: Facts) -> float:
+def facts_last(parts: ApiContext, user_id: str, facts: SlowFacts) -> float:
     """Until when they may be shown, in monotonic seconds."""
     mark = mark_of(parts, user_id)
     return min(facts.allowance.lasts(mark), facts.groups.lasts(mark))

@@ -25,9 +25,9 @@ from starlette.routing import Route
 
 from api.app import create_app
 from api.security.tokens import issue_token
-from api.server.gateway import Shell
+from api.server.gateway import Gateway
 from api.server.server import Server as ApiServer
-from bot.cycle.run import BotParts
+from bot.cycle.run import CycleServices
 from bot.cycle.runner import CycleRunner
 from core.clock import SystemClock
 from core.logs import set_up_logs
@@ -148,7 +148,7 @@ def _settings(state: Path) -> Settings:
 
 
 @contextlib.asynccontextmanager
-async def _ours(settings: Settings, *, posting: bool) -> AsyncIterator[Shell]:
+async def _ours(settings: Settings, *, posting: bool) -> AsyncIterator[Gateway]:
     clock = SystemClock()
     store = DataManager.open(settings.state_dir, clock)
     journal = Journal.open(settings.state_dir)
@@ -156,7 +156,7 @@ async def _ours(settings: Settings, *, posting: bool) -> AsyncIterator[Shell]:
         await _fill(store, journal, clock)
     pool = Pool(settings.state_dir, Vault.open(settings.state_dir), store, clock)
     sessions, clients = SessionManager(settings, store, pool, clock), Clients(settings, pool)
-    parts = BotParts.put_together(settings, store, journal, sessions, clients, clock)
+    parts = CycleServices.put_together(settings, store, journal, sessions, clients, clock)
     app = create_app(settings, store, journal, Bots(parts, Scheduler(parts, CycleRunner(parts))), clock)
     posts = [
         asyncio.create_task(_post(f"user{user}", store, journal, clock)) for user in range(POSTING if posting else 0)

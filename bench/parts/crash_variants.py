@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from data.disk.files import Disk
-from data.disk.group_commit import Answer
+from data.disk.group_commit import WorkResult
 from data.journal.journal import Journal
 from data.journal.writes import Work
 from data.users.data_manager import DataManager
-from data.users.transaction import Draft
+from data.users.transaction import CommitDraft
 
 STEPS = ("create", "write", "sync", "rename", "sync_folder")
 WHEN = ("before", "half-way", "after")
@@ -82,7 +82,7 @@ class WriteBehind(DataManager):
 
     _commits = 0
 
-    def _write(self, draft: Draft) -> None:
+    def _write(self, draft: CommitDraft) -> None:
         self._commits += 1
         if self._commits % 3 == 0:
             super()._write(draft)
@@ -113,12 +113,12 @@ class NoFileLock(DataManager):
 class JournalBehind(Journal):
     """Answers before its commit is made."""
 
-    def _commit(self, batch: Sequence[Work]) -> Sequence[Answer]:
+    def _commit(self, batch: Sequence[Work]) -> Sequence[WorkResult]:
         waiting: list[Work] = [*getattr(self, "_behind", ()), *batch]
         self._behind: list[Work] = [] if len(waiting) > 40 else waiting
         if len(waiting) > 40:
             return super()._commit(waiting)[-len(batch) :]
-        return [Answer() for _ in batch]
+        return [WorkResult() for _ in batch]
 
 
 def open_journal_of(variant: str) -> type[Journal]:

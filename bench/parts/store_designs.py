@@ -22,7 +22,7 @@ from tinydb import TinyDB, where
 from core.clock import SystemClock
 from core.models import BannedSession, Cycle, Delivery, DeliveryState, Event, Hold, PostType, Session, User
 from data.disk.files import Disk, write_whole
-from data.disk.group_commit import Answer, GroupCommit
+from data.disk.group_commit import GroupCommit, WorkResult
 from data.journal.journal import Journal
 from data.users.data_manager import DataManager, Transaction
 
@@ -214,7 +214,7 @@ class GroupedSqlite(Design):
         self._decoder = msgspec.json.Decoder(User)
         self._group = GroupCommit[str]("bench-sqlite", self._commit)
 
-    def _commit(self, batch: Sequence[str]) -> Sequence[Answer]:
+    def _commit(self, batch: Sequence[str]) -> Sequence[WorkResult]:
         self._db.execute("BEGIN IMMEDIATE")
         for user_id in batch:
             (raw,) = self._db.execute("SELECT document FROM users WHERE name = ?", (user_id,)).fetchone()
@@ -222,7 +222,7 @@ class GroupedSqlite(Design):
             user = msgspec.structs.replace(user, delay_between_cycles=user.delay_between_cycles + 1)
             self._db.execute("UPDATE users SET document = ? WHERE name = ?", (msgspec.json.encode(user), user_id))
         self._db.execute("COMMIT")
-        return [Answer()] * len(batch)
+        return [WorkResult()] * len(batch)
 
     async def update(self, user_id: str) -> None:
         await self._group.submit(user_id)

@@ -6,9 +6,9 @@
 
 Each can carry a forum topic: `@name/45`, `t.me/c/1234567890/45`, `-1001234567890/45`, `…?thread=45`. A link to a
 message inside a topic (`t.me/name/45/678`) means that topic. Topic 1 is General, where a post without a topic goes.
-In a chat that is no forum the number is a message's, and as a group the link means the chat: only `bot.chats.peers` knows.
+In a chat that is no forum the number is a message and the link means the chat: `bot.chats.peers` knows which.
 
-Nothing here asks Telegram: whether a name exists and whether two names are one chat is found out by `bot.chats.peers`.
+Nothing here asks Telegram. `bot.chats.peers` finds out whether a name exists and whether two names are one chat.
 Link forms: core.telegram.org/api/links.
 """
 

@@ -20,8 +20,8 @@ from bot.compose.text import (
     MAX_CAPTION_UNITS,
     MAX_CAPTION_UNITS_PREMIUM,
     MAX_TEXT_UNITS,
-    Draft,
     Formatted,
+    TextDraft,
     check_limits,
     checked_input,
     fill_in,
@@ -71,7 +71,7 @@ class Post:
 
 
 @dataclass(frozen=True)
-class Occasion:
+class RenderContext:
     """What the placeholders of a text say this time."""
 
     group: str
@@ -133,7 +133,7 @@ class DoesNotFitHere(InvalidInput):
     code = "does_not_fit_here"
 
 
-def word(post: Post, occasion: Occasion, *, premium: bool = False) -> tuple[Post, Formatted]:
+def word(post: Post, occasion: RenderContext, *, premium: bool = False) -> tuple[Post, Formatted]:
     """The post as one group gets it, its poll and its text filled in.
 
     Raises:
@@ -147,7 +147,7 @@ def word(post: Post, occasion: Occasion, *, premium: bool = False) -> tuple[Post
         raise DoesNotFitHere(error.field, f"{error.fix} (with its placeholders filled in for this group)") from error
 
 
-def _worded(post: Post, occasion: Occasion | None, premium: bool) -> tuple[Post, Formatted]:
+def _worded(post: Post, occasion: RenderContext | None, premium: bool) -> tuple[Post, Formatted]:
     text = render(post, occasion, premium=premium)
     if post.content.poll is None:
         return post, text
@@ -155,7 +155,7 @@ def _worded(post: Post, occasion: Occasion | None, premium: bool) -> tuple[Post,
 
 
 def render(
-    post: Post, occasion: Occasion | None, field: str = "post_content.text", *, premium: bool = False
+    post: Post, occasion: RenderContext | None, field: str = "post_content.text", *, premium: bool = False
 ) -> Formatted:
     """The text or caption of a post with its placeholders filled in; without an occasion they stay as written.
 
@@ -169,7 +169,7 @@ def render(
         case TextFormat.MARKDOWN:
             draft = draft_from_markdown(text, field)
         case TextFormat.PLAIN:
-            draft = Draft(text)
+            draft = TextDraft(text)
     if occasion is not None:
         draft = fill_in(draft, occasion.values())
     is_caption = post.type in _WITH_MEDIA
@@ -182,7 +182,7 @@ def render(
     )
 
 
-def render_poll(poll: Poll, occasion: Occasion | None, field: str = "post_content.poll") -> Poll:
+def render_poll(poll: Poll, occasion: RenderContext | None, field: str = "post_content.poll") -> Poll:
     """A poll with its placeholders filled in and its words trimmed.
 
     Raises:
@@ -190,7 +190,7 @@ def render_poll(poll: Poll, occasion: Occasion | None, field: str = "post_conten
     """
 
     def worded(text: str) -> str:
-        draft = Draft(checked_input(text, field))
+        draft = TextDraft(checked_input(text, field))
         return finish(draft if occasion is None else fill_in(draft, occasion.values())).text
 
     filled = structs.replace(
@@ -338,7 +338,7 @@ def _check_quiz(poll: Poll, field: str) -> None:
 
 def _check_words(text: str, field: str, limit: int) -> str:
     """The words as Telegram takes them. Raises InvalidInput."""
-    words = finish(Draft(checked_input(text, field)))
+    words = finish(TextDraft(checked_input(text, field)))
     if is_invisible(words.text):
         raise InvalidInput(field, "is empty: it shows nothing; write some words")
     if words.units > limit:

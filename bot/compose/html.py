@@ -10,7 +10,7 @@ from html.entities import html5
 from html.parser import HTMLParser
 from typing import NoReturn
 
-from bot.compose.text import Draft, Style, checked_link
+from bot.compose.text import Style, TextDraft, checked_link
 from core.errors import InvalidInput
 
 _STYLES = {
@@ -40,7 +40,7 @@ _MARKUP = re.compile(
 _REFERENCE = re.compile(r"&(?:#(?P<number>[0-9]{1,7}|[xX][0-9A-Fa-f]{1,6});|(?P<name>[A-Za-z][A-Za-z0-9]{1,31};))?")
 
 
-def draft_from_html(text: str, field: str) -> Draft:
+def draft_from_html(text: str, field: str) -> TextDraft:
     """Read a text with tags.
 
     Raises:
@@ -84,7 +84,7 @@ class _Open:
 class _Reader(HTMLParser):
     def __init__(self, field: str) -> None:
         super().__init__(convert_charrefs=True)
-        self.draft = Draft()
+        self.draft = TextDraft()
         self._field = field
         self._open: list[_Open] = []
 

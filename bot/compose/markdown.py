@@ -11,7 +11,7 @@ import re
 from typing import NoReturn
 
 from bot.compose.signs import is_invisible
-from bot.compose.text import Draft, Style, checked_link
+from bot.compose.text import Style, TextDraft, checked_link
 from core.errors import InvalidInput
 
 _DELIMITERS = {"**": Style.BOLD, "__": Style.ITALIC, "~~": Style.STRIKE, "||": Style.SPOILER}
@@ -33,19 +33,19 @@ _IN_ADDRESS = re.compile(rf"{_ESCAPE}|(?P<run>\*{{2,}}|_{{2,}}|~{{2,}}|\|{{2,}})
 _EMOJI = re.compile(r"tg://emoji\?id=([1-9][0-9]{0,18})")
 
 
-def draft_from_markdown(text: str, field: str) -> Draft:
+def draft_from_markdown(text: str, field: str) -> TextDraft:
     """Read a text with Markdown.
 
     Raises:
         InvalidInput: naming what was opened and not closed, its line, and how to write it.
     """
-    draft = Draft()
+    draft = TextDraft()
     _Reader(text, draft, field).read(0, len(text))
     return draft
 
 
 class _Reader:
-    def __init__(self, text: str, draft: Draft, field: str) -> None:
+    def __init__(self, text: str, draft: TextDraft, field: str) -> None:
         self._text = text
         self._draft = draft
         self._field = field

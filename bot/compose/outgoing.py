@@ -15,7 +15,7 @@ from telethon.errors import RPCError
 from telethon.tl import types as tl
 
 from bot.chats.targets import parse_message_link
-from bot.compose.content import SAVED, Occasion, Post, word
+from bot.compose.content import SAVED, Post, RenderContext, word
 from bot.compose.find_sent import Wanted, find_delivered
 from bot.compose.media import Call, MediaShelf
 from bot.compose.requests import CANNOT_SEE, Destination, Sent, Source, SourceUnavailable, find_source, send_post
@@ -80,7 +80,7 @@ class Outgoing:
 
 async def prepare(
     post: Post,
-    occasion: Occasion,
+    occasion: RenderContext,
     *,
     client: TelegramClient,
     call: Call,

@@ -1,6 +1,6 @@
 """Text and its formatting, as Telegram wants them: plain words beside entities counted in UTF-16 units.
 
-While it is being built, a text is a `Draft`: its spans count Python characters, which makes trimming and filling in
+While it is being built, a text is a `TextDraft`: its spans count Python characters, which makes trimming and filling in
 placeholders plain arithmetic. `finish` turns it into what is sent. The markups are read in `compose_html` and
 `compose_markdown`; Telethon's parsers lose "Q&A", miscount `&#128512;`, know no spoilers and accept unclosed tags.
 Limits and entity kinds: core.telegram.org/api/entities, core.telegram.org/api/config.
@@ -73,7 +73,7 @@ class Span:
 
 
 @dataclass
-class Draft:
+class TextDraft:
     """A text on its way."""
 
     text: str = ""
@@ -144,7 +144,7 @@ def checked_link(url: str, field_name: str) -> str:
     return url
 
 
-def fill_in(draft: Draft, values: Mapping[str, str]) -> Draft:
+def fill_in(draft: TextDraft, values: Mapping[str, str]) -> TextDraft:
     """Put values for `{group} {date} {time} {n}`, in the words and in the addresses of links; `{{n}}` stays as `{n}`.
 
     Values go in after the markup was read, so nothing in a group's title can turn into formatting.
@@ -157,7 +157,7 @@ def fill_in(draft: Draft, values: Mapping[str, str]) -> Draft:
     return filled
 
 
-def _replaced(draft: Draft, pattern: re.Pattern[str], value: Callable[[re.Match[str]], str]) -> Draft:
+def _replaced(draft: TextDraft, pattern: re.Pattern[str], value: Callable[[re.Match[str]], str]) -> TextDraft:
     """The draft with every match replaced; its spans cover the same words as before."""
     pieces: list[str] = []
     moves: list[_Move] = []
@@ -170,7 +170,7 @@ def _replaced(draft: Draft, pattern: re.Pattern[str], value: Callable[[re.Match[
         length += len(new)
         done = found.end()
     if not moves:
-        return Draft(draft.text, list(draft.spans))
+        return TextDraft(draft.text, list(draft.spans))
     spans = [
         replace(
             span,
@@ -179,7 +179,7 @@ def _replaced(draft: Draft, pattern: re.Pattern[str], value: Callable[[re.Match[
         )
         for span in draft.spans
     ]
-    return Draft("".join((*pieces, draft.text[done:])), spans)
+    return TextDraft("".join((*pieces, draft.text[done:])), spans)
 
 
 class _Move(NamedTuple):
@@ -212,7 +212,7 @@ def _moved(index: int, moves: list[_Move], *, inside_to_end: bool) -> int:
     return index - last.end + last.new_end
 
 
-def finish(draft: Draft) -> Formatted:
+def finish(draft: TextDraft) -> Formatted:
     """Drop what Telegram would drop, trim what it would trim, count in its units and order the entities by where they
     begin: what is sent is what will stand in the chat."""
     draft = _replaced(draft, DROPPED, instead_of)

@@ -16,13 +16,13 @@ from bot.chats.seen import Seen
 from bot.chats.targets import Target, parse_target
 from bot.compose.content import Post
 from bot.compose.media import premium_needed
-from bot.cycle.planner import NO_BARS, Bar, Plan, plan_cycle, same_chat_reason, same_chats
-from bot.cycle.run import BotParts, CycleRun
+from bot.cycle.planner import NO_BARS, Exclusion, Plan, plan_cycle, same_chat_reason, same_chats
+from bot.cycle.run import CycleRun, CycleServices
 from bot.pacing.decide import waited_out_until
 from bot.reactions.table import BY_CODE
 from core.models import Delivery, DeliveryState, Hold, SessionState, User
 
-Bars = dict[str, dict[str, Bar]]
+Bars = dict[str, dict[str, Exclusion]]
 """group → session → why Telegram would refuse the post there."""
 
 
@@ -37,7 +37,7 @@ class Arrangement:
 
 
 async def who_posts(
-    parts: BotParts, user_id: str, user: User, post: Post, now: datetime, *, asked_now: bool = False
+    parts: CycleServices, user_id: str, user: User, post: Post, now: datetime, *, asked_now: bool = False
 ) -> Arrangement:
     """Give each of the user's groups to one account. `asked_now`: whether Telegram was asked about them just now."""
     doubles = same_chats(user.groups, await parts.peers.places(user.assigned_sessions, user.groups))
@@ -51,14 +51,14 @@ async def who_posts(
 
 
 def arrange(
-    parts: BotParts,
+    parts: CycleServices,
     user_id: str,
     user: User,
     post: Post,
     now: datetime,
     groups: Collection[str],
     *,
-    turned_away: Mapping[str, Mapping[str, Bar]] = NO_BARS,
+    turned_away: Mapping[str, Mapping[str, Exclusion]] = NO_BARS,
     asked_now: bool = False,
 ) -> Arrangement:
     """Give each of these groups, no two of which are one chat, to one account.
@@ -76,7 +76,7 @@ def arrange(
     return Arrangement(plan, bars, user)
 
 
-async def _with_holds_that_stand(parts: BotParts, user_id: str, user: User) -> User:
+async def _with_holds_that_stand(parts: CycleServices, user_id: str, user: User) -> User:
     """An account that was not in a group and is seen in it now posts there at once, however long its hold was."""
 
     def stands(group: str, session: str, hold: Hold) -> bool:
@@ -95,7 +95,7 @@ async def _with_holds_that_stand(parts: BotParts, user_id: str, user: User) -> U
     return standing(user)
 
 
-def _known_bars(parts: BotParts, user_id: str, user: User, post: Post, groups: Iterable[str]) -> Bars:
+def _known_bars(parts: CycleServices, user_id: str, user: User, post: Post, groups: Iterable[str]) -> Bars:
     """By what the accounts are, and by what Telegram said of chats, topics and messages in the last hour."""
     bars: Bars = {}
     without = _without_premium(parts, user_id, user, post)
@@ -108,12 +108,12 @@ def _known_bars(parts: BotParts, user_id: str, user: User, post: Post, groups: I
     return bars
 
 
-def _without_premium(parts: BotParts, user_id: str, user: User, post: Post) -> dict[str, Bar]:
+def _without_premium(parts: CycleServices, user_id: str, user: User, post: Post) -> dict[str, Exclusion]:
     """Accounts that are known not to have the Telegram Premium this post needs."""
     sessions = parts.store.snapshot.sessions
     without = [name for name in user.assigned_sessions if name in sessions and sessions[name].premium is False]
     needed = premium_needed(parts.media_folder(user_id), post) if without else None
-    return {} if needed is None else dict.fromkeys(without, Bar(needed))
+    return {} if needed is None else dict.fromkeys(without, Exclusion(needed))
 
 
 def seen_obstacle(seen: Seen, session: str, target: Target, post: Post) -> Obstacle | None:
@@ -141,17 +141,17 @@ async def claim_what_was_begun(peers: Peers, run: CycleRun, deliveries: Iterable
         run.claim(chat_id, topic, group)
 
 
-def _bar_by_what_was_seen(seen: Seen, session: str, target: Target, post: Post) -> Bar | None:
+def _bar_by_what_was_seen(seen: Seen, session: str, target: Target, post: Post) -> Exclusion | None:
     if (found := seen_obstacle(seen, session, target, post)) is not None:
         was_absent = seen.absence(session, target.chat) is not None
-        return Bar(found.reason, found.personal, is_absence=was_absent and not found.personal)
+        return Exclusion(found.reason, found.personal, is_absence=was_absent and not found.personal)
     message = post.content.message
     if message and seen.is_hidden(session, message):
-        return Bar(BY_CODE["SOURCE_UNAVAILABLE"][1], is_absence=True)
+        return Exclusion(BY_CODE["SOURCE_UNAVAILABLE"][1], is_absence=True)
     return None
 
 
-def _able(parts: BotParts, user: User) -> set[str]:
+def _able(parts: CycleServices, user: User) -> set[str]:
     sessions = parts.store.snapshot.sessions
     known = [name for name in user.assigned_sessions if name in sessions]  # not those deleted meanwhile
     return {name for name in known if sessions[name].state is SessionState.READY}

@@ -26,7 +26,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Bar:
+class Exclusion:
     """What is known to keep an account from posting to a group, without asking."""
 
     reason: str
@@ -37,7 +37,7 @@ class Bar:
     """The account was not in the group when it was asked; it may have joined since."""
 
 
-NO_BARS: Mapping[str, Mapping[str, Bar]] = {}
+NO_BARS: Mapping[str, Mapping[str, Exclusion]] = {}
 
 
 def plan_cycle(
@@ -45,7 +45,7 @@ def plan_cycle(
     sessions: Mapping[str, Session],
     now: datetime,
     groups: Iterable[str] | None = None,
-    bars: Mapping[str, Mapping[str, Bar]] = NO_BARS,
+    bars: Mapping[str, Mapping[str, Exclusion]] = NO_BARS,
     *,
     waits_until: datetime | None = None,
 ) -> Plan:
@@ -84,7 +84,7 @@ def keeps(
     session: str,
     group: str,
     now: datetime,
-    bars: Mapping[str, Mapping[str, Bar]] = NO_BARS,
+    bars: Mapping[str, Mapping[str, Exclusion]] = NO_BARS,
 ) -> bool:
     """Whether the group stays with the account it was given to, also while that rests: posting through another one
     would get round the limit. One that is lost, or is not in the group, leaves it to others."""
@@ -127,7 +127,7 @@ def _rank(group: str, session: str) -> bytes:
     return hashlib.blake2b(f"{session}\0{group}".encode(), digest_size=8).digest()
 
 
-def _may_post(hold: Hold | None, bar: Bar | None, now: datetime) -> bool:
+def _may_post(hold: Hold | None, bar: Exclusion | None, now: datetime) -> bool:
     """Whether the group may be this account's: it is in it, and fit for the post. It may rest all the same."""
     is_elsewhere = hold is not None and hold.until > now and hold.code in NOT_A_MEMBER
     is_unfit = bar is not None and not bar.personal
@@ -146,7 +146,11 @@ def _rests(name: str, session: Session, hold: Hold | None, until: datetime) -> s
 
 
 def _nobody(
-    user: User, sessions: Mapping[str, Session], holds: Mapping[str, Hold], barred: Mapping[str, Bar], now: datetime
+    user: User,
+    sessions: Mapping[str, Session],
+    holds: Mapping[str, Hold],
+    barred: Mapping[str, Exclusion],
+    now: datetime,
 ) -> str:
     if not user.assigned_sessions:
         return "no account is assigned"

@@ -12,9 +12,9 @@ from msgspec.structs import replace
 from bot.chats.peers import Peers
 from bot.compose.content import Post
 from bot.compose.media import MediaShelf
-from bot.cycle.planner import Bar
+from bot.cycle.planner import Exclusion
 from bot.pacing.fair_slots import FairSlots
-from bot.pacing.post_history import Books
+from bot.pacing.post_history import PostHistory
 from core.clock import Clock
 from core.errors import StateError
 from core.models import UNFINISHED, Cycle, Delivery, DeliveryState, Event, Level, PostContent
@@ -30,7 +30,7 @@ STOPPED = "the bot was stopped"
 
 
 @dataclass(frozen=True)
-class BotParts:
+class CycleServices:
     """The rooms below, as a cycle needs them."""
 
     settings: Settings
@@ -39,7 +39,7 @@ class BotParts:
     sessions: SessionManager
     clients: Clients
     peers: Peers
-    books: Books
+    books: PostHistory
     clock: Clock
     connections: FairSlots
     """Accounts at work for everybody together, each with a connection."""
@@ -57,7 +57,7 @@ class BotParts:
         sessions: SessionManager,
         clients: Clients,
         clock: Clock,
-    ) -> "BotParts":
+    ) -> "CycleServices":
         """What the rooms below gave, with the bot's own books and peers."""
         return cls(
             settings=settings,
@@ -66,7 +66,7 @@ class BotParts:
             sessions=sessions,
             clients=clients,
             peers=Peers(journal, settings.send_timeout_seconds, clock),
-            books=Books(journal, settings, clock),
+            books=PostHistory(journal, settings, clock),
             clock=clock,
             connections=FairSlots(lambda: settings.max_concurrent_sessions),
             sends=FairSlots(lambda: settings.max_concurrent_sends),
@@ -84,7 +84,7 @@ class BotParts:
         return media_folder(self.settings.state_dir, user_id)
 
 
-class End(StrEnum):
+class StopReason(StrEnum):
     """Why a cycle ends before its last post."""
 
     STOPPED = "stopped"
@@ -101,11 +101,11 @@ class CycleControl:
     """Somebody wants the cycle to end."""
     over: asyncio.Event = field(default_factory=asyncio.Event)
     """Nothing more is sent, for this reason or because Telegram refused the post: whoever pauses goes on at once."""
-    why: End | None = None
+    why: StopReason | None = None
 
-    def end(self, why: End) -> None:
+    def end(self, why: StopReason) -> None:
         """Ask for the end; a shutdown outranks a stop, so that nothing is thrown away."""
-        if self.why is not End.SHUTDOWN:
+        if self.why is not StopReason.SHUTDOWN:
             self.why = why
         self.asked.set()
         self.over.set()
@@ -127,7 +127,7 @@ class CycleRun:
     """One cycle while it runs. Every change of a delivery goes through `record`, into the journal first."""
 
     def __init__(
-        self, parts: BotParts, cycle: Cycle, number: int, deliveries: Iterable[Delivery], control: CycleControl
+        self, parts: CycleServices, cycle: Cycle, number: int, deliveries: Iterable[Delivery], control: CycleControl
     ) -> None:
         self._parts = parts
         self.number = number
@@ -139,7 +139,7 @@ class CycleRun:
         """When something was last done or written down, in monotonic seconds; for the watchdog."""
         self._posting: set[str] = set()
         self._places: dict[tuple[int, int | None], str] = {}
-        self.turned_away: dict[str, dict[str, Bar]] = {}
+        self.turned_away: dict[str, dict[str, Exclusion]] = {}
         """group → session → why that account left the group to another one in this cycle"""
         self.content_refused: str | None = None
         """Telegram refused the post itself: no group gets it."""
@@ -188,7 +188,7 @@ class CycleRun:
     @property
     def is_cut_off(self) -> bool:
         """What is not closed yet stays as it is: a later run goes on with it, and finds out what arrived."""
-        return self.control.why is End.SHUTDOWN or self.not_written is not None
+        return self.control.why is StopReason.SHUTDOWN or self.not_written is not None
 
     @property
     def pending(self) -> list[Delivery]:

@@ -15,8 +15,8 @@ from bot.chats.rights import holds_about
 from bot.compose.content import post_for_cycle, posts_of
 from bot.compose.random_id import new_random_id
 from bot.cycle.known_obstacles import arrange, claim_what_was_begun, who_posts
-from bot.cycle.planner import Bar, Plan, keeps, may_look, plan_cycle
-from bot.cycle.run import STOPPED, BotParts, CycleControl, CycleRun, End
+from bot.cycle.planner import Exclusion, Plan, keeps, may_look, plan_cycle
+from bot.cycle.run import STOPPED, CycleControl, CycleRun, CycleServices, StopReason
 from bot.cycle.worker import execute_session_cycle
 from bot.pacing.budget import NO_ALLOWANCE, budget_of
 from bot.pacing.decide import waited_out_until
@@ -36,7 +36,7 @@ class NotWanted(Exception):
 class CycleRunner:
     """Runs cycles. One at a time a user; the scheduler sees to that."""
 
-    def __init__(self, parts: BotParts) -> None:
+    def __init__(self, parts: CycleServices) -> None:
         self._parts = parts
         self._left_out: dict[str, float] = {}
         """Users whose last plan was left out as a whole for want of allowance → when, in monotonic seconds."""
@@ -172,7 +172,7 @@ class CycleRunner:
         """Round after round, until nothing is left that somebody could post, or look for."""
         slots = asyncio.Semaphore(self._parts.settings.max_sessions_per_user)
         batches = await self._by_session(run, run.pending)
-        while batches and run.control.why is not End.SHUTDOWN:
+        while batches and run.control.why is not StopReason.SHUTDOWN:
             handed_over: list[Delivery] = []
             async with asyncio.TaskGroup() as group:
                 rounds = [
@@ -255,7 +255,7 @@ class CycleRunner:
 
     async def _finish(self, run: CycleRun) -> None:
         """Close what was not posted, unless a shutdown cut the cycle off: then it goes on after the restart."""
-        if run.control.why is End.SHUTDOWN and run.pending:
+        if run.control.why is StopReason.SHUTDOWN and run.pending:
             text = f"The daemon stops; {len(run.pending)} posts are left for when the bot starts again"
             await run.record(event=run.event("cycle_cut_off", text))
             return
@@ -318,7 +318,7 @@ def _as_given(
     sessions: Mapping[str, Session],
     delivery: Delivery,
     until: datetime,
-    bars: Mapping[str, Mapping[str, Bar]],
+    bars: Mapping[str, Mapping[str, Exclusion]],
 ) -> Plan:
     """What becomes of a delivery with the account that it was given to, by then; an empty plan: others may have it.
     One that was sent is that account's."""

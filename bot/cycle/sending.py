@@ -10,12 +10,12 @@ from msgspec.structs import replace
 from telethon.errors import RPCError
 
 from bot.chats.targets import parse_target
-from bot.compose.content import Occasion
+from bot.compose.content import RenderContext
 from bot.compose.media import Call, MediaShelf
 from bot.compose.outgoing import Outgoing, prepare
 from bot.compose.random_id import random_id_of
 from bot.compose.requests import Destination, Sent
-from bot.cycle.run import BotParts, CycleRun
+from bot.cycle.run import CycleRun, CycleServices
 from bot.reactions.classify import Action, reaction_to
 from core.models import Delivery, DeliveryState, Level
 from sessions.client import PostingClient
@@ -27,7 +27,7 @@ _LAST_POSTS = 50
 class Sender:
     """Prepares, sends and looks for posts with one account. Raises what the table of reactions knows."""
 
-    def __init__(self, parts: BotParts, run: CycleRun, session: str) -> None:
+    def __init__(self, parts: CycleServices, run: CycleRun, session: str) -> None:
         self._parts = parts
         self._run = run
         self._session = session
@@ -59,7 +59,7 @@ class Sender:
 
         outgoing = await prepare(
             self._run.post,
-            Occasion(group=known.title or delivery.group, moment=moment, number=self._run.number),
+            RenderContext(group=known.title or delivery.group, moment=moment, number=self._run.number),
             client=client,
             call=self.call(client),
             shelf=self.shelf if to_send else None,

@@ -16,8 +16,8 @@ from bot.chats.seen import Absent
 from bot.chats.targets import parse_target
 from bot.compose.media import premium_needed
 from bot.cycle.doubts import Doubts
-from bot.cycle.planner import Bar, clock_time
-from bot.cycle.run import BotParts, CycleRun, End
+from bot.cycle.planner import Exclusion, clock_time
+from bot.cycle.run import CycleRun, CycleServices, StopReason
 from bot.cycle.sending import Sender
 from bot.reactions.classify import (
     SIGN_OF_A_LIMITED_ACCOUNT,
@@ -57,7 +57,7 @@ class SessionGone(Exception):
 class Share:
     """The deliveries one account still has to make, and how it copes with trouble."""
 
-    def __init__(self, parts: BotParts, run: CycleRun, session: str, deliveries: list[Delivery]) -> None:
+    def __init__(self, parts: CycleServices, run: CycleRun, session: str, deliveries: list[Delivery]) -> None:
         self._parts = parts
         self._run = run
         self._session = session
@@ -154,7 +154,7 @@ class Share:
     async def _pass_on(self, delivery: Delivery, reason: str, code: str) -> None:
         """This account is not in the group, or not fit for the post: that says nothing about the user's others. Where
         it may have arrived after all they only find out."""
-        self._run.turned_away.setdefault(delivery.group, {})[self._session] = Bar(reason)
+        self._run.turned_away.setdefault(delivery.group, {})[self._session] = Exclusion(reason)
         if delivery.id not in self._unanswered:
             delivery = replace(delivery, state=DeliveryState.PLANNED)
             await self._run.record(delivery)
@@ -183,7 +183,7 @@ class Share:
         await self._hand_over()
         if outcome.wave:
             await self._run.record(event=self._run.event("ban_wave", f"The bot stops: {BAN_WAVE}", Level.ERROR))
-            self._run.control.end(End.STOPPED)
+            self._run.control.end(StopReason.STOPPED)
         raise LeaveSession
 
     async def _refuse_content(self, explanation: str, code: str, delivery: Delivery | None) -> None:

@@ -15,7 +15,7 @@ from telethon.tl.functions.channels import GetMessagesRequest as GetChannelMessa
 from telethon.tl.functions.messages import GetMessagesRequest
 
 from bot.chats.targets import parse_target
-from bot.cycle.run import BotParts, CycleRun
+from bot.cycle.run import CycleRun, CycleServices
 from core.clock import wait_for_event
 from core.models import Delivery, Level
 from sessions.client import CONNECTION_LOST, PostingClient
@@ -26,7 +26,7 @@ REMOVED = "POST_REMOVED"
 """`Delivery.error` of a post that arrived and was taken away."""
 
 
-async def see_what_stands(parts: BotParts, run: CycleRun, client: PostingClient, posted: Iterable[Delivery]) -> None:
+async def verify_posts(parts: CycleServices, run: CycleRun, client: PostingClient, posted: Iterable[Delivery]) -> None:
     """Wait until the posts are old enough, ask for each, and write down which are gone. Trouble on the way ends it."""
     seconds = parts.settings.check_posts_after_seconds
     asked_for = [one for one in posted if one.message_id is not None and one.finished_at is not None]
@@ -47,7 +47,7 @@ async def see_what_stands(parts: BotParts, run: CycleRun, client: PostingClient,
             await _write_down(run, delivery)
 
 
-async def _stands(parts: BotParts, client: PostingClient, delivery: Delivery) -> bool:
+async def _stands(parts: CycleServices, client: PostingClient, delivery: Delivery) -> bool:
     known = await parts.peers.resolve(client, delivery.session, parse_target(delivery.group).chat)
     ids = [tl.InputMessageID(delivery.message_id)]
     request: Any = GetMessagesRequest(ids)

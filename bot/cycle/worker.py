@@ -16,9 +16,9 @@ from bot.compose.content import DoesNotFitHere
 from bot.compose.requests import Destination, Sent, SourceUnavailable, pin
 from bot.cycle.known_obstacles import seen_obstacle
 from bot.cycle.planner import clock_time, same_chat_reason
-from bot.cycle.run import STOPPED, BotParts, CycleRun
+from bot.cycle.run import STOPPED, CycleRun, CycleServices
 from bot.cycle.share import LeaveSession, SessionGone, Share
-from bot.cycle.verify_posts import see_what_stands
+from bot.cycle.verify_posts import verify_posts
 from bot.pacing.decide import Verdict, decide
 from bot.reactions.classify import Action, ForeseenRefusal, code_of, reaction_to
 from bot.reactions.table import BY_CODE
@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 
 
 async def execute_session_cycle(
-    parts: BotParts, run: CycleRun, session: str, deliveries: list[Delivery]
+    parts: CycleServices, run: CycleRun, session: str, deliveries: list[Delivery]
 ) -> list[Delivery]:
     """Post these deliveries with this account; answers those that other accounts may take over.
 
@@ -106,7 +106,7 @@ class _Posting(Share):
                 found = await self._doubts.look(client)
                 self._posted += [one for one in found if one.session == self._session]
             posted, self._posted = self._posted, []
-            await see_what_stands(self._parts, self._run, client, posted)
+            await verify_posts(self._parts, self._run, client, posted)
 
     def _connected(self) -> AbstractAsyncContextManager[PostingClient]:
         api_id = self._facts().api_id

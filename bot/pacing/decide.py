@@ -58,7 +58,7 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Standing:
+class PacingState:
     """What is known about an account and a group at one moment. Left out: nothing stands in the way."""
 
     account_posts: Sequence[datetime] = ()
@@ -102,7 +102,7 @@ class _Bar:
     reason: str
 
 
-def decide(now: datetime, limits: Limits, standing: Standing) -> Decision:
+def decide(now: datetime, limits: Limits, standing: PacingState) -> Decision:
     """The earliest moment every limit allows, and whether this cycle waits for it.
 
     Waiting that long and asking again with the same facts always returns GO (unless the daily cap is 0).
@@ -136,7 +136,7 @@ def cycle_seconds(posts_by_account: Sequence[int], limits: Limits, seconds_a_pos
     return busiest * seconds_a_post + max(0, busiest - 1) * limits.account_gap
 
 
-def _bars(now: datetime, limits: Limits, standing: Standing) -> list[_Bar]:
+def _bars(now: datetime, limits: Limits, standing: PacingState) -> list[_Bar]:
     holds = (standing.account_hold, standing.group_hold)
     bars = [_Bar(hold.until, hold.code, hold.reason) for hold in holds if hold is not None]
     if last := max([*standing.account_posts[-1:], *filter(None, [standing.account_asked])], default=None):
@@ -151,14 +151,14 @@ def _bars(now: datetime, limits: Limits, standing: Standing) -> list[_Bar]:
     return bars
 
 
-def _slow_mode(standing: Standing) -> list[_Bar]:
+def _slow_mode(standing: PacingState) -> list[_Bar]:
     ends = [standing.slow_mode_until] if standing.slow_mode_until is not None else []
     if standing.own_last_in_group is not None and standing.slow_mode_seconds > 0:
         ends.append(standing.own_last_in_group + timedelta(seconds=standing.slow_mode_seconds + SLOW_MODE_MARGIN))
     return [_Bar(end, "slow_mode", "The group is in slow mode.") for end in ends]
 
 
-def _room_under_the_cap(now: datetime, limits: Limits, standing: Standing) -> datetime | None:
+def _room_under_the_cap(now: datetime, limits: Limits, standing: PacingState) -> datetime | None:
     """When fewer than `daily_cap` posts lie in the last 24 hours; None when that is so now."""
     if limits.daily_cap <= 0:
         return now + _DAY

@@ -10,7 +10,7 @@ from collections.abc import Hashable
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from bot.pacing.decide import SLOW_MODE_SHARE, Limits, Standing
+from bot.pacing.decide import SLOW_MODE_SHARE, Limits, PacingState
 from bot.pacing.recent_posts import RecentPosts
 from core.clock import Clock
 from core.models import DeliveryState, Hold, Session, User
@@ -23,7 +23,7 @@ _MOST_READ = 100_000
 _KEPT_UNTIL_CLEARED = 1000
 
 
-class Books:
+class PostHistory:
     """The last 24 hours of every account that posts."""
 
     def __init__(self, journal: Journal, settings: Settings, clock: Clock) -> None:
@@ -82,19 +82,19 @@ class Books:
             slow_mode_patience=user.delay_between_cycles * SLOW_MODE_SHARE if others_wait else math.inf,
         )
 
-    def account(self, name: str, session: Session) -> Standing:
+    def account(self, name: str, session: Session) -> PacingState:
         """What is known of the account, wherever it posts."""
         posts, now = self._posts[name], self._clock.now()
         posts.not_after(now)
         posts.forget_before(now)
-        return Standing(
+        return PacingState(
             account_posts=posts, account_asked=_not_after(now, self._asked, name), account_hold=session.hold
         )
 
-    def in_group(self, user_id: str, name: str, group: str, slow_mode: float, hold: Hold | None) -> Standing:
+    def in_group(self, user_id: str, name: str, group: str, slow_mode: float, hold: Hold | None) -> PacingState:
         """What is known of the account in that group, where it may be on hold."""
         now = self._clock.now()
-        return Standing(
+        return PacingState(
             group_last=_not_after(now, self._group_last, (user_id, group)),
             own_last_in_group=_not_after(now, self._own_last, (name, group)),
             slow_mode_seconds=slow_mode,

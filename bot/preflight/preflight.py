@@ -1,6 +1,6 @@
 """What the next cycle would do, found out without posting: who posts where, why some groups are left out, how long.
 
-`bot.preflight.survey` asks Telegram; what follows from it is decided here, with the planner and the pacing that cycles use.
+`bot.preflight.survey` asks Telegram. This module decides what follows, with the planner and the pacing of cycles.
 """
 
 from collections import Counter
@@ -12,14 +12,14 @@ from telethon import utils
 
 from bot.chats.rights import holds_about, is_exempt, rights_needed, uses_custom_emoji
 from bot.chats.targets import Target, parse_target
-from bot.compose.content import Occasion, Post, kind_of, post_for_cycle, render, word
+from bot.compose.content import Post, RenderContext, kind_of, post_for_cycle, render, word
 from bot.compose.media import check_contents
 from bot.compose.text import MAX_CAPTION_UNITS, MAX_CAPTION_UNITS_PREMIUM, MAX_TEXT_UNITS, Formatted
 from bot.cycle.known_obstacles import Arrangement, who_posts
-from bot.cycle.planner import Bar, Plan, clock_time
-from bot.cycle.run import BotParts
+from bot.cycle.planner import Exclusion, Plan, clock_time
+from bot.cycle.run import CycleServices
 from bot.cycle.runner import check_ready
-from bot.pacing.decide import Standing, Verdict, cycle_seconds, decide
+from bot.pacing.decide import PacingState, Verdict, cycle_seconds, decide
 from bot.preflight.report import (
     AccountCheck,
     AccountInGroup,
@@ -34,7 +34,7 @@ from core.errors import InvalidInput
 from core.models import PostContent, User
 
 
-async def preflight(parts: BotParts, user_id: str, user: User) -> Preflight:
+async def preflight(parts: CycleServices, user_id: str, user: User) -> Preflight:
     """Look at everything the next cycle of this bot needs. `user` may hold changes that are not stored yet.
 
     Raises:
@@ -72,7 +72,7 @@ class _Judgement:
 
     def __init__(
         self,
-        parts: BotParts,
+        parts: CycleServices,
         user_id: str,
         user: User,
         post: Post,
@@ -130,7 +130,7 @@ class _Judgement:
             return Formatted("")
 
     def _render(self, title: str, *, premium: bool) -> Formatted:
-        occasion = Occasion(group=title, moment=self._now, number=self._number)
+        occasion = RenderContext(group=title, moment=self._now, number=self._number)
         return word(self._post, occasion, premium=premium)[1]
 
     def _too_long_here(self, group: str, session: str) -> str | None:
@@ -175,7 +175,7 @@ class _Judgement:
         seen = (self._parts.peers.seen.chat(session, target.chat) for session in self._found.views)
         return [chat for chat in seen if chat is not None]
 
-    def _group(self, group: str, plan: Plan, reason: str | None, bars: dict[str, Bar]) -> GroupCheck:
+    def _group(self, group: str, plan: Plan, reason: str | None, bars: dict[str, Exclusion]) -> GroupCheck:
         target = self._targets[group]
         chats = self._chats(target)
         slow_mode = self._found.slow_modes.get(target.chat)
@@ -192,14 +192,14 @@ class _Judgement:
             accounts=[self._in_group(view, group, bars.get(view.session)) for view in self._found.views.values()],
         )
 
-    def _in_group(self, view: AccountView, group: str, bar: Bar | None) -> AccountInGroup:
+    def _in_group(self, view: AccountView, group: str, bar: Exclusion | None) -> AccountInGroup:
         target, name = self._targets[group], view.session
         chat = self._parts.peers.seen.chat(name, target.chat)
         hold = self._user.group_holds.get(group, {}).get(name)
         if bar is not None:
             return AccountInGroup(session=name, can_post=False, reason=bar.reason)
         limits = self._parts.books.limits(self._user)
-        if hold is not None and decide(self._now, limits, Standing(group_hold=hold)).verdict is Verdict.DEFER:
+        if hold is not None and decide(self._now, limits, PacingState(group_hold=hold)).verdict is Verdict.DEFER:
             reason = f"it leaves this group alone until {clock_time(hold.until)}: {hold.reason}"
             return AccountInGroup(session=name, can_post=False, reason=reason, not_before=hold.until)
         if chat is None:
@@ -210,7 +210,7 @@ class _Judgement:
         books = self._parts.books
         account = books.account(name, self._sessions[name])
         place = books.in_group(self._user_id, name, group, slow_mode, hold)
-        both = Standing(
+        both = PacingState(
             account_posts=account.account_posts,
             account_asked=account.account_asked,
             account_hold=account.account_hold,

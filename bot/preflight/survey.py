@@ -25,7 +25,7 @@ from bot.compose.content import Post
 from bot.compose.media import Call
 from bot.compose.outgoing import source_of
 from bot.compose.requests import SourceUnavailable
-from bot.cycle.run import BotParts
+from bot.cycle.run import CycleServices
 from bot.reactions.classify import Action, Reaction, Scope, reaction_to
 from bot.reactions.table import BY_CODE
 from core.errors import InvalidInput, PostfleetError
@@ -69,7 +69,7 @@ class Survey:
         self.views = {session: view for session, view in self.views.items() if session in sessions}
 
 
-async def survey(parts: BotParts, user: User, post: Post, targets: Sequence[Target]) -> Survey:
+async def survey(parts: CycleServices, user: User, post: Post, targets: Sequence[Target]) -> Survey:
     """Ask every account of the user that can be asked, side by side. Nothing is posted; never raises for Telegram."""
     found = Survey()
     async with asyncio.TaskGroup() as group:
@@ -83,7 +83,7 @@ class _Look:
     """One account's part."""
 
     def __init__(
-        self, parts: BotParts, found: Survey, view: AccountView, post: Post, targets: Sequence[Target]
+        self, parts: CycleServices, found: Survey, view: AccountView, post: Post, targets: Sequence[Target]
     ) -> None:
         self._parts = parts
         self._found = found

@@ -12,7 +12,7 @@ W = TypeVar("W")
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class WorkResult:
     """What became of one piece of work: a value, or the error that undid it."""
 
     value: object = None
@@ -25,14 +25,14 @@ class GroupCommit(Generic[W]):
     `write` answers each piece in order, after it is durable. What it raises reaches every caller of the batch.
     """
 
-    def __init__(self, name: str, write: Callable[[Sequence[W]], Sequence[Answer]], *, most: int = 2000) -> None:
+    def __init__(self, name: str, write: Callable[[Sequence[W]], Sequence[WorkResult]], *, most: int = 2000) -> None:
         self._write = write
         self._most = most
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
         self._waiting: list[tuple[W, asyncio.Future[object]]] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._starting = False
-        self._writing: asyncio.Future[Sequence[Answer]] | None = None
+        self._writing: asyncio.Future[Sequence[WorkResult]] | None = None
         self._closed = False
 
     async def submit(self, work: W) -> object:
@@ -82,11 +82,11 @@ class GroupCommit(Generic[W]):
             self._writing.add_done_callback(lambda written: self._answer(batch, written))
 
     def _answer(
-        self, batch: Sequence[tuple[W, asyncio.Future[object]]], written: asyncio.Future[Sequence[Answer]]
+        self, batch: Sequence[tuple[W, asyncio.Future[object]]], written: asyncio.Future[Sequence[WorkResult]]
     ) -> None:
         self._writing = None
         error = written.exception()
-        answers = [Answer(error=_as_exception(error))] * len(batch) if error is not None else written.result()
+        answers = [WorkResult(error=_as_exception(error))] * len(batch) if error is not None else written.result()
         for (_, waiter), answer in zip(batch, answers, strict=True):
             if waiter.done():
                 continue  # its caller was cancelled meanwhile

@@ -14,7 +14,7 @@ from core.errors import InvalidInput, PostfleetError, StateError
 from core.models import AllowanceDay, AllowanceUse, Budget, Cycle, Delivery, Event, Grant, Level, Stats
 from data.disk.copies import keep_journal_copy
 from data.disk.files import Disk, make_folder, refuse_half_restored
-from data.disk.group_commit import Answer, GroupCommit
+from data.disk.group_commit import GroupCommit, WorkResult
 from data.disk.inventory import JOURNAL_FILE
 from data.disk.sqlite_files import connect, translated
 from data.journal import allowances, retention
@@ -25,7 +25,7 @@ from data.journal.reads import SessionPosts
 from data.journal.recent_events import RecentEvents
 from data.journal.schema import open_journal, stamp
 from data.journal.stats_file import Counted, counted_from, read_stats, write_stats
-from data.journal.writes import Effects, Figures, Work
+from data.journal.writes import CommitEffects, JournalMetrics, Work
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -58,7 +58,7 @@ class Journal:
         self._group = GroupCommit[Work]("postfleet-journal", self._commit)
         self._in_file = known
         self._counted = counted_from(connection, known)
-        self.figures = Figures()
+        self.figures = JournalMetrics()
         self._mark = JournalMark(state_dir)
         self._mark.write(mark_of(connection))
         self._recent = RecentEvents(self._load_events)
@@ -139,7 +139,7 @@ class Journal:
             raise InvalidInput("event", "give a delivery or an event, so that it is known whose counters move")
         at = event.at if event is not None else deliveries[0].finished_at if deliveries else None
 
-        def work(connection: sqlite3.Connection, effects: Effects) -> None:
+        def work(connection: sqlite3.Connection, effects: CommitEffects) -> None:
             for delivery in deliveries:
                 journal_work.move_delivery(connection, delivery, effects)
             if event is not None:
@@ -227,7 +227,7 @@ class Journal:
     async def grant(self, given: Grant, *events: Event) -> None:
         """Let a user make more posts in one month, and let their log say so, in one commit."""
 
-        def work(connection: sqlite3.Connection, effects: Effects) -> None:
+        def work(connection: sqlite3.Connection, effects: CommitEffects) -> None:
             allowances.grant(connection, given)
             journal_work.insert_events(connection, events, effects)
 
@@ -302,11 +302,11 @@ class Journal:
 
     # One commit, in the writing thread.
 
-    async def _write(self, work: Callable[[sqlite3.Connection, Effects], T]) -> T:
+    async def _write(self, work: Callable[[sqlite3.Connection, CommitEffects], T]) -> T:
         return cast(T, await self._group.submit(work))
 
-    def _commit(self, batch: Sequence[Work]) -> Sequence[Answer]:
-        connection, effects = self._connection, Effects()
+    def _commit(self, batch: Sequence[Work]) -> Sequence[WorkResult]:
+        connection, effects = self._connection, CommitEffects()
         try:
             connection.execute("BEGIN IMMEDIATE")
             answers = [_run(connection, work, effects) for work in batch]
@@ -316,7 +316,7 @@ class Journal:
         except sqlite3.Error as error:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
-            return [Answer(error=translated(error, self._path))] * len(batch)
+            return [WorkResult(error=translated(error, self._path))] * len(batch)
         self._mark.write(come_to)
         self.figures.take(effects)
         for user, more in effects.tallies.items():
@@ -364,9 +364,9 @@ class Journal:
         self._in_file = counted
 
 
-def _run(connection: sqlite3.Connection, work: Work, effects: Effects) -> Answer:
+def _run(connection: sqlite3.Connection, work: Work, effects: CommitEffects) -> WorkResult:
     """One piece of work, undone alone if it fails. What SQLite itself cannot do fails the whole batch."""
-    own = Effects()
+    own = CommitEffects()
     connection.execute("SAVEPOINT work")
     try:
         value = work(connection, own)
@@ -375,15 +375,15 @@ def _run(connection: sqlite3.Connection, work: Work, effects: Effects) -> Answer
     except Exception as error:  # noqa: BLE001  whatever it is, it is this caller's answer and nobody else's
         connection.execute("ROLLBACK TO work")
         connection.execute("RELEASE work")
-        return Answer(error=error)
+        return WorkResult(error=error)
     connection.execute("RELEASE work")
     effects.take(own)
-    return Answer(value)
+    return WorkResult(value)
 
 
 def _without_effects(
     work: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs
-) -> Callable[[sqlite3.Connection, Effects], T]:
+) -> Callable[[sqlite3.Connection, CommitEffects], T]:
     return lambda connection, _: work(connection, *args, **kwargs)
 
 

@@ -26,7 +26,7 @@ _MOVE_OPEN = f"{_MOVE} AND state IN ({_OPEN_MARKS})"
 
 
 @dataclass(slots=True)
-class Effects:
+class CommitEffects:
     """What work leaves to be counted and told once its commit is durable."""
 
     events: list[Event] = field(default_factory=list)
@@ -38,7 +38,7 @@ class Effects:
         """Add to what a user's counters gain."""
         self.tallies[user] = added(self.tallies.get(user, Stats()), more)
 
-    def take(self, other: "Effects") -> None:
+    def take(self, other: "CommitEffects") -> None:
         """Take over what another piece of work left."""
         self.events += other.events
         self.outcomes += other.outcomes
@@ -47,7 +47,7 @@ class Effects:
 
 
 @dataclass(slots=True)
-class Figures:
+class JournalMetrics:
     """What the journal's commits held, since it was opened."""
 
     commits: int = 0
@@ -55,14 +55,14 @@ class Figures:
     """Deliveries by the state they ended in; one of unknown end counts again once it is known."""
     floods: int = 0
 
-    def take(self, effects: Effects) -> None:
+    def take(self, effects: CommitEffects) -> None:
         """One more commit is durable."""
         self.commits += 1
         self.outcomes.update(effects.outcomes)
         self.floods += sum(more.total_flood_waits for more in effects.tallies.values())
 
 
-Work = Callable[[sqlite3.Connection, Effects], object]
+Work = Callable[[sqlite3.Connection, CommitEffects], object]
 Tell = Callable[[Sequence[Delivery]], Iterable[Event]]
 """The lines of a user's log about deliveries as they were written."""
 
@@ -90,7 +90,7 @@ def insert_plan(
     cycle: Cycle,
     deliveries: Sequence[Delivery],
     budget: Budget | None,
-    effects: Effects,
+    effects: CommitEffects,
     tell: Tell = tell_nothing,
 ) -> list[Delivery]:
     """Write a cycle, its deliveries as far as the budget has room, and what is told of them; answers the deliveries
@@ -118,7 +118,7 @@ def insert_plan(
 
 
 def resume_cycle(
-    connection: sqlite3.Connection, cycle: Cycle, budget: Budget, at: datetime, tell: Tell, effects: Effects
+    connection: sqlite3.Connection, cycle: Cycle, budget: Budget, at: datetime, tell: Tell, effects: CommitEffects
 ) -> list[Delivery]:
     """What was not sent yet takes its room from the budget's day, as far as there is any; the rest is left out."""
     before = journal_reads.deliveries_of(connection, cycle.user, cycle.id)
@@ -133,19 +133,19 @@ def resume_cycle(
     return after
 
 
-def insert_events(connection: sqlite3.Connection, events: Iterable[Event], effects: Effects) -> None:
+def insert_events(connection: sqlite3.Connection, events: Iterable[Event], effects: CommitEffects) -> None:
     """Write lines of users' logs."""
     for event in events:
         insert_event(connection, event, effects)
 
 
-def insert_event(connection: sqlite3.Connection, event: Event, effects: Effects) -> None:
+def insert_event(connection: sqlite3.Connection, event: Event, effects: CommitEffects) -> None:
     """Write a line of a user's log."""
     written = connection.execute(_INSERT_EVENT, event_row(event))
     effects.events.append(msgspec.structs.replace(event, id=written.lastrowid or 0))
 
 
-def move_delivery(connection: sqlite3.Connection, delivery: Delivery, effects: Effects) -> None:
+def move_delivery(connection: sqlite3.Connection, delivery: Delivery, effects: CommitEffects) -> None:
     """Write the delivery's new state and count it when it comes to its end.
 
     Raises:
@@ -191,7 +191,7 @@ def _tally(before: DeliveryState | None, delivery: Delivery) -> Stats:
     )
 
 
-def write_tallies(connection: sqlite3.Connection, effects: Effects) -> None:
+def write_tallies(connection: sqlite3.Connection, effects: CommitEffects) -> None:
     """Write down what the commit adds to the counters: one row a user."""
     connection.executemany(
         "INSERT INTO tallies (user, at, posts, success, failures, floods, messages) VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -217,7 +217,7 @@ def finish_cycle(
     cycle: int,
     finished_at: datetime,
     events: Iterable[Event],
-    effects: Effects,
+    effects: CommitEffects,
 ) -> None:
     """The cycle is over, with what is told of that. Raises NotFound."""
     if not connection.execute(

@@ -1,4 +1,4 @@
-"""The one module through which users.json is read and written. (Counters are the journal's: see `data.journal.journal`.)"""
+"""The one module through which users.json is read and written. (`data.journal` counts.)"""
 
 import asyncio
 import contextlib
@@ -27,12 +27,12 @@ from data.disk.files import (
     refuse_half_restored,
     write_whole,
 )
-from data.disk.group_commit import Answer, GroupCommit
+from data.disk.group_commit import GroupCommit, WorkResult
 from data.disk.inventory import USERS_FILE
 from data.disk.migrations import USERS_VERSION
 from data.disk.traces import note_made, refuse_new_beginning
 from data.users.document import Document, Table, line_of, read_document
-from data.users.transaction import Draft, Snapshot, Transaction
+from data.users.transaction import CommitDraft, Snapshot, Transaction
 
 __all__ = ["DataManager", "Snapshot", "Transaction"]
 
@@ -149,14 +149,14 @@ class DataManager:
 
     # One commit.
 
-    def _commit_from_thread(self, changes: Sequence[Change]) -> Sequence[Answer]:
+    def _commit_from_thread(self, changes: Sequence[Change]) -> Sequence[WorkResult]:
         try:
             self._leave_a_gap()
             began = time.monotonic()
             answers = self._commit(changes, breathe=True)
             self._held_for = time.monotonic() - began
         except StateError as error:
-            return [Answer(error=error)] * len(changes)
+            return [WorkResult(error=error)] * len(changes)
         return answers
 
     def _leave_a_gap(self) -> None:
@@ -164,11 +164,11 @@ class DataManager:
         if self._held_for >= _LONG_COMMIT:
             time.sleep(_GAP)
 
-    def _commit(self, changes: Sequence[Change], *, breathe: bool = False) -> Sequence[Answer]:
+    def _commit(self, changes: Sequence[Change], *, breathe: bool = False) -> Sequence[WorkResult]:
         with self._locked():
             self._read_if_others_wrote()
             old = self._document
-            draft = Draft(old.revision + 1, old.users.values, old.sessions.values)
+            draft = CommitDraft(old.revision + 1, old.users.values, old.sessions.values)
             breath = _Breath() if breathe else None
             answers = []
             for change in changes:
@@ -184,7 +184,7 @@ class DataManager:
         with self._thread_lock, locked(self._lock_path, self._lock_timeout):
             yield
 
-    def _settle(self, draft: Draft) -> bool:
+    def _settle(self, draft: CommitDraft) -> bool:
         """Drop from the draft what did not really change; whether anything is left."""
         old, users, sessions = self._document, draft.users, draft.sessions
         for name in list(sessions.lines):
@@ -209,7 +209,7 @@ class DataManager:
                     users.lines[holder] = line_of(holder, user)
         return bool(users.lines or sessions.lines)
 
-    def _write(self, draft: Draft) -> None:
+    def _write(self, draft: CommitDraft) -> None:
         document = self._document
         before = [_exchange(document.users, draft.users.lines), _exchange(document.sessions, draft.sessions.lines)]
         try:
@@ -324,11 +324,11 @@ class DataManager:
             loop.call_soon_threadsafe(callback, snapshot)
 
 
-def _run(change: Change, draft: Draft, holders: Mapping[str, str]) -> Answer:
+def _run(change: Change, draft: CommitDraft, holders: Mapping[str, str]) -> WorkResult:
     try:
-        return Answer(Transaction(draft, holders).run(change))
+        return WorkResult(Transaction(draft, holders).run(change))
     except Exception as error:  # noqa: BLE001  whatever it is, it is this caller's answer and nobody else's
-        return Answer(error=error)
+        return WorkResult(error=error)
 
 
 def _exchange(table: Table[M], lines: Mapping[str, bytes | None]) -> dict[str, bytes | None]:

@@ -74,7 +74,7 @@ class _View(Mapping[str, M]):
         return self._table.values.items()
 
 
-class Draft:
+class CommitDraft:
     """The commit being made, changed by one transaction after another."""
 
     def __init__(self, revision: int, users: dict[str, User], sessions: dict[str, Session]) -> None:
@@ -128,7 +128,7 @@ class _Changes(Generic[M]):
 class Transaction:
     """What a change sees: the newest state, read and written in memory, committed as one or not at all."""
 
-    def __init__(self, draft: Draft, holders: Mapping[str, str]) -> None:
+    def __init__(self, draft: CommitDraft, holders: Mapping[str, str]) -> None:
         self._draft = draft
         self._holders = holders
         self._users = _Changes(draft.users)

@@ -8,7 +8,7 @@ from sandbox.errors import RpcError
 from sandbox.rpc import news, render
 from sandbox.rpc.call import Call, handles
 from sandbox.rpc.media import media_from
-from sandbox.rpc.posting import Draft, post, send_scheduled, sent, take_text
+from sandbox.rpc.posting import PostRequest, post, send_scheduled, sent, take_text
 from sandbox.state.boxes import Message
 from sandbox.state.peers import Chat
 
@@ -22,7 +22,7 @@ ALBUM_KINDS = ({"photo", "video"}, {"document"}, {"audio"})
 def send_message(call: Call, request: Any) -> Any:
     """Put a text into a chat, once for each random_id."""
     chat = call.centre.chat_from(call.me, request.peer)
-    return post(call, chat, [Draft(request.message, request.random_id or 0, request.entities)], request)
+    return post(call, chat, [PostRequest(request.message, request.random_id or 0, request.entities)], request)
 
 
 @handles(functions.messages.SendMediaRequest, writes=True)
@@ -31,7 +31,9 @@ def send_media(call: Call, request: Any) -> Any:
     chat = call.centre.chat_from(call.me, request.peer)
     known = call.me.random_ids.get(request.random_id)
     kind, media = (known[0].kind, known[0].media) if known else media_from(call, request.media)
-    return post(call, chat, [Draft(request.message, request.random_id or 0, request.entities, media, kind)], request)
+    return post(
+        call, chat, [PostRequest(request.message, request.random_id or 0, request.entities, media, kind)], request
+    )
 
 
 @handles(functions.messages.SendMultiMediaRequest, writes=True)
@@ -43,7 +45,7 @@ def send_album(call: Call, request: Any) -> Any:
     drafts = []
     for single in request.multi_media:
         kind, media = media_from(call, single.media)
-        drafts.append(Draft(single.message, single.random_id or 0, single.entities, media, kind))
+        drafts.append(PostRequest(single.message, single.random_id or 0, single.entities, media, kind))
     if not any({draft.kind for draft in drafts} <= together for together in ALBUM_KINDS):
         raise RpcError("MEDIA_GROUPED_INVALID")
     for draft in drafts:
@@ -70,7 +72,7 @@ def forward_messages(call: Call, request: Any) -> Any:
         text = "" if request.drop_media_captions and entry.media is not None else entry.text
         entities = entry.entities if text else None
         drafts.append(
-            Draft(text, random_id, entities, entry.media, entry.kind, header, {"grouped_id": entry.grouped_id})
+            PostRequest(text, random_id, entities, entry.media, entry.kind, header, {"grouped_id": entry.grouped_id})
         )
     albums = {entry.extra["grouped_id"] for entry in drafts} - {None}
     renamed = {old: call.centre.seq + 1 + place for place, old in enumerate(sorted(albums))}
@@ -107,9 +109,9 @@ def edit_message(call: Call, request: Any) -> Any:
     if call.centre.now() - entry.date > EDIT_SECONDS and len(chat.members) > 1:
         raise RpcError("MESSAGE_EDIT_TIME_EXPIRED")
     kind, media = media_from(call, request.media) if request.media is not None else (entry.kind, entry.media)
-    changed = Draft(entry.text, entities=entry.entities, kind=kind)
+    changed = PostRequest(entry.text, entities=entry.entities, kind=kind)
     if request.message is not None:
-        changed = Draft(request.message, entities=request.entities, kind=kind)
+        changed = PostRequest(request.message, entities=request.entities, kind=kind)
     take_text(call, changed)
     text, entities = changed.text, changed.entities
     if (text, entities or None, media) == (entry.text, entry.entities, entry.media):

@@ -21,7 +21,7 @@ GENERAL = 1
 
 
 @dataclass
-class Draft:
+class PostRequest:
     """What is to be sent, before anybody checked whether it may."""
 
     text: str = ""
@@ -38,7 +38,7 @@ def utf16_length(text: str) -> int:
     return len(text.encode("utf-16-le")) // 2
 
 
-def take_text(call: Call, draft: Draft) -> None:
+def take_text(call: Call, draft: PostRequest) -> None:
     """Make its text and its entities what will stand in the chat. Raises RpcError."""
     sent_units = _units(draft.text)
     for entity in draft.entities or ():
@@ -94,7 +94,7 @@ def _check_reply(call: Call, chat: Chat, header: Any, topic_id: int, *, admin: b
         raise RpcError("REPLY_MESSAGE_ID_INVALID")
 
 
-def post(call: Call, chat: Chat, drafts: list[Draft], request: Any, top: int | None = None) -> render.Raw:
+def post(call: Call, chat: Chat, drafts: list[PostRequest], request: Any, top: int | None = None) -> render.Raw:
     """Send drafts together (an album, or several forwards), once for each random_id. Raises RpcError."""
     repeated = [repeated_one(call, draft.random_id) for draft in drafts]
     if drafts and all(repeated):

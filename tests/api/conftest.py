@@ -11,14 +11,14 @@ import pytest
 
 from api.app import create_app
 from api.security.tokens import issue_token
-from bot.cycle.run import BotParts
+from bot.cycle.run import CycleServices
 from bot.cycle.runner import CycleRunner
 from core.settings import Settings, load_settings
 from data.journal.journal import Journal
 from data.users.data_manager import DataManager
 from scheduler.bots import Bots
 from scheduler.scheduler import Scheduler
-from sessions.account_services import AccountRooms
+from sessions.account_services import AccountServices
 from sessions.client import Clients
 from sessions.logins import Logins
 from sessions.pool import Pool
@@ -90,15 +90,15 @@ def real_bots(settings: Settings, store: DataManager, journal: Journal, clock: M
     """Real bots whose scheduler does not tick: a started bot waits for its first cycle."""
     pool = Pool(settings.state_dir, Vault.open(settings.state_dir), store, clock)
     sessions = SessionManager(settings, store, pool, clock)
-    parts = BotParts.put_together(settings, store, journal, sessions, Clients(settings, pool), clock)
+    parts = CycleServices.put_together(settings, store, journal, sessions, Clients(settings, pool), clock)
     return Bots(parts, Scheduler(parts, CycleRunner(parts)))
 
 
-def real_accounts(settings: Settings, store: DataManager, journal: Journal, clock: MovableClock) -> AccountRooms:
+def real_accounts(settings: Settings, store: DataManager, journal: Journal, clock: MovableClock) -> AccountServices:
     """The rooms about accounts."""
     pool = Pool(settings.state_dir, Vault.open(settings.state_dir), store, clock)
     sessions, clients = SessionManager(settings, store, pool, clock), Clients(settings, pool)
-    return AccountRooms(store, journal, pool, sessions, clients, Logins(sessions, clients, clock), clock)
+    return AccountServices(store, journal, pool, sessions, clients, Logins(sessions, clients, clock), clock)
 
 
 @pytest.fixture

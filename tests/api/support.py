@@ -15,7 +15,7 @@ from fastapi.routing import APIRoute
 from api.app import RESOURCES
 from api.openapi.problem_codes import codes_of
 from api.problems import CODES
-from api.server.gateway import Shell
+from api.server.gateway import Gateway
 from api.server.idempotency import needs_none
 from api.server.server import Server
 from bot.cycle.run import CycleProgress
@@ -24,7 +24,7 @@ from core.settings import load_settings
 from data.journal.journal import Journal
 from data.users.data_manager import DataManager
 from scheduler.bots import Bots
-from sessions.account_services import AccountRooms
+from sessions.account_services import AccountServices
 from tests.support.clock import MovableClock
 
 API_PAIRS = "1001:0123456789abcdef0123456789abcdef"
@@ -36,13 +36,13 @@ Remake = Callable[..., httpx.AsyncClient]
 class Api:
     """One API with everything behind it."""
 
-    app: Shell
+    app: Gateway
     http: httpx.AsyncClient
     store: DataManager
     journal: Journal
     bots: Bots
     clock: MovableClock
-    accounts: AccountRooms | None = None
+    accounts: AccountServices | None = None
 
     def openapi(self) -> dict[str, Any]:
         """The document it describes itself with."""
@@ -97,7 +97,7 @@ async def until(holds: Callable[[], bool], seconds: float = 10.0) -> None:
 
 
 @asynccontextmanager
-async def serving(app: Shell, **settings: Any) -> AsyncIterator[Server]:
+async def serving(app: Gateway, **settings: Any) -> AsyncIterator[Server]:
     """The app behind the daemon's server on a free port of loopback."""
     server = Server(app, load_settings(**settings), graceful_seconds=1)
     task = asyncio.create_task(server.serve())
@@ -110,7 +110,7 @@ async def serving(app: Shell, **settings: Any) -> AsyncIterator[Server]:
 
 
 @asynccontextmanager
-async def served(app: Shell) -> AsyncIterator[int]:
+async def served(app: Gateway) -> AsyncIterator[int]:
     """The same with settings as they come; gives the port."""
     async with serving(app) as server:
         yield server.port

@@ -8,7 +8,7 @@ import pytest
 from api.security.tokens import OPERATOR, issue_token
 from core.models import Event, User
 from data.journal import writes as journal_work
-from data.journal.writes import Effects
+from data.journal.writes import CommitEffects
 from tests.api.support import SECRET, Api, problem
 
 
@@ -55,7 +55,7 @@ def refuse_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     """The disk is full when the next line of a user's log is written."""
     write, left = journal_work.insert_event, [1]
 
-    def insert(connection: sqlite3.Connection, event: Event, effects: Effects) -> None:
+    def insert(connection: sqlite3.Connection, event: Event, effects: CommitEffects) -> None:
         if left:
             left.pop()
             raise sqlite3.OperationalError("database or disk is full")

@@ -19,7 +19,7 @@ from api.security.audit_log import SecurityLog
 from api.security.authentication import CACHED_TOKENS, Authenticator
 from api.security.keys import Keys
 from api.security.revocations import Revocations
-from api.security.tokens import Rules, issue_token
+from api.security.tokens import TokenRules, issue_token
 from core.errors import AuthError, InvalidInput
 from core.settings import Settings, load_settings
 from data.auth_store import AuthStore
@@ -222,7 +222,7 @@ async def test_a_token_for_another_user_acts_on_that_user_alone(
 async def authenticator(clock: MovableClock, tmp_path: Path) -> AsyncIterator[Authenticator]:
     memory = AuthStore.open(tmp_path)
     yield Authenticator(
-        Keys(SECRET), Rules(), clock, Rates(Settings(), clock), SecurityLog(clock), Revocations(memory, clock)
+        Keys(SECRET), TokenRules(), clock, Rates(Settings(), clock), SecurityLog(clock), Revocations(memory, clock)
     )
     await memory.close()
 

@@ -16,7 +16,7 @@ from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
 from api.app import create_app
 from api.security.keys import LOOK_AGAIN_SECONDS, Keys
-from api.server.gateway import Shell
+from api.server.gateway import Gateway
 from core.errors import SettingsError
 from core.settings import Settings, load_settings
 from tests.api.support import SECRET, Api, problem
@@ -91,7 +91,7 @@ def jwks(tmp_path: Path) -> Path:
 @pytest.fixture
 async def http(api: Api, settings: Settings, jwks: Path) -> Any:
     changed = load_settings(**{**settings.model_dump(), "jwks_file": jwks})
-    app: Shell = create_app(changed, api.store, api.journal, api.bots, api.clock)
+    app: Gateway = create_app(changed, api.store, api.journal, api.bots, api.clock)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://postfleet.test") as client:
         yield client
     await app.close()

@@ -20,7 +20,7 @@ from api.app import create_app
 from api.security.tokens import OPERATOR, issue_token
 from core.models import Session, SessionState
 from sandbox.world import AccountSpec, ChatSpec, World
-from sessions.account_services import AccountRooms
+from sessions.account_services import AccountServices
 from sessions.logins import Logins
 from tests.api.support import problem
 from tests.support.house import SECRET, House, open_house
@@ -70,7 +70,9 @@ async def open_site(folder: Path, world: World = WORLD) -> AsyncIterator[Site]:
     async with open_house(folder, world) as house:
         parts = house.parts
         logins = Logins(parts.sessions, parts.clients, parts.clock)
-        rooms = AccountRooms(house.store, house.journal, house.pool, parts.sessions, parts.clients, logins, parts.clock)
+        rooms = AccountServices(
+            house.store, house.journal, house.pool, parts.sessions, parts.clients, logins, parts.clock
+        )
         app = create_app(house.settings, house.store, house.journal, house.bots, parts.clock, rooms)
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://postfleet.test") as http:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.cycle.run import CycleControl, End
+from bot.cycle.run import CycleControl, StopReason
 from core.models import DeliveryState
 from sandbox.world import AccountSpec, ChatSpec, World
 from tests.support.house import open_house, until
@@ -48,7 +48,7 @@ async def test_a_stop_does_not_wait_for_the_look(tmp_path: Path) -> None:
         control = CycleControl()
         cycle = asyncio.create_task(house.cycle("alice", control))
         await until(lambda: house.journal.stats("alice").total_success, "the post")
-        control.end(End.STOPPED)
+        control.end(StopReason.STOPPED)
         await cycle
         assert await house.journal.unfinished_cycle("alice") is None
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bot.health import Health
-from bot.pacing.post_history import Books
+from bot.pacing.post_history import PostHistory
 from tests.support.clock import MovableClock
 from tests.support.house import House, open_house, until
 
@@ -54,7 +54,7 @@ async def test_the_daily_number_of_posts_is_neither_exceeded_nor_counted_for_lon
         for _ in range(3):
             await posts_after(house, 6 * HOUR)
         if restarted:
-            house.cycles._parts = replace(house.parts, books=Books(house.journal, house.settings, clock))
+            house.cycles._parts = replace(house.parts, books=PostHistory(house.journal, house.settings, clock))
         assert await posts_after(house, -YEAR) == 3, "three posts of the last twelve hours"
         assert await posts_after(house, 11 * HOUR) == 3
         assert await posts_after(house, 2 * HOUR) == 4
@@ -69,7 +69,7 @@ async def test_after_a_restart_only_posts_from_before_the_clock_was_set_back_cou
         await house.cycle("alice")
         await posts_after(house, -HOUR)
         await posts_after(house, 600)
-        books = Books(house.journal, house.settings, clock)
+        books = PostHistory(house.journal, house.settings, clock)
         await books.open("alice")
         standing = books.account("acc01", house.store.snapshot.sessions["acc01"])
         ages = [(clock.now() - at).total_seconds() for at in standing.account_posts]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from bot.compose.random_id import new_random_id, random_id_of
-from bot.cycle.run import CycleControl, End
+from bot.cycle.run import CycleControl, StopReason
 from core.models import Cycle, Delivery, DeliveryState, Media, PostContent, PostType
 from tests.bot.sending.support import png
 from tests.support.clock import START
@@ -80,7 +80,7 @@ async def test_what_an_earlier_version_left_in_flight_is_sent_under_its_own_keys
         control = CycleControl()
         cycle = asyncio.create_task(house.cycle("alice", control))
         await until(lambda: house.texts(G1), "the post to arrive")
-        control.end(End.SHUTDOWN)
+        control.end(StopReason.SHUTDOWN)
         await cycle
         house.sandbox.clear_faults()
         await house.cycle("alice")

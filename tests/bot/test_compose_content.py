@@ -6,12 +6,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.compose.content import Occasion, Post, check_content, kind_of, post_for_cycle, posts_of, render, render_poll
+from bot.compose.content import (
+    Post,
+    RenderContext,
+    check_content,
+    kind_of,
+    post_for_cycle,
+    posts_of,
+    render,
+    render_poll,
+)
 from core.errors import InvalidInput
 from core.models import Media, MediaKind, Poll, PostContent, PostType, TextFormat
 
 TEXT, PHOTO, ALBUM, POLL = PostType.TEXT, PostType.PHOTO, PostType.ALBUM, PostType.POLL
-OCCASION = Occasion("Chess <Club>", datetime(2026, 3, 2, 9, 5, tzinfo=UTC), 7)
+OCCASION = RenderContext("Chess <Club>", datetime(2026, 3, 2, 9, 5, tzinfo=UTC), 7)
 
 
 def content(**fields: object) -> PostContent:

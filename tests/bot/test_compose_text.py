@@ -10,10 +10,10 @@ from telethon.tl import types as tl
 from bot.compose.html import draft_from_html
 from bot.compose.markdown import draft_from_markdown
 from bot.compose.text import (
-    Draft,
     Formatted,
     Span,
     Style,
+    TextDraft,
     check_limits,
     checked_input,
     fill_in,
@@ -184,12 +184,12 @@ def test_placeholders_in_a_link_are_quoted() -> None:
 
 
 def test_doubled_braces_and_unknown_names_stay() -> None:
-    filled = fill_in(Draft("{{group}} {unknown} {} {date} {time}"), VALUES)
+    filled = fill_in(TextDraft("{{group}} {unknown} {} {date} {time}"), VALUES)
     assert filled.text == "{group} {unknown} {} 2026-03-02 09:00"
 
 
 def test_a_style_that_cuts_a_placeholder_covers_its_whole_value() -> None:
-    formatted = finish(fill_in(Draft("x {date} y", [Span(4, 12, Style.BOLD)]), VALUES))
+    formatted = finish(fill_in(TextDraft("x {date} y", [Span(4, 12, Style.BOLD)]), VALUES))
     assert formatted.text == "x 2026-03-02 y"
     assert pieces(formatted)[0][1].startswith("2026-03-02")
 
@@ -252,7 +252,7 @@ def test_markdown_signs_in_any_order_are_read_or_refused_clearly(text: str) -> N
 
 @given(st.text(alphabet=st.sampled_from("ab{}groupdatetime n😀"), max_size=40))
 def test_filling_in_moves_styles_with_their_words(text: str) -> None:
-    draft = Draft(f"{text}|", [Span(len(text), len(text) + 1, Style.BOLD)])
+    draft = TextDraft(f"{text}|", [Span(len(text), len(text) + 1, Style.BOLD)])
     assert pieces(finish(fill_in(draft, VALUES))) == [("Bold", "|")]
 
 

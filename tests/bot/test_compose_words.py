@@ -13,7 +13,7 @@ from bot.compose.content import check_content, render_poll
 from bot.compose.html import draft_from_html
 from bot.compose.markdown import draft_from_markdown
 from bot.compose.signs import is_invisible
-from bot.compose.text import Draft, Formatted, Span, Style, fill_in, finish
+from bot.compose.text import Formatted, Span, Style, TextDraft, fill_in, finish
 from core.errors import InvalidInput
 from core.models import Media, Poll, PostContent, PostType, TextFormat
 from sandbox.rpc.texts import is_empty, taken
@@ -307,7 +307,7 @@ _LOST = re.compile("[\r\\s\x00-\x1f\x7f\u2028-\u202e\u200c\u200e\u200f\u0333\u03
 
 @given(_ANY, _ANY, _ANY)
 def test_the_same_words_are_covered_and_visible_ones_all_stay(before: str, inside: str, after: str) -> None:
-    draft = Draft(before + inside + after, [Span(len(before), len(before + inside), Style.BOLD)] if inside else [])
+    draft = TextDraft(before + inside + after, [Span(len(before), len(before + inside), Style.BOLD)] if inside else [])
     formatted = finish(draft)
     assert taken(formatted.text) == formatted.text  # nothing is left that would be dropped
 
@@ -377,4 +377,4 @@ def test_what_telegram_takes_for_empty_shows_nothing(text: str) -> None:
 
 @given(_ANY)
 def test_any_plain_words_reach_the_reader_of_html_when_they_are_escaped(words: str) -> None:
-    assert html(escape(words)).text == finish(Draft(words.replace("\x00", " "))).text
+    assert html(escape(words)).text == finish(TextDraft(words.replace("\x00", " "))).text

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from bot.cycle import runner as cycle
-from bot.cycle.run import BotParts, CycleRun
+from bot.cycle.run import CycleRun, CycleServices
 from bot.cycle.worker import execute_session_cycle
 from core.errors import StateNotWritten
 from core.models import Delivery, DeliveryState, Event, Hold
 from data.journal import writes as journal_work
-from data.journal.writes import Effects
+from data.journal.writes import CommitEffects
 from tests.support.house import House, open_house, until
 
 SEND = "messages.sendMessage"
@@ -24,7 +24,7 @@ def refuse_once(monkeypatch: pytest.MonkeyPatch, action: str) -> None:
     """The commit that holds the next line of that kind fails."""
     write, left = journal_work.insert_event, [1]
 
-    def insert(connection: sqlite3.Connection, event: Event, effects: Effects) -> None:
+    def insert(connection: sqlite3.Connection, event: Event, effects: CommitEffects) -> None:
         if event.action == action and left:
             left.pop()
             raise sqlite3.OperationalError("database or disk is full")
@@ -123,7 +123,7 @@ async def test_a_fault_of_one_account_that_could_not_be_told_cuts_no_other_off_a
 ) -> None:
     share, left = execute_session_cycle, [1, 1]
 
-    async def fault(parts: BotParts, run: CycleRun, session: str, batch: list[Delivery]) -> list[Delivery]:
+    async def fault(parts: CycleServices, run: CycleRun, session: str, batch: list[Delivery]) -> list[Delivery]:
         if session == "acc01" and left:
             left.pop()
             raise RuntimeError("a fault")

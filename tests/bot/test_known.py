@@ -7,7 +7,7 @@ from typing import Any
 from telethon import TelegramClient
 from telethon.tl.functions.messages import MigrateChatRequest
 
-from bot.cycle.run import CycleControl, End
+from bot.cycle.run import CycleControl, StopReason
 from core.models import DeliveryState, Media, PostContent, PostType
 from sandbox.world import AccountSpec, ChatSpec, World
 from tests.bot.test_worker import PIXEL
@@ -120,7 +120,7 @@ async def test_a_cycle_that_was_cut_off_does_not_post_to_the_other_spelling(tmp_
         control = CycleControl()
         cycle = asyncio.create_task(house.cycle("alice", control))
         await until(lambda: house.texts("plaza01"), "the first post")
-        control.end(End.SHUTDOWN)
+        control.end(StopReason.SHUTDOWN)
         await cycle
         assert await house.journal.unfinished_cycle("alice") is not None, "the other spelling is still to be looked at"
         await house.change_user("alice", delay_between_posts=0.0)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.cycle.run import CycleControl, End
+from bot.cycle.run import CycleControl, StopReason
 from bot.preflight.report import GroupCheck
 from core.models import DeliveryState
 from sandbox.world import AccountSpec, ChatSpec, World
@@ -74,7 +74,7 @@ async def test_a_cycle_that_was_cut_off_posts_to_the_chat_once_under_both_names(
         control = CycleControl()
         cycle = asyncio.create_task(house.cycle("alice", control))
         await until(lambda: house.texts("plaza01"), "the first post")
-        control.end(End.SHUTDOWN)
+        control.end(StopReason.SHUTDOWN)
         await cycle
         assert await house.journal.unfinished_cycle("alice") is not None
         await house.change_user("alice", delay_between_posts=0.0)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.cycle.run import CycleControl, End
+from bot.cycle.run import CycleControl, StopReason
 from bot.preflight.report import AccountInGroup, GroupCheck, Preflight
 from core.errors import NoContent, NoGroups
 from core.models import Media, PostContent, PostType, TextFormat
@@ -231,7 +231,7 @@ async def test_while_an_account_posts_it_is_not_connected_twice(tmp_path: Path) 
         cycle = asyncio.create_task(house.cycle("alice", control))
         await until(lambda: house.texts("plaza01") or house.texts("plaza02"), "the first post")
         report = await preflight(house)
-        control.end(End.STOPPED)
+        control.end(StopReason.STOPPED)
         await cycle
         assert "posting just now" in str(report.accounts[0].reason)
         assert house.sandbox.report()["accounts"]["acc01"]["state"] == "active"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.cycle.run import CycleControl, End
+from bot.cycle.run import CycleControl, StopReason
 from core.models import DeliveryState, Media, Poll, PostContent, PostType
 from sandbox.server import Sandbox
 from sandbox.world import demo_world
@@ -30,7 +30,7 @@ async def stop_while_in_flight(house: House, arrived: int) -> None:
     await house.give_sessions("alice")
     cycle = asyncio.create_task(house.cycle("alice", control))
     await until(lambda: sum(bool(house.messages(group)) for group in GROUPS) >= arrived, "the posts to arrive")
-    control.end(End.STOPPED)
+    control.end(StopReason.STOPPED)
     await cycle
 
 
@@ -60,7 +60,7 @@ async def test_a_stop_at_once_does_not_take_the_post_of_the_cycle_before_for_thi
         control = CycleControl()
         cycle = asyncio.create_task(house.cycle("alice", control))
         await until(lambda: "cannot reach Telegram" in house.said("alice"), "the first lost answer")
-        control.end(End.STOPPED)
+        control.end(StopReason.STOPPED)
         await cycle
         delivery = (await house.deliveries("alice"))[G1]
         assert delivery.state is DeliveryState.UNKNOWN
@@ -75,7 +75,7 @@ async def test_a_stop_at_once_leaves_out_what_telegram_had_refused_for_a_while(t
         control = CycleControl()
         cycle = asyncio.create_task(house.cycle("alice", control))
         await until(lambda: "rests until" in house.said("alice"), "the flood wait")
-        control.end(End.STOPPED)
+        control.end(StopReason.STOPPED)
         await cycle
         ends = await house.deliveries("alice")
         assert {delivery.state for delivery in ends.values()} == {DeliveryState.SKIPPED}, "a refusal is an answer"
@@ -129,7 +129,7 @@ async def test_what_was_in_flight_when_its_account_began_to_rest_is_looked_for_a
         control = CycleControl()
         cycle = asyncio.create_task(house.cycle("alice", control))
         await until(lambda: house.texts(G1), "the post to arrive")
-        control.end(End.SHUTDOWN)
+        control.end(StopReason.SHUTDOWN)
         await cycle
         until_then = house.parts.clock.now().replace(year=house.parts.clock.now().year + 1)
         await house.parts.sessions.hold("acc01", until_then, "PEER_FLOOD", "Telegram limited this account")
@@ -146,7 +146,7 @@ async def test_what_cannot_be_looked_for_says_so(tmp_path: Path) -> None:
         control = CycleControl()
         cycle = asyncio.create_task(house.cycle("alice", control))
         await until(lambda: house.texts(G1), "the post to arrive")
-        control.end(End.STOPPED)
+        control.end(StopReason.STOPPED)
         await cycle
         delivery = (await house.deliveries("alice"))[G1]
         assert (delivery.state, delivery.reason) == (

@@ -1,4 +1,4 @@
-"""Waits in a cycle: which are waited out, which are left to a later one (the rules are those of `bot.pacing.decide`)."""
+"""Waits in a cycle: which are waited out, which are left to a later one (by `bot.pacing.decide`)."""
 
 from datetime import timedelta
 from pathlib import Path

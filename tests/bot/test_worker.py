@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.cycle.run import CycleControl, End
+from bot.cycle.run import CycleControl, StopReason
 from core.errors import NoSpareSession
 from core.models import (
     BotStatus,
@@ -63,7 +63,7 @@ async def test_a_chat_that_never_answers_does_not_use_up_the_tries_of_the_others
         await house.give_sessions("alice")
         cycle = asyncio.create_task(house.cycles.run("alice", control))
         await until(lambda: house.texts(G2) and house.texts(G3), "the posts to the groups that answer")
-        control.end(End.STOPPED)
+        control.end(StopReason.STOPPED)
         await cycle
         ends = {group: delivery.state for group, delivery in (await house.deliveries("alice")).items()}
         assert ends == {G1: DeliveryState.UNKNOWN, G2: DeliveryState.DELIVERED, G3: DeliveryState.DELIVERED}
@@ -195,7 +195,7 @@ async def test_a_group_taken_off_the_list_during_a_cycle_gets_no_post(tmp_path: 
         assert (delivery.state, delivery.reason) == (DeliveryState.SKIPPED, "you took it off your list")
 
 
-async def end_after_the_first_of_three_posts(house: House, why: End) -> None:
+async def end_after_the_first_of_three_posts(house: House, why: StopReason) -> None:
     await house.add_user("alice", [G1, G2, G3], delay_between_posts=30.0)
     control = CycleControl()
     cycle = asyncio.create_task(house.cycle("alice", control))
@@ -206,7 +206,7 @@ async def end_after_the_first_of_three_posts(house: House, why: End) -> None:
 
 async def test_a_stop_now_finishes_the_post_in_flight_and_closes_the_rest(tmp_path: Path) -> None:
     async with open_house(tmp_path, sessions_at_start=1) as house:
-        await end_after_the_first_of_three_posts(house, End.STOPPED)
+        await end_after_the_first_of_three_posts(house, StopReason.STOPPED)
         states = [delivery.state for delivery in (await house.deliveries("alice")).values()]
         assert sorted(states) == [DeliveryState.DELIVERED, DeliveryState.SKIPPED, DeliveryState.SKIPPED]
         assert await house.journal.unfinished_cycle("alice") is None
@@ -214,7 +214,7 @@ async def test_a_stop_now_finishes_the_post_in_flight_and_closes_the_rest(tmp_pa
 
 async def test_a_cycle_cut_off_by_a_shutdown_goes_on_with_the_same_posts(tmp_path: Path) -> None:
     async with open_house(tmp_path, sessions_at_start=1) as house:
-        await end_after_the_first_of_three_posts(house, End.SHUTDOWN)
+        await end_after_the_first_of_three_posts(house, StopReason.SHUTDOWN)
         planned = {group: delivery.random_id for group, delivery in (await house.deliveries("alice")).items()}
         await house.change_user("alice", post_content="Something new", delay_between_posts=0.0)
         await house.cycle("alice")
@@ -226,7 +226,7 @@ async def test_a_cycle_that_goes_on_waits_for_a_short_rest_of_its_account_as_if_
     tmp_path: Path,
 ) -> None:
     async with open_house(tmp_path, sessions_at_start=1) as house:
-        await end_after_the_first_of_three_posts(house, End.SHUTDOWN)
+        await end_after_the_first_of_three_posts(house, StopReason.SHUTDOWN)
         rests_until = house.parts.clock.now() + timedelta(seconds=1)
         await house.parts.sessions.hold("acc01", rests_until, "FLOOD_WAIT", "Telegram asked this account to wait")
         await house.change_user("alice", delay_between_posts=0.0)

@@ -11,7 +11,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from bot.cycle.run import BotParts, CycleControl, CycleRun
+from bot.cycle.run import CycleControl, CycleRun, CycleServices
 from bot.cycle.runner import CycleRunner, NotWanted
 from core.models import BotStatus, Cycle, Delivery, PostType, User
 from core.settings import Settings
@@ -53,7 +53,7 @@ class RamDisk(Disk):
 class NotedCycles(CycleRunner):
     """Cycles that only take their time. Everything else is the real thing."""
 
-    def __init__(self, parts: BotParts) -> None:
+    def __init__(self, parts: CycleServices) -> None:
         super().__init__(parts)
         self.begun: dict[str, list[datetime]] = defaultdict(list)
         self.ended: dict[str, list[datetime]] = defaultdict(list)
@@ -90,7 +90,7 @@ class NotedCycles(CycleRunner):
 class TimeHouse:
     """What the tests of time look at."""
 
-    def __init__(self, parts: BotParts, clock: MovableClock, cycles: NotedCycles) -> None:
+    def __init__(self, parts: CycleServices, clock: MovableClock, cycles: NotedCycles) -> None:
         self.parts = parts
         self.clock = clock
         self.cycles = cycles
@@ -182,7 +182,7 @@ async def time_house(
     journal = Journal.open(state, disk=RamDisk())
     pool = Pool(state, Vault.open(state), store, clock)
     sessions = SessionManager(built, store, pool, clock)
-    parts = BotParts.put_together(built, store, journal, sessions, Clients(built, pool), clock)
+    parts = CycleServices.put_together(built, store, journal, sessions, Clients(built, pool), clock)
     house = TimeHouse(parts, clock, NotedCycles(parts))
     if ticking:
         house.tick()

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from bot.cycle.run import CycleControl, CycleRun, End
+from bot.cycle.run import CycleControl, CycleRun, StopReason
 from bot.pacing.budget import budget_of
 from core.models import Allowance, Budget, Cycle, Delivery, DeliveryState, Grant, PostType, Schedule, User
 from core.settings import Settings
@@ -22,7 +22,7 @@ from data.journal import allowances
 from data.journal import schema as journal_schema
 from data.journal import writes as journal_work
 from data.journal.journal import Journal
-from data.journal.writes import Effects, tell_nothing
+from data.journal.writes import CommitEffects, tell_nothing
 from tests.support.clock import START, MovableClock
 from tests.support.house import open_house
 
@@ -169,7 +169,7 @@ async def test_what_finds_no_room_on_the_day_a_cycle_goes_on_is_left_out_and_tol
     async with open_house(tmp_path, clock=clock) as house:
         await house.add_user("alice", groups, allowance=Allowance(per_day=3))
         control = CycleControl()
-        control.end(End.SHUTDOWN)
+        control.end(StopReason.SHUTDOWN)
         await house.cycle("alice", control)
         clock.set_wall(86_400)
         await house.change_user("alice", allowance=Allowance(per_day=1))
@@ -294,7 +294,9 @@ def test_whatever_happens_to_deliveries_the_books_say_what_they_say(
     with closing(sqlite3.connect(":memory:")) as connection:
         connection.executescript(journal_schema._SCHEMA + journal_schema._ALLOWANCES)
         for number, (count, moves) in enumerate(cycles):
-            plan = journal_work.insert_plan(connection, cycle(number), deliveries(number, count), budget, Effects())
+            plan = journal_work.insert_plan(
+                connection, cycle(number), deliveries(number, count), budget, CommitEffects()
+            )
             opened = [delivery for delivery in plan if delivery.state is STATES.PLANNED]
             delivered: set[int] = set()
             for delivery, state in zip(opened * 2, moves, strict=False):
@@ -302,7 +304,7 @@ def test_whatever_happens_to_deliveries_the_books_say_what_they_say(
                     continue  # it stands in the chat: nothing changes that any more
                 delivered |= {delivery.id} if state is STATES.DELIVERED else set()
                 moved = replace(delivery, state=state, finished_at=START)
-                journal_work.move_delivery(connection, moved, Effects())
+                journal_work.move_delivery(connection, moved, CommitEffects())
             found = dict(connection.execute("SELECT state, COUNT(*) FROM deliveries GROUP BY state").fetchall())
             use = allowances.use_of(connection, "alice", budget)
             assert use.reserved_today == found.get("planned", 0)

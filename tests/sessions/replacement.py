@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx
 
-from bot.cycle.run import BotParts, CycleControl
+from bot.cycle.run import CycleControl, CycleServices
 from bot.cycle.runner import CycleRunner
 from core.clock import SystemClock
 from core.models import User
@@ -116,7 +116,7 @@ async def run(state: Path, facts: dict[str, str], text: str, kill_at: int) -> in
     pool.killer = sessions.killer = killer
     pool.repair()
     clients = Clients(settings, pool)
-    parts = BotParts.put_together(settings, store, journal, sessions, clients, clock)
+    parts = CycleServices.put_together(settings, store, journal, sessions, clients, clock)
     if "alice" not in store.snapshot.users:
         user = User(groups=GROUPS, post_content=text, delay_between_posts=0.0)
         await store.transact(lambda tx: tx.put_user("alice", user))

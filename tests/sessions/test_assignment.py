@@ -14,12 +14,12 @@ from core.errors import NoRoomOnApiPairs, NoSpareSession
 from core.models import Hold, Session, SessionState, User
 from data.users.data_manager import DataManager, Snapshot
 from sessions.admission import Newcomer, admit
-from sessions.assignment import BAN_WAVE, Replacement, Rules, assign, retire
+from sessions.assignment import BAN_WAVE, AssignmentRules, Replacement, assign, retire
 from sessions.foreign.credentials import Credentials
 from tests.support.clock import START, MovableClock
 from tests.support.sets import put
 
-RULES = Rules(api_ids=(11, 12), per_user=7, per_pair=7, replacements_per_day=2)
+RULES = AssignmentRules(api_ids=(11, 12), per_user=7, per_pair=7, replacements_per_day=2)
 HOUR = timedelta(hours=1)
 
 
@@ -30,11 +30,11 @@ def store(tmp_path: Path) -> Iterator[DataManager]:
     asyncio.run(store.close())
 
 
-def give(store: DataManager, user: str, wanted: int, rules: Rules = RULES) -> tuple[str, ...]:
+def give(store: DataManager, user: str, wanted: int, rules: AssignmentRules = RULES) -> tuple[str, ...]:
     return store.transact_now(lambda tx: assign(tx, user, wanted, rules, START))
 
 
-def ban(store: DataManager, user: str, name: str, hours: float = 0.0, rules: Rules = RULES) -> Replacement:
+def ban(store: DataManager, user: str, name: str, hours: float = 0.0, rules: AssignmentRules = RULES) -> Replacement:
     return store.transact_now(lambda tx: retire(tx, user, name, "banned", rules, START + hours * HOUR))
 
 
@@ -59,7 +59,7 @@ def test_a_user_gets_what_is_there_when_the_pool_has_less_than_wanted(store: Dat
 
 
 def test_never_more_than_seven_sessions_on_a_pair_over_all_users(store: DataManager) -> None:
-    one_pair = Rules(api_ids=(11,), per_user=7, per_pair=7, replacements_per_day=2)
+    one_pair = AssignmentRules(api_ids=(11,), per_user=7, per_pair=7, replacements_per_day=2)
     put(store, {"alice": User(), "bob": User()}, spares(*(f"s{number:02d}" for number in range(12))))
     assert len(give(store, "alice", 5, one_pair)) == 5
     assert len(give(store, "bob", 5, one_pair)) == 2
@@ -116,7 +116,7 @@ def test_two_bans_within_ten_minutes_are_a_wave_and_spend_no_second_spare(store:
 
 
 def test_what_counts_as_a_wave_can_be_set(store: DataManager) -> None:
-    patient = Rules(api_ids=(11,), per_user=7, per_pair=7, replacements_per_day=5, waves=((HOUR, 3),))
+    patient = AssignmentRules(api_ids=(11,), per_user=7, per_pair=7, replacements_per_day=5, waves=((HOUR, 3),))
     put(store, {"alice": User()}, spares(*"abcdef"))
     give(store, "alice", 3, patient)
     assert [ban(store, "alice", name, 0, patient).wave for name in "abc"] == [False, False, True]
@@ -130,7 +130,7 @@ def test_bans_a_day_apart_are_no_wave(store: DataManager) -> None:
 
 
 def test_no_more_than_the_allowed_replacements_a_day(store: DataManager) -> None:
-    thrifty = Rules(api_ids=(11,), per_user=7, per_pair=7, replacements_per_day=1)
+    thrifty = AssignmentRules(api_ids=(11,), per_user=7, per_pair=7, replacements_per_day=1)
     put(store, {"alice": User()}, spares(*"abcd"))
     give(store, "alice", 2, thrifty)
     assert ban(store, "alice", "a", 0, thrifty).spare == "c"
@@ -140,7 +140,7 @@ def test_no_more_than_the_allowed_replacements_a_day(store: DataManager) -> None
 
 
 def test_a_new_login_on_a_full_pair_does_not_overfill_it(store: DataManager) -> None:
-    tight = Rules(api_ids=(11, 12), per_user=7, per_pair=2, replacements_per_day=2)
+    tight = AssignmentRules(api_ids=(11, 12), per_user=7, per_pair=2, replacements_per_day=2)
     put(store, {"alice": User(), "bob": User()}, spares("a", "b", "c"))
     give(store, "alice", 3, tight)
     on_11 = [name for name in "abc" if store.snapshot.sessions[name].api_id == 11]
@@ -153,7 +153,7 @@ def test_a_new_login_on_a_full_pair_does_not_overfill_it(store: DataManager) -> 
     check_invariants(store.snapshot, tight)
 
 
-def check_invariants(snapshot: Snapshot, rules: Rules) -> None:
+def check_invariants(snapshot: Snapshot, rules: AssignmentRules) -> None:
     """What must be true after any history."""
     assigned = [name for user in snapshot.users.values() for name in user.assigned_sessions]
     assert len(assigned) == len(set(assigned)), "a session with two users"
@@ -180,7 +180,7 @@ def test_no_history_of_starts_and_bans_breaks_an_invariant(
     owners: list[str | None],
     steps: list[tuple[bool, int, int, float]],
 ) -> None:
-    rules = Rules(api_ids=(11, 12), per_user=5, per_pair=4, replacements_per_day=2)
+    rules = AssignmentRules(api_ids=(11, 12), per_user=5, per_pair=4, replacements_per_day=2)
     store = DataManager.open(tmp_path_factory.mktemp("state"), MovableClock())
     sessions = {f"s{number:02d}": Session(owner=owner) for number, owner in enumerate(owners)}
     put(store, {f"u{number}": User() for number in range(4)}, sessions)
@@ -202,7 +202,7 @@ def test_no_history_of_starts_and_bans_breaks_an_invariant(
 async def test_racing_starts_over_few_spares_never_assign_one_twice(tmp_path: Path) -> None:
     store = DataManager.open(tmp_path, MovableClock())
     put(store, {f"u{number:02d}": User() for number in range(20)}, spares(*(f"s{number:02d}" for number in range(30))))
-    rules = Rules(api_ids=tuple(range(1, 9)), per_user=7, per_pair=7, replacements_per_day=2)
+    rules = AssignmentRules(api_ids=tuple(range(1, 9)), per_user=7, per_pair=7, replacements_per_day=2)
 
     async def start(number: int) -> int:
         user_id = f"u{number % 20:02d}"

@@ -17,7 +17,7 @@ from core.models import SessionState, User
 from data.users.data_manager import DataManager, Transaction
 from sessions import admission as changes
 from sessions.admission import Newcomer
-from sessions.assignment import Rules, assign, retire
+from sessions.assignment import AssignmentRules, assign, retire
 from sessions.foreign.credentials import Credentials
 from sessions.pool import Pool
 from sessions.vault import Vault
@@ -25,7 +25,7 @@ from tests.sessions.test_assignment import check_invariants
 from tests.support.clock import START, MovableClock
 from tests.support.sets import put
 
-RULES = Rules(api_ids=(11, 12), per_user=5, per_pair=4, replacements_per_day=2)
+RULES = AssignmentRules(api_ids=(11, 12), per_user=5, per_pair=4, replacements_per_day=2)
 USERS = ("u0", "u1", "u2")
 KINDS = ("start", "ban", "revoke", "login", "import", "release", "move", "quarantine", "pair", "delete")
 STEP = st.tuples(

@@ -17,7 +17,7 @@ from core.models import DeliveryState, Session, SessionState, User
 from data.users.data_manager import DataManager
 from sessions import identity
 from sessions.admission import NOT_HERE
-from sessions.assignment import Rules
+from sessions.assignment import AssignmentRules
 from sessions.imports import Terms, Verdict
 from sessions.logins import Logins, Wish
 from tests.sessions.test_enrol import ANN, CODE
@@ -224,7 +224,7 @@ def meet(store: DataManager, name: str, account: int) -> None:
         store.transact_now(lambda tx: identity.merge(tx, name, refused.first, RULES))
 
 
-RULES = Rules(api_ids=(11, 12), per_user=5, per_pair=3, replacements_per_day=2)
+RULES = AssignmentRules(api_ids=(11, 12), per_user=5, per_pair=3, replacements_per_day=2)
 NAMES = ("a", "b", "c", "d")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from bot.cycle.run import BotParts, CycleControl
+from bot.cycle.run import CycleControl, CycleServices
 from bot.cycle.runner import CycleRunner
 from core.clock import Clock, SystemClock
 from core.models import Delivery, Event, User
@@ -40,7 +40,7 @@ class House:
     store: DataManager
     journal: Journal
     pool: Pool
-    parts: BotParts
+    parts: CycleServices
     cycles: CycleRunner
     scheduler: Scheduler
     bots: Bots
@@ -143,7 +143,7 @@ async def house_on(
     try:
         pool = Pool(state, Vault.open(state), store, clock)
         pool.take_in()
-        parts = BotParts.put_together(
+        parts = CycleServices.put_together(
             built,
             store,
             journal,

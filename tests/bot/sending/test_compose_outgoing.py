@@ -8,7 +8,7 @@ import pytest
 from telethon import errors
 from telethon.tl import types as tl
 
-from bot.compose.content import DoesNotFitHere, Occasion, Post
+from bot.compose.content import DoesNotFitHere, Post, RenderContext
 from bot.compose.media import MediaShelf
 from bot.compose.outgoing import Outgoing, prepare
 from bot.compose.requests import Destination, SourceUnavailable
@@ -18,7 +18,7 @@ from core.models import Media, Poll, PostContent, PostType, TextFormat
 from sandbox.server import Sandbox
 from tests.bot.sending.support import delivery_key, post, standing
 
-OCCASION = Occasion("Plaza & <co>", datetime(2026, 3, 2, 9, 5, tzinfo=UTC), 7)
+OCCASION = RenderContext("Plaza & <co>", datetime(2026, 3, 2, 9, 5, tzinfo=UTC), 7)
 POSTS = [
     post(PostType.TEXT, text="<b>{group}</b> #{n}", format=TextFormat.HTML),
     post(PostType.PHOTO, text="{date}", media=(Media(file="cat.png"),)),
