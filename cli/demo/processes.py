@@ -27,7 +27,7 @@ from data.disk.presence import holds_state
 from sandbox.world import demo_world
 from sessions.vault import write_private
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 READY_WITHIN = 30.0
 """Seconds a process may take to say that it is ready."""
 SETTLED_WITHIN = 30.0

@@ -150,5 +150,5 @@ def test_words_are_shown_as_their_people_write_them() -> None:
 
 def test_nothing_is_printed_past_the_place_that_makes_it_visible() -> None:
     prints = re.compile(r"\btyper\.(echo|secho|prompt|confirm)\(|\bprint\(|sys\.std(out|err)\.write\(|\bTable\(")
-    found = {path.name for path in (ROOT / "cli").glob("*.py") if prints.search(path.read_text())}
-    assert found == {"terminal.py", "demo_view.py"}, "the demo draws a moving picture, of what terminal.py made plain"
+    found = {path.name for path in (ROOT / "cli").rglob("*.py") if prints.search(path.read_text())}
+    assert found == {"terminal.py", "view.py"}, "the demo draws a moving picture, of what terminal.py made plain"
