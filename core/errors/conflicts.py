@@ -1,0 +1,54 @@
+"""Changes that do not fit the present state."""
+
+from core.errors.base import PostfleetError
+
+
+class Conflict(PostfleetError):
+    """The change does not fit the present state."""
+
+    code = "conflict"
+
+
+class QuotaUsedUp(Conflict):
+    """A user's files would be too many, or too much together."""
+
+    code = "media_quota_used_up"
+
+
+class FileInUse(Conflict):
+    """A post names the file; the text says which."""
+
+    code = "media_in_use"
+
+
+class LoginRefused(Conflict):
+    """An account cannot be logged in, or not in this way; each reason has a `code` of its own."""
+
+    code = "login_refused"
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+class SessionInUse(Conflict):
+    """Another process on the same STATE_DIR uses the session; its key must not be used twice."""
+
+    code = "session_in_use"
+
+
+class AccountRefused(Conflict):
+    """A Telegram account has a session here already. The text tells only its owner which."""
+
+    code = "account_refused"
+
+    def __init__(self, text: str, first: str) -> None:
+        super().__init__(text)
+        self.first = first
+        """The session that has the account; never shown to users."""
+
+
+class PairNotChecked(Conflict):
+    """Telegram could not be asked about an API pair. Whoever is sure of the pair may use it unchecked."""
+
+    code = "pair_not_checked"

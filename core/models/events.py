@@ -1,0 +1,29 @@
+"""The lines of a user's log."""
+
+from datetime import datetime
+from enum import StrEnum
+
+from core.models.base import Model
+
+
+class Level(StrEnum):
+    """How much an event asks for attention."""
+
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class Event(Model, frozen=True, kw_only=True):
+    """A line of a user's log. The same line stands in the daemon's log file."""
+
+    id: int = 0
+    at: datetime
+    user: str
+    action: str
+    """Stable, for machines: `post_delivered`, `flood_wait`, `session_replaced` …"""
+    text: str
+    """A sentence, for people."""
+    level: Level = Level.INFO
+    session: str | None = None
+    group: str | None = None
