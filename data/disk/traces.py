@@ -1,11 +1,13 @@
 """Whether a file of the state that is missing was there before.
 
-Each file is made once, in a folder that never had one. Whoever finds its file missing asks here before making one: a
-state that silently begins anew loses users, posts twice, or seals accounts with a key that opens none of the others.
+Each file is made once, in a folder that never had one. Code that finds its file missing asks here before it makes one:
+a state that silently begins anew loses users, posts twice, or seals accounts with a key that opens none of the others.
 There are two kinds of proof, and either is enough:
 
 - `made/NAME`, a small file that is left where NAME was made or found;
-- what the other files tell: rows of the journal, counters, bots that ran, sealed accounts, copies.
+- the other files: rows of the journal, counters, bots that ran, sealed accounts, copies.
+
+The other files are read as plain JSON and SQL. The rooms that own them ask here, so this module imports none of them.
 """
 
 import contextlib
@@ -15,15 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import StateDamaged, StateError
-from core.models import BotStatus, User
 from data.disk.copies import newest_copy
 from data.disk.files import make_folder, refuse_half_restored, touch_own
-from data.disk.inventory import AUTH_FILE, JOURNAL_FILE, KEY_FILE, MADE, PAIRS_FILE, USERS_FILE
+from data.disk.inventory import AUTH_FILE, JOURNAL_FILE, KEY_FILE, MADE, PAIRS_FILE, STATS_FILE, USERS_FILE
 from data.disk.sealed import sealed_files, sealed_hashes
 from data.disk.sqlite_files import read_only
-from data.journal.mark import counted_in_stats
-from data.users.document import read_document
+from data.disk.strict_json import parse_object
 
+_LARGEST_TALLY = 10**18
 _ROWS = (
     "SELECT EXISTS(SELECT 1 FROM cycles) OR EXISTS(SELECT 1 FROM deliveries) OR EXISTS(SELECT 1 FROM events)"
     " OR EXISTS(SELECT 1 FROM tallies)"
@@ -39,7 +40,7 @@ class Missing:
 
 
 def note_made(path: Path) -> None:
-    """Leave the trace of a file that is there. A disk that refuses it costs this proof, nothing more."""
+    """Leave the trace of a file that is there. If the disk refuses it, only this proof is missing."""
     trace = _trace_of(path)
     with contextlib.suppress(OSError, StateError):
         if not trace.exists():
@@ -48,7 +49,7 @@ def note_made(path: Path) -> None:
 
 
 def is_empty(path: Path) -> bool:
-    """Whether nothing lies there, or a file without a byte."""
+    """Whether the file is missing or has no bytes."""
     try:
         return path.stat().st_size == 0
     except FileNotFoundError:
@@ -58,10 +59,10 @@ def is_empty(path: Path) -> bool:
 
 
 def refuse_new_beginning(path: Path) -> None:
-    """Call it before making a file of the state.
+    """Refuse to make a file of the state that was there before. Call it before making one.
 
     Raises:
-        StateDamaged: there was one before; the text says what proves it and how to go on.
+        StateDamaged: there was one before; the text names the proof and the way out.
     """
     proofs = list(_proofs(path))
     if proofs:
@@ -73,7 +74,7 @@ def refuse_new_beginning(path: Path) -> None:
 
 
 def missing_files(state_dir: Path, *, key_in_settings: bool) -> list[Missing]:
-    """Every file that was there before and is not there now; nothing is opened for writing."""
+    """Return every file that was there before and is missing now. Nothing is opened for writing."""
     names = [USERS_FILE, JOURNAL_FILE, AUTH_FILE, PAIRS_FILE, *([] if key_in_settings else [KEY_FILE])]
     found = []
     for path in (state_dir / name for name in names):
@@ -86,15 +87,24 @@ def missing_files(state_dir: Path, *, key_in_settings: bool) -> list[Missing]:
 
 
 def refuse_missing(state_dir: Path, *, key_in_settings: bool) -> None:
-    """Look at the whole folder before anything of it is opened.
+    """Refuse a folder that lacks files. Call it before opening any of them.
 
     Raises:
-        StateDamaged: a restore was cut off, or files that were there before are not there now; all of them are named.
+        StateDamaged: a restore was cut off, or files that were there before are missing; all of them are named.
     """
     refuse_half_restored(state_dir)
     missing = missing_files(state_dir, key_in_settings=key_in_settings)
     if missing:
         raise StateDamaged("; ".join(one.problem for one in missing))
+
+
+def counted_in_stats(state_dir: Path) -> int:
+    """Return the newest tally that stats.json counts; 0 when there is no such file, or it cannot be read."""
+    path = state_dir / STATS_FILE
+    with contextlib.suppress(OSError, StateDamaged):
+        watermark = parse_object(path.read_bytes(), path).get("watermark", 0)
+        return watermark if isinstance(watermark, int) and 0 < watermark < _LARGEST_TALLY else 0
+    return 0
 
 
 def _trace_of(path: Path) -> Path:
@@ -128,15 +138,11 @@ def _stats_count(state_dir: Path) -> str | None:
 
 def _bots_ran(state_dir: Path) -> str | None:
     path = state_dir / USERS_FILE
-    with contextlib.suppress(OSError, StateError):
-        users = read_document(path.read_bytes(), path).users.values.values()
-        if any(map(_ran, users)):
+    with contextlib.suppress(OSError, StateError, AttributeError):
+        users = parse_object(path.read_bytes(), path).get("users", {}).values()
+        if any(user.get("cycles") or user.get("bot_status", "stopped") != "stopped" for user in users):
             return f"{USERS_FILE} tells of bots that ran"
     return None
-
-
-def _ran(user: User) -> bool:
-    return user.cycles > 0 or user.bot_status is not BotStatus.STOPPED
 
 
 def _accounts_are_sealed(state_dir: Path) -> str | None:

@@ -13,12 +13,11 @@ from typing import NamedTuple
 
 from core.errors import StateDamaged
 from data.disk.files import make_folder, open_own
-from data.disk.inventory import JOURNAL_FILE, MADE, STATS_FILE
+from data.disk.inventory import JOURNAL_FILE, MADE
 from data.disk.sqlite_files import read_only
-from data.disk.strict_json import parse_object
+from data.disk.traces import counted_in_stats
 
 _WIDTH = 20
-_LARGEST = 10**18
 
 
 class Mark(NamedTuple):
@@ -62,15 +61,6 @@ class JournalMark:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
-
-
-def counted_in_stats(state_dir: Path) -> int:
-    """The newest tally that stats.json holds; 0 when there is no such file, or it cannot be read."""
-    path = state_dir / STATS_FILE
-    with contextlib.suppress(OSError, StateDamaged):
-        watermark = parse_object(path.read_bytes(), path).get("watermark", 0)
-        return watermark if isinstance(watermark, int) and 0 < watermark < _LARGEST else 0
-    return 0
 
 
 def is_behind(found: Mark, known: Mark) -> bool:
