@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ROOMS := api bench bot cli core data sandbox scheduler sessions tests run.py
 
-.PHONY: demo serve sandbox test check audit format lock clean
+.PHONY: demo serve sandbox test check audit format docs-settings lock clean
 
 demo: .venv/.runtime  ## a whole Postfleet on this machine, no Telegram needed; Ctrl-C ends it
 	@$(BIN)/python run.py demo
@@ -30,6 +30,9 @@ audit: .venv/.dev  ## known weaknesses in the locked dependencies (asks PyPI), a
 format: .venv/.dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs-settings: .venv/.runtime  ## .env.example and docs/settings.md, after a change in core/settings
+	$(BIN)/python -m core.settings_docs
 
 lock: .venv/.dev  ## after a change of requirements*.in
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header requirements.in -o requirements.txt

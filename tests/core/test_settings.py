@@ -1,11 +1,13 @@
 """What an operator is told when a setting is wrong."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from core.errors import SettingsError
-from core.settings import EXAMPLE_SECRET, Settings, load_settings, reload_settings
+from core.settings import EXAMPLE_SECRET, SECTIONS, Settings, about, load_settings, reload_settings
+from core.settings_docs import env_example, table
 
 GOOD_SECRET = "Zk3v9QpL7xW2mN8rT5yB1cD4fG6hJ0sA-uEiOq"
 PAIR = "12345:0123456789abcdef0123456789abcdef"
@@ -125,13 +127,38 @@ def test_a_path_that_no_disk_can_have_is_refused() -> None:
         load_settings(dc_public_key="x" * 5_000)
 
 
-def test_every_setting_is_described_in_the_example_file() -> None:
-    example = (Path(__file__).parents[2] / ".env.example").read_text()
-    assert [name for name in Settings.model_fields if f"POSTFLEET_{name.upper()}=" not in example] == []
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize(("page", "made"), [(".env.example", env_example), ("docs/settings.md", table)])
+def test_the_pages_of_settings_say_what_the_code_says(page: str, made: Callable[[], str]) -> None:
+    assert (ROOT / page).read_text() == made(), "run: make docs-settings"
+
+
+def test_every_setting_stands_in_the_pages_with_a_sentence() -> None:
+    for name in Settings.model_fields:
+        assert f"POSTFLEET_{name.upper()}=" in env_example()
+        assert f"`POSTFLEET_{name.upper()}`" in table()
+        assert about(name).text.partition("\n")[0].endswith((".", ":"))
+
+
+def test_every_section_begins_with_a_setting_and_the_first_begins_one() -> None:
+    assert SECTIONS.keys() <= Settings.model_fields.keys()
+    assert next(iter(Settings.model_fields)) in SECTIONS
+
+
+def test_a_reload_changes_what_the_pages_say_and_names_the_rest(tmp_path: Path) -> None:
+    good = f"POSTFLEET_JWT_SECRET={GOOD_SECRET}\nPOSTFLEET_API_PAIRS={PAIR}\n"
+    (tmp_path / ".env").write_text(good)
+    running = load_settings()
+    (tmp_path / ".env").write_text(f"{good}POSTFLEET_POSTS_PER_DAY=12\nPOSTFLEET_PORT=8001\n")
+    assert (about("posts_per_day").reloads, about("port").reloads) == (True, False)
+    assert reload_settings(running) == (["posts_per_day"], ["port"])
+    assert (running.posts_per_day, running.port) == (12, 8000)
 
 
 def test_the_example_file_sets_what_the_defaults_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    example = Path(__file__).parents[2] / ".env.example"
+    example = ROOT / ".env.example"
     told = Settings(_env_file=example)  # type: ignore[call-arg]  # pydantic-settings takes it
     plain = load_settings()
     differs = {name for name in Settings.model_fields if getattr(told, name) != getattr(plain, name)}
