@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector, generate_late
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
-from api.context import ApiContext
+from api.backend import Backend
 from api.requests.counts import RequestCounts
 from api.state.streams import Streams
 from core.figures import Histogram
@@ -22,9 +22,9 @@ Metric = CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily
 class Metrics:
     """Everything that is measured."""
 
-    def __init__(self, parts: ApiContext, requests: RequestCounts, streams: Streams) -> None:
+    def __init__(self, backend: Backend, requests: RequestCounts, streams: Streams) -> None:
         self._registry = CollectorRegistry(auto_describe=False)
-        self._registry.register(_Figures(parts, requests, streams))
+        self._registry.register(_Figures(backend, requests, streams))
         ProcessCollector(registry=self._registry)
 
     def text(self) -> bytes:
@@ -33,8 +33,8 @@ class Metrics:
 
 
 class _Figures(Collector):
-    def __init__(self, parts: ApiContext, requests: RequestCounts, streams: Streams) -> None:
-        self._parts = parts
+    def __init__(self, backend: Backend, requests: RequestCounts, streams: Streams) -> None:
+        self._backend = backend
         self._requests = requests
         self._streams = streams
 
@@ -45,7 +45,7 @@ class _Figures(Collector):
         yield from self._http()
 
     def _bots(self) -> Iterator[Metric]:
-        bots, snapshot = self._parts.bots, self._parts.store.snapshot
+        bots, snapshot = self._backend.bots, self._backend.store.snapshot
         statuses = Counter(user.bot_status for user in snapshot.users.values())
         by_status = {status.value: statuses[status] for status in BotStatus}
         yield _by("postfleet_users", "Users by what their bot does.", "status", by_status)
@@ -58,17 +58,17 @@ class _Figures(Collector):
         yield GaugeMetricFamily("postfleet_jobs_failed", "Pieces of housekeeping whose last run failed.", failed)
 
     def _accounts(self) -> Iterator[Metric]:
-        sessions, now = self._parts.store.snapshot.sessions.values(), self._parts.clock.now()
+        sessions, now = self._backend.store.snapshot.sessions.values(), self._backend.clock.now()
         states = Counter(session.state for session in sessions)
         by_state = {state.value: states[state] for state in SessionState}
         yield _by("postfleet_sessions", "Accounts by what they are fit for.", "state", by_state)
         resting = sum(session.hold is not None and session.hold.until > now for session in sessions)
         yield GaugeMetricFamily("postfleet_sessions_resting", "Accounts that wait for Telegram's leave.", resting)
-        connections = self._parts.bots.connections
+        connections = self._backend.bots.connections
         yield GaugeMetricFamily("postfleet_telegram_connections", "Connections to Telegram that are open.", connections)
 
     def _posts(self) -> Iterator[Metric]:
-        figures = self._parts.journal.figures
+        figures = self._backend.journal.figures
         outcomes = CounterMetricFamily(
             "postfleet_deliveries", "Deliveries that came to an end, by how.", labels=["outcome"]
         )
@@ -77,7 +77,7 @@ class _Figures(Collector):
         yield outcomes
         yield CounterMetricFamily("postfleet_flood_waits", "Waits Telegram asked for.", figures.floods)
         commits = CounterMetricFamily("postfleet_commits", "Durable commits.", labels=["store"])
-        commits.add_metric(["users"], self._parts.store.snapshot.revision)
+        commits.add_metric(["users"], self._backend.store.snapshot.revision)
         commits.add_metric(["journal"], figures.commits)
         yield commits
 

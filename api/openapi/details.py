@@ -5,7 +5,7 @@ from typing import Any
 from api.openapi import examples
 from api.openapi.problem_codes import codes_of
 from api.problems import CODES, MEDIA_TYPE
-from api.requests.counts import STATE_PATH
+from api.requests.paths import STATE_PATH
 from api.server.idempotency import MAX_KEY_LENGTH, needs_none
 from api.state.cache import ALWAYS
 

@@ -5,8 +5,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 
-from fastapi import Request
-
 from api.problems import Busy
 from api.requests.rate_limits import Rate, Rates
 from core.errors import TooMany
@@ -32,7 +30,8 @@ _UPLOADS_FOR_ONE = 4
 class ConcurrencyLimiter:
     """Places for those who are at it. Plain code on the event loop: looking and taking is one."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, rates: Rates, most: int) -> None:
+        self._rates = rates
         self._most = {Kind.WORK: most, Kind.UPLOAD: most * _UPLOADS_FOR_ONE}
         self._all: Counter[Kind] = Counter()
         self._own: Counter[tuple[Kind, str]] = Counter()
@@ -48,6 +47,7 @@ class ConcurrencyLimiter:
         Raises:
             TooMany: the user has as many as one may. Busy: all are taken.
         """
+        self._rates.spend(Rate.EXPENSIVE, user_id)
         own = (kind, user_id)
         if self._own[own] >= MOST_PER_USER[kind]:
             raise TooMany("You have as much under way as one may at a time; wait until it is done", RETRY_AFTER_SECONDS)
@@ -62,17 +62,3 @@ class ConcurrencyLimiter:
             self._own[own] -= 1
             if not self._own[own]:
                 del self._own[own]
-
-
-@contextmanager
-def expensive(request: Request, kind: Kind, user_id: str) -> Iterator[None]:
-    """Around a route's work: counted against the user's rate, and in a place while it lasts.
-
-    Raises:
-        TooMany, Busy.
-    """
-    rates: Rates = request.app.state.rates
-    effort: ConcurrencyLimiter = request.app.state.effort
-    rates.spend(Rate.EXPENSIVE, user_id)
-    with effort.place(kind, user_id):
-        yield

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 
 from starlette.types import Scope
 
+from api.requests.paths import STATE_PATH
 from core.clock import Clock
 from core.figures import Histogram
 
-STATE_PATH = "/api/sync/state"
 ONE_IN = 16
 """All polls of the sync state are counted; of so many one is timed, for all of them."""
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})

@@ -3,17 +3,13 @@
 from collections import Counter
 from datetime import UTC, datetime
 
-from fastapi import Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from api.openapi.document import json_answer, problems, shows
-from api.routes.acting import Admin
-from api.routes.common import Context
+from api.routes.dependencies import Admin, Context
 from api.routes.router import resource
-from api.security.revocations import Revocations
 from api.security.tokens import LONGEST_SECONDS
-from api.state.streams import Streams
 from api.views.admin import AdminOverview, BanLine, BanList, JobList, WaveLine
 from core.errors import InvalidInput
 from core.models import SessionState
@@ -40,10 +36,9 @@ class Revocation(BaseModel):
     response_class=Response,
     responses={200: shows(AdminOverview, "The service at a glance."), **problems(401, 403)},
 )
-async def overview(_: Admin, request: Request, rooms: Context) -> Response:
+async def overview(_: Admin, context: Context) -> Response:
     """How much of everything there is, cycles that run, who is next, accounts that rest, housekeeping."""
-    snapshot, daemon = rooms.store.snapshot, rooms.bots.overview()
-    streams: Streams = request.app.state.streams
+    snapshot, daemon = context.store.snapshot, context.bots.overview()
     sessions = snapshot.sessions.values()
     view = AdminOverview(
         revision=snapshot.revision,
@@ -56,7 +51,7 @@ async def overview(_: Admin, request: Request, rooms: Context) -> Response:
         next_due_at=daemon.next_due_at,
         resting=daemon.resting[:MOST_LINES],
         connections=daemon.connections,
-        streams=streams.open,
+        streams=context.streams.open,
         tasks=daemon.tasks,
         jobs=daemon.jobs,
     )
@@ -68,9 +63,9 @@ async def overview(_: Admin, request: Request, rooms: Context) -> Response:
     response_class=Response,
     responses={200: shows(BanList, "Bans and waves of them."), **problems(401, 403)},
 )
-async def bans(_: Admin, rooms: Context) -> Response:
+async def bans(_: Admin, context: Context) -> Response:
     """Accounts that were banned: when, why, what took their place; and bots that stopped for a wave of bans."""
-    snapshot = rooms.store.snapshot
+    snapshot = context.store.snapshot
     waves = [
         WaveLine(user=user_id, bans=len(user.banned_sessions), last_at=user.banned_sessions[-1].at)
         for user_id, user in snapshot.users.items()
@@ -85,9 +80,9 @@ async def bans(_: Admin, rooms: Context) -> Response:
     response_class=Response,
     responses={200: shows(JobList, "Every job with its last and next run."), **problems(401, 403)},
 )
-async def jobs(_: Admin, rooms: Context) -> Response:
+async def jobs(_: Admin, context: Context) -> Response:
     """Work that comes round by itself: when it ran last, what came of it, when it runs next."""
-    return json_answer(JobList(items=rooms.bots.overview().jobs))
+    return json_answer(JobList(items=context.bots.overview().jobs))
 
 
 @routes.post(
@@ -99,9 +94,9 @@ async def jobs(_: Admin, rooms: Context) -> Response:
         **problems(401, 403, 404, 422, 503),
     },
 )
-async def run_job(admin: Admin, rooms: Context, name: str) -> Response:
+async def run_job(admin: Admin, context: Context, name: str) -> Response:
     """Let a piece of housekeeping begin now. It may take minutes; one that runs already is not begun twice."""
-    job = rooms.bots.begin_job(name)
+    job = context.bots.begin_job(name)
     admin.note("run_job", name, before=job.last_run_at, after="begun")
     return json_answer(job, 202)
 
@@ -112,13 +107,12 @@ async def run_job(admin: Admin, rooms: Context, name: str) -> Response:
     response_class=Response,
     responses={204: {"description": "Refused from now on."}, **problems(401, 403, 422, 503)},
 )
-async def revoke(admin: Admin, request: Request, rooms: Context, body: Revocation) -> Response:
+async def revoke(admin: Admin, context: Context, body: Revocation) -> Response:
     """Refuse one token, whoever issued it."""
-    now = rooms.clock.now().timestamp()
+    now = context.clock.now().timestamp()
     if not now < body.ends <= now + LONGEST_SECONDS:
         raise InvalidInput("ends", "give the token's `exp`: seconds since 1970, later than now and within ten years")
-    revocations: Revocations = request.app.state.revocations
-    await revocations.revoke(body.token_id, body.ends)
+    await context.revocations.revoke(body.token_id, body.ends)
     admin.note("revoke", body.token_id, after="refused")
     return Response(status_code=204)
 

@@ -4,8 +4,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from starlette.responses import Response
 
 from api.openapi.document import json_answer, problems, shows
-from api.routes.acting import Admin
-from api.routes.common import Accounts, Context
+from api.routes.dependencies import Accounts, Admin, Context
 from api.routes.router import resource
 from api.views.sessions import AccountsView, PairsView, RepairView
 from core.errors import NotFound
@@ -55,9 +54,9 @@ class PairChange(_Body):
     response_class=Response,
     responses={200: shows(AccountsView, "Every account there is."), **problems(401, 403, 409, 503)},
 )
-async def pool(_: Admin, parts: Context, rooms: Accounts) -> Response:
+async def pool(_: Admin, context: Context, accounts: Accounts) -> Response:
     """The pool: whose bot each account posts for, on which API pair, how it is and until when."""
-    return json_answer(AccountsView(accounts=await rooms.every(None, parts.bots.posting())))
+    return json_answer(AccountsView(accounts=await accounts.every(None, context.bots.posting())))
 
 
 @routes.post(
@@ -65,9 +64,9 @@ async def pool(_: Admin, parts: Context, rooms: Accounts) -> Response:
     response_class=Response,
     responses={200: shows(RepairView, "What was found and done."), **problems(401, 403, 409, 503)},
 )
-async def repair(admin: Admin, rooms: Accounts) -> Response:
+async def repair(admin: Admin, accounts: Accounts) -> Response:
     """Take in files put into sessions/available, and let every file follow users.json."""
-    done = await rooms.repair()
+    done = await accounts.repair()
     found = {name: list(getattr(done, name)) for name in RepairView.__struct_fields__}
     admin.note("repair", "sessions", after=found)
     return json_answer(RepairView(**found))
@@ -79,11 +78,11 @@ async def repair(admin: Admin, rooms: Accounts) -> Response:
     response_class=Response,
     responses={204: {"description": "It posts for that user now."}, **problems(401, 403, 404, 409, 422, 503)},
 )
-async def move(admin: Admin, rooms: Accounts, name: str, body: MoveRequest) -> Response:
+async def move(admin: Admin, accounts: Accounts, name: str, body: MoveRequest) -> Response:
     """Give an account to a user, taking it from whoever has it."""
-    users = rooms.store.snapshot.users
+    users = accounts.store.snapshot.users
     before = next((user_id for user_id, user in users.items() if name in user.assigned_sessions), None)
-    await rooms.sessions.move(name, body.user)
+    await accounts.sessions.move(name, body.user)
     admin.note("move", name, before=before, after=body.user)
     return Response(status_code=204)
 
@@ -94,14 +93,14 @@ async def move(admin: Admin, rooms: Accounts, name: str, body: MoveRequest) -> R
     response_class=Response,
     responses={204: {"description": "It runs on that pair now."}, **problems(401, 403, 404, 409, 422, 503)},
 )
-async def give_another_pair(admin: Admin, rooms: Accounts, name: str, body: GivenPair) -> Response:
+async def give_another_pair(admin: Admin, accounts: Accounts, name: str, body: GivenPair) -> Response:
     """Let an account run on another API pair with the login it has, if Telegram takes both together.
 
     409 `login_lost`: it needs a new login on that pair.
     """
-    known = rooms.store.snapshot.sessions.get(name)
+    known = accounts.store.snapshot.sessions.get(name)
     before = known.api_id if known is not None else None
-    await pair_care.give_pair(rooms.clients, rooms.sessions, name, body.api_id, unchecked=body.unchecked)
+    await pair_care.give_pair(accounts.clients, accounts.sessions, name, body.api_id, unchecked=body.unchecked)
     admin.note("give_pair", name, before=before, after=body.api_id)
     return Response(status_code=204)
 
@@ -109,9 +108,9 @@ async def give_another_pair(admin: Admin, rooms: Accounts, name: str, body: Give
 @routes.get(
     "/pairs", response_class=Response, responses={200: shows(PairsView, "The pairs."), **problems(401, 403, 409, 503)}
 )
-async def pairs(_: Admin, rooms: Accounts) -> Response:
+async def pairs(_: Admin, accounts: Accounts) -> Response:
     """Every API pair and whether it may be used."""
-    return _pairs(rooms)
+    return _pairs(accounts)
 
 
 @routes.post(
@@ -120,12 +119,12 @@ async def pairs(_: Admin, rooms: Accounts) -> Response:
     response_class=Response,
     responses={201: shows(PairsView, "The pairs."), **problems(401, 403, 409, 422, 503)},
 )
-async def add_pair(admin: Admin, rooms: Accounts, body: PairRequest) -> Response:
+async def add_pair(admin: Admin, accounts: Accounts, body: PairRequest) -> Response:
     """Add an API pair that Telegram takes; its hash is kept sealed and never shown."""
-    before = _state_of(rooms, body.api_id)
-    await pair_care.add_pair(rooms.clients, rooms.sessions, body.api_id, body.api_hash, unchecked=body.unchecked)
-    admin.note("add_pair", str(body.api_id), before=before, after=_state_of(rooms, body.api_id))
-    return _pairs(rooms, status=201)
+    before = _state_of(accounts, body.api_id)
+    await pair_care.add_pair(accounts.clients, accounts.sessions, body.api_id, body.api_hash, unchecked=body.unchecked)
+    admin.note("add_pair", str(body.api_id), before=before, after=_state_of(accounts, body.api_id))
+    return _pairs(accounts, status=201)
 
 
 @routes.patch(
@@ -133,18 +132,18 @@ async def add_pair(admin: Admin, rooms: Accounts, body: PairRequest) -> Response
     response_class=Response,
     responses={200: shows(PairsView, "The pairs."), **problems(401, 403, 404, 409, 422, 503)},
 )
-async def change_pair(admin: Admin, rooms: Accounts, api_id: int, body: PairChange) -> Response:
+async def change_pair(admin: Admin, accounts: Accounts, api_id: int, body: PairChange) -> Response:
     """Enable, disable or quarantine a pair; `need_login` names the accounts that lost it."""
-    pairs, lost = rooms.sessions.pairs, dict[str, str | None]()
-    before = _state_of(rooms, api_id)
+    pairs, lost = accounts.sessions.pairs, dict[str, str | None]()
+    before = _state_of(accounts, api_id)
     if before is None:
         raise NotFound(f"there is no API pair {api_id}")
     if body.state is PairState.QUARANTINED:
-        lost = await rooms.sessions.quarantine_pair(api_id, body.reason or "by the operator")
+        lost = await accounts.sessions.quarantine_pair(api_id, body.reason or "by the operator")
     else:
-        pairs.set_state(api_id, body.state, body.reason, rooms.clock.now())
-    admin.note("change_pair", str(api_id), before=before, after=_state_of(rooms, api_id))
-    return _pairs(rooms, lost)
+        pairs.set_state(api_id, body.state, body.reason, accounts.clock.now())
+    admin.note("change_pair", str(api_id), before=before, after=_state_of(accounts, api_id))
+    return _pairs(accounts, lost)
 
 
 @routes.post(
@@ -153,10 +152,10 @@ async def change_pair(admin: Admin, rooms: Accounts, api_id: int, body: PairChan
     response_class=Response,
     responses={204: {"description": "Telegram takes it."}, **problems(401, 403, 404, 409, 422, 503)},
 )
-async def check(_: Admin, rooms: Accounts, api_id: int) -> Response:
+async def check(_: Admin, accounts: Accounts, api_id: int) -> Response:
     """Ask Telegram whether it takes a pair, one of the settings too. No account is concerned, and no code is sent."""
-    rooms.sessions.pairs.state_of(api_id)
-    await pair_care.check_pair(rooms.clients, api_id)
+    accounts.sessions.pairs.state_of(api_id)
+    await pair_care.check_pair(accounts.clients, api_id)
     return Response(status_code=204)
 
 
@@ -165,17 +164,17 @@ async def check(_: Admin, rooms: Accounts, api_id: int) -> Response:
     response_class=Response,
     responses={200: shows(PairsView, "The pairs that are left."), **problems(401, 403, 404, 409, 422, 503)},
 )
-async def remove_pair(admin: Admin, rooms: Accounts, api_id: int) -> Response:
+async def remove_pair(admin: Admin, accounts: Accounts, api_id: int) -> Response:
     """Forget an added pair that no account works on; `need_login` names accounts that do not work and had it."""
-    before = _state_of(rooms, api_id)
-    left = await rooms.sessions.remove_pair(api_id)
+    before = _state_of(accounts, api_id)
+    left = await accounts.sessions.remove_pair(api_id)
     admin.note("remove_pair", str(api_id), before=before, after=None)
-    return _pairs(rooms, dict.fromkeys(left))
+    return _pairs(accounts, dict.fromkeys(left))
 
 
-def _state_of(rooms: AccountServices, api_id: int) -> str | None:
-    return next((pair.state.value for pair in rooms.sessions.pairs.every() if pair.api_id == api_id), None)
+def _state_of(accounts: AccountServices, api_id: int) -> str | None:
+    return next((pair.state.value for pair in accounts.sessions.pairs.every() if pair.api_id == api_id), None)
 
 
-def _pairs(rooms: AccountServices, lost: dict[str, str | None] | None = None, status: int = 200) -> Response:
-    return json_answer(PairsView(pairs=rooms.sessions.pairs.every(), need_login=sorted(lost or ())), status)
+def _pairs(accounts: AccountServices, lost: dict[str, str | None] | None = None, status: int = 200) -> Response:
+    return json_answer(PairsView(pairs=accounts.sessions.pairs.every(), need_login=sorted(lost or ())), status)

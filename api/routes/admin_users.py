@@ -3,22 +3,19 @@
 import re
 from typing import Annotated
 
-from fastapi import Query, Request
+from fastapi import Query
 from msgspec.structs import replace
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 from starlette.responses import Response
 
 from api.context import ApiContext
 from api.openapi.document import json_answer, problems, shows
-from api.routes.acting import Admin, UserId
-from api.routes.common import Context
+from api.routes.dependencies import Admin, Context, UserId
 from api.routes.router import resource
-from api.security.issuer import Issuer
 from api.security.passwords import MAX_LENGTH
-from api.security.revocations import Revocations
 from api.security.tokens import OPERATOR, check_user_id
-from api.services.users import make_user
-from api.state.cache import StateDocuments, dated
+from api.services.users import create_user
+from api.state.cache import dated
 from api.views.admin import UserLine, UserList
 from api.views.base import AllowanceOverview, AllowanceView, BotChangeView, PasswordView, allowance_view
 from api.views.state import StateView
@@ -85,17 +82,17 @@ class AllowanceChange(BaseModel):
 )
 async def users(
     _: Admin,
-    rooms: Context,
+    context: Context,
     after: Annotated[str, Query(max_length=128, description="`next_after` of the page before this one.")] = "",
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
     status: Annotated[BotStatus | None, Query(description="Only users whose bot is in that status.")] = None,
 ) -> Response:
     """Users in the order of their ids."""
-    everybody = rooms.store.snapshot.users
+    everybody = context.store.snapshot.users
     names = sorted(
         name for name, user in everybody.items() if name > after and (status is None or user.bot_status is status)
     )
-    lines = [_line(name, everybody[name], rooms) for name in names[:limit]]
+    lines = [_line(name, everybody[name], context) for name in names[:limit]]
     following = lines[-1].user_id if len(names) > limit else None
     return json_answer(UserList(items=lines, next_after=following))
 
@@ -105,12 +102,11 @@ async def users(
     response_class=Response,
     responses={200: shows(StateView, "Everything the user's dashboard shows."), **problems(401, 403, 404, 422, 503)},
 )
-async def user(_: Admin, request: Request, rooms: Context, user_id: UserId) -> Response:
+async def user(_: Admin, context: Context, user_id: UserId) -> Response:
     """One user with everything: bot, accounts, config, groups, allowance, counters, log."""
-    _known(rooms, user_id)
-    documents: StateDocuments = request.app.state.documents
-    body = (await documents.of(user_id)).body
-    return Response(dated(body, documents.time), media_type="application/json")
+    _known(context, user_id)
+    body = (await context.state_cache.of(user_id)).body
+    return Response(dated(body, context.state_cache.time), media_type="application/json")
 
 
 @routes.put(
@@ -123,11 +119,11 @@ async def user(_: Admin, request: Request, rooms: Context, user_id: UserId) -> R
         **problems(401, 403, 422, 503),
     },
 )
-async def make(admin: Admin, rooms: Context, user_id: UserId) -> Response:
+async def make(admin: Admin, context: Context, user_id: UserId) -> Response:
     """Make a user, so that a password can be set, or where unknown ones are refused."""
-    user, fresh = await make_user(rooms, check_user_id(user_id))
+    user, fresh = await create_user(context, check_user_id(user_id))
     admin.note("make_user", user_id, before=None if fresh else "there", after="there")
-    return json_answer(_line(user_id, user, rooms), 201 if fresh else 200)
+    return json_answer(_line(user_id, user, context), 201 if fresh else 200)
 
 
 @routes.post(
@@ -140,10 +136,10 @@ async def make(admin: Admin, rooms: Context, user_id: UserId) -> Response:
         **problems(401, 403, 404, 422, 503),
     },
 )
-async def stop(admin: Admin, rooms: Context, user_id: UserId) -> Response:
+async def stop(admin: Admin, context: Context, user_id: UserId) -> Response:
     """Stop a user's bot after the post in flight."""
-    before = _known(rooms, user_id).bot_status
-    change = await rooms.bots.stop(user_id, now=True)
+    before = _known(context, user_id).bot_status
+    change = await context.bots.stop(user_id, now=True)
     admin.note("stop", user_id, before=before, after=change.status)
     view = BotChangeView(bot_status=change.status, changed=change.changed, message=change.text)
     return json_answer(view, 202 if change.changed else 200)
@@ -157,16 +153,15 @@ async def stop(admin: Admin, rooms: Context, user_id: UserId) -> Response:
         **problems(401, 403, 404, 422, 503),
     },
 )
-async def set_password(admin: Admin, request: Request, rooms: Context, user_id: UserId, body: NewPassword) -> Response:
+async def set_password(admin: Admin, context: Context, user_id: UserId, body: NewPassword) -> Response:
     """Let a user log in with a password, and end every token they have.
 
     Access and refresh tokens made until now are refused, whoever issued them. A user who is not there is made first:
     `PUT /api/admin/users/{user_id}`.
     """
-    _known(rooms, user_id)
-    issuer: Issuer = request.app.state.issuer
+    _known(context, user_id)
     roles = frozenset({OPERATOR} if body.operator else ())
-    await issuer.set_password(user_id, body.password.get_secret_value(), roles)
+    await context.issuer.set_password(user_id, body.password.get_secret_value(), roles)
     admin.note("set_password", user_id, after={"roles": sorted(roles), "tokens": _NO_TOKEN})
     return json_answer(PasswordView.of_user(user_id))
 
@@ -177,11 +172,10 @@ async def set_password(admin: Admin, request: Request, rooms: Context, user_id: 
     response_class=Response,
     responses={204: {"description": "Every token of the user is ended."}, **problems(401, 403, 422, 503)},
 )
-async def log_out(admin: Admin, request: Request, user_id: UserId) -> Response:
+async def log_out(admin: Admin, context: Context, user_id: UserId) -> Response:
     """End every token a user has now. Whoever only reads has tokens without being a user here."""
     check_user_id(user_id)
-    revocations: Revocations = request.app.state.revocations
-    await revocations.log_out_everywhere(user_id)
+    await context.revocations.log_out_everywhere(user_id)
     admin.note("logout", user_id, after=_NO_TOKEN)
     return Response(status_code=204)
 
@@ -191,11 +185,13 @@ async def log_out(admin: Admin, request: Request, user_id: UserId) -> Response:
     response_class=Response,
     responses={200: shows(AllowanceOverview, "Every user's allowance."), **problems(401, 403, 503)},
 )
-async def allowances(_: Admin, rooms: Context) -> Response:
+async def allowances(_: Admin, context: Context) -> Response:
     """Everybody's use of this month."""
-    now = rooms.clock.now()
-    budgets = {name: budget_of(user, rooms.settings, now) for name, user in sorted(rooms.store.snapshot.users.items())}
-    uses = await rooms.journal.allowance_overview(budgets)
+    now = context.clock.now()
+    budgets = {
+        name: budget_of(user, context.settings, now) for name, user in sorted(context.store.snapshot.users.items())
+    }
+    uses = await context.journal.allowance_overview(budgets)
     return json_answer(AllowanceOverview(users={name: allowance_view(use) for name, use in uses.items()}))
 
 
@@ -204,9 +200,9 @@ async def allowances(_: Admin, rooms: Context) -> Response:
     response_class=Response,
     responses={200: shows(AllowanceView, "With its history and grants."), **problems(401, 403, 404, 422, 503)},
 )
-async def allowance(_: Admin, rooms: Context, user_id: UserId) -> Response:
+async def allowance(_: Admin, context: Context, user_id: UserId) -> Response:
     """What a user used and has left."""
-    return json_answer(await _allowance(rooms, user_id))
+    return json_answer(await _allowance(context, user_id))
 
 
 @routes.put(
@@ -214,7 +210,7 @@ async def allowance(_: Admin, rooms: Context, user_id: UserId) -> Response:
     response_class=Response,
     responses={200: shows(AllowanceView, "Set; it counts from the next cycle."), **problems(401, 403, 404, 422, 503)},
 )
-async def set_allowance(admin: Admin, rooms: Context, user_id: UserId, body: AllowanceChange) -> Response:
+async def set_allowance(admin: Admin, context: Context, user_id: UserId, body: AllowanceChange) -> Response:
     """Say how many posts a user may make a day and a month."""
     wanted = Allowance(per_day=body.per_day, per_month=body.per_month)
 
@@ -223,12 +219,12 @@ async def set_allowance(admin: Admin, rooms: Context, user_id: UserId, body: All
         tx.put_user(user_id, replace(before, allowance=wanted))
         return before.allowance
 
-    before = await rooms.store.transact(change)
+    before = await context.store.transact(change)
     admin.note("set_allowance", user_id, before=_limits(before), after=_limits(wanted))
-    seen = await _allowance(rooms, user_id)
+    seen = await _allowance(context, user_id)
     if wanted != before:
         text = f"An operator set the allowance: {seen.per_day} posts a day, {seen.per_month} a month"
-        await rooms.bots.tell(user_id, "allowance_set", text)
+        await context.bots.tell(user_id, "allowance_set", text)
     return json_answer(seen)
 
 
@@ -238,31 +234,31 @@ async def set_allowance(admin: Admin, rooms: Context, user_id: UserId, body: All
     response_class=Response,
     responses={201: shows(AllowanceView, "Granted."), **problems(401, 403, 404, 422, 503)},
 )
-async def grant(admin: Admin, rooms: Context, user_id: UserId, given: GrantRequest) -> Response:
+async def grant(admin: Admin, context: Context, user_id: UserId, given: GrantRequest) -> Response:
     """Let a user make more posts in one month."""
-    user, now = _known(rooms, user_id), rooms.clock.now()
-    month = given.month or f"{budget_of(user, rooms.settings, now).day:%Y-%m}"
-    before = await _granted(rooms, user_id, month)
+    user, now = _known(context, user_id), context.clock.now()
+    month = given.month or f"{budget_of(user, context.settings, now).day:%Y-%m}"
+    before = await _granted(context, user_id, month)
     by = admin.operator.user_id
     granted = Grant(user=user_id, month=month, posts=given.posts, at=now, by=by, note=given.note)
     what = f"granted {given.posts} posts for" if given.posts > 0 else f"took back {-given.posts} posts of"
     text = f"An operator {what} {month}" + (f": {given.note}" if given.note else "")
     # One commit: who is told that it was not made would make it twice.
-    await rooms.journal.grant(granted, Event(at=now, user=user_id, action="allowance_granted", text=text))
-    after = await _granted(rooms, user_id, month)
+    await context.journal.grant(granted, Event(at=now, user=user_id, action="allowance_granted", text=text))
+    after = await _granted(context, user_id, month)
     admin.note("grant", user_id, before={"month": month, "granted": before}, after={"month": month, "granted": after})
-    return json_answer(await _allowance(rooms, user_id), 201)
+    return json_answer(await _allowance(context, user_id), 201)
 
 
-def _known(rooms: ApiContext, user_id: str) -> User:
-    user = rooms.store.snapshot.users.get(user_id)
+def _known(context: ApiContext, user_id: str) -> User:
+    user = context.store.snapshot.users.get(user_id)
     if user is None:
         raise UnknownUser(f"there is no user {user_id!r}; an operator makes one with PUT /api/admin/users/{{user_id}}")
     return user
 
 
-def _line(name: str, user: User, rooms: ApiContext) -> UserLine:
-    stats = rooms.journal.stats(name)
+def _line(name: str, user: User, context: ApiContext) -> UserLine:
+    stats = context.journal.stats(name)
     return UserLine(
         user_id=name,
         bot_status=user.bot_status,
@@ -280,12 +276,14 @@ def _limits(allowance: Allowance) -> dict[str, int | None]:
     return {"per_day": allowance.per_day, "per_month": allowance.per_month}
 
 
-async def _granted(rooms: ApiContext, user_id: str, month: str) -> int:
-    _, grants = await rooms.journal.allowance_history(user_id)
+async def _granted(context: ApiContext, user_id: str, month: str) -> int:
+    _, grants = await context.journal.allowance_history(user_id)
     return sum(grant.posts for grant in grants if grant.month == month)
 
 
-async def _allowance(rooms: ApiContext, user_id: str) -> AllowanceView:
-    use = await rooms.journal.allowance(user_id, budget_of(_known(rooms, user_id), rooms.settings, rooms.clock.now()))
-    days, grants = await rooms.journal.allowance_history(user_id)
+async def _allowance(context: ApiContext, user_id: str) -> AllowanceView:
+    use = await context.journal.allowance(
+        user_id, budget_of(_known(context, user_id), context.settings, context.clock.now())
+    )
+    days, grants = await context.journal.allowance_history(user_id)
     return allowance_view(use, days, grants)

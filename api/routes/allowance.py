@@ -3,10 +3,9 @@
 from starlette.responses import Response
 
 from api.openapi.document import json_answer, problems, shows
-from api.routes.common import Context
+from api.routes.dependencies import Caller, Context
 from api.routes.router import resource
-from api.security.authentication import Caller
-from api.services.users import seen_user
+from api.services.users import get_user
 from api.views.base import AllowanceView, allowance_view
 from bot.pacing.budget import budget_of
 
@@ -21,9 +20,9 @@ routes = resource(tags=["allowance"])
         **problems(401, 403, 503),
     },
 )
-async def own_allowance(caller: Caller, rooms: Context) -> Response:
+async def own_allowance(caller: Caller, context: Context) -> Response:
     """The caller's allowance: used, reserved, left, a day's history and grants."""
-    user = seen_user(rooms, caller.user_id)
-    use = await rooms.journal.allowance(caller.user_id, budget_of(user, rooms.settings, rooms.clock.now()))
-    days, grants = await rooms.journal.allowance_history(caller.user_id)
+    user = get_user(context, caller.user_id)
+    use = await context.journal.allowance(caller.user_id, budget_of(user, context.settings, context.clock.now()))
+    days, grants = await context.journal.allowance_history(caller.user_id)
     return json_answer(allowance_view(use, days, grants))

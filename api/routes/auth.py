@@ -2,14 +2,13 @@
 
 from typing import Annotated
 
-from fastapi import Depends, Request
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from starlette.responses import Response
 
 from api.openapi.document import json_answer, problems, shows
+from api.routes.dependencies import Caller, Context, Facts
 from api.routes.router import resource
-from api.security.authentication import Caller, request_facts
-from api.security.issuer import Grant, Issuer
+from api.security.issuer import Grant
 from api.security.passwords import MAX_LENGTH
 from api.views.base import GrantView, PasswordView
 
@@ -17,12 +16,6 @@ routes = resource("/api/auth", tags=["auth"])
 _NO_STORE = {"Cache-Control": "no-store"}
 
 
-async def _issuer(request: Request) -> Issuer:
-    issuer: Issuer = request.app.state.issuer
-    return issuer
-
-
-_Issuer = Annotated[Issuer, Depends(_issuer)]
 _Password = Annotated[SecretStr, Field(max_length=MAX_LENGTH)]
 
 
@@ -65,10 +58,9 @@ class PasswordChange(BaseModel):
     response_class=Response,
     responses={200: shows(GrantView, "An access token and a refresh token."), **problems(401, 403, 422, 503)},
 )
-async def login(request: Request, issuer: _Issuer, body: PasswordLogin) -> Response:
+async def login(context: Context, facts: Facts, body: PasswordLogin) -> Response:
     """Log in with a password that an operator set."""
-    about = request_facts(request.scope)
-    return _granted(await issuer.log_in(body.user, body.password.get_secret_value(), about))
+    return _granted(await context.issuer.log_in(body.user, body.password.get_secret_value(), facts))
 
 
 @routes.post(
@@ -76,9 +68,9 @@ async def login(request: Request, issuer: _Issuer, body: PasswordLogin) -> Respo
     response_class=Response,
     responses={200: shows(GrantView, "New tokens; the old refresh token is used up."), **problems(401, 403, 422, 503)},
 )
-async def refresh(request: Request, issuer: _Issuer, body: RefreshRequest) -> Response:
+async def refresh(context: Context, facts: Facts, body: RefreshRequest) -> Response:
     """Exchange a refresh token. One that was used before ends its whole family: log in again."""
-    return _granted(await issuer.refresh(body.refresh_token.get_secret_value(), request_facts(request.scope)))
+    return _granted(await context.issuer.refresh(body.refresh_token.get_secret_value(), facts))
 
 
 @routes.post(
@@ -87,10 +79,10 @@ async def refresh(request: Request, issuer: _Issuer, body: RefreshRequest) -> Re
     response_class=Response,
     responses={204: {"description": "The tokens are worth nothing from now on."}, **problems(401, 403, 422, 503)},
 )
-async def logout(caller: Caller, request: Request, issuer: _Issuer, body: Logout | None = None) -> Response:
+async def logout(caller: Caller, context: Context, facts: Facts, body: Logout | None = None) -> Response:
     """End the caller's token and the login it comes from, or all of the caller's."""
     everywhere = body is not None and body.everywhere
-    await issuer.log_out(caller, request_facts(request.scope), everywhere=everywhere)
+    await context.issuer.log_out(caller, facts, everywhere=everywhere)
     return Response(status_code=204)
 
 
@@ -102,10 +94,10 @@ async def logout(caller: Caller, request: Request, issuer: _Issuer, body: Logout
         **problems(401, 403, 422, 503),
     },
 )
-async def password(caller: Caller, request: Request, issuer: _Issuer, body: PasswordChange) -> Response:
+async def password(caller: Caller, context: Context, facts: Facts, body: PasswordChange) -> Response:
     """Change one's own password, and end every token one has: log in anew."""
     old, new = body.old.get_secret_value(), body.new.get_secret_value()
-    await issuer.change_password(caller.user_id, old, new, request_facts(request.scope))
+    await context.issuer.change_password(caller.user_id, old, new, facts)
     return json_answer(PasswordView.of_user(caller.user_id))
 
 

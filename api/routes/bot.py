@@ -6,10 +6,9 @@ from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 
 from api.openapi.document import json_answer, problems, shows
-from api.routes.common import Context
+from api.routes.dependencies import Caller, Context
 from api.routes.router import resource
-from api.security.authentication import Caller
-from api.services.users import UNSEEN, seen_user
+from api.services.users import NEW_USER, get_user
 from api.views.base import BotChangeView, BotView, bot_view
 from bot.cycle.runner import check_ready
 from scheduler.bots import NOT_RUNNING, BotChange
@@ -42,11 +41,11 @@ class StopRequest(BaseModel):
         **problems(401, 403, 409, 503),
     },
 )
-async def start(caller: Caller, rooms: Context) -> Response:
+async def start(caller: Caller, context: Context) -> Response:
     """Start the caller's bot. Accounts are assigned at the first start."""
-    if seen_user(rooms, caller.user_id) is UNSEEN:
-        check_ready(UNSEEN)  # who is told what is missing has changed nothing, and becomes no user by it
-    return _answer(await rooms.bots.start(caller.user_id))
+    if get_user(context, caller.user_id) is NEW_USER:
+        check_ready(NEW_USER)  # who is told what is missing has changed nothing, and becomes no user by it
+    return _answer(await context.bots.start(caller.user_id))
 
 
 @routes.post(
@@ -59,21 +58,21 @@ async def start(caller: Caller, rooms: Context) -> Response:
         **problems(401, 403, 422, 503),
     },
 )
-async def stop(caller: Caller, rooms: Context, how: StopRequest | None = None) -> Response:
+async def stop(caller: Caller, context: Context, how: StopRequest | None = None) -> Response:
     """Stop the caller's bot: after the current cycle, or with `now` after the post in flight."""
-    if seen_user(rooms, caller.user_id) is UNSEEN:
+    if get_user(context, caller.user_id) is NEW_USER:
         return _answer(NOT_RUNNING)
     now = how is not None and how.mode is StopMode.NOW
-    return _answer(await rooms.bots.stop(caller.user_id, now=now))
+    return _answer(await context.bots.stop(caller.user_id, now=now))
 
 
 @routes.get(
     "/status", response_class=Response, responses={200: shows(BotView, "What the bot does."), **problems(401, 403, 503)}
 )
-async def status(caller: Caller, rooms: Context) -> Response:
+async def status(caller: Caller, context: Context) -> Response:
     """What the caller's bot does now."""
-    user = seen_user(rooms, caller.user_id)
-    return json_answer(bot_view(user, rooms.bots.progress(caller.user_id)))
+    user = get_user(context, caller.user_id)
+    return json_answer(bot_view(user, context.bots.progress(caller.user_id)))
 
 
 def _answer(change: BotChange) -> Response:

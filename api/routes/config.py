@@ -3,11 +3,10 @@
 from starlette.responses import Response
 
 from api.openapi.document import json_answer, problems, shows
-from api.routes.common import Context
+from api.routes.dependencies import Caller, Context
 from api.routes.router import resource
-from api.security.authentication import Caller
 from api.services.config import ConfigPatch, IfMatch, change_config, config_headers
-from api.services.users import seen_user
+from api.services.users import get_user
 from api.views.base import ConfigView
 from core.models import User
 
@@ -19,9 +18,9 @@ routes = resource("/api/config", tags=["config"])
     response_class=Response,
     responses={200: shows(ConfigView, "The config, with an ETag."), **problems(401, 403, 503)},
 )
-async def read(caller: Caller, rooms: Context) -> Response:
+async def read(caller: Caller, context: Context) -> Response:
     """The caller's config."""
-    return _answer(seen_user(rooms, caller.user_id))
+    return _answer(get_user(context, caller.user_id))
 
 
 @routes.patch(
@@ -29,11 +28,11 @@ async def read(caller: Caller, rooms: Context) -> Response:
     response_class=Response,
     responses={200: shows(ConfigView, "The config after the change."), **problems(401, 403, 412, 422, 503)},
 )
-async def change(caller: Caller, rooms: Context, patch: ConfigPatch, if_match: IfMatch = None) -> Response:
+async def change(caller: Caller, context: Context, patch: ConfigPatch, if_match: IfMatch = None) -> Response:
     """Change some fields of the caller's config; all of them or none. A running bot goes by it from its next cycle."""
-    user = await change_config(rooms, caller.user_id, if_match, lambda user: patch.applied_to(user, rooms.settings))
+    user = await change_config(context, caller.user_id, if_match, lambda user: patch.applied_to(user, context.settings))
     if patch.moves_runs:
-        await rooms.bots.reschedule(caller.user_id)
+        await context.bots.reschedule(caller.user_id)
     return _answer(user)
 
 

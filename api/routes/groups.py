@@ -2,19 +2,18 @@
 
 from typing import Annotated
 
-from fastapi import Path, Request
+from fastapi import Path
 from msgspec.structs import replace
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from api.context import ApiContext
 from api.openapi.document import json_answer, problems, shows
-from api.requests.concurrency_limits import Kind, expensive
-from api.routes.common import Context
+from api.requests.concurrency_limits import Kind
+from api.routes.dependencies import Caller, Context
 from api.routes.router import resource
-from api.security.authentication import Caller
 from api.services.config import MAX_GROUPS, Groups, IfMatch, change_config, config_headers, with_changes
-from api.services.users import seen_user
+from api.services.users import get_user
 from api.state.slow_facts import groups_lately
 from api.views.groups import GroupChecks, GroupsView
 from api.views.state import group_view
@@ -40,9 +39,9 @@ class GroupList(BaseModel):
     response_class=Response,
     responses={200: shows(GroupsView, "The groups, with the config's ETag."), **problems(401, 403, 503)},
 )
-async def every(caller: Caller, rooms: Context) -> Response:
+async def every(caller: Caller, context: Context) -> Response:
     """The caller's groups: which accounts leave them alone, until when and why, and how posts fared there."""
-    return await _answer(rooms, caller.user_id, seen_user(rooms, caller.user_id))
+    return await _answer(context, caller.user_id, get_user(context, caller.user_id))
 
 
 @routes.post(
@@ -55,7 +54,7 @@ async def every(caller: Caller, rooms: Context) -> Response:
         **problems(401, 403, 409, 412, 422, 503),
     },
 )
-async def add(caller: Caller, rooms: Context, body: GroupList, if_match: IfMatch = None) -> Response:
+async def add(caller: Caller, context: Context, body: GroupList, if_match: IfMatch = None) -> Response:
     """Put groups on the list; those that are on it stay where they are."""
     fresh: list[str] = []
 
@@ -66,8 +65,8 @@ async def add(caller: Caller, rooms: Context, body: GroupList, if_match: IfMatch
             raise InvalidInput("groups", f"at most {MAX_GROUPS} groups can be on the list; it would have {len(groups)}")
         return with_changes(user, {"groups": groups})
 
-    user = await change_config(rooms, caller.user_id, if_match, change)
-    return await _answer(rooms, caller.user_id, user, 201 if fresh else 200)
+    user = await change_config(context, caller.user_id, if_match, change)
+    return await _answer(context, caller.user_id, user, 201 if fresh else 200)
 
 
 @routes.delete(
@@ -77,7 +76,7 @@ async def add(caller: Caller, rooms: Context, body: GroupList, if_match: IfMatch
 )
 async def remove(
     caller: Caller,
-    rooms: Context,
+    context: Context,
     group: Annotated[str, Path(max_length=200, description="Written in any way; slashes as they are.")],
     if_match: IfMatch = None,
 ) -> Response:
@@ -89,7 +88,7 @@ async def remove(
             raise UnknownGroup(f"{name} is not on your list of groups")
         return with_changes(user, {"groups": tuple(one for one in user.groups if one != name)})
 
-    return await _answer(rooms, caller.user_id, await change_config(rooms, caller.user_id, if_match, change))
+    return await _answer(context, caller.user_id, await change_config(context, caller.user_id, if_match, change))
 
 
 @routes.post(
@@ -97,19 +96,19 @@ async def remove(
     response_class=Response,
     responses={200: shows(GroupChecks, "Group by group, account by account."), **problems(401, 403, 409, 422, 503)},
 )
-async def check(caller: Caller, request: Request, rooms: Context, body: GroupList | None = None) -> Response:
+async def check(caller: Caller, context: Context, body: GroupList | None = None) -> Response:
     """Ask Telegram who of the caller's accounts can post where, and why not: rights, membership, slow mode, topics.
 
     With a body it looks at those groups instead, on the list or not. Nothing is posted or stored. While there is
     nothing to post yet, it is asked for a text.
     """
-    user = seen_user(rooms, caller.user_id)
+    user = get_user(context, caller.user_id)
     if body is not None:
         user = with_changes(user, {"groups": tuple(body.groups)})
     if not posts_of(user.post_type, user.post_content):
         user = replace(user, post_type=PostType.TEXT, post_content="Hello")
-    with expensive(request, Kind.WORK, caller.user_id):
-        found = await rooms.bots.preflight(caller.user_id, user)
+    with context.limiter.place(Kind.WORK, caller.user_id):
+        found = await context.bots.preflight(caller.user_id, user)
     checks = GroupChecks(
         groups=found.groups,
         accounts=found.accounts,
@@ -119,8 +118,8 @@ async def check(caller: Caller, request: Request, rooms: Context, body: GroupLis
     return json_answer(checks)
 
 
-async def _answer(rooms: ApiContext, user_id: str, user: User, status: int = 200) -> Response:
-    counts = await groups_lately(rooms, user_id)
-    now = rooms.clock.now()
+async def _answer(context: ApiContext, user_id: str, user: User, status: int = 200) -> Response:
+    counts = await groups_lately(context, user_id)
+    now = context.clock.now()
     groups = [group_view(name, user.group_holds.get(name, {}), counts.get(name), now) for name in user.groups]
     return json_answer(GroupsView(groups=groups), status, config_headers(user))

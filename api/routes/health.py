@@ -3,15 +3,14 @@
 import asyncio
 from collections.abc import Awaitable
 
-from fastapi import Request
 from starlette.responses import Response
 
 from api.openapi.document import json_answer, shows
-from api.routes.common import Context
+from api.routes.dependencies import Context
 from api.routes.router import resource
 from api.views.admin import Readiness
 from core.errors import PostfleetError
-from data.disk.probe import PATIENCE_SECONDS, DiskProbe, DiskState
+from data.disk.probe import PATIENCE_SECONDS, DiskState
 
 routes = resource(tags=["health"])
 
@@ -37,19 +36,18 @@ async def healthz() -> dict[str, str]:
         503: _NOT_READY,
     },
 )
-async def readyz(rooms: Context, request: Request) -> Response:
-    """The store, the journal, Telegram and the disk, each by its name, and no more than that one does not work.
+async def readyz(context: Context) -> Response:
+    """The store, the journal, Telegram and the context.disk, each by its name, and no more than that one does not work.
 
     The disk is `nearly full`, `not writable`, or `does not answer`, which a small file written there now and then
     tells. Telegram is judged by the connections accounts made. While all its data centres that were tried answer, or
     none was tried yet, it is ok.
     """
-    disk: DiskProbe = request.app.state.disk
     store, journal, telegram, found = await asyncio.gather(
-        _works(rooms.store.refresh()),
-        _works(rooms.journal.events("", limit=1)),
-        rooms.bots.silent_data_centres(),
-        disk.state(),
+        _works(context.store.refresh()),
+        _works(context.journal.events("", limit=1)),
+        context.bots.silent_data_centres(),
+        context.disk.state(),
     )
     checks = {
         "store": store,

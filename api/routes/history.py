@@ -7,17 +7,16 @@ from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
-from fastapi import Query, Request
+from fastapi import Query
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from api.context import ApiContext
 from api.openapi.document import json_answer, problems, shows
-from api.requests.concurrency_limits import Kind, expensive
-from api.routes.common import Context
+from api.requests.concurrency_limits import Kind
+from api.routes.dependencies import Caller, Context
 from api.routes.router import resource
-from api.security.authentication import Caller
-from api.security.tickets import Purpose, Tickets
+from api.security.tickets import Purpose
 from api.views.history import CountsView, DeliveryPage, DeliveryView, LogPage, StatsPage
 from api.views.spreadsheets import safe_cell
 from api.views.state import StatsView, log_line
@@ -42,7 +41,7 @@ Limit = Annotated[int, Query(ge=1, le=500)]
 )
 async def deliveries(
     caller: Caller,
-    rooms: Context,
+    context: Context,
     group: Group = None,
     since: Since = None,
     until: Until = None,
@@ -50,7 +49,7 @@ async def deliveries(
     limit: Limit = 50,
 ) -> Response:
     """The caller's posts, newest first."""
-    found = await rooms.journal.deliveries(
+    found = await context.journal.deliveries(
         caller.user_id, group=_normal(group), since=_utc(since), until=_utc(until), before=before, limit=limit
     )
     following = found[-1].id if len(found) == limit else None
@@ -66,8 +65,7 @@ async def deliveries(
     },
 )
 async def deliveries_csv(
-    request: Request,
-    rooms: Context,
+    context: Context,
     ticket: Annotated[
         str, Query(max_length=200, description='From `POST /api/auth/tickets` with `{"purpose": "download"}`.')
     ],
@@ -76,11 +74,10 @@ async def deliveries_csv(
     until: Until = None,
 ) -> Response:
     """The same as a table, opened with a one-time ticket so that a browser can save it."""
-    tickets: Tickets = request.app.state.tickets
-    user_id = tickets.take(ticket, Purpose.DOWNLOAD).user_id
-    lines = _lines(rooms, user_id, _normal(group), _utc(since), _utc(until))
+    user_id = context.tickets.take(ticket, Purpose.DOWNLOAD).user_id
+    lines = _lines(context, user_id, _normal(group), _utc(since), _utc(until))
     headers = {"Content-Disposition": 'attachment; filename="deliveries.csv"', "Cache-Control": "no-store"}
-    return _Table(expensive(request, Kind.WORK, user_id), lines, media_type="text/csv", headers=headers)
+    return _Table(context.limiter.place(Kind.WORK, user_id), lines, media_type="text/csv", headers=headers)
 
 
 @routes.get(
@@ -88,9 +85,9 @@ async def deliveries_csv(
     response_class=Response,
     responses={200: shows(LogPage, "A page of the caller's log."), **problems(401, 403, 422)},
 )
-async def logs(caller: Caller, rooms: Context, before: Before = None, limit: Limit = 50) -> Response:
+async def logs(caller: Caller, context: Context, before: Before = None, limit: Limit = 50) -> Response:
     """The caller's log, newest first."""
-    found = await rooms.journal.events(caller.user_id, before=before, limit=limit)
+    found = await context.journal.events(caller.user_id, before=before, limit=limit)
     following = found[-1].id if len(found) == limit else None
     return json_answer(LogPage(items=[log_line(event) for event in found], next_before=following))
 
@@ -100,13 +97,13 @@ async def logs(caller: Caller, rooms: Context, before: Before = None, limit: Lim
     response_class=Response,
     responses={200: shows(StatsPage, "Totals, days and groups."), **problems(401, 403, 422)},
 )
-async def stats(caller: Caller, rooms: Context, days: Annotated[int, Query(ge=1, le=366)] = 30) -> Response:
+async def stats(caller: Caller, context: Context, days: Annotated[int, Query(ge=1, le=366)] = 30) -> Response:
     """The caller's counters, and how the posts of the last days ended, by day (UTC) and by group."""
-    since = rooms.clock.now() - timedelta(days=days)
+    since = context.clock.now() - timedelta(days=days)
     page = StatsPage(
-        totals=StatsView.of(rooms.journal.stats(caller.user_id)),
-        by_day=[CountsView.of(one) for one in await rooms.journal.counts(caller.user_id, since)],
-        by_group=[CountsView.of(one) for one in await rooms.journal.counts(caller.user_id, since, by_group=True)],
+        totals=StatsView.of(context.journal.stats(caller.user_id)),
+        by_day=[CountsView.of(one) for one in await context.journal.counts(caller.user_id, since)],
+        by_group=[CountsView.of(one) for one in await context.journal.counts(caller.user_id, since, by_group=True)],
     )
     return json_answer(page)
 
@@ -124,13 +121,13 @@ class _Table(StreamingResponse):
 
 
 async def _lines(
-    rooms: ApiContext, user_id: str, group: str | None, since: datetime | None, until: datetime | None
+    context: ApiContext, user_id: str, group: str | None, since: datetime | None, until: datetime | None
 ) -> AsyncIterator[str]:
     fields = DeliveryView.__struct_fields__
     yield _line(fields)
     before: int | None = None
     while True:
-        page = await rooms.journal.deliveries(
+        page = await context.journal.deliveries(
             user_id, group=group, since=since, until=until, before=before, limit=_PAGE
         )
         yield "".join(_line([getattr(one, field) for field in fields]) for one in page)

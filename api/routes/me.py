@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from starlette.responses import Response
 
 from api.openapi.document import json_answer, problems, shows
+from api.routes.dependencies import Caller
 from api.routes.router import resource
-from api.security.authentication import Caller
 from api.views.base import MeView
 
 routes = resource("/api/me", tags=["auth"])

@@ -5,26 +5,23 @@ from collections.abc import AsyncIterator
 from typing import Annotated, Any, BinaryIO
 from urllib.parse import quote
 
-from fastapi import Depends, Query, Request
+from fastapi import Query, Request
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response, StreamingResponse
 
 from api.openapi.document import json_answer, problems, shows
 from api.problems import problem_response, request_id_of, response_to
 from api.requests.bodies import BOUND_BELOW, declared_size, pieces_of
-from api.requests.concurrency_limits import Kind, expensive
-from api.routes.common import Context
+from api.requests.concurrency_limits import Kind
+from api.routes.dependencies import Caller, Context, Facts
 from api.routes.router import resource
-from api.security.audit_log import SecurityLog
-from api.security.authentication import Caller, request_facts
-from api.security.tickets import Purpose, Tickets
-from api.services.media import MediaInspector, MediaPage, MediaView, media_view, receive, uses_now
-from api.services.users import known_user, seen_user
+from api.security.tickets import Purpose
+from api.services.media import MediaPage, MediaView, media_view, receive, uses_now
+from api.services.users import get_or_create_user, get_user
 from core.errors import (
     FileInUse,
     InvalidInput,
     NotRead,
-    PostfleetError,
     QuotaUsedUp,
     TooLarge,
     TooMany,
@@ -32,7 +29,7 @@ from core.errors import (
     UnsupportedMedia,
 )
 from data.media.content import FORMATS
-from data.media.store import MediaStore, StoredFile
+from data.media.store import StoredFile
 
 routes = resource("/api/media", tags=["media"])
 _PIECE = 64 * 1024
@@ -48,18 +45,10 @@ _UPLOAD: dict[str, Any] = {
 }
 
 
-async def _media(request: Request) -> MediaStore:
-    store: MediaStore = request.app.state.media
-    return store
-
-
-Files = Annotated[MediaStore, Depends(_media)]
-
-
 @routes.get("", response_class=Response, responses={200: shows(MediaPage, "The files."), **problems(401, 403, 503)})
-async def every(caller: Caller, rooms: Context, files: Files) -> Response:
+async def every(caller: Caller, context: Context) -> Response:
     """The caller's files by name: how large, of what kind, which posts use them; and how much room is left."""
-    user = seen_user(rooms, caller.user_id)
+    user, files = get_user(context, caller.user_id), context.media
     found = await asyncio.to_thread(files.files, caller.user_id)
     space = await asyncio.to_thread(files.space, caller.user_id)
     page = MediaPage(
@@ -88,8 +77,8 @@ async def every(caller: Caller, rooms: Context, files: Files) -> Response:
 async def upload(
     caller: Caller,
     request: Request,
-    rooms: Context,
-    files: Files,
+    context: Context,
+    facts: Facts,
     label: Annotated[
         str | None, Query(max_length=255, description="What people call it; its suffix becomes that of its content.")
     ] = None,
@@ -99,38 +88,31 @@ async def upload(
     No `Idempotency-Key` is needed: the name comes from the content, so the same file sent again is the same file.
     """
     try:
-        file, fresh = await _taken(caller.user_id, request, rooms, files, label)
+        file, fresh = await _taken(caller.user_id, request, context, label)
     except ClientDisconnect:
         return problem_response(request_id_of(request), 400, detail="The file did not arrive whole.")
     except _REFUSALS as error:
-        _note_refusal(request, caller.user_id, error)
+        context.security.refused(
+            "upload_refused", "An upload was refused", user=caller.user_id, reason=error.code, **facts
+        )
         answer = response_to(error, request_id_of(request))
         # The rest of the body is nobody's to read: without this the server would go on taking it, to throw it away.
         answer.headers["Connection"] = "close"
         return answer
-    user = seen_user(rooms, caller.user_id)
+    user = get_user(context, caller.user_id)
     location = {"Location": f"/api/media/{file.name}"}
     return json_answer(media_view(file, user), 201 if fresh else 200, location)
 
 
-async def _taken(
-    user_id: str, request: Request, rooms: Context, files: MediaStore, label: str | None
-) -> tuple[StoredFile, bool]:
-    looking: MediaInspector = request.app.state.looking
-    with expensive(request, Kind.UPLOAD, user_id):
-        await known_user(rooms, user_id)
-        arrival = await asyncio.to_thread(files.begin, user_id, declared_size(request))
+async def _taken(user_id: str, request: Request, context: Context, label: str | None) -> tuple[StoredFile, bool]:
+    with context.limiter.place(Kind.UPLOAD, user_id):
+        await get_or_create_user(context, user_id)
+        arrival = await asyncio.to_thread(context.media.begin, user_id, declared_size(request))
         try:
-            await receive(arrival, pieces_of(request, rooms.settings.request_timeout_seconds))
-            return await looking.keep(arrival, label)
+            await receive(arrival, pieces_of(request, context.settings.request_timeout_seconds))
+            return await context.inspector.keep(arrival, label)
         finally:
             arrival.close()
-
-
-def _note_refusal(request: Request, user_id: str, error: PostfleetError) -> None:
-    security: SecurityLog = request.app.state.security
-    facts = request_facts(request.scope)
-    security.refused("upload_refused", "An upload was refused", user=user_id, reason=error.code, **facts)
 
 
 @routes.get(
@@ -138,10 +120,10 @@ def _note_refusal(request: Request, user_id: str, error: PostfleetError) -> None
     response_class=Response,
     responses={200: shows(MediaView, "The file's facts."), **problems(401, 403, 404, 422, 503)},
 )
-async def one(caller: Caller, rooms: Context, files: Files, name: str) -> Response:
+async def one(caller: Caller, context: Context, name: str) -> Response:
     """What is known of a file. Its content comes from `…/content`."""
-    user = seen_user(rooms, caller.user_id)
-    return json_answer(media_view(await asyncio.to_thread(files.file, caller.user_id, name), user))
+    user = get_user(context, caller.user_id)
+    return json_answer(media_view(await asyncio.to_thread(context.media.file, caller.user_id, name), user))
 
 
 @routes.get(
@@ -156,19 +138,17 @@ async def one(caller: Caller, rooms: Context, files: Files, name: str) -> Respon
     },
 )
 async def content(
-    request: Request,
-    files: Files,
+    context: Context,
     name: str,
     ticket: Annotated[
         str, Query(max_length=200, description='From `POST /api/auth/tickets` with `{"purpose": "download"}`.')
     ],
 ) -> Response:
     """The file itself, opened with a one-time ticket so that a browser can show or save it."""
-    tickets: Tickets = request.app.state.tickets
-    user_id = tickets.take(ticket, Purpose.DOWNLOAD).user_id
-    file = await asyncio.to_thread(files.file, user_id, name)
+    user_id = context.tickets.take(ticket, Purpose.DOWNLOAD).user_id
+    file = await asyncio.to_thread(context.media.file, user_id, name)
     shown = media_view(file, None)
-    opened = await asyncio.to_thread(files.opened, user_id, name)
+    opened = await asyncio.to_thread(context.media.opened, user_id, name)
     headers = {
         # Never shown as a page of ours: saved, under the name people gave it.
         "Content-Disposition": f"attachment; filename*=UTF-8''{quote(shown.label)}",
@@ -194,11 +174,11 @@ async def _pieces(opened: BinaryIO, size: int) -> AsyncIterator[bytes]:
     response_class=Response,
     responses={204: {"description": "It is gone."}, **problems(401, 403, 404, 409, 422, 503)},
 )
-async def delete(caller: Caller, rooms: Context, files: Files, name: str) -> Response:
+async def delete(caller: Caller, context: Context, name: str) -> Response:
     """Delete a file that no post names; 409 `media_in_use` tells where one does."""
-    await asyncio.to_thread(files.file, caller.user_id, name)
-    used = await uses_now(rooms, caller.user_id, name)
+    await asyncio.to_thread(context.media.file, caller.user_id, name)
+    used = await uses_now(context, caller.user_id, name)
     if used:
         raise FileInUse(f"{name} is used by {', '.join(used[:5])}; take it out there first")
-    await asyncio.to_thread(files.remove, caller.user_id, name)
+    await asyncio.to_thread(context.media.remove, caller.user_id, name)
     return Response(status_code=204)

@@ -6,29 +6,25 @@ from fastapi import Depends, Request, Security
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.responses import Response
 
-from api.metrics import Metrics
 from api.openapi.document import problems
 from api.requests.client_address import UNKNOWN, is_trusted
+from api.routes.dependencies import Context, Facts, bearer, operator_only
 from api.routes.router import resource
-from api.security.authentication import Authenticator, bearer, operator_only
-from core.settings import Settings
 
 routes = resource(tags=["health"])
 _FORWARDING = frozenset({b"x-forwarded-for", b"forwarded", b"x-real-ip", b"via"})
 
 
-async def _may_look(request: Request, _: Annotated[object, Security(bearer)]) -> None:
+async def _may_look(request: Request, context: Context, facts: Facts, _: Annotated[object, Security(bearer)]) -> None:
     """An operator, or somebody who connects from an address that was named, with no proxy in between.
 
     Raises:
         AuthError, Forbidden.
     """
-    settings: Settings = request.app.state.parts.settings
-    named = is_trusted(request.client.host if request.client else UNKNOWN, settings.metrics_from)
+    named = is_trusted(request.client.host if request.client else UNKNOWN, context.settings.metrics_from)
     if named and not any(name in _FORWARDING for name, _ in request.scope["headers"]):
         return
-    authenticator: Authenticator = request.app.state.authenticator
-    operator_only(request, authenticator.identify(request.scope))
+    operator_only(context, context.authenticator.identify(request.scope), facts)
 
 
 @routes.get(
@@ -40,7 +36,6 @@ async def _may_look(request: Request, _: Annotated[object, Security(bearer)]) ->
     },
     dependencies=[Depends(_may_look)],
 )
-async def metrics(request: Request) -> Response:
+async def metrics(context: Context) -> Response:
     """Figures in Prometheus' text form, for operators and for addresses named in POSTFLEET_METRICS_FROM."""
-    measured: Metrics = request.app.state.metrics
-    return Response(measured.text(), headers={"Content-Type": CONTENT_TYPE_LATEST, "Cache-Control": "no-store"})
+    return Response(context.metrics.text(), headers={"Content-Type": CONTENT_TYPE_LATEST, "Cache-Control": "no-store"})

@@ -8,11 +8,10 @@ from msgspec.structs import replace
 from starlette.responses import Response
 
 from api.openapi.document import json_answer, problems, shows
-from api.routes.common import Context
+from api.routes.dependencies import Caller, Context
 from api.routes.router import resource
-from api.security.authentication import Caller
 from api.services.config import IfMatch, PostBody, change_config, config_headers, with_changes
-from api.services.users import seen_user
+from api.services.users import get_user
 from api.views.groups import PostsView, PostView
 from bot.compose.content import posts_of
 from core.errors import InvalidInput, NotFound
@@ -30,9 +29,9 @@ Post = Annotated[PostBody, Body(examples=_EXAMPLES)]
     response_class=Response,
     responses={200: shows(PostsView, "The posts, with the config's ETag."), **problems(401, 403, 503)},
 )
-async def every(caller: Caller, rooms: Context) -> Response:
+async def every(caller: Caller, context: Context) -> Response:
     """The caller's posts in the order of their turns."""
-    return _all(seen_user(rooms, caller.user_id))
+    return _all(get_user(context, caller.user_id))
 
 
 @routes.post(
@@ -41,9 +40,9 @@ async def every(caller: Caller, rooms: Context) -> Response:
     response_class=Response,
     responses={201: shows(PostView, "The new post, last in turn."), **problems(401, 403, 409, 412, 422, 503)},
 )
-async def add(caller: Caller, rooms: Context, post: Post, if_match: IfMatch = None) -> Response:
+async def add(caller: Caller, context: Context, post: Post, if_match: IfMatch = None) -> Response:
     """Add a post behind the others."""
-    user = await _change(rooms, caller.user_id, if_match, lambda entries: (*entries, post))
+    user = await _change(context, caller.user_id, if_match, lambda entries: (*entries, post))
     return _one(user, len(entries_of(user)) - 1, 201)
 
 
@@ -52,9 +51,9 @@ async def add(caller: Caller, rooms: Context, post: Post, if_match: IfMatch = No
     response_class=Response,
     responses={200: shows(PostView, "The post, with the config's ETag."), **problems(401, 403, 404, 422, 503)},
 )
-async def read(caller: Caller, rooms: Context, n: Place) -> Response:
+async def read(caller: Caller, context: Context, n: Place) -> Response:
     """One of the caller's posts."""
-    user = seen_user(rooms, caller.user_id)
+    user = get_user(context, caller.user_id)
     _there(entries_of(user), n)
     return _one(user, n)
 
@@ -64,14 +63,14 @@ async def read(caller: Caller, rooms: Context, n: Place) -> Response:
     response_class=Response,
     responses={200: shows(PostView, "The post as it is now."), **problems(401, 403, 404, 409, 412, 422, 503)},
 )
-async def put(caller: Caller, rooms: Context, n: Place, post: Post, if_match: IfMatch = None) -> Response:
+async def put(caller: Caller, context: Context, n: Place, post: Post, if_match: IfMatch = None) -> Response:
     """Put another post in the place of one."""
 
     def change(entries: Entries) -> Entries:
         _there(entries, n)
         return (*entries[:n], post, *entries[n + 1 :])
 
-    return _one(await _change(rooms, caller.user_id, if_match, change), n)
+    return _one(await _change(context, caller.user_id, if_match, change), n)
 
 
 @routes.delete(
@@ -79,14 +78,14 @@ async def put(caller: Caller, rooms: Context, n: Place, post: Post, if_match: If
     response_class=Response,
     responses={200: shows(PostsView, "The posts that are left."), **problems(401, 403, 404, 409, 412, 422, 503)},
 )
-async def delete(caller: Caller, rooms: Context, n: Place, if_match: IfMatch = None) -> Response:
+async def delete(caller: Caller, context: Context, n: Place, if_match: IfMatch = None) -> Response:
     """Take a post out; those behind it move up. With `If-Match` nobody deletes another one than they saw."""
 
     def change(entries: Entries) -> Entries:
         _there(entries, n)
         return (*entries[:n], *entries[n + 1 :])
 
-    return _all(await _change(rooms, caller.user_id, if_match, change))
+    return _all(await _change(context, caller.user_id, if_match, change))
 
 
 def entries_of(user: User) -> Entries:
@@ -110,8 +109,8 @@ def _with(user: User, entries: Entries) -> User:
     return with_changes(user, {"post_content": new})
 
 
-async def _change(rooms: Context, user_id: str, if_match: str | None, change: Callable[[Entries], Entries]) -> User:
-    return await change_config(rooms, user_id, if_match, lambda user: _with(user, change(entries_of(user))))
+async def _change(context: Context, user_id: str, if_match: str | None, change: Callable[[Entries], Entries]) -> User:
+    return await change_config(context, user_id, if_match, lambda user: _with(user, change(entries_of(user))))
 
 
 def _there(entries: Entries, n: int) -> None:

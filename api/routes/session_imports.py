@@ -10,13 +10,11 @@ from starlette.responses import Response
 from api.openapi.document import json_answer, problems, shows
 from api.problems import problem_response, request_id_of
 from api.requests.bodies import BOUND_BELOW, bounded_body
-from api.requests.concurrency_limits import Kind, expensive
-from api.routes.common import Accounts, Context
+from api.requests.concurrency_limits import Kind
+from api.routes.dependencies import Accounts, Caller, Context, Facts
 from api.routes.router import resource
 from api.routes.sessions import own_account
-from api.security.audit_log import SecurityLog
-from api.security.authentication import Caller, request_facts
-from api.services.users import known_user
+from api.services.users import get_or_create_user
 from api.views.sessions import CheckView, ImportedView, ImportView
 from bot.health import Health
 from core.errors import Forbidden, InvalidInput
@@ -55,8 +53,9 @@ _BODY: dict[str, Any] = {
 async def import_sessions(
     caller: Caller,
     request: Request,
-    parts: Context,
-    rooms: Accounts,
+    facts: Facts,
+    context: Context,
+    accounts: Accounts,
     name: Annotated[
         str, Query(max_length=64, description="What a single session is called; a few characters are added.")
     ] = "",
@@ -76,30 +75,29 @@ async def import_sessions(
     if not label.isprintable():
         raise InvalidInput("label", "write it on one line")
     if not spare:
-        await known_user(parts, caller.user_id)
-    dc = parts.settings.dc
+        await get_or_create_user(context, caller.user_id)
+    dc = context.settings.dc
     terms = Terms(
         our_dc=dc.dc_id if dc is not None else None,
         owner=None if spare else caller.user_id,
         label=label,
         by_operator=spare,
         most=MOST_SESSIONS,
-        most_unconfirmed=None if spare else parts.settings.max_unconfirmed_sessions_per_user,
+        most_unconfirmed=None if spare else context.settings.max_unconfirmed_sessions_per_user,
     )
-    importer = Importer(rooms.store, rooms.pool, rooms.sessions, rooms.clock)
-    one_at_a_time: asyncio.Lock = request.app.state.importing
-    with expensive(request, Kind.UPLOAD, caller.user_id):
+    importer = Importer(accounts.store, accounts.pool, accounts.sessions, accounts.clock)
+    with context.limiter.place(Kind.UPLOAD, caller.user_id):
         try:
-            content = await bounded_body(request, MOST_BYTES, parts.settings.request_timeout_seconds)
+            content = await bounded_body(request, MOST_BYTES, context.settings.request_timeout_seconds)
         except ClientDisconnect:
             return problem_response(request_id_of(request), 400, detail="The sessions did not arrive whole.")
-        async with one_at_a_time:
+        async with context.one_import:
             reports = await asyncio.to_thread(importer.take_content, content, name or "imported", terms)
     taken = [report.session for report in reports if report.verdict is Verdict.TAKEN and report.session is not None]
     if taken:
-        security: SecurityLog = request.app.state.security
-        facts = request_facts(request.scope)
-        security.note("sessions_imported", "Accounts were imported", user=caller.user_id, sessions=taken, **facts)
+        context.security.note(
+            "sessions_imported", "Accounts were imported", user=caller.user_id, sessions=taken, **facts
+        )
     view = ImportView(sessions=[_view(report) for report in reports])
     return json_answer(view, 201 if taken else 200, _NO_STORE)
 
@@ -109,14 +107,14 @@ async def import_sessions(
     response_class=Response,
     responses={200: shows(CheckView, "How it is."), **problems(401, 403, 404, 409, 422, 503)},
 )
-async def check(caller: Caller, request: Request, rooms: Accounts, name: str) -> Response:
+async def check(caller: Caller, context: Context, accounts: Accounts, name: str) -> Response:
     """Ask Telegram about an account: whether it is alive, who it is, two-step password, other logins.
 
     What Telegram says has the consequences it would have in a cycle: a login that is gone is marked as gone.
     """
-    await own_account(rooms, caller.user_id, name, operator=caller.operator)
-    with expensive(request, Kind.WORK, caller.user_id):
-        found = await Health.of(rooms).check(name)
+    await own_account(accounts, caller.user_id, name, operator=caller.operator)
+    with context.limiter.place(Kind.WORK, caller.user_id):
+        found = await Health.of(accounts).check(name)
     return json_answer(CheckView(**{field: getattr(found, field) for field in CheckView.__struct_fields__}))
 
 

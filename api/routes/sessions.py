@@ -6,18 +6,15 @@ from enum import StrEnum
 from typing import Annotated
 
 import segno
-from fastapi import Query, Request
+from fastapi import Query
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from starlette.responses import Response
 
 from api.openapi.document import json_answer, problems, shows
-from api.requests.rate_limits import Rate, Rates
-from api.routes.acting import OperatorAction
-from api.routes.common import Accounts, Context
+from api.requests.rate_limits import Rate
+from api.routes.dependencies import Accounts, Acting, Caller, Context, Facts
 from api.routes.router import resource
-from api.security.audit_log import SecurityLog
-from api.security.authentication import Caller, request_facts
-from api.services.users import known_user
+from api.services.users import get_or_create_user
 from api.views.sessions import AccountsView, ExportView, FarewellView
 from core.errors import Forbidden, InvalidInput, NotFound, UnknownSession
 from core.models import Event, Level
@@ -86,9 +83,9 @@ class Picture(StrEnum):
 @routes.get(
     "", response_class=Response, responses={200: shows(AccountsView, "The accounts."), **problems(401, 403, 409, 503)}
 )
-async def every(caller: Caller, parts: Context, rooms: Accounts) -> Response:
+async def every(caller: Caller, context: Context, accounts: Accounts) -> Response:
     """The caller's accounts and how each is."""
-    return json_answer(AccountsView(accounts=await rooms.every(caller.user_id, parts.bots.posting())))
+    return json_answer(AccountsView(accounts=await accounts.every(caller.user_id, context.bots.posting())))
 
 
 @routes.post(
@@ -97,24 +94,23 @@ async def every(caller: Caller, parts: Context, rooms: Accounts) -> Response:
     response_class=Response,
     responses={201: shows(Login, "It waits for the code, or for a scan."), **problems(401, 403, 409, 422, 503)},
 )
-async def begin_login(caller: Caller, request: Request, rooms: Accounts, wish: LoginRequest) -> Response:
+async def begin_login(
+    caller: Caller, context: Context, acting: Acting, accounts: Accounts, wish: LoginRequest
+) -> Response:
     """Begin to log an account in: Telegram sends a code to its number, or a QR code is to be scanned."""
     if wish.spare and not caller.operator:
         raise Forbidden("Only an operator may log in spare accounts")
     if wish.api_id is not None and not caller.operator:
         raise Forbidden("Only an operator may choose the API pair")
-    rates: Rates = request.app.state.rates
-    rates.spend(Rate.EXPENSIVE, caller.user_id)
+    context.rates.spend(Rate.EXPENSIVE, caller.user_id)
     if not wish.spare:
-        await known_user(request.app.state.parts, caller.user_id)
+        await get_or_create_user(context, caller.user_id)
     owner = None if wish.spare else caller.user_id
     wanted = Wish(owner=owner, name=wish.name, label=wish.label, by_operator=wish.spare, api_id=wish.api_id)
     phone = wish.phone.get_secret_value() if wish.phone is not None else None
-    begun = await rooms.logins.begin(caller.user_id, wanted, phone)
+    begun = await accounts.logins.begin(caller.user_id, wanted, phone)
     if wish.spare:
-        OperatorAction(caller, request).note(
-            "login_spare", begun.id[:6], after={"name": wish.name, "label": wish.label}
-        )
+        acting.note("login_spare", begun.id[:6], after={"name": wish.name, "label": wish.label})
     return json_answer(begun, 201, _NO_STORE)
 
 
@@ -123,9 +119,9 @@ async def begin_login(caller: Caller, request: Request, rooms: Accounts, wish: L
     response_class=Response,
     responses={200: shows(Login, "How far it is."), **problems(401, 403, 404, 409, 422, 503)},
 )
-async def login(caller: Caller, rooms: Accounts, login_id: str) -> Response:
+async def login(caller: Caller, accounts: Accounts, login_id: str) -> Response:
     """How far a login is; it can be asked for until some minutes after its end."""
-    return json_answer(rooms.logins.status(caller.user_id, login_id), headers=_NO_STORE)
+    return json_answer(accounts.logins.status(caller.user_id, login_id), headers=_NO_STORE)
 
 
 @routes.get(
@@ -136,9 +132,9 @@ async def login(caller: Caller, rooms: Accounts, login_id: str) -> Response:
         **problems(401, 403, 404, 409, 422, 503),
     },
 )
-async def qr_code(caller: Caller, rooms: Accounts, login_id: str, picture: Picture) -> Response:
+async def qr_code(caller: Caller, accounts: Accounts, login_id: str, picture: Picture) -> Response:
     """The login's QR code as a picture; it changes about twice a minute."""
-    url = rooms.logins.status(caller.user_id, login_id).qr_url
+    url = accounts.logins.status(caller.user_id, login_id).qr_url
     if url is None:
         raise NotFound("this login has no QR code to scan now")
     drawn = io.BytesIO()
@@ -152,9 +148,9 @@ async def qr_code(caller: Caller, rooms: Accounts, login_id: str, picture: Pictu
     response_class=Response,
     responses={200: shows(Login, "Done, or it waits for the password."), **problems(401, 403, 404, 409, 422, 503)},
 )
-async def answer_code(caller: Caller, rooms: Accounts, login_id: str, body: CodeRequest) -> Response:
+async def answer_code(caller: Caller, accounts: Accounts, login_id: str, body: CodeRequest) -> Response:
     """Answer with the code. A wrong one may be corrected a few times; a login is used up once."""
-    done = await rooms.logins.code(caller.user_id, login_id, body.code.get_secret_value())
+    done = await accounts.logins.code(caller.user_id, login_id, body.code.get_secret_value())
     return json_answer(done, headers=_NO_STORE)
 
 
@@ -163,9 +159,9 @@ async def answer_code(caller: Caller, rooms: Accounts, login_id: str, body: Code
     response_class=Response,
     responses={200: shows(Login, "Done."), **problems(401, 403, 404, 409, 422, 503)},
 )
-async def answer_password(caller: Caller, rooms: Accounts, login_id: str, body: PasswordRequest) -> Response:
+async def answer_password(caller: Caller, accounts: Accounts, login_id: str, body: PasswordRequest) -> Response:
     """Answer with the account's two-step password."""
-    done = await rooms.logins.password(caller.user_id, login_id, body.password.get_secret_value())
+    done = await accounts.logins.password(caller.user_id, login_id, body.password.get_secret_value())
     return json_answer(done, headers=_NO_STORE)
 
 
@@ -174,9 +170,9 @@ async def answer_password(caller: Caller, rooms: Accounts, login_id: str, body: 
     response_class=Response,
     responses={200: shows(Login, "It is over."), **problems(401, 403, 404, 409, 422, 503)},
 )
-async def cancel_login(caller: Caller, rooms: Accounts, login_id: str) -> Response:
+async def cancel_login(caller: Caller, accounts: Accounts, login_id: str) -> Response:
     """Give a login up."""
-    return json_answer(await rooms.logins.cancel(caller.user_id, login_id), headers=_NO_STORE)
+    return json_answer(await accounts.logins.cancel(caller.user_id, login_id), headers=_NO_STORE)
 
 
 @routes.patch(
@@ -185,15 +181,15 @@ async def cancel_login(caller: Caller, rooms: Accounts, login_id: str) -> Respon
     responses={200: shows(Account, "The account."), **problems(401, 403, 404, 409, 422, 503)},
 )
 async def relabel(
-    caller: Caller, request: Request, parts: Context, rooms: Accounts, name: str, body: LabelRequest
+    caller: Caller, acting: Acting, context: Context, accounts: Accounts, name: str, body: LabelRequest
 ) -> Response:
     """Note what an account is for."""
-    before = await own_account(rooms, caller.user_id, name, operator=caller.operator)
-    await rooms.sessions.set_label(name, body.label)
+    before = await own_account(accounts, caller.user_id, name, operator=caller.operator)
+    await accounts.sessions.set_label(name, body.label)
     if caller.user_id not in {before.owner, before.user}:
-        OperatorAction(caller, request).note("relabel", name, before=before.label, after=body.label)
-    posting = parts.bots.posting()
-    return json_answer(await own_account(rooms, caller.user_id, name, operator=caller.operator, posting=posting))
+        acting.note("relabel", name, before=before.label, after=body.label)
+    posting = context.bots.posting()
+    return json_answer(await own_account(accounts, caller.user_id, name, operator=caller.operator, posting=posting))
 
 
 @routes.delete(
@@ -203,26 +199,26 @@ async def relabel(
 )
 async def delete(
     caller: Caller,
-    request: Request,
-    rooms: Accounts,
+    context: Context,
+    facts: Facts,
+    acting: Acting,
+    accounts: Accounts,
     name: str,
     log_out: Annotated[bool, Query(description="False: its login is used elsewhere too and stays open.")] = True,
 ) -> Response:
     """Log an account out at Telegram where that is possible, and forget it. For its owner, and for operators."""
-    before = await own_account(rooms, caller.user_id, name, operator=caller.operator)
+    before = await own_account(accounts, caller.user_id, name, operator=caller.operator)
     if before.owner != caller.user_id and not caller.operator:
         raise Forbidden("Only its owner or an operator may delete an account; you may release it")
-    done = await farewell.delete(rooms.clients, rooms.sessions, name, log_out=log_out)
+    done = await farewell.delete(accounts.clients, accounts.sessions, name, log_out=log_out)
     if done.user is not None:
-        at, text = rooms.clock.now(), f"{name} was deleted"
-        await rooms.journal.add_event(
+        at, text = accounts.clock.now(), f"{name} was deleted"
+        await accounts.journal.add_event(
             Event(at=at, user=done.user, action="session_deleted", text=text, level=Level.WARNING, session=name)
         )
-    security: SecurityLog = request.app.state.security
-    facts = request_facts(request.scope)
-    security.note("session_deleted", "An account was deleted", user=caller.user_id, session=name, **facts)
+    context.security.note("session_deleted", "An account was deleted", user=caller.user_id, session=name, **facts)
     if caller.user_id not in {before.owner, before.user}:
-        OperatorAction(caller, request).note("delete", name, before=before.owner or before.user, after=None)
+        acting.note("delete", name, before=before.owner or before.user, after=None)
     return json_answer(FarewellView(name=name, logged_out=done.logged_out, reason=done.reason))
 
 
@@ -232,12 +228,12 @@ async def delete(
     response_class=Response,
     responses={204: {"description": "It posts for nobody now."}, **problems(401, 403, 404, 409, 422, 503)},
 )
-async def release(caller: Caller, request: Request, rooms: Accounts, name: str) -> Response:
+async def release(caller: Caller, acting: Acting, accounts: Accounts, name: str) -> Response:
     """Take an account from the bot it posts for. It stays its owner's, or becomes spare again."""
-    before = await own_account(rooms, caller.user_id, name, operator=caller.operator)
-    await rooms.sessions.release(name)
+    before = await own_account(accounts, caller.user_id, name, operator=caller.operator)
+    await accounts.sessions.release(name)
     if caller.user_id not in {before.owner, before.user}:
-        OperatorAction(caller, request).note("release", name, before=before.user, after=None)
+        acting.note("release", name, before=before.user, after=None)
     return Response(status_code=204)
 
 
@@ -247,10 +243,10 @@ async def release(caller: Caller, request: Request, rooms: Accounts, name: str) 
     response_class=Response,
     responses={204: {"description": "It posts for the caller's bot."}, **problems(401, 403, 404, 409, 422, 503)},
 )
-async def assign(caller: Caller, rooms: Accounts, name: str) -> Response:
+async def assign(caller: Caller, accounts: Accounts, name: str) -> Response:
     """Let the caller's bot post with an account of theirs: what `release` takes back."""
-    await own_account(rooms, caller.user_id, name, operator=False)
-    await rooms.sessions.move(name, caller.user_id)
+    await own_account(accounts, caller.user_id, name, operator=False)
+    await accounts.sessions.move(name, caller.user_id)
     return Response(status_code=204)
 
 
@@ -259,25 +255,25 @@ async def assign(caller: Caller, rooms: Accounts, name: str) -> Response:
     response_class=Response,
     responses={200: shows(ExportView, "The session as text."), **problems(401, 403, 404, 409, 422, 503)},
 )
-async def export(caller: Caller, request: Request, rooms: Accounts, name: str, body: ExportRequest) -> Response:
+async def export(
+    caller: Caller, context: Context, facts: Facts, accounts: Accounts, name: str, body: ExportRequest
+) -> Response:
     """The session as a Telethon StringSession, for the account's owner alone. Whoever has it is the account."""
-    account = await own_account(rooms, caller.user_id, name, operator=False)
+    account = await own_account(accounts, caller.user_id, name, operator=False)
     if account.owner != caller.user_id:
         raise Forbidden("Only its owner may export an account")
     if not body.understood:
         raise InvalidInput("understood", f"set it to true once you know: {_EXPORTED}")
-    text = telethon_string(rooms.pool.credentials(name))
-    security: SecurityLog = request.app.state.security
-    facts = request_facts(request.scope)
-    security.note("session_exported", "An account was exported", user=caller.user_id, session=name, **facts)
+    text = telethon_string(accounts.pool.credentials(name))
+    context.security.note("session_exported", "An account was exported", user=caller.user_id, session=name, **facts)
     return json_answer(ExportView(format="telethon string", session=text, warning=_EXPORTED), headers=_NO_STORE)
 
 
 async def own_account(
-    rooms: AccountServices, user_id: str, name: str, *, operator: bool, posting: Collection[str] = ()
+    accounts: AccountServices, user_id: str, name: str, *, operator: bool, posting: Collection[str] = ()
 ) -> Account:
     """The account, if the caller may see it. Raises UnknownSession, for others' accounts too."""
-    for account in await rooms.every(None if operator else user_id, posting):
+    for account in await accounts.every(None if operator else user_id, posting):
         if account.name == name:
             return account
     raise UnknownSession(f"you have no account {name}")

@@ -1,20 +1,21 @@
-"""`/api/sync`: the state (documented here, answered by the shell through `api.state.endpoint`) and its stream."""
+"""`/api/sync`: the state and its stream.
+
+The gateway lets `api.state.endpoint` answer polls of the state before they reach a route; the route does the same.
+"""
 
 import asyncio
 from typing import Annotated
 
-from fastapi import Query, Request
+from fastapi import Query
 from starlette.responses import Response, StreamingResponse
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.openapi.document import problems, shows
-from api.requests.counts import STATE_PATH
+from api.requests.paths import STATE_PATH, STREAM_PATH
+from api.routes.dependencies import Caller, Context, Facts
 from api.routes.router import resource
-from api.security.audit_log import SecurityLog
-from api.security.authentication import Caller, request_facts
-from api.security.tickets import Purpose, Tickets
+from api.security.tickets import Purpose
 from api.security.tokens import Identity
-from api.server.gateway import STREAM_PATH
 from api.state.streams import Reader, Streams
 from api.views.state import StateView
 from core.errors import AuthError
@@ -43,11 +44,12 @@ _NO_BUFFERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     },
 )
 async def state(
-    caller: Caller,  # noqa: ARG001  the parameters are what is documented
-    since: Annotated[int | None, Query(ge=0, lt=10**18, description="The revision of an earlier answer.")] = None,  # noqa: ARG001
+    _: Caller,
+    context: Context,
+    since: Annotated[int | None, Query(ge=0, lt=10**18, description="The revision of an earlier answer.")] = None,  # noqa: ARG001  documented here, read by the endpoint
 ) -> Response:
     """Everything a dashboard needs in one call."""
-    raise AssertionError("the shell answers this address")
+    return _Delegated(context.sync_state)
 
 
 @routes.get(
@@ -62,18 +64,28 @@ async def state(
     },
 )
 async def stream(
-    request: Request, ticket: Annotated[str, Query(max_length=200, description="From `POST /api/auth/tickets`.")]
+    context: Context,
+    facts: Facts,
+    ticket: Annotated[str, Query(max_length=200, description="From `POST /api/auth/tickets`.")],
 ) -> Response:
     """The state as server-sent events, opened with a one-time ticket."""
-    streams: Streams = request.app.state.streams
-    tickets: Tickets = request.app.state.tickets
     try:
-        identity = tickets.take(ticket, Purpose.STREAM)
+        identity = context.tickets.take(ticket, Purpose.STREAM)
     except AuthError:
-        security: SecurityLog = request.app.state.security
-        security.refused("ticket_refused", "A ticket was refused", **request_facts(request.scope))
+        context.security.refused("ticket_refused", "A ticket was refused", **facts)
         raise
-    return _Stream(streams, identity)
+    return _Stream(context.streams, identity)
+
+
+class _Delegated(Response):
+    """Lets another ASGI application answer."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        super().__init__()
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)
 
 
 class _Stream(Response):

@@ -1,13 +1,12 @@
 """`/api/auth/tickets`: one-time tickets for addresses a browser opens without headers."""
 
-from fastapi import Request
 from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 
 from api.openapi.document import json_answer, problems, shows
+from api.routes.dependencies import Caller, Context
 from api.routes.router import resource
-from api.security.authentication import Caller
-from api.security.tickets import LIFETIME_SECONDS, Purpose, Tickets
+from api.security.tickets import LIFETIME_SECONDS, Purpose
 from api.views.base import TicketView
 
 routes = resource("/api/auth", tags=["auth"])
@@ -27,9 +26,8 @@ class TicketRequest(BaseModel):
     response_class=Response,
     responses={201: shows(TicketView, "A ticket, good once."), **problems(401, 403, 422)},
 )
-async def give(caller: Caller, request: Request, wish: TicketRequest | None = None) -> Response:
+async def give(caller: Caller, context: Context, wish: TicketRequest | None = None) -> Response:
     """Get a ticket for the caller, good once within 30 seconds: `GET /api/sync/stream?ticket=…`."""
-    tickets: Tickets = request.app.state.tickets
-    ticket = tickets.give(caller, wish.purpose if wish else Purpose.STREAM)
+    ticket = context.tickets.give(caller, wish.purpose if wish else Purpose.STREAM)
     view = TicketView(ticket=ticket, expires_in=LIFETIME_SECONDS)
     return json_answer(view, 201, {"Cache-Control": "no-store"})

@@ -7,7 +7,9 @@ other line. A burst of refusals from one address adds an `alert`.
 import logging
 from collections import OrderedDict
 
-from api.requests.client_address import counted_as
+from starlette.types import Scope
+
+from api.requests.client_address import address_of, counted_as
 from core.clock import Clock
 
 log = logging.getLogger("postfleet.security")
@@ -62,3 +64,13 @@ class SecurityLog:
     ) -> None:
         extra = {"action": action, "address": address, "agent": agent[:_AGENT_LENGTH], "user": user, **facts}
         log.log(level, text, extra=extra)
+
+
+def facts_of(scope: Scope) -> dict[str, str]:
+    """Return what an event says of its request: address, user agent and request id."""
+    agent = next((value for name, value in scope["headers"] if name == b"user-agent"), b"")
+    return {
+        "address": address_of(scope),
+        "agent": agent.decode("latin-1"),
+        "request_id": scope.get("request_id", "-"),
+    }

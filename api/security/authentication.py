@@ -1,15 +1,12 @@
 """Who is asking: a verified JWT in the Authorization header and nothing else."""
 
 from collections import OrderedDict
-from typing import Annotated
 
-from fastapi import Depends, Request, Security
-from fastapi.security import HTTPBearer
 from starlette.types import Scope as ASGIScope
 
 from api.requests.client_address import address_of, counted_as
 from api.requests.rate_limits import Rates
-from api.security.audit_log import SecurityLog
+from api.security.audit_log import SecurityLog, facts_of
 from api.security.keys import Keys
 from api.security.revocations import Revocations
 from api.security.tokens import Identity, Scope, TokenRules, read_token, refused
@@ -21,10 +18,6 @@ NOTED_EVERY_SECONDS = 900.0
 IDENTITY = "postfleet.identity"
 """Where in a request's scope its caller stands once they are known: a request is verified, and counted, once."""
 _PREFIX = b"bearer "
-
-bearer = HTTPBearer(
-    auto_error=False, bearerFormat="JWT", description="A JWT with `user_id` or `sub`, and `exp`.", scheme_name="jwt"
-)
 
 
 class Authenticator:
@@ -108,7 +101,7 @@ class Authenticator:
         needed = Scope.READ if scope["method"] in ("GET", "HEAD") else Scope.WRITE
         if not identity.may(needed):
             text = f"The token's scopes do not cover this; it needs '{needed}'"
-            self._security.refused("denied", text, user=identity.user_id, **request_facts(scope))
+            self._security.refused("denied", text, user=identity.user_id, **facts_of(scope))
             raise Forbidden(text)
 
     def _verify(self, value: bytes | None, now: float, scope: ASGIScope) -> Identity:
@@ -121,10 +114,10 @@ class Authenticator:
             if value is not None:
                 self._known.pop(value, None)
                 self._rates.refused_tokens.spend(network)
-            self._security.refused("auth_failed", "A token was refused", **request_facts(scope))
+            self._security.refused("auth_failed", "A token was refused", **facts_of(scope))
             raise
         except TooMany:
-            self._security.refused("auth_limited", "Too many refused tokens from one address", **request_facts(scope))
+            self._security.refused("auth_limited", "Too many refused tokens from one address", **facts_of(scope))
             raise
         if len(self._known) >= self.known_limit:
             self._known.popitem(last=False)
@@ -149,42 +142,4 @@ class Authenticator:
             if len(self._noted) >= self.known_limit:
                 self._noted.clear()
             self._noted[who] = now + NOTED_EVERY_SECONDS
-            self._security.note("auth_ok", "A token was verified", user=user_id, **request_facts(scope))
-
-
-def request_facts(scope: ASGIScope) -> dict[str, str]:
-    """What the security log says of a request."""
-    agent = next((value for name, value in scope["headers"] if name == b"user-agent"), b"")
-    return {
-        "address": address_of(scope),
-        "agent": agent.decode("latin-1"),
-        "request_id": scope.get("request_id", "-"),
-    }
-
-
-async def _caller(request: Request, _: Annotated[object, Security(bearer)]) -> Identity:
-    authenticator: Authenticator = request.app.state.authenticator
-    return authenticator.identify(request.scope)
-
-
-Caller = Annotated[Identity, Depends(_caller)]
-"""A route's parameter: the verified caller."""
-
-
-async def _operator(request: Request, caller: Caller) -> Identity:
-    return operator_only(request, caller)
-
-
-def operator_only(request: Request, caller: Identity) -> Identity:
-    """The caller, when they are an operator. Raises Forbidden, and tells the security log."""
-    if not caller.operator:
-        security: SecurityLog = request.app.state.security
-        security.refused(
-            "denied", "An operator's address was refused", user=caller.user_id, **request_facts(request.scope)
-        )
-        raise Forbidden("Only an operator may do this")
-    return caller
-
-
-Operator = Annotated[Identity, Depends(_operator)]
-"""A route's parameter: the verified caller, who is an operator."""
+            self._security.note("auth_ok", "A token was verified", user=user_id, **facts_of(scope))

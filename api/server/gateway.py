@@ -17,31 +17,22 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.context import ApiContext
 from api.problems import HeadersTooLong, internal_error, problem_response, response_to
 from api.requests.client_address import address_of, counted_as
-from api.requests.counts import ONE_IN, STATE_PATH, RequestCounts
-from api.requests.rate_limits import Rates
-from api.state.endpoint import MAX_HEADER_BYTES, KeptAnswer, SyncState
-from api.state.streams import Streams
+from api.requests.counts import ONE_IN
+from api.requests.paths import STATE_PATH, STREAM_PATH, UPLOAD_PATHS
+from api.requests.response_headers import headers_of
+from api.state.endpoint import MAX_HEADER_BYTES, KeptAnswer
 from core.errors import PostfleetError, StateError
 from core.settings import Settings
-from data.auth_store import AuthStore
 
 log = logging.getLogger(__name__)
 
-STREAM_PATH = "/api/sync/stream"
-UPLOADS = frozenset({"/api/media", "/api/sessions/import"})
-"""POST here takes what is larger than other bodies, and longer to arrive; its route bounds the size, piece by piece."""
 _ALIAS = "/api/v1/"
 _AT_ONCE = frozenset({STATE_PATH.encode(), STATE_PATH.replace("/api/", _ALIAS).encode()})
-_SECURITY_HEADERS = [
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
-    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
-]
 _UNKEPT = (b"cache-control", b"private, no-store")
 """What an answer says that does not say itself whether it may be kept: it is its caller's, and no cache's."""
-_HSTS = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
 
 
 class Gateway:
@@ -51,18 +42,15 @@ class Gateway:
         self,
         app: FastAPI,
         changes: ASGIApp,
-        sync_state: SyncState,
-        settings: Settings,
-        rates: Rates,
-        requests: RequestCounts,
+        context: ApiContext,
     ) -> None:
-        self.state = app.state
-        """Tickets, streams, rates …: what FastAPI's application holds."""
+        settings = context.settings
+        self.context = context
         self._app = app
         self._changes = changes
-        self._sync_state = sync_state
-        self._rates = rates
-        self._requests = requests
+        self._sync_state = context.sync_state
+        self._rates = context.rates
+        self._requests = context.counts
         self._polls = 0
         self._proxies = settings.trusted_proxies
         self._max_body = settings.max_body_bytes
@@ -83,13 +71,11 @@ class Gateway:
 
     def end_streams(self) -> None:
         """The daemon is stopping: streams end within a second, and no new one begins."""
-        streams: Streams = self.state.streams
-        streams.close()
+        self.context.streams.close()
 
     async def close(self) -> None:
         """Let go of files, when nothing is served any more."""
-        memory: AuthStore = self.state.memory
-        await memory.close()
+        await self.context.close()
 
     def at_once(self, scope: Scope, target: bytes) -> KeptAnswer | None:
         """The answer to a GET of this target if it can be given without a task; None: call us as usual."""
@@ -162,7 +148,7 @@ class Gateway:
         """Everything but polls of the sync state."""
         request_id = scope["request_id"]
         is_stream = path == STREAM_PATH
-        is_upload = path in UPLOADS and scope["method"] == "POST"
+        is_upload = path in UPLOAD_PATHS and scope["method"] == "POST"
         seconds = self._upload_seconds if is_upload else self._seconds
         try:
             self._rates.addresses.spend(counted_as(address_of(scope)))
@@ -209,11 +195,6 @@ class Gateway:
     async def _answer_instead(answer: ASGIApp, scope: Scope, receive: Receive, sending: "_Sending") -> None:
         if not sending.status:
             await answer(scope, receive, sending)
-
-
-def headers_of(settings: Settings) -> list[tuple[bytes, bytes]]:
-    """What every answer carries besides its request's id."""
-    return [*_SECURITY_HEADERS, _HSTS] if settings.behind_tls else _SECURITY_HEADERS
 
 
 def _answer_to(error: Exception, request_id: str, path: str) -> Response:

@@ -15,14 +15,12 @@ from collections.abc import Sequence
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.context import ApiContext
 from api.problems import AnswerNotKept, KeyInUse, KeyReused
-from api.security.authentication import Authenticator
+from api.requests.paths import UPLOAD_PATHS
 from api.security.derived_keys import derived_key
-from api.server.gateway import UPLOADS
-from core.clock import Clock
 from core.errors import InvalidInput
-from core.settings import Settings
-from data.auth_store import AuthStore, KeptAnswer
+from data.auth_store import KeptAnswer
 
 REMEMBERED_SECONDS = 86_400.0
 CLAIMED_SECONDS = 60.0
@@ -38,15 +36,14 @@ _NOT_FOR_LAST = "/export"
 class Idempotency:
     """In front of FastAPI, for requests that carry a key."""
 
-    def __init__(
-        self, app: ASGIApp, memory: AuthStore, authenticator: Authenticator, clock: Clock, settings: Settings
-    ) -> None:
+    def __init__(self, app: ASGIApp, context: ApiContext) -> None:
+        settings = context.settings
         self._app = app
         self._max_body = settings.max_body_bytes
         self._digest_key = derived_key(settings.jwt_secret.get_secret_value(), "idempotency")
-        self._memory = memory
-        self._authenticator = authenticator
-        self._clock = clock
+        self._auth_store = context.auth_store
+        self._authenticator = context.authenticator
+        self._clock = context.clock
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer from memory, or pass on and remember.
@@ -66,7 +63,7 @@ class Idempotency:
             return
         now = self._clock.now().timestamp()
         request = self._digest(scope, body)
-        before = await self._memory.claim_answer(user_id, key, request, now, now + CLAIMED_SECONDS)
+        before = await self._auth_store.claim_answer(user_id, key, request, now, now + CLAIMED_SECONDS)
         if before is not None:
             await _replay(before, request, send)
             return
@@ -86,10 +83,10 @@ class Idempotency:
         finally:
             start = messages[0] if messages else None
             if start is None or start["status"] >= 500 or start["status"] in (401, 408, 429):
-                await self._memory.forget_answer(user_id, key)
+                await self._auth_store.forget_answer(user_id, key)
             else:
                 headers = [pair for pair in start["headers"] if pair[0].lower() in _KEPT_HEADERS]
-                await self._memory.keep_answer(
+                await self._auth_store.keep_answer(
                     user_id,
                     key,
                     start["status"],
@@ -115,7 +112,7 @@ def _body_to_keep(messages: Sequence[Message]) -> bytes | None:
 
 def needs_none(path: str) -> bool:
     """Whether keys are not looked at there. Uploads need none: what arrives twice is recognised by its content."""
-    return path.startswith(_NOT_FOR) or path.endswith(_NOT_FOR_LAST) or path in UPLOADS
+    return path.startswith(_NOT_FOR) or path.endswith(_NOT_FOR_LAST) or path in UPLOAD_PATHS
 
 
 async def _replay(before: KeptAnswer, request: str, send: Send) -> None:

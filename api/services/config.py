@@ -18,11 +18,11 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from api.context import ApiContext
+from api.backend import Backend
 from api.problems import PreconditionFailed
 from api.requests.etags import names
 from api.services.msgspec_errors import read_as
-from api.services.users import UNSEEN, seen_user
+from api.services.users import NEW_USER, get_user
 from api.views.base import ConfigView
 from bot.chats.targets import parse_target
 from bot.compose.content import check_content, posts_of
@@ -157,7 +157,7 @@ def with_changes(user: User, changes: dict[str, Any]) -> User:
     return changed
 
 
-async def change_config(rooms: ApiContext, user_id: str, if_match: str | None, change: Callable[[User], User]) -> User:
+async def change_config(backend: Backend, user_id: str, if_match: str | None, change: Callable[[User], User]) -> User:
     """Change the config in one transaction; the user after it. Everything that is a view of the config goes this way.
 
     Raises:
@@ -166,19 +166,19 @@ async def change_config(rooms: ApiContext, user_id: str, if_match: str | None, c
         NotRead: the machine has no room to look into a file just now.
         What `change` raises; nothing was changed then.
     """
-    seen = seen_user(rooms, user_id)
+    seen = get_user(backend, user_id)
     _check_version(if_match, seen)
-    folder = media_folder(rooms.settings.state_dir, user_id)
+    folder = media_folder(backend.settings.state_dir, user_id)
     await _check_new_files(folder, seen, change(seen))
 
     def apply(tx: Transaction) -> User:
-        before = tx.users.get(user_id, UNSEEN)
+        before = tx.users.get(user_id, NEW_USER)
         _check_version(if_match, before)
         user = change(before)
         tx.put_user(user_id, user)
         return user
 
-    return await rooms.store.transact(apply)
+    return await backend.store.transact(apply)
 
 
 def _check_version(if_match: str | None, user: User) -> None:

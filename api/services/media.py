@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 from msgspec.structs import replace
 
-from api.context import ApiContext
+from api.backend import Backend
 from api.services.media_label import label_of
 from api.views.base import View
 from bot.compose.content import kind_of, media_of
@@ -79,10 +79,10 @@ def uses_of(user: User | None, name: str) -> list[str]:
     return [] if user is None else [where for where, media in media_of(user.post_content) if media.file == name]
 
 
-async def uses_now(rooms: ApiContext, user_id: str, name: str) -> list[str]:
+async def uses_now(backend: Backend, user_id: str, name: str) -> list[str]:
     """The same, and the cycle that is not finished, which posts what the config said when it began."""
-    found = uses_of((await rooms.store.refresh()).users.get(user_id), name)
-    unfinished = await rooms.journal.unfinished_cycle(user_id)
+    found = uses_of((await backend.store.refresh()).users.get(user_id), name)
+    unfinished = await backend.journal.unfinished_cycle(user_id)
     if not found and unfinished and any(media.file == name for _, media in media_of(unfinished[0].post_content)):
         found.append("the cycle that is not finished")
     return found

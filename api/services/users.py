@@ -1,43 +1,44 @@
-"""The caller's own record. Reading makes nobody a user; the first change does, with defaults."""
+"""Users as the API finds them. Reading creates no user; the first change does, with every default."""
 
-from api.context import ApiContext
+from api.backend import Backend
 from core.errors import Forbidden
 from core.models import User
 from data.users.data_manager import Transaction
 
-UNSEEN = User()
-"""What stands for a user nobody has made yet: one with every default."""
+NEW_USER = User()
+"""Stands for a user whom nobody has created yet: every field has its default."""
 
 
-def seen_user(parts: ApiContext, user_id: str) -> User:
-    """The user as the newest commit says, or `UNSEEN`. For what only reads.
+def get_user(backend: Backend, user_id: str) -> User:
+    """Return the user as of the newest commit, or `NEW_USER`. For requests that only read.
 
     Raises:
-        Forbidden: the user is unknown, and the settings say that those are refused.
+        Forbidden: the user is unknown, and the settings refuse unknown users.
     """
-    user = parts.store.snapshot.users.get(user_id, UNSEEN)
-    if user is UNSEEN and parts.settings.refuse_unknown_users:
+    user = backend.store.snapshot.users.get(user_id, NEW_USER)
+    if user is NEW_USER and backend.settings.refuse_unknown_users:
         raise Forbidden("This service does not know you; ask its operator")
     return user
 
 
-async def known_user(parts: ApiContext, user_id: str) -> User:
-    """The user as the newest commit says; an unknown one is made first. For what changes something.
+async def get_or_create_user(backend: Backend, user_id: str) -> User:
+    """Return the user as of the newest commit; create an unknown one first. For requests that change something.
 
     Raises:
-        Forbidden: as `seen_user`.
+        Forbidden: the user is unknown, and the settings refuse unknown users.
+        StateError: the user could not be created.
     """
-    user = seen_user(parts, user_id)
-    return user if user is not UNSEEN else (await make_user(parts, user_id))[0]
+    user = get_user(backend, user_id)
+    return user if user is not NEW_USER else (await create_user(backend, user_id))[0]
 
 
-async def make_user(parts: ApiContext, user_id: str) -> tuple[User, bool]:
-    """The user, and whether they were made by this call. The caller has checked the id."""
+async def create_user(backend: Backend, user_id: str) -> tuple[User, bool]:
+    """Return the user, and whether this call created them. The caller has checked the id. Raises StateError."""
 
-    def make(tx: Transaction) -> tuple[User, bool]:
+    def create(tx: Transaction) -> tuple[User, bool]:
         fresh = user_id not in tx.users
         if fresh:
             tx.put_user(user_id, User())
         return tx.user(user_id), fresh
 
-    return await parts.store.transact(make)
+    return await backend.store.transact(create)

@@ -15,8 +15,8 @@ from datetime import datetime
 
 import msgspec
 
-from api.context import ApiContext
-from api.services.users import UNSEEN, seen_user
+from api.backend import Backend
+from api.services.users import NEW_USER, get_user
 from api.state.slow_facts import SlowFacts, facts_last, read_facts
 from api.views.base import AllowanceNow, ConfigView, ProgressView, actual, progress_view, wanted
 from api.views.state import (
@@ -74,7 +74,7 @@ class Document:
     _gzipped: tuple[bytes, bytes] = field(default=(b"", b""))
 
     def gzipped(self, time: bytes) -> bytes:
-        """The whole body with that time (`StateDocuments.time`), compressed; done once a second."""
+        """The whole body with that time (`StateCache.time`), compressed; done once a second."""
         if self._gzipped[0] != time:
             self._gzipped = time, gzip.compress(dated(self.body, time), compresslevel=6, mtime=0)
         return self._gzipped[1]
@@ -90,15 +90,15 @@ class Document:
         return name in ALWAYS or changed_at > revision or (changed_at == revision and name in self.moved_within)
 
 
-class StateDocuments:
+class StateCache:
     """Makes and keeps the documents."""
 
-    def __init__(self, parts: ApiContext) -> None:
-        self._parts = parts
-        self._clock = parts.clock
-        self._store: DataManager = parts.store
-        self._journal: Journal = parts.journal
-        self._bots: Bots = parts.bots
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._clock = backend.clock
+        self._store: DataManager = backend.store
+        self._journal: Journal = backend.journal
+        self._bots: Bots = backend.bots
         self._kept: OrderedDict[str, Document] = OrderedDict()
         self._second = 0
         self._time = b""
@@ -121,8 +121,8 @@ class StateDocuments:
         if known is not None:
             return known
         kept = self._kept.get(user_id)
-        user = seen_user(self._parts, user_id)
-        facts = await read_facts(self._parts, user_id, user, kept.facts if kept else None)
+        user = get_user(self._backend, user_id)
+        facts = await read_facts(self._backend, user_id, user, kept.facts if kept else None)
         return self._remember(user_id, self._make(user_id, facts, kept))
 
     def kept(self, user_id: str) -> Document | None:
@@ -143,7 +143,7 @@ class StateDocuments:
             return False
         snapshot = self._store.snapshot
         if kept.snapshot is not snapshot:
-            user = snapshot.users.get(user_id, UNSEEN)
+            user = snapshot.users.get(user_id, NEW_USER)
             if user is not kept.user or _sessions(snapshot, user) != kept.sessions:
                 return False
             kept.snapshot = snapshot
@@ -151,7 +151,7 @@ class StateDocuments:
 
     def _make(self, user_id: str, facts: SlowFacts, before: Document | None) -> Document:
         snapshot, now = self._store.snapshot, self._clock.now()
-        user = snapshot.users.get(user_id, UNSEEN)
+        user = snapshot.users.get(user_id, NEW_USER)
         event_id = self._journal.last_event_id(user_id)
         running = self._bots.progress(user_id)
         progress, posting = progress_view(running), _posting(running)
@@ -201,7 +201,7 @@ class StateDocuments:
             posting=posting,
             facts=facts,
             fresh_until=min(
-                facts_last(self._parts, user_id, facts),
+                facts_last(self._backend, user_id, facts),
                 self._clock.monotonic() + _until_a_hold_ends(user, sessions, now),
             ),
             revision=revision,
@@ -222,7 +222,7 @@ class StateDocuments:
 
 
 def dated(body: bytes, time: bytes) -> bytes:
-    """A document as it is answered at that time (`StateDocuments.time`)."""
+    """A document as it is answered at that time (`StateCache.time`)."""
     return b"".join((b"{", time, memoryview(body)[1:]))
 
 

@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 from api.problems import HeadersTooLong
 from api.requests.etags import names
 from api.security.authentication import IDENTITY, Authenticator
-from api.state.cache import Document, StateDocuments, dated
+from api.state.cache import Document, StateCache, dated
 from core.errors import InvalidInput, check_all
 
 MAX_HEADER_BYTES = 16_384
@@ -38,12 +38,12 @@ class SyncState:
 
     def __init__(
         self,
-        documents: StateDocuments,
+        cache: StateCache,
         authenticator: Authenticator,
         headers: Headers,
         answered: dict[int, int],
     ) -> None:
-        self._documents = documents
+        self._cache = cache
         self._authenticator = authenticator
         self._answered = answered
         self._ok = [_JSON, *_CACHING, *headers]
@@ -57,8 +57,8 @@ class SyncState:
         wanted = _wanted(scope["headers"])
         identity = scope.get(IDENTITY) or self._authenticator.identify_value(wanted.authorization, scope)
         since = _since(scope["query_string"]) if scope["query_string"] else None
-        document = self._documents.kept(identity.user_id) or await self._documents.of(identity.user_id)
-        status, headers, body = self._answer(document, wanted, since, scope["request_id"])
+        document = self._cache.kept(identity.user_id) or await self._cache.of(identity.user_id)
+        status, headers, body = self._answer(document, wanted, since, scope.get("request_id", "-"))
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body} if scope["method"] == "GET" else _EMPTY)
 
@@ -73,7 +73,7 @@ class SyncState:
             return None
         # Kept for the call, which is asked when this has no answer: a request counts once.
         identity = scope[IDENTITY] = self._authenticator.identify_value(wanted.authorization, scope)
-        document = self._documents.kept(identity.user_id)
+        document = self._cache.kept(identity.user_id)
         return None if document is None else self._answer(document, wanted, None, scope["request_id"])
 
     def _answer(self, document: Document, wanted: "_Wanted", since: int | None, request_id: str) -> KeptAnswer:
@@ -84,13 +84,13 @@ class SyncState:
         self._answered[200] += 1
         if since is not None or (wanted.accept_encoding is not None and _takes_gzip(wanted.accept_encoding)):
             return self._other(document, since, wanted.accept_encoding, own)
-        return 200, [*self._ok, *document.about, own], dated(document.body, self._documents.time)
+        return 200, [*self._ok, *document.about, own], dated(document.body, self._cache.time)
 
     def _other(
         self, document: Document, since: int | None, accept_encoding: bytes | None, own: tuple[bytes, bytes]
     ) -> KeptAnswer:
         """For whoever wants less than the plain document."""
-        time = self._documents.time
+        time = self._cache.time
         body = dated(document.body if since is None else document.since(since), time)
         headers = [*self._ok, (b"etag", document.etag), own]
         if accept_encoding is not None and len(body) >= _GZIP_FROM_BYTES and _takes_gzip(accept_encoding):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Generic, TypeVar
 
-from api.context import ApiContext
+from api.backend import Backend
 from bot.pacing.budget import budget_of
 from core.models import AllowanceUse, Budget, Stats, User
 from data.journal.reads import Counts
@@ -49,34 +49,34 @@ class SlowFacts:
     groups: CachedRead[dict[str, Counts]]
 
 
-def mark_of(parts: ApiContext, user_id: str) -> Mark:
+def mark_of(backend: Backend, user_id: str) -> Mark:
     """As it is now."""
-    progress = parts.bots.progress(user_id)
-    return parts.journal.stats(user_id), parts.journal.last_event_id(user_id), progress.cycle if progress else 0
+    progress = backend.bots.progress(user_id)
+    return backend.journal.stats(user_id), backend.journal.last_event_id(user_id), progress.cycle if progress else 0
 
 
-async def read_facts(parts: ApiContext, user_id: str, user: User, before: SlowFacts | None) -> SlowFacts:
+async def read_facts(backend: Backend, user_id: str, user: User, before: SlowFacts | None) -> SlowFacts:
     """What is known still where that is new enough, read again where not. Raises StateError."""
-    mark, budget = mark_of(parts, user_id), budget_of(user, parts.settings, parts.clock.now())
-    now = parts.clock.monotonic()
+    mark, budget = mark_of(backend, user_id), budget_of(user, backend.settings, backend.clock.now())
+    now = backend.clock.monotonic()
     allowance = before.allowance if before is not None and before.budget == budget else None
     if allowance is None or now >= allowance.lasts(mark):
-        allowance = CachedRead(await parts.journal.allowance(user_id, budget), mark, now, ALLOWANCE_SECONDS)
+        allowance = CachedRead(await backend.journal.allowance(user_id, budget), mark, now, ALLOWANCE_SECONDS)
     groups = before.groups if before is not None else None
     if groups is None or now >= groups.lasts(mark):
-        found = await groups_lately(parts, user_id)
-        took = parts.clock.monotonic() - now
+        found = await groups_lately(backend, user_id)
+        took = backend.clock.monotonic() - now
         groups = CachedRead(found, mark, now, min(FACTS_SECONDS, max(ALLOWANCE_SECONDS, _SHARE * took)))
     return SlowFacts(budget, allowance, groups)
 
 
-async def groups_lately(parts: ApiContext, user_id: str) -> dict[str, Counts]:
+async def groups_lately(backend: Backend, user_id: str) -> dict[str, Counts]:
     """How posts fared in each group lately."""
-    since = parts.clock.now() - timedelta(days=GROUP_DAYS)
-    return {one.key: one for one in await parts.journal.counts(user_id, since, by_group=True)}
+    since = backend.clock.now() - timedelta(days=GROUP_DAYS)
+    return {one.key: one for one in await backend.journal.counts(user_id, since, by_group=True)}
 
 
-def facts_last(parts: ApiContext, user_id: str, facts: SlowFacts) -> float:
+def facts_last(backend: Backend, user_id: str, facts: SlowFacts) -> float:
     """Until when they may be shown, in monotonic seconds."""
-    mark = mark_of(parts, user_id)
+    mark = mark_of(backend, user_id)
     return min(facts.allowance.lasts(mark), facts.groups.lasts(mark))

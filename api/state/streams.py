@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from api.security.tokens import Identity
-from api.state.cache import Document, StateDocuments, dated
+from api.state.cache import Document, StateCache, dated
 from core.clock import Clock
 from core.errors import PostfleetError, TooMany
 
@@ -86,8 +86,8 @@ class Streams:
     `is_good` tells whether the token that opened a stream still counts (not ended, not revoked, its key still there).
     """
 
-    def __init__(self, documents: StateDocuments, clock: Clock, is_good: Callable[[Identity], bool]) -> None:
-        self._documents = documents
+    def __init__(self, cache: StateCache, clock: Clock, is_good: Callable[[Identity], bool]) -> None:
+        self._cache = cache
         self._clock = clock
         self._is_good = is_good
         self._feeds: dict[str, _Feed] = {}
@@ -137,14 +137,14 @@ class Streams:
         Raises:
             StateError, Forbidden: the first document cannot be made.
         """
-        document = await self._documents.of(reader.identity.user_id)
+        document = await self._cache.of(reader.identity.user_id)
         if self._looking is None:
             self._looking = asyncio.create_task(self._look_for_ever(), name="streams")
-        yield _event("state", document.revision, dated(document.body, self._documents.time))
+        yield _event("state", document.revision, dated(document.body, self._cache.time))
         while await reader.woken():
             newest = reader.feed.newest
             if newest is not None and newest.etag != document.etag and newest.revision >= document.revision:
-                yield reader.feed.change_since(document.revision, newest, self._documents.time)
+                yield reader.feed.change_since(document.revision, newest, self._cache.time)
                 document = newest
             elif self._is_quiet(reader):
                 yield b": quiet\n\n"
@@ -173,7 +173,7 @@ class Streams:
                     _end(feed)
 
     async def _look(self, feed: _Feed) -> None:
-        newest = await self._documents.of(feed.user_id)
+        newest = await self._cache.of(feed.user_id)
         moved = feed.newest is None or feed.newest.etag != newest.etag
         if moved:
             feed.move_to(newest)

@@ -13,6 +13,7 @@ import pytest
 from fastapi.routing import APIRoute
 
 from api.app import RESOURCES
+from api.context import ApiContext
 from api.openapi.problem_codes import codes_of
 from api.problems import CODES
 from api.server.gateway import Gateway
@@ -49,9 +50,9 @@ class Api:
         return self.app.openapi()
 
     @property
-    def app_state(self) -> Any:
-        """What FastAPI's application holds: tickets, streams, rates …"""
-        return self.app.state
+    def context(self) -> ApiContext:
+        """What the routes work with: tickets, streams, rates …"""
+        return self.app.context
 
 
 def problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:

@@ -129,4 +129,4 @@ async def test_a_revoked_or_expired_token_is_refused_at_once_too(
 async def test_each_poll_counts_once(api: Api, http: httpx.AsyncClient, alice: dict[str, str]) -> None:
     for _ in range(5):  # the first one makes the user, the others are answered at once
         await http.get(PATH, headers=alice)
-    assert api.app_state.rates.users.counted("alice") == 5
+    assert api.context.rates.users.counted("alice") == 5

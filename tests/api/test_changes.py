@@ -38,7 +38,7 @@ async def test_a_change_sent_again_is_answered_again_and_not_done_again(api: Api
 
 
 async def test_a_request_with_a_key_is_counted_once(api: Api, alice: dict[str, str]) -> None:
-    counted = api.app_state.rates.users.counted
+    counted = api.context.rates.users.counted
     for number in range(1, 4):
         await api.http.patch("/api/config", headers=keyed(alice), json={"post_content": "x"})
         assert counted("alice") == number
@@ -87,7 +87,7 @@ async def test_a_request_that_failed_here_can_be_sent_again(
 
 async def test_a_crash_in_the_middle_frees_its_key_after_a_minute(api: Api, alice: dict[str, str]) -> None:
     """As if the daemon died between the claim and the answer."""
-    memory, now = api.app_state.memory, api.clock.now().timestamp()
+    memory, now = api.context.auth_store, api.clock.now().timestamp()
     await api.http.patch("/api/config", headers=keyed(alice, "other"), json={})
     await memory.claim_answer("alice", "k1", "unknown", now, now + CLAIMED_SECONDS)
     problem(await api.http.patch("/api/config", headers=keyed(alice), json={}), 422, "idempotency_key_reused")

@@ -8,7 +8,7 @@ import pytest
 
 from api.openapi.examples import ANSWERS, REQUESTS
 from api.problems import MEDIA_TYPE
-from api.requests.counts import STATE_PATH
+from api.requests.paths import STATE_PATH
 from tests.api.support import Api, documented_codes
 from tests.api.test_isolation import BY_TICKET, OPEN
 

@@ -43,7 +43,7 @@ async def test_a_hundred_previews_race_for_the_places_and_exactly_so_many_get_on
 ) -> None:
     asked = [asyncio.create_task(preview(api, f"user{number}")) for number in range(100)]
     await until(lambda: sum(task.done() for task in asked) == 94)
-    assert api.app_state.effort.at_once(Kind.WORK) == 6
+    assert api.context.limiter.at_once(Kind.WORK) == 6
     gate.set()
     answers = await asyncio.gather(*asked)
     assert sorted(answer.status_code for answer in answers) == [409] * 6 + [503] * 94
@@ -51,7 +51,7 @@ async def test_a_hundred_previews_race_for_the_places_and_exactly_so_many_get_on
         if answer.status_code == 503:
             problem(answer, 503, "busy")
             assert int(answer.headers["retry-after"]) > 0
-    assert api.app_state.effort.at_once(Kind.WORK) == 0
+    assert api.context.limiter.at_once(Kind.WORK) == 0
     assert (await preview(api, "late")).status_code == 409
 
 
@@ -59,7 +59,7 @@ async def test_one_user_cannot_take_every_place(api: Api, gate: asyncio.Event) -
     asked = [asyncio.create_task(preview(api, "alice")) for _ in range(20)]
     await until(lambda: sum(task.done() for task in asked) == 20 - OWN)
     other = asyncio.create_task(preview(api, "bob"))
-    await until(lambda: api.app_state.effort.at_once(Kind.WORK) == OWN + 1)
+    await until(lambda: api.context.limiter.at_once(Kind.WORK) == OWN + 1)
     gate.set()
     answers = await asyncio.gather(*asked)
     refused = [answer for answer in answers if answer.status_code != 409]
@@ -75,23 +75,23 @@ def problem_headers(answer: httpx.Response) -> httpx.Headers:
 
 async def test_a_client_that_leaves_in_the_middle_gives_its_place_back(api: Api, gate: asyncio.Event) -> None:
     asked = asyncio.create_task(preview(api, "alice"))
-    await until(lambda: api.app_state.effort.at_once(Kind.WORK) == 1)
+    await until(lambda: api.context.limiter.at_once(Kind.WORK) == 1)
     asked.cancel()
     await asyncio.gather(asked, return_exceptions=True)
     assert not gate.is_set()
-    assert api.app_state.effort.at_once(Kind.WORK) == 0
+    assert api.context.limiter.at_once(Kind.WORK) == 0
 
 
 async def test_an_export_holds_a_place_until_it_is_sent(api: Api, gate: asyncio.Event, alice: dict[str, str]) -> None:
     given = await api.http.post("/api/auth/tickets", headers=alice, json={"purpose": "download"})
     asked = [asyncio.create_task(preview(api, f"user{number}")) for number in range(6)]
-    await until(lambda: api.app_state.effort.at_once(Kind.WORK) == 6)
+    await until(lambda: api.context.limiter.at_once(Kind.WORK) == 6)
     problem(await api.http.get("/api/deliveries.csv", params={"ticket": given.json()["ticket"]}), 503, "busy")
     gate.set()
     await asyncio.gather(*asked)
     given = await api.http.post("/api/auth/tickets", headers=alice, json={"purpose": "download"})
     assert (await api.http.get("/api/deliveries.csv", params={"ticket": given.json()["ticket"]})).status_code == 200
-    assert api.app_state.effort.at_once(Kind.WORK) == 0
+    assert api.context.limiter.at_once(Kind.WORK) == 0
 
 
 async def test_a_stampede_of_logins_is_turned_away_before_it_queues(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -102,7 +102,7 @@ async def test_readiness_waits_for_nothing_that_hangs(api: Api, monkeypatch: pyt
     let_go.set()
     silent = "does not answer"
     assert (bad.status_code, bad.json()["checks"]) == (503, {**GOOD, "journal": silent, "disk": silent})
-    await until(lambda: api.app_state.disk._asking is None)
+    await until(lambda: api.context.disk._asking is None)
     await api.clock.advance(GOOD_FOR_SECONDS)
     assert (await api.http.get("/readyz")).json()["checks"] == GOOD
 

@@ -85,7 +85,7 @@ async def fill_bob(api: Api) -> tuple[User, StoredFile]:
             by_operator=True,
         )
     )
-    media: MediaStore = api.app_state.media
+    media: MediaStore = api.context.media
     arrival = media.begin("bob", None)
     arrival.write(b"%PDF-1.7 " + HIDDEN.encode())
     about = About(label=HIDDEN, type="application/pdf", kind=MediaKind.DOCUMENT, added_at=now)
@@ -122,7 +122,7 @@ async def test_no_operation_shows_or_changes_what_is_somebody_elses(whole_api: A
     assert asked > 30
     assert api.store.snapshot.users["bob"] is bob
     assert api.store.snapshot.sessions == {"bobs": account}
-    assert api.app_state.media.files("bob") == [file]
+    assert api.context.media.files("bob") == [file]
     assert [event.text for event in api.journal.last_events("bob")] == [HIDDEN]
     headers = {
         "Authorization": f"Bearer {issue_token(SECRET, 'bob', now=api.clock.now(), lifetime=timedelta(hours=1))}"

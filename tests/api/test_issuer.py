@@ -17,7 +17,7 @@ PATH = "/api/sync/state"
 
 
 async def know(api: Api, user_id: str = "alice", roles: frozenset[str] = frozenset()) -> None:
-    await api.app_state.issuer.set_password(user_id, PASSWORD, roles)
+    await api.context.issuer.set_password(user_id, PASSWORD, roles)
     await api.clock.advance(1)
 
 
@@ -140,7 +140,7 @@ async def test_a_changed_password_ends_what_the_old_one_opened(api: Api) -> None
 @pytest.mark.parametrize("weak", ["short", "password1234", "alicealicealice", "123456789012", "x" * 129])
 async def test_a_weak_password_is_refused_with_advice_and_never_shown(api: Api, weak: str) -> None:
     with pytest.raises(InvalidInput, match="password") as refused:
-        await api.app_state.issuer.set_password("alice", weak, frozenset())
+        await api.context.issuer.set_password("alice", weak, frozenset())
     assert weak not in str(refused.value)
 
 
@@ -149,7 +149,7 @@ async def test_roles_of_a_user_stand_in_their_tokens(api: Api) -> None:
     grant = await log_in(api, "root")
     again = await refresh(api, grant.json()["refresh_token"])
     for answer in (grant, again):
-        assert api.app_state.authenticator.identify_value(
+        assert api.context.authenticator.identify_value(
             access(answer)["Authorization"].encode(), {"headers": []}
         ).operator
 

@@ -99,7 +99,7 @@ async def test_a_very_long_answer_is_not_kept(api: Api, settings: Settings, alic
 
 
 async def test_what_is_kept_for_one_user_is_bounded_and_the_newest_stays(api: Api, settings: Settings) -> None:
-    memory, body = api.app_state.memory, b"x" * LONGEST_KEPT_BYTES
+    memory, body = api.context.auth_store, b"x" * LONGEST_KEPT_BYTES
     for number in range(MOST_KEYS + 5):
         key = f"{number:05}"
         assert await memory.claim_answer("alice", key, "request", 0, 60) is None

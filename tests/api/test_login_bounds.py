@@ -62,9 +62,9 @@ async def test_guesses_from_ever_new_addresses_come_to_an_end_as_well(api: Api) 
 async def test_whoever_finds_no_place_has_not_guessed_wrong(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     await know(api)
     async with from_address(api, "9.9.9.9") as http:
-        monkeypatch.setattr(api.app_state.issuer._passwords, "_waiting", MOST_WAITING)
+        monkeypatch.setattr(api.context.issuer._passwords, "_waiting", MOST_WAITING)
         assert await tries(http, 12) == [503] * 12
-        monkeypatch.setattr(api.app_state.issuer._passwords, "_waiting", 0)
+        monkeypatch.setattr(api.context.issuer._passwords, "_waiting", 0)
         assert await tries(http, 1, password=PASSWORD) == [200]
 
 

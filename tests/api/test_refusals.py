@@ -55,7 +55,7 @@ async def http(api: Api, settings: Settings, tmp_path: Path) -> AsyncIterator[ht
     app = create_app(load_settings(**{**settings.model_dump(), **more}), api.store, api.journal, api.bots, api.clock)
     write(file, ALL)
     await api.clock.advance(LOOK_AGAIN_SECONDS + 0.1)
-    await app.state.revocations.revoke("stolen", float(NOW + 9999))
+    await app.context.revocations.revoke("stolen", float(NOW + 9999))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://postfleet.test") as client:
         assert (await client.get(PATHS[0], headers={"Authorization": as_wished({})})).status_code == 200
         yield client

@@ -282,7 +282,7 @@ async def test_loopback_is_no_trusted_proxy_unless_it_is_named(
     api: Api, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: set[str] = set()
-    monkeypatch.setattr(api.app_state.rates.addresses, "spend", seen.add)
+    monkeypatch.setattr(api.context.rates.addresses, "spend", seen.add)
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{server.port}") as http:
         await http.get("/healthz", headers={"X-Forwarded-For": "6.6.6.6"})
     assert seen == {"127.0.0.1"}

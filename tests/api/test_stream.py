@@ -80,7 +80,7 @@ async def test_a_quiet_stream_says_that_it_is_alive_and_ends_with_its_token(
 async def test_a_client_that_leaves_gives_its_place_back(
     api: Api, alice: dict[str, str], browser: httpx.AsyncClient
 ) -> None:
-    streams = api.app_state.streams
+    streams = api.context.streams
     async with browser.stream("GET", PATH, params={"ticket": await ticket(api, alice)}) as stream:
         await next_event(stream.aiter_lines())
         assert streams.open == 1
@@ -88,7 +88,7 @@ async def test_a_client_that_leaves_gives_its_place_back(
 
 
 async def test_one_user_cannot_take_every_place(api: Api, alice: dict[str, str], browser: httpx.AsyncClient) -> None:
-    streams = api.app_state.streams
+    streams = api.context.streams
     places = [streams.place(Identity("alice", expires_at=1e12)) for _ in range(MAX_STREAMS_PER_USER)]
     for place in places:
         place.__enter__()
@@ -104,7 +104,7 @@ async def test_the_daemons_stop_ends_every_stream(api: Api, alice: dict[str, str
     async with browser.stream("GET", PATH, params={"ticket": await ticket(api, alice)}) as stream:
         lines = stream.aiter_lines()
         await next_event(lines)
-        api.app_state.streams.close()
+        api.context.streams.close()
         assert await next_event(lines) == ("end", {})
         assert [line async for line in lines] == [""]
 
@@ -159,7 +159,7 @@ async def test_streams_of_one_user_share_one_document_and_the_bytes_of_a_change(
 
 async def test_a_slow_reader_misses_states_in_between_and_gets_the_newest(api: Api, alice: dict[str, str]) -> None:
     identity = Identity("alice", expires_at=api.clock.now().timestamp() + 3600)
-    streams = api.app_state.streams
+    streams = api.context.streams
     with streams.place(identity) as reader:
         events = streams.events(reader)
         state = _data(await anext(events))
@@ -179,7 +179,7 @@ def _data(event: bytes) -> Any:
 
 
 async def test_1000_racing_consumers_of_one_ticket_and_exactly_one_wins(api: Api, alice: dict[str, str]) -> None:
-    api.app_state.streams.close()  # the winner is refused for another reason, and no stream stays open
+    api.context.streams.close()  # the winner is refused for another reason, and no stream stays open
     opened = await ticket(api, alice)
     answers = await asyncio.gather(*(api.http.get(PATH, params={"ticket": opened}) for _ in range(1000)))
     statuses = sorted(answer.status_code for answer in answers)

@@ -2,9 +2,11 @@
 
 from datetime import timedelta
 
+import httpx
 import msgspec
 import pytest
 
+from api.app import create_routes
 from core.models import Event, Hold, Session, User
 from data.users.data_manager import Transaction
 from tests.api.support import Api, problem, show_progress
@@ -132,3 +134,16 @@ async def test_a_client_that_takes_gzip_gets_it_and_the_same_document(api: Api, 
     assert "content-encoding" not in plain.headers
     assert packed.json() == plain.json()
     assert int(packed.headers["content-length"]) < int(plain.headers["content-length"]) / 2
+
+
+async def test_the_route_answers_as_the_gateway_does(api: Api, alice: dict[str, str]) -> None:
+    through_gateway = await api.http.get(PATH, headers=alice)
+    alone = httpx.AsyncClient(
+        transport=httpx.ASGITransport(create_routes(api.context)), base_url="http://postfleet.test"
+    )
+    async with alone as http:
+        answer = await http.get(PATH, headers=alice)
+        assert (answer.status_code, answer.json()) == (200, through_gateway.json())
+        known = {**alice, "If-None-Match": answer.headers["etag"]}
+        assert (await http.get(PATH, headers=known)).status_code == 304
+        assert (await http.get(PATH)).status_code == 401
