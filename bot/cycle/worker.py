@@ -253,15 +253,23 @@ class _Posting(Share):
         try:
             sent = await self._sender.send(client, delivery, outgoing, to)
         except Exception as error:
-            is_an_answer = isinstance(error, RPCError | PostfleetError)
-            if not is_an_answer or reaction_to(error).action is Action.RETRY:
+            if _may_have_arrived(error):
                 self._unanswered.add(delivery.id)
+            elif delivery.id not in self._unanswered and reaction_to(error).action is not Action.ALREADY_THERE:
+                await self._take_back(delivery)
             raise
         finally:
             self._parts.books.asked(self._session)
         await self._delivered(delivery, sent, outgoing.parts)
         if outgoing.post.content.pin and sent.message_ids:
             await self._pin(client, to, delivery, sent.message_ids[0])
+
+    async def _take_back(self, sending: Delivery) -> None:
+        """Telegram refused the post, so it was not sent. The journal has to say so before anything follows from the
+        refusal: after a crash or a stop another account may post it then, and nobody calls its end unknown."""
+        planned = replace(sending, state=DeliveryState.PLANNED)
+        await self._run.record(planned)
+        self._queue[self._queue.index(sending)] = planned
 
     async def _may_begin(self, client: PostingClient, delivery: Delivery) -> bool:
         """Whether it is worth asking Telegram: no other spelling of the chat has the post, and nothing forbids it.
@@ -345,3 +353,8 @@ class _Posting(Share):
             elif not isinstance(error, PostfleetError):
                 await self._react(error, None)
         return False
+
+
+def _may_have_arrived(error: Exception) -> bool:
+    """Whether this end of an attempt leaves open what became of the post."""
+    return not isinstance(error, RPCError | PostfleetError) or reaction_to(error).action is Action.RETRY
