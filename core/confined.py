@@ -5,10 +5,12 @@ others are read by functions that run elsewhere: `run(BOUNDS, read_picture, path
 returns, `await run_async(…)` the same without holding up the loop, and `stream(BOUNDS, read_all, path)` what the
 generator `read_all(path)` yields.
 
-The function is named by its module, so it stands at the top of one, and that module imports little: it is loaded
-beside the first job. The arguments are pickled; the answers are plain data (msgspec makes them into what the
-function's annotation says), so that nothing a reader was talked into runs here. A PostfleetError it raises is raised
-here too. Nothing of this process gets there: no environment, no descriptors, no memory.
+The function is named by its module, so it stands at the top of one, and that module imports little: it is loaded here
+and beside the first job. A library for those jobs alone is imported inside the function, and the module names it in
+`PRELOADED`, so that it is loaded once there and never here. The arguments are pickled; the answers are plain data
+(msgspec makes them into what the function's annotation says), so that nothing a reader was talked into runs here. A
+PostfleetError it raises is raised here too. Nothing of this process gets there: no environment, no descriptors, no
+memory.
 """
 
 import asyncio

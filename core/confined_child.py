@@ -132,7 +132,8 @@ class _Server:
                 line.settimeout(_HANDED_OVER_SECONDS)
                 order = msgspec.msgpack.decode(_receive(line), type=Order)
                 line.settimeout(None)
-                importlib.import_module(order.module)
+                for name in getattr(importlib.import_module(order.module), "PRELOADED", ()):
+                    importlib.import_module(name)
                 self._begin(order, line)
             except (OSError, EOFError, ImportError) as error:
                 _tell(line, Said("not begun", error=str(error)))

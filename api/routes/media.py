@@ -28,7 +28,7 @@ from core.errors import (
     TooSlow,
     UnsupportedMedia,
 )
-from data.media.content import FORMATS
+from data.media.formats import FORMATS
 from data.media.store import StoredFile
 
 routes = resource("/api/media", tags=["media"])

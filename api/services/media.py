@@ -1,7 +1,6 @@
 """Uploaded files as the API shows them, and what happens to one between its first byte and its name."""
 
 import asyncio
-import mimetypes
 from collections.abc import AsyncIterator
 
 from msgspec.structs import replace
@@ -9,14 +8,14 @@ from msgspec.structs import replace
 from api.backend import Backend
 from api.services.media_label import label_of
 from api.views.base import View
-from bot.compose.content import kind_of, media_of
+from bot.compose.content import media_of
 from bot.compose.measures import photo_obstacle
 from bot.compose.media import MAX_PHOTO_BYTES
 from core.clock import Clock
 from core.errors import InvalidInput, Unreadable
-from core.models import Media, MediaKind, Moment, PostType, User
+from core.models import MediaKind, Moment, User
 from core.settings import Settings
-from data.media.content import FORMATS
+from data.media.formats import FORMATS, kind_by_name, type_by_name
 from data.media.layout import About, rename_old_folders, sweep
 from data.media.looks import look
 from data.media.store import Arrival, MediaStore, StoredFile
@@ -92,8 +91,8 @@ def media_view(file: StoredFile, user: User | None) -> MediaView:
     """A file; one that was put into the folder by hand is what its name says, until somebody looked at it."""
     about = file.about or About(
         label=file.name,
-        type=mimetypes.guess_type(file.name)[0] or "application/octet-stream",
-        kind=kind_of(PostType.ALBUM, Media(file=file.name)),
+        type=type_by_name(file.name),
+        kind=kind_by_name(file.name),
         added_at=file.changed_at,
     )
     return MediaView(

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from pathlib import PurePosixPath
 
 from msgspec import structs
 
@@ -29,6 +28,7 @@ from bot.compose.text import (
 )
 from core.errors import InvalidInput, check_all
 from core.models import Media, MediaKind, Poll, PostContent, PostType, TextFormat
+from data.media.formats import kind_by_name
 
 SAVED = "saved"
 """In `PostContent.message`: the newest message in the account's own Saved Messages."""
@@ -40,12 +40,6 @@ POLL_ANSWER_UNITS = 100
 POLL_EXPLANATION_UNITS = 200
 POLL_OPEN_SECONDS = range(5, 601)
 
-_KINDS_BY_SUFFIX = {
-    **dict.fromkeys((".jpg", ".jpeg", ".png"), MediaKind.PHOTO),
-    **dict.fromkeys((".mp4", ".m4v", ".mov", ".webm", ".mkv"), MediaKind.VIDEO),
-    **dict.fromkeys((".mp3", ".m4a", ".flac", ".wav"), MediaKind.AUDIO),
-    **dict.fromkeys((".ogg", ".oga", ".opus"), MediaKind.VOICE),
-}
 _KIND_OF_TYPE = {
     PostType.PHOTO: MediaKind.PHOTO,
     PostType.VIDEO: MediaKind.VIDEO,
@@ -215,8 +209,7 @@ def media_of(content: str | PostContent, field: str = "post_content") -> Iterato
 
 def kind_of(post_type: PostType, media: Media) -> MediaKind:
     """As what a file is sent."""
-    by_name = _KINDS_BY_SUFFIX.get(PurePosixPath(media.file).suffix.lower(), MediaKind.DOCUMENT)
-    return media.kind or _KIND_OF_TYPE.get(post_type) or by_name
+    return media.kind or _KIND_OF_TYPE.get(post_type) or kind_by_name(media.file)
 
 
 def _check_list(post_type: PostType, content: PostContent, field: str) -> None:
@@ -299,8 +292,7 @@ def _check_file(post_type: PostType, media: Media, field: str) -> None:
         raise InvalidInput(
             f"{field}.kind", f"a post of type {post_type} cannot hold a file of kind {kind}; leave it out"
         )
-    by_name = _KINDS_BY_SUFFIX.get(PurePosixPath(name).suffix.lower())
-    if kind in _SUFFIXES_OF_KIND and by_name is not kind:
+    if kind in _SUFFIXES_OF_KIND and kind_by_name(name) is not kind:
         raise InvalidInput(
             f"{field}.file", f"'{name}' is no {kind}; use {_SUFFIXES_OF_KIND[kind]}, or post it as a document"
         )

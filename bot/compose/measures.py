@@ -11,9 +11,9 @@ from telethon.tl import types as tl
 
 from core.errors import InvalidInput
 from core.models import Media, MediaKind
+from data.media.formats import PHOTO_TYPES
 from data.media.layout import About
 
-_PHOTO_TYPES = {"image/jpeg", "image/png"}
 _PHOTO_SIDES = 10_000
 _PHOTO_RATIO = 20
 """core.telegram.org/bots/api#sendphoto: width and height together, and one to the other."""
@@ -28,7 +28,7 @@ def photo_obstacle(media_type: str, width: int | None, height: int | None) -> st
     """Why Telegram would refuse a picture as a photo; None: it takes it."""
     if width is None or height is None:
         return "cannot be read as a picture; export it again"
-    if media_type not in _PHOTO_TYPES:
+    if media_type not in PHOTO_TYPES:
         return f"is no JPEG or PNG but {media_type}; save it as one of them"
     if width + height > _PHOTO_SIDES:
         return f"is {width} × {height} pixels; width and height together can be {_PHOTO_SIDES:,}; make it smaller"

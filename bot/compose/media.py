@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import errno
 import io
-import mimetypes
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -20,6 +19,7 @@ from bot.compose.measures import attributes, check_measures
 from bot.compose.text import MAX_CAPTION_UNITS
 from core.errors import InvalidInput, NotRead, StateError
 from core.models import Media, MediaKind, PostType
+from data.media.formats import type_by_name
 from data.media.layout import About, shown_name, thumbnail_of
 from data.media.looks import looked_at
 
@@ -247,13 +247,9 @@ def _as_uploaded(uploaded: Any, media: Media, kind: MediaKind, about: About | No
         return tl.InputMediaUploadedPhoto(uploaded, spoiler=media.spoiler or None)
     return tl.InputMediaUploadedDocument(
         uploaded,
-        mime_type="audio/ogg" if kind is MediaKind.VOICE else _mime_type(media.file),
+        mime_type="audio/ogg" if kind is MediaKind.VOICE else type_by_name(media.file),
         attributes=[tl.DocumentAttributeFilename(shown)] if about is None else attributes(media, kind, about),
         force_file=kind is MediaKind.DOCUMENT or None,
         thumb=thumbnail,
         spoiler=media.spoiler or None,
     )
-
-
-def _mime_type(name: str) -> str:
-    return mimetypes.guess_type(name)[0] or "application/octet-stream"

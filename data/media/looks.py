@@ -10,11 +10,11 @@ from msgspec.structs import replace
 from core import confined
 from core.errors import InvalidInput, ReaderBroke, StateError, Unreadable, UnsupportedMedia
 from core.models import MediaKind
-from data.media.content import BOUNDS, FORMATS, Content, content_of, still_of
+from data.media.content import BOUNDS, content_of, still_of
+from data.media.formats import FORMATS, UNKNOWN_TYPE, Content
 from data.media.layout import About, about_of, content_mark, keep_about
 
-_ANY = "application/octet-stream"
-_NOTHING = Content(_ANY)
+_NOTHING = Content(UNKNOWN_TYPE)
 
 
 async def look(path: Path) -> tuple[Content, bytes | None]:

@@ -1,5 +1,7 @@
 """Whatever stands in a media file, looking at it ends within bounds, with numbers or with a refusal."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,7 +10,9 @@ from hypothesis import strategies as st
 
 from core import confined
 from core.errors import InvalidInput, TakesTooLong, TakesTooMuch, UnsupportedMedia
-from data.media.content import BOUNDS, FORMATS, Content, content_of, still_of
+from core.models import MediaKind
+from data.media.content import BOUNDS, content_of, still_of
+from data.media.formats import FORMATS, Content, kind_by_name, type_by_name
 from tests.support.films import film, sound
 
 WHOLE = {
@@ -55,3 +59,25 @@ def test_a_film_that_names_another_file_is_not_followed(tmp_path: Path) -> None:
             path.write_bytes(magic + text.encode())
             found = confined.run(BOUNDS, content_of, path)
             assert found == Content(found.type)
+
+
+def test_the_daemon_never_loads_what_reads_videos() -> None:
+    code = "import sys, api.app, cli.daemon; print('av' in sys.modules, 'data.media.content' in sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert loaded.stdout.split() == ["False", "True"]
+
+
+@pytest.mark.parametrize(
+    ("name", "media_type", "kind"),
+    [
+        ("a.JPEG", "image/jpeg", MediaKind.PHOTO),
+        ("a.m4v", "video/mp4", MediaKind.VIDEO),
+        ("a.flac", "audio/flac", MediaKind.AUDIO),
+        ("a.opus", "audio/ogg", MediaKind.VOICE),
+        ("a.gif", "image/gif", MediaKind.DOCUMENT),
+        ("a.txt", "text/plain", MediaKind.DOCUMENT),
+        ("nothing", "application/octet-stream", MediaKind.DOCUMENT),
+    ],
+)
+def test_a_name_promises_a_type_and_a_kind(name: str, media_type: str, kind: MediaKind) -> None:
+    assert (type_by_name(name), kind_by_name(name)) == (media_type, kind)
