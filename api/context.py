@@ -17,6 +17,7 @@ from api.security.keys import Keys
 from api.security.revocations import Revocations
 from api.security.tickets import Tickets
 from api.security.tokens import TokenRules
+from api.services.config import ConfigService
 from api.services.media import MediaInspector, open_media
 from api.state.cache import StateCache
 from api.state.endpoint import SyncState
@@ -32,6 +33,7 @@ class ApiContext(Backend):
     """The backend, and the services that belong to the API itself."""
 
     rates: Rates
+    config: ConfigService
     limiter: ConcurrencyLimiter
     counts: RequestCounts
     security: SecurityLog
@@ -78,6 +80,7 @@ class ApiContext(Backend):
             clock=clock,
             accounts=backend.accounts,
             rates=rates,
+            config=ConfigService(backend),
             limiter=ConcurrencyLimiter(rates, settings.max_expensive_at_once),
             counts=counts,
             security=security,

@@ -1,15 +1,29 @@
-"""ETags as they come back, after a proxy on the way has compressed the answer that carried them.
+"""ETags: how they are made, and how a request names one.
 
-nginx makes a weak tag of a strong one then (`W/"x"`), Apache and others put what they did into it (`"x-gzip"`). Our
-tags name what a document says and not its bytes, so all of these still name the same version: comparing them weakly is
-safe, for `If-Match` too.
+A proxy that compresses an answer changes its ETag: nginx makes it weak (`W/"x"`), Apache and others write into it
+(`"x-gzip"`). Our ETags name what a document says and not its bytes, so each of these names the same version. The
+comparison is weak everywhere, and safe for `If-Match`, too.
 """
+
+import hashlib
+
+import msgspec
 
 _CODINGS = (b"-gzip", b"-br", b"-zstd", b"-deflate", b";gzip", b";br", b";zstd")
 
 
-def names(header: bytes, etag: bytes) -> bool:
-    """Whether the header (`If-Match`, `If-None-Match`) names this version, or any."""
+def etag_of(content: msgspec.Struct) -> str:
+    """Return the ETag of a document that is encoded the same way each time."""
+    return f'"{hashlib.blake2b(msgspec.json.encode(content), digest_size=8).hexdigest()}"'
+
+
+def weak_etag_of(body: bytes, revision: int) -> bytes:
+    """Return the ETag of a document that is sent with the time beside `body`, which differs each second."""
+    return f'W/"{revision}-{hashlib.blake2b(body, digest_size=6).hexdigest()}"'.encode()
+
+
+def is_named_in(header: bytes, etag: bytes) -> bool:
+    """Whether the header (`If-Match`, `If-None-Match`) names this ETag, or any (`*`)."""
     if header == etag:
         return True
     tags = [_plain(tag) for tag in header.split(b",")]
@@ -17,7 +31,7 @@ def names(header: bytes, etag: bytes) -> bool:
 
 
 def _plain(tag: bytes) -> bytes:
-    """The tag as we made it, without what says that it is weak."""
+    """Return the tag without the mark of a weak one and without what a proxy wrote into it."""
     tag = tag.strip().removeprefix(b"W/")
     for coding in _CODINGS:
         if tag.endswith(coding + b'"'):

@@ -5,7 +5,8 @@ from starlette.responses import Response
 from api.openapi.document import json_answer, problems, shows
 from api.routes.dependencies import Caller, Context
 from api.routes.router import resource
-from api.services.config import ConfigPatch, IfMatch, change_config, config_headers
+from api.services.config import config_headers
+from api.services.config_fields import ConfigPatch, IfMatch
 from api.services.users import get_user
 from api.views.base import ConfigView
 from core.models import User
@@ -30,10 +31,7 @@ async def read(caller: Caller, context: Context) -> Response:
 )
 async def change(caller: Caller, context: Context, patch: ConfigPatch, if_match: IfMatch = None) -> Response:
     """Change some fields of the caller's config; all of them or none. A running bot goes by it from its next cycle."""
-    user = await change_config(context, caller.user_id, if_match, lambda user: patch.applied_to(user, context.settings))
-    if patch.moves_runs:
-        await context.bots.reschedule(caller.user_id)
-    return _answer(user)
+    return _answer((await context.config.change(caller.user_id, patch, if_match)).after)
 
 
 def _answer(user: User) -> Response:

@@ -12,14 +12,15 @@ from api.openapi.document import json_answer, problems, shows
 from api.requests.concurrency_limits import Kind
 from api.routes.dependencies import Caller, Context
 from api.routes.router import resource
-from api.services.config import MAX_GROUPS, Groups, IfMatch, change_config, config_headers, with_changes
+from api.services.config import config_headers
+from api.services.config_changes import AddGroups, RemoveGroup
+from api.services.config_fields import Groups, IfMatch
 from api.services.users import get_user
 from api.state.slow_facts import groups_lately
 from api.views.groups import GroupChecks, GroupsView
 from api.views.state import group_view
 from bot.chats.targets import parse_target
 from bot.compose.content import posts_of
-from core.errors import InvalidInput, UnknownGroup
 from core.models import PostType, User
 
 routes = resource("/api/groups", tags=["groups"])
@@ -56,17 +57,9 @@ async def every(caller: Caller, context: Context) -> Response:
 )
 async def add(caller: Caller, context: Context, body: GroupList, if_match: IfMatch = None) -> Response:
     """Put groups on the list; those that are on it stay where they are."""
-    fresh: list[str] = []
-
-    def change(user: User) -> User:
-        fresh[:] = [group for group in body.groups if group not in user.groups]
-        groups = (*user.groups, *fresh)
-        if len(groups) > MAX_GROUPS:
-            raise InvalidInput("groups", f"at most {MAX_GROUPS} groups can be on the list; it would have {len(groups)}")
-        return with_changes(user, {"groups": groups})
-
-    user = await change_config(context, caller.user_id, if_match, change)
-    return await _answer(context, caller.user_id, user, 201 if fresh else 200)
+    changed = await context.config.change(caller.user_id, AddGroups(tuple(body.groups)), if_match)
+    status = 200 if changed.after.groups == changed.before.groups else 201
+    return await _answer(context, caller.user_id, changed.after, status)
 
 
 @routes.delete(
@@ -81,14 +74,9 @@ async def remove(
     if_match: IfMatch = None,
 ) -> Response:
     """Take a group off the list; its holds go with it."""
-    name = parse_target(group, "group").text
-
-    def change(user: User) -> User:
-        if name not in user.groups:
-            raise UnknownGroup(f"{name} is not on your list of groups")
-        return with_changes(user, {"groups": tuple(one for one in user.groups if one != name)})
-
-    return await _answer(context, caller.user_id, await change_config(context, caller.user_id, if_match, change))
+    change = RemoveGroup(parse_target(group, "group").text)
+    changed = await context.config.change(caller.user_id, change, if_match)
+    return await _answer(context, caller.user_id, changed.after)
 
 
 @routes.post(
@@ -104,7 +92,7 @@ async def check(caller: Caller, context: Context, body: GroupList | None = None)
     """
     user = get_user(context, caller.user_id)
     if body is not None:
-        user = with_changes(user, {"groups": tuple(body.groups)})
+        user = replace(user, groups=tuple(body.groups))
     if not posts_of(user.post_type, user.post_content):
         user = replace(user, post_type=PostType.TEXT, post_content="Hello")
     with context.limiter.place(Kind.WORK, caller.user_id):

@@ -6,7 +6,7 @@ from api.openapi.document import json_answer, problems, shows
 from api.requests.concurrency_limits import Kind
 from api.routes.dependencies import Caller, Context
 from api.routes.router import resource
-from api.services.config import ConfigPatch
+from api.services.config_fields import ConfigPatch
 from api.services.users import get_user
 from bot.preflight.report import Preflight
 
@@ -25,7 +25,6 @@ async def preview(caller: Caller, context: Context, changes: ConfigPatch | None 
     """
     user = get_user(context, caller.user_id)
     with context.limiter.place(Kind.WORK, caller.user_id):
-        found = await context.bots.preflight(
-            caller.user_id, changes.applied_to(user, context.settings) if changes else user
-        )
+        wanted = context.config.applied(user, changes) if changes else user
+        found = await context.bots.preflight(caller.user_id, wanted)
     return json_answer(found)

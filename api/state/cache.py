@@ -7,7 +7,6 @@ header `Date` and nowhere in the document, which would never stay the same.
 """
 
 import gzip
-import hashlib
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from datetime import datetime
 import msgspec
 
 from api.backend import Backend
+from api.requests.etags import weak_etag_of
 from api.services.users import NEW_USER, get_user
 from api.state.slow_facts import SlowFacts, facts_last, read_facts
 from api.views.base import AllowanceNow, ConfigView, ProgressView, actual, progress_view, wanted
@@ -188,8 +188,7 @@ class StateCache:
             # Nothing that shows has moved: neither has the revision, then.
             parts, revision = before.parts, before.revision
         body = _joined(parts.items())
-        # Weak: the same document answers with another time each second.
-        etag = f'W/"{revision}-{hashlib.blake2b(body, digest_size=6).hexdigest()}"'.encode()
+        etag = weak_etag_of(body, revision)
         sessions = _sessions(snapshot, user)
         return Document(
             snapshot=snapshot,

@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 from starlette.types import Receive, Scope, Send
 
 from api.problems import HeadersTooLong
-from api.requests.etags import names
+from api.requests.etags import is_named_in
 from api.security.authentication import IDENTITY, Authenticator
 from api.state.cache import Document, StateCache, dated
 from core.errors import InvalidInput, check_all
@@ -78,7 +78,7 @@ class SyncState:
 
     def _answer(self, document: Document, wanted: "_Wanted", since: int | None, request_id: str) -> KeptAnswer:
         own = (b"x-request-id", request_id.encode())
-        if wanted.if_none_match is not None and names(wanted.if_none_match, document.etag):
+        if wanted.if_none_match is not None and is_named_in(wanted.if_none_match, document.etag):
             self._answered[304] += 1
             return 304, [*_CACHING, (b"etag", document.etag), own], b""
         self._answered[200] += 1

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from api.services.config import SCHEDULE_FIELDS
+from api.services.config_fields import SCHEDULE_FIELDS
 from core.models import Hold, Schedule, User
 from data.users.data_manager import Transaction
 from tests.api.support import Api, problem

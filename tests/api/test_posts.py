@@ -1,6 +1,7 @@
 """The posts that take turns, one by one: always the same thing as the config's `post_content`."""
 
 import asyncio
+import contextlib
 from typing import Any
 
 import pytest
@@ -8,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from api.routes.posts import _with, entries_of
+from api.services.config_changes import AddPost, ConfigChange, DeletePost, ReplacePost, posts_in
+from core.errors import NotFound
 from core.models import PostContent, User
 from tests.api.support import Api, problem
 
@@ -121,7 +123,29 @@ async def test_a_hundred_posts_are_the_most(api: Api, alice: dict[str, str]) -> 
     assert "100" in problem(refused, 422, "invalid_input")["detail"]
 
 
-@given(st.lists(st.text("abc", min_size=1, max_size=5), max_size=5), st.booleans())
-def test_what_is_written_as_a_list_is_read_as_that_list(texts: list[str], was_list: bool) -> None:
+TEXTS = st.text("abc", min_size=1, max_size=5)
+PLACES = st.integers(0, 6)
+CHANGES = st.one_of(st.builds(AddPost, TEXTS), st.builds(ReplacePost, PLACES, TEXTS), st.builds(DeletePost, PLACES))
+
+
+def changed(posts: list[str], change: ConfigChange) -> list[str]:
+    """What the change makes of a plain list."""
+    match change:
+        case AddPost(post):
+            return [*posts, str(post)]
+        case ReplacePost(n, post) if n < len(posts):
+            return [*posts[:n], str(post), *posts[n + 1 :]]
+        case DeletePost(n) if n < len(posts):
+            return [*posts[:n], *posts[n + 1 :]]
+    return posts
+
+
+@given(st.lists(CHANGES, max_size=10), st.booleans())
+def test_posts_change_as_a_plain_list_would(changes: list[ConfigChange], was_list: bool) -> None:
     user = User(post_content=PostContent(posts=("a", "b")) if was_list else "a")
-    assert entries_of(_with(user, tuple(texts))) == tuple(texts)
+    expected = ["a", "b"] if was_list else ["a"]
+    for change in changes:
+        with contextlib.suppress(NotFound):
+            user = replace(user, **change.replacements(user))
+        expected = changed(expected, change)
+        assert list(posts_in(user)) == expected
