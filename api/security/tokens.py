@@ -5,7 +5,6 @@ The algorithm belongs to the key, never to the token's header.
 """
 
 import binascii
-import json
 import math
 import re
 import uuid
@@ -19,6 +18,7 @@ import jwt
 
 from api.security.keys import Keys
 from core.errors import AuthError, InvalidInput
+from core.strict_json import read_object
 
 MAX_TOKEN_BYTES = 4096
 LEEWAY_SECONDS = 10.0
@@ -132,7 +132,7 @@ def read_token(token: bytes, keys: Keys, rules: TokenRules, now: float) -> Ident
     """
     try:
         return _verified(token, keys, rules, now)
-    except (ValueError, TypeError, OverflowError, RecursionError):
+    except (ValueError, TypeError, OverflowError):
         raise refused() from None
 
 
@@ -147,7 +147,7 @@ def _verified(token: bytes, keys: Keys, rules: TokenRules, now: float) -> Identi
     signed = verifier.signed(token[: -len(signature) - 1], _bytes(signature))
     if key is None or key.algorithm != algorithm or not signed:
         raise ValueError("no such key, or another algorithm than the key's, or not signed with it")
-    claims = _object(_bytes(payload))
+    claims = read_object(_bytes(payload))
     _check_rules(claims, rules)
     return _identity(claims, now, key_id)
 
@@ -160,7 +160,7 @@ def refused() -> AuthError:
 @lru_cache(maxsize=256)
 def _header(segment: bytes) -> tuple[str, str | None]:
     """`alg` and `kid` of a header that asks for no more than a plain signature. Issuers repeat theirs: read once."""
-    header = _object(_bytes(segment))
+    header = read_object(_bytes(segment))
     if _REFUSED_HEADERS & header.keys():
         raise ValueError("refused header")
     kind = header.get("typ", "JWT")
@@ -179,27 +179,6 @@ def _bytes(segment: bytes) -> bytes:
     if binascii.b2a_base64(raw, newline=False).rstrip(b"=") != standard:
         raise ValueError("another spelling")
     return raw
-
-
-def _object(raw: bytes) -> dict[str, object]:
-    value = _STRICT.decode(raw.decode())
-    if not isinstance(value, dict):
-        raise TypeError("not an object")
-    return value
-
-
-def _each_key_once(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key stands in it twice")
-    return found
-
-
-def _no_constant(name: str) -> object:
-    raise ValueError(f"{name} is not JSON")
-
-
-_STRICT = json.JSONDecoder(object_pairs_hook=_each_key_once, parse_constant=_no_constant)
 
 
 def _check_rules(claims: dict[str, object], rules: TokenRules) -> None:
