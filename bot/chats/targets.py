@@ -16,7 +16,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from core.errors import InvalidInput
 
@@ -60,6 +60,11 @@ _LEADS_ELSEWHERE = {
     "direct": "leads to a channel's direct messages, which are neither a group nor a message",
 }
 """Parts of a link that make it mean something else than the chat or the message it names."""
+_OF_MESSAGES = frozenset(
+    {"channel", "domain", "embed", "mode", "option", "post", "single", "t", "task", "thread", "topic"}
+)
+"""Parts of a link that leave it a link to the message it names."""
+_COPIED_FROM_HTML = re.compile("&(?:(?:amp|#38|#x26);)+", re.IGNORECASE)
 _WAYS = "write @name, a t.me link, an invite link or an id such as -1001234567890"
 
 
@@ -148,7 +153,11 @@ def parse_message_link(text: str, field: str) -> MessageLink:
         raise InvalidInput(
             field, f"{_shown(text)} is no link to a message; copy it from the message's menu (t.me/…/123)"
         )
-    return MessageLink(Target(place.kind, place.value), place.numbers[-1], place.single)
+    if strange := place.asked - _OF_MESSAGES:
+        raise InvalidInput(
+            field, f"{_shown(text)} asks for '{min(strange)[:20]}', which is not known here; remove it from the link"
+        )
+    return MessageLink(Target(place.kind, place.value), place.numbers[-1], single="single" in place.asked)
 
 
 @dataclass(frozen=True)
@@ -159,11 +168,12 @@ class _Place:
     value: str
     numbers: tuple[int, ...] = ()
     thread: int | None = None
-    single: bool = False
+    asked: frozenset[str] = frozenset()
+    """What stands behind the question mark of a link, without values."""
 
 
 def _read(text: str, field: str) -> _Place:
-    cleaned = _INVISIBLE.sub("", text).strip()
+    cleaned = _COPIED_FROM_HTML.sub("&", _INVISIBLE.sub("", text).strip())
     if not cleaned:
         raise InvalidInput(field, f"a group is empty; {_WAYS}")
     if cleaned.lower().startswith("tg:"):
@@ -198,13 +208,14 @@ def _from_link(link: SplitResult, text: str, field: str) -> _Place:
     parts = [unquote(part) for part in link.path.split("/") if part]
     if host not in _HOSTS:  # name.t.me
         parts.insert(0, host.split(".")[0])
-    asked, single = _asked(link, text, field)
+    asked = _asked(link, text, field)
+    keys = frozenset(asked)
     thread = _thread(asked, text, field)
     if parts[:1] == ["s"]:  # t.me/s/name, the preview in a browser
         parts = parts[1:]
     match parts:
         case ["c", channel, *rest]:
-            return _Place(TargetKind.ID, _channel(channel, text, field), _numbers(rest, text, field), thread, single)
+            return _Place(TargetKind.ID, _channel(channel, text, field), _numbers(rest, text, field), thread, keys)
         case ["joinchat", code, *rest]:
             return _Place(TargetKind.INVITE, _invite(code, text, field), _numbers(rest, text, field), thread)
         case [code, *rest] if code.startswith(("+", " ")):
@@ -214,7 +225,7 @@ def _from_link(link: SplitResult, text: str, field: str) -> _Place:
         case [_, "s", _]:
             raise InvalidInput(field, f"{_shown(text)} {_LEADS_ELSEWHERE['story']}")
         case [name, *rest]:
-            return _Place(TargetKind.USERNAME, _name(name, text, field), _numbers(rest, text, field), thread, single)
+            return _Place(TargetKind.USERNAME, _name(name, text, field), _numbers(rest, text, field), thread, keys)
     raise InvalidInput(field, f"{_shown(text)} names no group; {_WAYS}")
 
 
@@ -223,32 +234,35 @@ def _from_tg(text: str, field: str) -> _Place:
         link = urlsplit(text)
     except ValueError:
         raise InvalidInput(field, f"{_shown(text)} is no Telegram link; {_WAYS}") from None
-    asked, single = _asked(link, text, field)
+    asked = _asked(link, text, field)
+    keys = frozenset(asked)
     thread = _thread(asked, text, field)
     numbers = _numbers(asked.get("post", [])[:1], text, field)
     match (link.netloc or link.path.strip("/")).lower():
-        case "resolve" if "domain" in asked:
-            return _Place(TargetKind.USERNAME, _name(asked["domain"][0], text, field), numbers, thread, single)
-        case "privatepost" if "channel" in asked:
-            return _Place(TargetKind.ID, _channel(asked["channel"][0], text, field), numbers, thread, single)
-        case "join" if "invite" in asked:
+        case "resolve" if asked.get("domain"):
+            return _Place(TargetKind.USERNAME, _name(asked["domain"][0], text, field), numbers, thread, keys)
+        case "privatepost" if asked.get("channel"):
+            return _Place(TargetKind.ID, _channel(asked["channel"][0], text, field), numbers, thread, keys)
+        case "join" if asked.get("invite"):
             return _Place(TargetKind.INVITE, _invite(asked["invite"][0], text, field), numbers, thread)
     raise InvalidInput(field, f"{_shown(text)} names no group; {_WAYS}")
 
 
-def _asked(link: SplitResult, text: str, field: str) -> tuple[dict[str, list[str]], bool]:
-    """What stands behind the question mark, and whether the message is meant without its album."""
-    keys = parse_qs(link.query, keep_blank_values=True).keys()
+def _asked(link: SplitResult, text: str, field: str) -> dict[str, list[str]]:
+    """Return what stands behind the question mark: keys in small letters, each with the values that are not empty."""
+    asked: dict[str, list[str]] = {}
+    for key, value in parse_qsl(link.query, keep_blank_values=True):
+        asked.setdefault(key.lower(), []).extend([value] if value else [])
     for key, words in _LEADS_ELSEWHERE.items():
-        if key in keys:
+        if key in asked:
             raise InvalidInput(field, f"{_shown(text)} {words}")
-    return parse_qs(link.query), "single" in keys
+    return asked
 
 
 def _thread(asked: dict[str, list[str]], text: str, field: str) -> int | None:
     for key in ("thread", "topic"):
-        if key in asked:
-            return _numbers(asked[key][:1], text, field)[0]
+        if values := asked.get(key):
+            return _numbers(values[:1], text, field)[0]
     return None
 
 

@@ -98,6 +98,7 @@ def test_every_spelling_is_read_as_what_it_means(written: str, meant: Target) ->
         ("@chess_club/1/2/3", "only the number of a topic"),
         ("@chess_club/99999999999", "only the number of a topic"),
         ("tg://settings", "names no group"),
+        ("tg://resolve?domain=&post=51", "names no group"),
         ("https://[t.me/chess", "no Telegram link"),
         ("tg://[", "no Telegram link"),
         ("https://t.me/chess_club/51?comment=52", "a link to a comment"),
@@ -106,6 +107,9 @@ def test_every_spelling_is_read_as_what_it_means(written: str, meant: Target) ->
         ("https://t.me/chess_club/s/12", "a link to a story"),
         ("tg://resolve?domain=chess_club&story=12", "a link to a story"),
         ("https://t.me/chess_club?direct", "direct messages"),
+        ("https://t.me/chess_club/51?single&amp;comment=52", "a link to a comment"),
+        ("https://t.me/chess_club/51?single&AMP;amp;Comment=52", "a link to a comment"),
+        ("tg://resolve?domain=chess_club&amp;STORY=12", "a link to a story"),
     ],
 )
 def test_what_names_no_group_is_refused_with_the_way_to_write_it(written: str, fix: str) -> None:
@@ -186,6 +190,8 @@ def test_a_link_to_a_message_names_its_chat_and_number(written: str, chat: str, 
         ("https://t.me/chess_club/678?t=12&single=1", True),
         ("tg://resolve?domain=chess_club&post=678&single", True),
         ("tg://privatepost?channel=1234567890&post=678&single", True),
+        ("tg://resolve?domain=chess_club&amp;post=678&amp;single", True),
+        ("https://t.me/c/1234567890/45/678?Thread=45&#38;Single", True),
     ],
 )
 def test_a_link_tells_a_message_alone_from_its_album(written: str, single: bool) -> None:
@@ -204,12 +210,21 @@ def test_a_link_tells_a_message_alone_from_its_album(written: str, single: bool)
         "tg://privatepost?channel=1234567890&post=51&comment=52",
         "https://t.me/chess_club/s/12",
         "tg://resolve?domain=chess_club&post=51&story=12",
+        "https://t.me/chess_club/51?single&amp;comment=52",
+        "https://t.me/chess_club/51?Comment=52",
+        "https://t.me/chess_club/51?single&#x26;COMMENT=52",
     ],
 )
 def test_what_is_no_link_to_a_message_is_refused(written: str) -> None:
     with pytest.raises(InvalidInput) as refused:
         parse_message_link(written, "post_content.message")
     assert refused.value.field == "post_content.message"
+
+
+@pytest.mark.parametrize("query", ["single;comment=52", "single%26comment=52", "reply=52", "single&x"])
+def test_a_part_of_a_link_that_is_not_known_is_refused_rather_than_passed_over(query: str) -> None:
+    with pytest.raises(InvalidInput, match="remove it from the link"):
+        parse_message_link(f"https://t.me/chess_club/51?{query}", "post_content.message")
 
 
 def test_reading_groups_does_not_load_telethon() -> None:
