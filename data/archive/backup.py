@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Annotated, Any
 
 import msgspec
 
@@ -67,7 +67,8 @@ class BackupBrokenOff(PostfleetError):
 class Member(msgspec.Struct, frozen=True):
     """One file of an archive."""
 
-    size: int
+    size: Annotated[int, msgspec.Meta(ge=0)]
+    """Bytes."""
     sha256: str
 
 

@@ -1,6 +1,7 @@
 """Archives made while the daemon writes, and the way back: from an archive, and from the last good copies."""
 
 import asyncio
+import gzip
 import hashlib
 import io
 import json
@@ -16,7 +17,7 @@ from typer.testing import CliRunner
 
 from cli.app import app
 from core.clock import SystemClock
-from core.errors import InvalidInput, StateDamaged, StateInUse, StateTooNew
+from core.errors import InvalidInput, StateDamaged, StateError, StateInUse, StateNotWritten, StateTooNew
 from core.models import DeliveryState
 from data.archive.backup import make_backup
 from data.archive.mending import examine, mend
@@ -169,6 +170,76 @@ async def test_an_archive_that_is_not_right_touches_nothing(
     assert {path: raw for path, raw in after.items() if path.suffix != ".lock"} == {
         path: raw for path, raw in before.items() if path.suffix != ".lock"
     }
+
+
+def _saying(name: str, size: int) -> Callable[[dict[str, bytes]], object]:
+    """The manifest says that a file of the archive is that large."""
+
+    def change(files: dict[str, bytes]) -> None:
+        manifest = json.loads(files["manifest.json"])
+        manifest["files"][name]["size"] = size
+        files["manifest.json"] = json.dumps(manifest).encode()
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "refused", "said"),
+    [
+        ("users.json", 2**40, StateDamaged, r"users\.json of 1,099,511,627,776 bytes, which is far too large"),
+        ("journal.sqlite3", 2**60, StateNotWritten, "make room and run it again. Nothing was restored"),
+        ("journal.sqlite3", -1, StateDamaged, "manifest that cannot be understood"),
+    ],
+)
+async def test_an_archive_that_says_it_is_too_large_is_not_unpacked(
+    state_dir: Path, tmp_path: Path, name: str, size: int, refused: type[StateError], said: str
+) -> None:
+    await lived_in(state_dir)
+    make_backup(state_dir, tmp_path / "good", NOW)
+    bad = _repacked(tmp_path / "good", tmp_path / "bad", _saying(name, size))
+    with pytest.raises(refused, match=said):
+        restore_archive(state_dir, bad, NOW)
+    await check_lived_in(state_dir)
+
+
+@pytest.mark.parametrize(
+    ("kind", "size", "said"),
+    [
+        (tarfile.XHDTYPE, 2**30, "header that is far too large"),
+        (tarfile.XHDTYPE, 2**20, "more than its manifest says"),
+        (tarfile.GNUTYPE_LONGNAME, 2**30, "header that is far too large"),
+        (tarfile.GNUTYPE_SPARSE, 2**30, "does not belong there"),
+        (tarfile.REGTYPE, 2**30, "does not belong there"),
+    ],
+)
+async def test_an_archive_that_unpacks_to_more_than_it_says_is_refused(
+    state_dir: Path, tmp_path: Path, kind: bytes, size: int, said: str
+) -> None:
+    """A gigabyte of zeros packs to one megabyte."""
+    await lived_in(state_dir)
+    make_backup(state_dir, tmp_path / "good", NOW)
+    about = tarfile.TarInfo("more")
+    about.type, about.size = kind, size
+    with gzip.open(tmp_path / "good") as good, gzip.open(tmp_path / "bad", "wb", compresslevel=1) as bad:
+        manifest = 512 + -(-int(good.read(512)[124:135], 8) // 512) * 512
+        good.seek(0)
+        bad.write(good.read(manifest) + about.tobuf(tarfile.GNU_FORMAT))
+        for _ in range(min(size, 2**24) // 2**20):
+            bad.write(bytes(2**20))
+    with pytest.raises(StateDamaged, match=said):
+        restore_archive(state_dir, tmp_path / "bad", NOW)
+    await check_lived_in(state_dir)
+
+
+async def test_a_second_manifest_is_refused(state_dir: Path, tmp_path: Path) -> None:
+    await lived_in(state_dir)
+    make_backup(state_dir, tmp_path / "good", NOW)
+    with tarfile.open(tmp_path / "good") as opened, tarfile.open(tmp_path / "bad", "w:gz") as made:
+        for about in opened:
+            for _ in range(2 if about.name == "manifest.json" else 1):
+                made.addfile(about, opened.extractfile(about))
+    with pytest.raises(StateDamaged, match=r"holds 'manifest\.json', which does not belong there"):
+        restore_archive(state_dir, tmp_path / "bad", NOW)
 
 
 @pytest.mark.parametrize("length", [0, 10, 200, 1000])
