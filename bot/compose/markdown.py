@@ -3,8 +3,9 @@
     **bold**  __italic__  ~~struck~~  ||hidden||  `code`  ```language⏎block```  [words](https://…)  ![👍](tg://emoji?id=5368)
 
 They nest, except inside code. A backslash shows the sign after it: \\*\\*. What is opened has to be closed, and has to
-hold something. Nothing is formatting inside a word (snake__case__name) or inside an address, with or without its
-https://. A row of three or more signs is a line that somebody drew.
+hold something. Nothing is formatting inside a word (snake__case__name), inside an address, with or without its
+https://, or inside a path (src/__init__.py). What was opened before an address can be closed where the address ends. A
+row of three or more signs is a line that somebody drew.
 """
 
 import re
@@ -16,20 +17,33 @@ from core.errors import InvalidInput
 
 _DELIMITERS = {"**": Style.BOLD, "__": Style.ITALIC, "~~": Style.STRIKE, "||": Style.SPOILER}
 _ESCAPE = r"\\(?P<shown>[!-/:-@\[-`{-~])"
+_RUN = r"(?P<run>\*{2,}|_{2,}|~{2,}|\|{2,})"
+_STRAY = r"(?P<stray>\]\((?=[a-z][a-z0-9+.-]*:))"
+_HOST = (
+    r"(?:(?:[^\W_](?:[^\W_]|-)*\.)+(?:[^\W\d_]{2,}|xn--[a-z0-9-]+)|localhost|(?:\d{1,3}\.){3}\d{1,3})(?::\d+)?[/?#]"
+    r"|\[[0-9a-f]*:[0-9a-f:.]*\](?::\d+)?[/?#]"
+)
+_PATH = r"/?(?:[^\W_]|\.|~/)(?:[^\W_]|[./:@-]|_(?!_))*+(?<=/)(?=__)"
+_ADDRESS = (
+    rf"(?P<address>(?<![a-z0-9+.-])(?:[a-z][a-z0-9+.-]*://|(?:mailto|magnet|tg|xmpp):(?=\S))"
+    rf"|(?<![^\W_])(?<![.-])(?:{_HOST})"
+    rf"|(?<![^\W_])(?<![.~/:@-])(?<!(?:[^\W_]|[.~/:@-])_){_PATH})"
+)
 _TOKEN = re.compile(
     rf"{_ESCAPE}"
     r"|```(?:(?P<language>[A-Za-z0-9+#_.-]*)\n)?(?P<block>.*?)```"
     r"|`(?P<code>[^`]+)`"
+    rf"|{_ADDRESS}"
     r"|(?P<bracket>!?\[)"
-    r"|(?P<stray>\]\((?=[a-z][a-z0-9+.-]*:))"
-    r"|(?P<address>(?<![a-z0-9+.-])[a-z][a-z0-9+.-]*://"
-    r"|(?<![^\W_])(?<![.-])(?:[^\W_](?:[^\W_]|-)*\.)+[^\W\d_]{2,}(?::\d+)?[/?#])"
-    r"|(?P<run>\*{2,}|_{2,}|~{2,}|\|{2,})"
+    rf"|{_STRAY}"
+    rf"|{_RUN}"
     r"|(?P<lone>```|`)",
     re.DOTALL | re.IGNORECASE,
 )
 _BRACKET = re.compile(r"\\.|```.*?```|`[^`]+`|(?P<opens>\[)|(?P<closes>\])", re.DOTALL)
-_IN_ADDRESS = re.compile(rf"{_ESCAPE}|(?P<run>\*{{2,}}|_{{2,}}|~{{2,}}|\|{{2,}})|[^\s<>`\[\]]")
+_IN_ADDRESS = re.compile(rf"{_ESCAPE}|{_RUN}|(?P<bracket>!?\[)|{_STRAY}|[^\s<>`]", re.IGNORECASE)
+_ENDS_ADDRESS = re.compile(r"""(?:[.,;:!?)\]}'"]|\*\*|__|~~|\|\|)*(?:\Z|[\s<>`]|(?![ -~])[\W])""")
+"""What may stand between the signs that close a format and the end of the address before them."""
 _EMOJI = re.compile(r"tg://emoji\?id=([1-9][0-9]{0,18})")
 
 
@@ -125,21 +139,31 @@ class _Reader:
     # Addresses and links
 
     def _address(self, start: int, end: int) -> None:
-        """What belongs to an address is shown. Only what was opened before it can be closed in it, and ends it."""
+        """Show what belongs to an address. It ends before a link, and before what closes a format at its end."""
         self._at = start
         while found := _IN_ADDRESS.match(self._text, self._at, end):
-            run = found.group("run")
-            if run is not None and self._closes(run[:2], run, found.start()):
-                return
+            match found.lastgroup:
+                case "run" if self._closes(found.group("run")[:2], found.group("run"), found.start()):
+                    if _ENDS_ADDRESS.match(self._text, found.end(), end):
+                        return
+                    self._refuse_in_address(found.group("run")[:2], found.start())
+                case "bracket" if self._opens_link(found.end() - 1):
+                    return
+                case "stray":
+                    return
             self._draft.add(found.group("shown") or found.group())
             self._at = found.end()
 
+    def _opens_link(self, bracket: int) -> bool:
+        closing = self._closing.get(bracket)
+        return closing is not None and self._text[closing + 1 : closing + 2] == "("
+
     def _bracket(self, found: re.Match[str], inside: str) -> None:
         """A link or a custom emoji, or brackets that are shown."""
-        closing = self._closing.get(found.end() - 1)
-        if closing is None or self._text[closing + 1 : closing + 2] != "(":
+        if not self._opens_link(found.end() - 1):
             self._draft.add(found.group())
             return
+        closing = self._closing[found.end() - 1]
         what = "custom emoji" if found.group().startswith("!") else "link"
         if inside and (inside, what) != ("link", "custom emoji"):
             self._refuse(found.start(), f"a {what} cannot stand in the words of a {inside}")
@@ -186,6 +210,10 @@ class _Reader:
 
     def _refuse_open(self, delimiter: str, position: int) -> NoReturn:
         self._refuse(position, f"{delimiter} is never closed; close it, or {_to_show(delimiter)}")
+
+    def _refuse_in_address(self, delimiter: str, position: int) -> NoReturn:
+        fix = f"put a space after it to close the format, or {_to_show(delimiter)}"
+        self._refuse(position, f"{delimiter} stands inside an address; {fix}")
 
     def _refuse(self, position: int, fix: str) -> NoReturn:
         line = self._text.count("\n", 0, position) + 1
