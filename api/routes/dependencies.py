@@ -60,7 +60,7 @@ def operator_only(context: ApiContext, caller: Identity, facts: dict[str, str]) 
         Forbidden: they are none; the security log notes it.
     """
     if not caller.operator:
-        context.security.refused("denied", "An operator's address was refused", user=caller.user_id, **facts)
+        context.security.refusal("denied", "An operator's address was refused", user=caller.user_id, **facts)
         raise Forbidden("Only an operator may do this")
     return caller
 

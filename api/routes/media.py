@@ -92,7 +92,7 @@ async def upload(
     except ClientDisconnect:
         return problem_response(request_id_of(request), 400, detail="The file did not arrive whole.")
     except _REFUSALS as error:
-        context.security.refused(
+        context.security.refusal(
             "upload_refused", "An upload was refused", user=caller.user_id, reason=error.code, **facts
         )
         answer = response_to(error, request_id_of(request))

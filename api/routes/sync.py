@@ -72,7 +72,7 @@ async def stream(
     try:
         identity = context.tickets.take(ticket, Purpose.STREAM)
     except AuthError:
-        context.security.refused("ticket_refused", "A ticket was refused", **facts)
+        context.security.refusal("ticket_refused", "A ticket was refused", **facts)
         raise
     return _Stream(context.streams, identity)
 

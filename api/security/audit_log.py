@@ -35,7 +35,7 @@ class SecurityLog:
         """Write one event at INFO."""
         self._write(logging.INFO, action, text, address=address, agent=agent, user=user, **facts)
 
-    def refused(
+    def refusal(
         self, action: str, text: str, *, address: str, agent: str = "", user: str | None = None, **facts: object
     ) -> None:
         """Write one refusal at WARNING; many from one address make an alert."""

@@ -1,6 +1,10 @@
-"""Who is asking: a verified JWT in the Authorization header and nothing else."""
+"""Who sends a request: a verified JWT in the Authorization header says it, and nothing else.
+
+Every token that is worth nothing is refused in one place, `Authenticator._refuse`, with the same words.
+"""
 
 from collections import OrderedDict
+from typing import NoReturn
 
 from starlette.types import Scope as ASGIScope
 
@@ -9,7 +13,7 @@ from api.requests.rate_limits import Rates
 from api.security.audit_log import SecurityLog, facts_of
 from api.security.keys import Keys
 from api.security.revocations import Revocations
-from api.security.tokens import Identity, Scope, TokenRules, read_token, refused
+from api.security.tokens import BadToken, Identity, Scope, TokenRules, read_token
 from core.clock import Clock
 from core.errors import AuthError, Forbidden, TooMany
 
@@ -101,7 +105,7 @@ class Authenticator:
         needed = Scope.READ if scope["method"] in ("GET", "HEAD") else Scope.WRITE
         if not identity.may(needed):
             text = f"The token's scopes do not cover this; it needs '{needed}'"
-            self._security.refused("denied", text, user=identity.user_id, **facts_of(scope))
+            self._security.refusal("denied", text, user=identity.user_id, **facts_of(scope))
             raise Forbidden(text)
 
     def _verify(self, value: bytes | None, now: float, scope: ASGIScope) -> Identity:
@@ -109,30 +113,35 @@ class Authenticator:
         network = counted_as(address)
         try:
             self._rates.refused_tokens.check(network)
-            identity = self._read(value, now)
-        except AuthError:
-            if value is not None:
-                self._known.pop(value, None)
-                self._rates.refused_tokens.spend(network)
-            self._security.refused("auth_failed", "A token was refused", **facts_of(scope))
-            raise
         except TooMany:
-            self._security.refused("auth_limited", "Too many refused tokens from one address", **facts_of(scope))
+            self._security.refusal("auth_limited", "Too many refused tokens from one address", **facts_of(scope))
             raise
+        identity = self._read(value, now)
+        if value is None or identity is None:
+            self._refuse(value, network, scope)
         if len(self._known) >= self.known_limit:
             self._known.popitem(last=False)
-        if value is not None:
-            self._known[value] = identity
+        self._known[value] = identity
         self._note(identity.user_id, address, scope)
         return identity
 
-    def _read(self, value: bytes | None, now: float) -> Identity:
+    def _read(self, value: bytes | None, now: float) -> Identity | None:
+        """Return the identity that the header proves, None when it proves none."""
         if value is None or value[:7].lower() != _PREFIX:
-            raise refused()
-        identity = read_token(value[7:].strip(), self._keys, self._rules, now)
-        if self._revocations.covers(identity):
-            raise refused()
-        return identity
+            return None
+        try:
+            identity = read_token(value[7:].strip(), self._keys, self._rules, now)
+        except BadToken:
+            return None
+        return None if self._revocations.covers(identity) else identity
+
+    def _refuse(self, value: bytes | None, network: str, scope: ASGIScope) -> NoReturn:
+        """Refuse the request in the same words whatever is wrong, so that an attacker learns nothing."""
+        if value is not None:
+            self._known.pop(value, None)
+            self._rates.refused_tokens.spend(network)
+        self._security.refusal("auth_failed", "A token was refused", **facts_of(scope))
+        raise AuthError("Send a valid token: Authorization: Bearer TOKEN")
 
     def _note(self, user_id: str, address: str, scope: ASGIScope) -> None:
         """Once a user, address and quarter of an hour: a line for each token of each browser would bury the rest."""

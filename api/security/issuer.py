@@ -100,9 +100,9 @@ class Issuer:
         if outcome is Refresh.REUSED and family is not None:
             self._revocations.family_was_ended(family.id, family.user, access_ends)
             text = "A refresh token came back after it was used: its family is ended"
-            self._security.refused("token_reused", text, user=family.user, **about)
+            self._security.refusal("token_reused", text, user=family.user, **about)
         else:
-            self._security.refused("refresh_failed", "A refresh token was refused", **about)
+            self._security.refusal("refresh_failed", "A refresh token was refused", **about)
         raise AuthError(NOT_GOOD)
 
     async def log_out(self, caller: Identity, about: dict[str, str], *, everywhere: bool) -> None:
@@ -155,7 +155,7 @@ class Issuer:
         self._rates.spend(Rate.LOGIN_USER, user_id, network)
         self._rates.spend(Rate.LOGIN_ANYWHERE, user_id)
         if not await self._passwords.fits(kept.hash if kept else None, password) or kept is None:
-            self._security.refused("login_failed", failure, user=user_id, **about)
+            self._security.refusal("login_failed", failure, user=user_id, **about)
             raise AuthError(WRONG)
         self._rates.clear(Rate.LOGIN_USER, user_id, network)
         self._rates.clear(Rate.LOGIN_ANYWHERE, user_id)
