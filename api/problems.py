@@ -169,9 +169,14 @@ def problem_response(
     return Response(msgspec.json.encode(problem), status, headers=headers, media_type=MEDIA_TYPE)
 
 
+def status_of(kind: type[PostfleetError]) -> int:
+    """Return the status of answers to errors of this kind."""
+    return next((status for known, status in _STATUSES if issubclass(kind, known)), 500)
+
+
 def response_to(error: PostfleetError, request_id: str) -> Response:
     """The answer to one of our own errors."""
-    status = next((status for kind, status in _STATUSES if isinstance(error, kind)), 500)
+    status = status_of(type(error))
     if status == 401:
         return problem_response(
             request_id, 401, detail=str(error), headers={"WWW-Authenticate": 'Bearer realm="postfleet"'}

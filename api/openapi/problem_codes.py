@@ -19,7 +19,7 @@ _STATE = tuple(
 )
 _CONTENT = (known.NoGroups.code, known.NoContent.code)
 _ROOM = (known.NoSpareSession.code, known.NoRoomOnApiPairs.code)
-_LOGIN = (
+LOGIN_CODES = (
     *("login_used", "login_over", "login_busy", "login_step", "login_lost", "login_not_possible", "login_refused"),
     *("code_expired", "account_banned", "account_deleted", "api_pair_refused", "telegram_unreachable"),
 )
@@ -33,8 +33,8 @@ _CONFLICTS: dict[str, tuple[str, ...]] = {
     "POST /api/groups/check": _CONTENT,
     "POST /api/media": (known.QuotaUsedUp.code, known.Conflict.code),
     "DELETE /api/media": (known.FileInUse.code, known.Conflict.code),
-    "POST /api/sessions/logins": (*_ACCOUNTS, *_LOGIN, known.NoRoomOnApiPairs.code),
-    "DELETE /api/sessions/logins": (*_ACCOUNTS, *_LOGIN),
+    "POST /api/sessions/logins": (*_ACCOUNTS, *LOGIN_CODES, known.NoRoomOnApiPairs.code),
+    "DELETE /api/sessions/logins": (*_ACCOUNTS, *LOGIN_CODES),
     "GET /api/sessions": (known.NotReady.code,),
     "POST /api/sessions/import": (*_ACCOUNTS, known.NoRoomOnApiPairs.code),
     "POST /api/admin/sessions/{name}/move": (*_ACCOUNTS, known.NoRoomOnApiPairs.code),

@@ -1,8 +1,8 @@
 """JSON Web Tokens: making ours, and reading those that come in.
 
 The algorithm belongs to the key, never to the token's header. PyJWT makes tokens, decodes their parts and verifies
-their signatures. Its whole `decode` is not used: it accepts a key that an object has twice, and takes 25 µs where this
-takes 9, which every poll with a new token would pay.
+their signatures. Its `decode` as a whole accepts an object with one key twice, and takes more than twice as long as
+this module, which each poll with a new token would pay.
 """
 
 import math

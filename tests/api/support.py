@@ -10,14 +10,13 @@ from typing import Any
 
 import httpx
 import pytest
-from fastapi.routing import APIRoute
+from fastapi import FastAPI
 
 from api.app import RESOURCES
 from api.context import ApiContext
-from api.openapi.problem_codes import codes_of
-from api.problems import CODES
+from api.openapi.document import describe
+from api.problems import CODES, MEDIA_TYPE
 from api.server.gateway import Gateway
-from api.server.idempotency import needs_none
 from api.server.server import Server
 from bot.cycle.run import CycleProgress
 from core.models import Session
@@ -70,24 +69,35 @@ def problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
 
 
 @cache
-def _operations() -> list[tuple[str, str, re.Pattern[str]]]:
-    """Method, path and what fits the path, of everything in the document; whole names before placeholders."""
-    found = []
-    for route in (route for resource in RESOURCES for route in resource.routes.routes if isinstance(route, APIRoute)):
-        fits = re.sub(r"\{\w+:path\}", ".+", route.path.replace(".", "[.]"))
-        pattern = re.compile(re.sub(r"\{[^}]+\}", "[^/]+", fits))
-        template = route.path.replace(":path}", "}")
-        found += [(method.lower(), template, pattern) for method in route.methods or ()]
-    return sorted(found, key=lambda one: one[1].count("{"))
+def _operations() -> list[tuple[re.Pattern[str], dict[str, Any]]]:
+    """Every path of the document as a pattern, with its operations; paths without placeholders come first."""
+    app = FastAPI()
+    for resource in RESOURCES:
+        app.include_router(resource.routes)
+    describe(app)
+    paths = sorted(app.openapi()["paths"].items(), key=lambda entry: entry[0].count("{"))
+    return [(_pattern(path), operations) for path, operations in paths]
+
+
+def _pattern(path: str) -> re.Pattern[str]:
+    """What a placeholder stands for has no slash, unless it is a group."""
+    return re.compile(re.sub(r"\\{(\w+)\\}", lambda name: ".+" if name[1] == "group" else "[^/]+", re.escape(path)))
 
 
 def documented_codes(method: str, path: str, status: int) -> list[str]:
-    """The codes the document promises for that status there; what is no operation has the framework's own."""
+    """The codes that the document promises for that status there; what is no operation has the framework's own."""
     path = "/api/" + path.removeprefix("/api/v1/") if path.startswith("/api/v1/") else path
-    for known, template, fits in _operations():
-        if known == method.lower() and (fits.fullmatch(path) or template == path):
-            return codes_of(known, template, status, keyed=known != "get" and not needs_none(template))
+    for pattern, operations in _operations():
+        if pattern.fullmatch(path) and method.lower() in operations:
+            return codes_in(operations[method.lower()], status)
     return [CODES[status]]
+
+
+def codes_in(operation: dict[str, Any], status: int) -> list[str]:
+    """The codes of an operation's problems of that status, as the document has them."""
+    schema = operation["responses"][str(status)]["content"][MEDIA_TYPE]["schema"]
+    codes: list[str] = schema["allOf"][1]["properties"]["code"]["enum"]
+    return codes
 
 
 async def until(holds: Callable[[], bool], seconds: float = 10.0) -> None:
