@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import json
 import logging
-import os
 import random
 import sys
 import tempfile
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 from msgspec.structs import replace
 from telethon import TelegramClient
 from telethon.crypto import AuthKey
@@ -241,9 +241,8 @@ def _messages(facts: dict[str, Any]) -> int:
 
 
 def _resident_kib() -> float:
-    fields = Path("/proc/self/statm").read_text().split()
-    return int(fields[1]) * os.sysconf("SC_PAGE_SIZE") / 1024
+    return psutil.Process().memory_info().rss / 1024
 
 
 def _descriptors() -> int:
-    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+    return psutil.Process().num_fds()

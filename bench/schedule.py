@@ -6,13 +6,13 @@ start something and enter the next time, which is what the other two do.
 
 import asyncio
 import gc
-import resource
 import tempfile
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import psutil
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from bench.report import Report
@@ -250,8 +250,7 @@ async def idle(folder: Path) -> tuple[float, float]:
 
 
 def _resident_kib() -> float:
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    return pages * resource.getpagesize() / 1024
+    return psutil.Process().memory_info().rss / 1024
 
 
 def run(_argv: list[str]) -> Report:

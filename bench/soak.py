@@ -1,7 +1,7 @@
 """The whole house under load for long: does it keep growing? 100 users, 300 accounts, short delays, faults all along.
 
 The daemon and the data centre are processes of their own, as anybody would start them; the daemon alone is looked at,
-from outside: resident memory and threads by /proc, descriptors and tasks by what it says. Slopes are least squares from
+from outside: memory and threads by the system, descriptors and tasks by what it says. Slopes are least squares from
 minute 5 to the end (of a shorter run, over its second half).
 
 What counts as flat. Some 6,000 posts are made a minute, so a mere date kept for each (56 bytes with its place in a
@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 
 from api.security.tokens import OPERATOR, issue_token
 from bench.report import Report
@@ -148,13 +149,12 @@ def _accounts(users: int) -> list[str]:
 
 
 def _of_process(pid: int) -> tuple[float, float]:
-    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
-    facts = dict(line.split(":", 1) for line in status.splitlines() if ":" in line)
-    return float(facts["VmRSS"].split()[0]), float(facts["Threads"])
+    process = psutil.Process(pid)
+    return process.memory_info().rss / 1024, process.num_threads()
 
 
 def _descriptors(figures: str) -> float:
-    """As the daemon itself counts them: its memory is private, and with it what /proc tells of its files."""
+    """As the daemon itself counts them: its memory is private, and with it what the system tells of its files."""
     return next(float(line.split()[1]) for line in figures.splitlines() if line.startswith("process_open_fds "))
 
 

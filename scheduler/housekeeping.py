@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import psutil
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
@@ -267,10 +268,9 @@ class Housekeeping:
         return f"{len(found)} accounts were asked" + (f"; not well: {', '.join(unwell)}" if unwell else "")
 
     async def _statistics(self) -> str:
-        status = await asyncio.to_thread(Path("/proc/self/status").read_text)
-        facts = dict(line.split(":", 1) for line in status.splitlines() if ":" in line)
-        memory = facts.get("VmRSS", "?").strip()
-        return f"memory {memory}, threads {facts.get('Threads', '?').strip()}, tasks {len(asyncio.all_tasks())}"
+        process = psutil.Process()
+        memory = process.memory_info().rss / 1_000_000
+        return f"memory {memory:.1f} MB, threads {process.num_threads()}, tasks {len(asyncio.all_tasks())}"
 
 
 def _back_up(settings: Settings, target: Path, now: datetime, stop: threading.Event) -> None:

@@ -6,7 +6,6 @@
 import asyncio
 import contextlib
 import itertools
-import os
 import signal
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+import psutil
 import uvicorn
 import uvloop
 from msgspec.structs import replace
@@ -77,8 +77,7 @@ class Server:
 
     def megabytes(self) -> float:
         """Memory it holds."""
-        pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+        return psutil.Process(self.pid).memory_info().rss / 1e6
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import re
 import stat
 import tarfile
 import time
@@ -58,7 +59,7 @@ async def test_each_job_is_entered_and_its_last_run_can_be_seen(house: TimeHouse
         assert all(job.next_run_at is not None and job.last_run_at is None for job in keeping.jobs)
         job = await keeping.run("statistics")
         assert job.last_run_at == house.clock.now()
-        assert "memory" in (job.last_result or "")
+        assert re.fullmatch(r"memory [1-9]\d*\.\d MB, threads [1-9]\d*, tasks [1-9]\d*", job.last_result or "")
 
 
 async def test_daily_jobs_whose_time_the_machine_slept_through_are_done_when_it_wakes(house: TimeHouse) -> None:
