@@ -75,17 +75,17 @@ async def test_an_administrator_of_the_group_takes_over_what_members_may_not_sen
 
 
 async def test_a_restriction_on_one_account_is_not_got_round_with_another(tmp_path: Path) -> None:
-    place = world(2, banned={"acc01": ["send_messages"], "acc02": []})
+    place = world(2, banned={"acc02": ["send_messages"], "acc01": []})
     async with open_house(tmp_path, place, sessions_at_start=2) as house:
         await house.add_user("alice", ["@plaza01", "@forum01"])
         await house.give_sessions("alice")
         for _ in range(3):
             await house.cycle("alice")
             await house.change_user("alice", group_holds={})
-        senders = {message["sender"] for message in house.messages("plaza01")}
+        senders = [message["sender"] for message in house.messages("plaza01")]
         by_account = {delivery.session for delivery in await house.journal.deliveries("alice", group="@plaza01")}
-        assert senders in (set(), {"acc02"})
-        assert len(by_account - {""}) == 1, "the group stays with the account it had"
+        assert senders == [], "acc02 has the group, and acc01 does not stand in for it"
+        assert by_account - {""} == {"acc02"}
         assert house.sandbox.report()["refused"] == []
 
 
@@ -135,10 +135,10 @@ async def test_a_group_that_takes_no_photos_still_gets_the_texts_between_them(tm
             posts=(PostContent(media=(Media(file="cat.png"),)), PostContent(type=PostType.TEXT, text="hi"))
         )
         await house.change_user("alice", post_content=content)
-        for cycle in range(1, 5):
+        for state in (DeliveryState.FAILED, DeliveryState.DELIVERED, DeliveryState.SKIPPED, DeliveryState.DELIVERED):
             await house.cycle("alice")
             newest = (await house.deliveries("alice"))["@plaza01"]
-            assert newest.state is (DeliveryState.DELIVERED if cycle % 2 == 0 else newest.state)
+            assert newest.state is state
         assert house.texts("plaza01") == ["hi", "hi"]
         [hold] = house.user("alice").group_holds["@plaza01"].values()
         assert (hold.code, hold.count) == ("CHAT_SEND_PHOTOS_FORBIDDEN", 1), "a text does not take the hold away"

@@ -192,9 +192,14 @@ async def test_a_stop_that_comes_just_before_a_due_cycle_begins_lets_nothing_be_
     async with running_house(tmp_path, sessions_at_start=1) as house:
         await house.add_user("alice", [G1], bot_status=BotStatus.RUNNING)
         await house.give_sessions("alice")
-        done = threading.Event()
-        busy = asyncio.create_task(house.store.transact(lambda _: done.wait(SOON)))
-        await asyncio.sleep(0.05)  # from here on whatever is written waits
+        begun, done = threading.Event(), threading.Event()
+
+        def hold_up_others(_: Transaction) -> None:
+            begun.set()
+            done.wait(SOON)
+
+        busy = asyncio.create_task(house.store.transact(hold_up_others))
+        await until(begun.is_set, "whatever is written to wait")
         stopping = asyncio.create_task(house.bots.stop("alice"))
         await asyncio.sleep(0)
         house.scheduler.wake("alice", house.parts.clock.now())

@@ -4,6 +4,7 @@ import json
 import re
 import signal
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -190,15 +191,21 @@ def test_runs_missed_while_the_daemon_was_asleep_or_dead_are_made_up_for_by_one_
             wait_until(lambda: log_of(daemon).count("Cycle finished") > before, "a cycle")
             wait_until(lambda: daemon.overview()["running"] == [], "its end")
 
+        def until_runs_are_missed(next_run_at: str) -> None:
+            missed = datetime.fromisoformat(next_run_at) + timedelta(seconds=2)
+            wait_until(lambda: datetime.now(UTC) > missed, "the run to be later than the grace allows")
+
         one_more_cycle()
+        next_run_at = daemon.state("alice")["next_run_at"]
         daemon.process.send_signal(signal.SIGSTOP)
-        time.sleep(4)
+        until_runs_are_missed(next_run_at)
         daemon.process.send_signal(signal.SIGCONT)
         wait_until(lambda: len(told()) == 1, "the missed runs to be told")
         one_more_cycle()
 
+        next_run_at = daemon.state("alice")["next_run_at"]
         daemon.kill()
-        time.sleep(4)
+        until_runs_are_missed(next_run_at)
         daemon.start()
         wait_until(lambda: len(told()) == 2, "the missed runs to be told again")
         one_more_cycle()
