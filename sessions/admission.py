@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from msgspec.structs import replace
 
 from core.errors import AccountRefused, Conflict, NoRoomOnApiPairs, UnknownSession
-from core.models import Session, SessionState, User
+from core.models import Hold, Session, SessionState, User
 from data.users.data_manager import Transaction
 from sessions.api_pairs import least_used, sessions_on_pairs
 from sessions.assignment import AssignmentRules, put_user
@@ -107,6 +107,8 @@ def admit(tx: Transaction, name: str, newcomer: Newcomer, rules: AssignmentRules
         state_reason=None,
     )
     tx.put_session(name, session)
+    if newcomer.telegram_id is not None:
+        resume_hold(tx, name, now)
     return Admitted(name, known is not None, place(tx, name, rules))
 
 
@@ -244,8 +246,8 @@ def leave_pair(tx: Transaction, api_id: int) -> list[str]:
     return on_it
 
 
-def remove(tx: Transaction, name: str, key_id: str | None) -> str | None:
-    """Forget a session with that key; the user who had it.
+def remove(tx: Transaction, name: str, key_id: str | None, now: datetime) -> str | None:
+    """Forget a session with that key; return the user who had it. A hold that still runs stays with the account.
 
     Raises:
         UnknownSession.
@@ -254,8 +256,33 @@ def remove(tx: Transaction, name: str, key_id: str | None) -> str | None:
     if tx.session(name).key_id != key_id:
         raise Conflict(f"{name} was logged in anew meanwhile; delete it again if that is still wanted")
     holder = release(tx, name)
+    _keep_hold(tx, tx.session(name), now)
     tx.remove_session(name)
     return holder
+
+
+def _keep_hold(tx: Transaction, session: Session, now: datetime) -> None:
+    """Let the account rest on when it comes back with another login; drop kept holds that are over."""
+    for account, kept in list(tx.holds.items()):
+        if kept.as_of(now).until <= now:
+            tx.put_hold(account, None)
+    if session.telegram_id is not None and session.hold is not None and session.hold.as_of(now).until > now:
+        tx.put_hold(str(session.telegram_id), session.hold)
+
+
+def resume_hold(tx: Transaction, name: str, now: datetime, other: Hold | None = None) -> None:
+    """Let the session, whose account Telegram confirmed, rest as long as its account has to.
+
+    That is the longest of its own hold, the one kept when an earlier session of the account was deleted, and `other`.
+    """
+    session = tx.session(name)
+    account = str(session.telegram_id)
+    kept = tx.holds.get(account)
+    holds = [hold.as_of(now) for hold in (session.hold, kept, other) if hold is not None]
+    if kept is not None:
+        tx.put_hold(account, None)
+    if holds and (kept is not None or other is not None):
+        tx.put_session(name, replace(session, hold=max(holds, key=lambda hold: hold.until)))
 
 
 def quarantine(tx: Transaction, api_id: int, reason: str, rules: AssignmentRules) -> dict[str, str | None]:

@@ -110,7 +110,7 @@ def retire(tx: Transaction, user_id: str, name: str, reason: str, rules: Assignm
     user = tx.user(user_id)
     if name not in user.assigned_sessions:
         return Replacement(None, "it was no longer assigned")
-    tx.put_session(name, replace(tx.session(name), state=SessionState.BANNED, state_reason=reason, hold=None))
+    tx.put_session(name, replace(tx.session(name), state=SessionState.BANNED, state_reason=reason))
     bans = (*user.banned_sessions, BannedSession(name=name, at=now, reason=reason))
     keep = tuple(other for other in user.assigned_sessions if other != name)
     put_user(tx, user_id, replace(user, assigned_sessions=keep, banned_sessions=bans))

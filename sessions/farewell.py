@@ -26,7 +26,9 @@ class Farewell(msgspec.Struct, frozen=True):
 
 
 async def delete(clients: Clients, sessions: SessionManager, name: str, *, log_out: bool = True) -> Farewell:
-    """Log the account out at Telegram, unless its login is used elsewhere too, and forget it: record, key and holds.
+    """Log the account out at Telegram, unless its login is used elsewhere too, and forget it: record and key.
+
+    A hold that still runs stays with the account, should it come back.
 
     Raises:
         UnknownSession.

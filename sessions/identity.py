@@ -5,22 +5,24 @@ its user and never posts. Where the first one has lost its login and both have t
 with the login of the later one, which is gone then.
 """
 
+from datetime import datetime
+
 from msgspec.structs import replace
 
 from core.errors import AccountRefused, Conflict
 from core.models import Session, SessionState
 from data.users.data_manager import Transaction
-from sessions.admission import known_as, place, release, same_account
+from sessions.admission import known_as, place, release, resume_hold, same_account
 from sessions.assignment import AssignmentRules
 
 _LOST = frozenset({SessionState.NEEDS_LOGIN, SessionState.BANNED})
 
 
-def recognise(tx: Transaction, name: str, telegram_id: int) -> AccountRefused | None:
+def recognise(tx: Transaction, name: str, telegram_id: int, now: datetime) -> AccountRefused | None:
     """Note who Telegram says the session is.
 
     Return why it is refused when the account has another session: it leaves its user and never posts. One that was
-    refused before is ready again once the other session is gone.
+    refused before is ready again once the other session is gone. A hold stays with the account, whichever its session.
     """
     session = tx.session(name)
     first = known_as(tx.sessions, telegram_id, None)
@@ -28,9 +30,12 @@ def recognise(tx: Transaction, name: str, telegram_id: int) -> AccountRefused | 
         again = session.state is SessionState.DUPLICATE
         ready = replace(session, state=SessionState.READY, state_reason=None) if again else session
         tx.put_session(name, replace(ready, telegram_id=telegram_id))
+        resume_hold(tx, name, now)
         return None
     refused = same_account(tx.session(first), first, session.owner)
     release(tx, name)
+    same = session.telegram_id in {None, telegram_id}
+    resume_hold(tx, first, now, session.hold if same else None)
     tx.put_session(
         name, replace(session, telegram_id=None, state=SessionState.DUPLICATE, state_reason=str(refused), hold=None)
     )

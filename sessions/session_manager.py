@@ -164,16 +164,16 @@ class SessionManager:
         return session
 
     async def remove(self, name: str) -> str | None:
-        """Forget a session, its key and what its user's groups knew of it; the user who had it.
+        """Forget a session, its key and what its user's groups knew of it; return the user who had it.
 
         Nobody may be connected with it meanwhile. Cut off at any point, it is there as before or gone.
 
         Raises:
             UnknownSession; Conflict: it was logged in anew meanwhile.
         """
-        key_id = self.known(name).key_id
+        key_id, now = self.known(name).key_id, self._clock.now()
         async with self._pool.removing(name):
-            holder = await self._store.transact(lambda tx: changes.remove(tx, name, key_id))
+            holder = await self._store.transact(lambda tx: changes.remove(tx, name, key_id, now))
         log.info("Deleted %s", name, extra={"action": "session_deleted", "session": name, "user": holder})
         return holder
 
@@ -263,7 +263,7 @@ class SessionManager:
             )
 
         def note(tx: Transaction) -> AccountRefused | None:
-            refused = identity.recognise(tx, name, telegram_id)
+            refused = identity.recognise(tx, name, telegram_id, now)
             if refused is None:
                 tx.put_session(name, replace(seen(tx.session(name)), last_used_at=now))
             return refused

@@ -168,7 +168,7 @@ class DataManager:
         with self._locked():
             self._read_if_others_wrote()
             old = self._document
-            draft = CommitDraft(old.revision + 1, old.users.values, old.sessions.values)
+            draft = CommitDraft(old.revision + 1, old.users.values, old.sessions.values, old.holds.values)
             breath = _Breath() if breathe else None
             answers = []
             for change in changes:
@@ -187,9 +187,8 @@ class DataManager:
     def _settle(self, draft: CommitDraft) -> bool:
         """Drop from the draft what did not really change; whether anything is left."""
         old, users, sessions = self._document, draft.users, draft.sessions
-        for name in list(sessions.lines):
-            if sessions.lines[name] == old.sessions.line(name):
-                del sessions.lines[name]
+        _drop_unchanged(sessions.lines, old.sessions)
+        _drop_unchanged(draft.holds.lines, old.holds)
         for user_id in list(users.lines):
             before, after = old.users.values.get(user_id), users.values.get(user_id)
             if before is None or after is None:
@@ -207,16 +206,24 @@ class DataManager:
                     user = msgspec.structs.replace(user, revision=draft.revision)
                     users.set(holder, user)
                     users.lines[holder] = line_of(holder, user)
-        return bool(users.lines or sessions.lines)
+        return bool(users.lines or sessions.lines or draft.holds.lines)
 
     def _write(self, draft: CommitDraft) -> None:
         document = self._document
-        before = [_exchange(document.users, draft.users.lines), _exchange(document.sessions, draft.sessions.lines)]
+        before_holds = document.holds.values
+        before = [
+            _exchange(document.users, draft.users.lines),
+            _exchange(document.sessions, draft.sessions.lines),
+            _exchange(document.holds, draft.holds.lines),
+        ]
+        document.holds.values = draft.holds.values  # whether there are any decides what is written
         try:
             descriptor = write_whole(self._disk, self._path, document.chunks(draft.revision))
         except OSError as error:
             _exchange(document.users, before[0])
             _exchange(document.sessions, before[1])
+            _exchange(document.holds, before[2])
+            document.holds.values = before_holds
             if isinstance(error, NotSettled):
                 self._take_back()
             raise StateNotWritten(
@@ -329,6 +336,11 @@ def _run(change: Change, draft: CommitDraft, holders: Mapping[str, str]) -> Work
         return WorkResult(Transaction(draft, holders).run(change))
     except Exception as error:  # noqa: BLE001  whatever it is, it is this caller's answer and nobody else's
         return WorkResult(error=error)
+
+
+def _drop_unchanged(lines: dict[str, bytes | None], old: Table[M]) -> None:
+    for name in [name for name, line in lines.items() if line == old.line(name)]:
+        del lines[name]
 
 
 def _exchange(table: Table[M], lines: Mapping[str, bytes | None]) -> dict[str, bytes | None]:

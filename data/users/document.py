@@ -7,6 +7,8 @@
     "a1":{"api_id":12345}
     }}
 
+A third part, `holds`, stands there while an account that was deleted has to rest: by Telegram's id of the account.
+
 The encoded lines are kept beside the decoded values, joined in buckets: a commit encodes the lines it touched, joins
 their buckets and hands the list of buckets to the disk.
 """
@@ -21,7 +23,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from core.models import Model, Session, User
+from core.models import Hold, Model, Session, User
 from data.disk.migrations import USERS_STEPS, USERS_VERSION, migrated
 from data.disk.strict_json import NOT_UNDERSTOOD, damaged, parse_object
 
@@ -31,6 +33,7 @@ _BYTES_A_BUCKET = 16_384  # small enough to join often, large enough to hand few
 _HEAD = re.compile(rb'\{"version":(\d{1,9}),"revision":(\d{1,18}),"users":\{')
 _LARGEST_REVISION = 10**18 - 1
 _BETWEEN = b'},"sessions":{'
+_HOLDS = b'},"holds":{'
 _END = b"}}"
 _encoder = msgspec.json.Encoder()
 
@@ -135,6 +138,8 @@ class Document:
     revision: int = 0
     users: Table[User] = field(default_factory=lambda: Table(User))
     sessions: Table[Session] = field(default_factory=lambda: Table(Session))
+    holds: Table[Hold] = field(default_factory=lambda: Table(Hold))
+    """Telegram's id of an account → until when it rests, though its session was deleted."""
     read_version: int = USERS_VERSION
     """The version that the file was of when it was read."""
 
@@ -145,6 +150,7 @@ class Document:
             *self.users.chunks(),
             _BETWEEN + b"\n",
             *self.sessions.chunks(),
+            *([_HOLDS + b"\n", *self.holds.chunks()] if self.holds.values else []),
             _END + b"\n",
         ]
 
@@ -175,13 +181,15 @@ def _read_own_layout(raw: bytes, known: Document | None) -> Document:
         raise _NotOurLayout from error
     document = Document(revision=int(head[2]))
     document.users.load_lines(lines[1:between], known.users if known is not None else None)
-    document.sessions.load_lines(lines[between + 1 : -2], known.sessions if known is not None else None)
+    holds = lines.index(_HOLDS) if _HOLDS in lines else len(lines) - 2
+    document.sessions.load_lines(lines[between + 1 : holds], known.sessions if known is not None else None)
+    document.holds.load_lines(lines[holds + 1 : -2], known.holds if known is not None else None)
     return document
 
 
 def _read_any_layout(raw: bytes, path: Path) -> Document:
     parsed, version = migrated(parse_object(raw, path), path, USERS_VERSION, USERS_STEPS)
-    strange = parsed.keys() - {"version", "revision", "users", "sessions"}
+    strange = parsed.keys() - {"version", "revision", "users", "sessions", "holds"}
     if strange:
         raise damaged(path, f"has a part {min(strange)!r} that does not belong there")
     revision = parsed.get("revision", 0)
@@ -190,6 +198,7 @@ def _read_any_layout(raw: bytes, path: Path) -> Document:
     document = Document(revision=revision, read_version=version)
     _fill(document.users, parsed.get("users", {}), User, "user", path)
     _fill(document.sessions, parsed.get("sessions", {}), Session, "session", path)
+    _fill(document.holds, parsed.get("holds", {}), Hold, "hold", path)
     return document
 
 

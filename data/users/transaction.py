@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from core.errors import Conflict, InvalidInput, UnknownSession, UnknownUser
-from core.models import Model, Session, User
+from core.models import Hold, Model, Session, User
 from data.users.document import line_around
 
 M = TypeVar("M", bound=Model)
@@ -77,11 +77,14 @@ class _View(Mapping[str, M]):
 class CommitDraft:
     """The commit being made, changed by one transaction after another."""
 
-    def __init__(self, revision: int, users: dict[str, User], sessions: dict[str, Session]) -> None:
+    def __init__(
+        self, revision: int, users: dict[str, User], sessions: dict[str, Session], holds: dict[str, Hold]
+    ) -> None:
         self.revision = revision
         """The one it will have."""
         self.users = DraftTable(users, User, "user")
         self.sessions = DraftTable(sessions, Session, "session")
+        self.holds = DraftTable(holds, Hold, "hold")
         self.new_holders: dict[str, str | None] = {}
         """session → the user it is assigned to, where that changed in this draft"""
 
@@ -133,6 +136,7 @@ class Transaction:
         self._holders = holders
         self._users = _Changes(draft.users)
         self._sessions = _Changes(draft.sessions)
+        self._holds = _Changes(draft.holds)
         self._over = False
 
     @property
@@ -144,6 +148,11 @@ class Transaction:
     def sessions(self) -> Mapping[str, Session]:
         """Every session as this transaction sees them."""
         return self._sessions.table.view
+
+    @property
+    def holds(self) -> Mapping[str, Hold]:
+        """Holds of accounts whose sessions were deleted, by Telegram's id of the account."""
+        return self._holds.table.view
 
     def user(self, user_id: str) -> User:
         """The user. Raises UnknownUser."""
@@ -181,6 +190,11 @@ class Transaction:
         self.session(name)
         self._sessions.set(name, None)
 
+    def put_hold(self, account: str, hold: Hold | None) -> None:
+        """Keep the hold of an account that has no session, or with None forget it."""
+        self._must_be_open()
+        self._holds.set(account, hold)
+
     def run(self, change: Callable[["Transaction"], object]) -> object:
         """Let the change do its work; whatever it raises undoes it. For the store alone.
 
@@ -194,10 +208,12 @@ class Transaction:
                 raise TypeError("a change is plain code: it cannot wait for anything")  # noqa: TRY301
             self._users.keep_own_copies(lambda user: msgspec.structs.replace(user, revision=self._draft.revision))
             self._sessions.keep_own_copies(lambda session: session)
+            self._holds.keep_own_copies(lambda hold: hold)
             self._check_holders()
         except BaseException:
             self._users.undo()
             self._sessions.undo()
+            self._holds.undo()
             raise
         finally:
             self._over = True
@@ -243,3 +259,4 @@ class Transaction:
                 self._draft.new_holders[name] = user_id
         self._users.keep_lines()
         self._sessions.keep_lines()
+        self._holds.keep_lines()

@@ -118,7 +118,7 @@ async def test_a_deletion_does_not_take_the_key_of_a_new_login(house: House) -> 
     async def removed_while_logged_in() -> None:
         async with house.pool.removing("acc01"):
             assert (await house.parts.sessions.admit(newcomer)).name == "acc01"
-            await house.store.transact(lambda tx: changes.remove(tx, "acc01", before.key_id))
+            await house.store.transact(lambda tx: changes.remove(tx, "acc01", before.key_id, house.parts.clock.now()))
 
     async with house.parts.clients.set_aside("acc01"):
         with pytest.raises(Conflict, match="logged in anew meanwhile"):

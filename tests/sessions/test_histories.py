@@ -98,7 +98,7 @@ class Story:
             async with self.pool.removing(name):
                 if crash == "before the commit":
                     raise Died
-                await self.store.transact(lambda tx: changes.remove(tx, name, key_id))
+                await self.store.transact(lambda tx: changes.remove(tx, name, key_id, START))
                 del self.expected[name]
                 if crash:
                     raise Died

@@ -215,7 +215,7 @@ def test_ids_that_only_files_told_are_forgotten_when_an_older_state_is_read(tmp_
 
 def meet(store: DataManager, name: str, account: int) -> None:
     """Telegram says who the session is, and what follows from that."""
-    refused = store.transact_now(lambda tx: identity.recognise(tx, name, account))
+    refused = store.transact_now(lambda tx: identity.recognise(tx, name, account, START))
     if refused is None:
         assert store.snapshot.sessions[name].telegram_id == account
         return
