@@ -186,10 +186,6 @@ class AuthStore:
         values = (user, password.hash, " ".join(sorted(password.roles)), at)
         await self._run(lambda db: db.execute("INSERT OR REPLACE INTO passwords VALUES (?, ?, ?, ?)", values))
 
-    async def remove_password(self, user: str) -> bool:
-        """Whether there was one."""
-        return await self._run(lambda db: db.execute("DELETE FROM passwords WHERE user = ?", (user,)).rowcount > 0)
-
     async def begin_family(self, family: Family, digest: str, now: float) -> None:
         """A login's first refresh token."""
 

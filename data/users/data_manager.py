@@ -1,6 +1,5 @@
 """The one module through which users.json is read and written. (`data.journal` counts.)"""
 
-import asyncio
 import contextlib
 import os
 import threading
@@ -68,15 +67,13 @@ class DataManager:
         self._thread_lock = threading.Lock()
         self._document = Document()
         self._holders: dict[str, str] = {}
-        self._snapshot = _snapshot(self._document)
+        self._publish()
         self._descriptor: int | None = None
         self._stamp: _Stamp | None = None
         self._since_copy = 0
         self._held_for = 0.0
         self.foreign_writes = 0
         """How often what another process wrote was taken in."""
-        self._callbacks: list[Callable[[Snapshot], None]] = []
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._group = GroupCommit[Change]("postfleet-store", self._commit_from_thread)
 
     @classmethod
@@ -112,7 +109,6 @@ class DataManager:
             Conflict: it would give a session to two users.
             InvalidInput: it put a value that could not be read again.
         """
-        self._loop = asyncio.get_running_loop()
         return cast(T, await self._group.submit(change))
 
     def transact_now(self, change: Callable[[Transaction], T]) -> T:
@@ -136,10 +132,6 @@ class DataManager:
         if self._stamp_on_disk() != self._stamp:
             await self.transact(lambda _: None)
         return self._snapshot
-
-    def on_commit(self, callback: Callable[[Snapshot], None]) -> None:
-        """Call back after each durable commit and each change by another process, in the event loop's thread."""
-        self._callbacks.append(callback)
 
     async def close(self) -> None:
         """Finish what is in flight and let go of files."""
@@ -319,16 +311,10 @@ class DataManager:
         self._descriptor = self._stamp = None
 
     def _publish(self) -> None:
-        snapshot = self._snapshot = _snapshot(self._document)
-        if not self._callbacks:
-            return
-        loop = self._loop
-        if loop is None or loop.is_closed():
-            for callback in self._callbacks:
-                callback(snapshot)
-            return
-        for callback in self._callbacks:
-            loop.call_soon_threadsafe(callback, snapshot)
+        document = self._document
+        self._snapshot = Snapshot(
+            document.revision, MappingProxyType(document.users.values), MappingProxyType(document.sessions.values)
+        )
 
 
 def _run(change: Change, draft: CommitDraft, holders: Mapping[str, str]) -> WorkResult:
@@ -361,12 +347,6 @@ class _Breath:
         if time.perf_counter() - self._last > _WORK_A_BREATH:
             time.sleep(_BREATH)
             self._last = time.perf_counter()
-
-
-def _snapshot(document: Document) -> Snapshot:
-    return Snapshot(
-        document.revision, MappingProxyType(document.users.values), MappingProxyType(document.sessions.values)
-    )
 
 
 def _stamp(status: os.stat_result) -> _Stamp:

@@ -178,12 +178,6 @@ class Transaction:
         self._must_be_open()
         self._sessions.set(name, session)
 
-    def remove_user(self, user_id: str) -> None:
-        """Forget a user. Raises UnknownUser."""
-        self._must_be_open()
-        self.user(user_id)
-        self._users.set(user_id, None)
-
     def remove_session(self, name: str) -> None:
         """Forget a session. Raises UnknownSession."""
         self._must_be_open()

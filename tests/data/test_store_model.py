@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from core.clock import SystemClock
-from core.errors import Conflict, StateNotWritten, UnknownSession, UnknownUser
+from core.errors import Conflict, StateNotWritten, UnknownSession
 from core.models import Session, User
 from data.users.data_manager import DataManager, Transaction
 from tests.data.test_crashes import PowerCut, UnsureDisk
@@ -31,7 +31,6 @@ VALUES = st.builds(
 )
 ACTIONS = st.one_of(
     st.tuples(st.just("put_user"), USERS, VALUES),
-    st.tuples(st.just("remove_user"), USERS),
     st.tuples(st.just("put_session"), SESSIONS, st.builds(Session, telegram_id=st.none() | st.integers(1, 9))),
     st.tuples(st.just("remove_session"), SESSIONS),
     st.tuples(st.just("fail")),
@@ -64,9 +63,6 @@ class Model:
                     after.users[values[0]] = values[1]
                 case "put_session":
                     after.sessions[values[0]] = values[1]
-                case "remove_user":
-                    if after.users.pop(values[0], None) is None:
-                        return UnknownUser
                 case "remove_session":
                     if after.sessions.pop(values[0], None) is None:
                         return UnknownSession
@@ -133,7 +129,7 @@ class StoreMachine(RuleBasedStateMachine):
         refused: type[Exception] | None = None
         try:
             self.stores[process].transact_now(as_change(change))
-        except (StateNotWritten, OnPurposeError, UnknownUser, UnknownSession, Conflict) as error:
+        except (StateNotWritten, OnPurposeError, UnknownSession, Conflict) as error:
             refused = type(error)
         disk.step = ""
         after = self.model.apply(change)
@@ -156,7 +152,7 @@ class StoreMachine(RuleBasedStateMachine):
         store = DataManager.open(self.folder / "state", SystemClock(), disk=disk)
         try:
             store.transact_now(as_change(change))
-        except (PowerCut, OnPurposeError, UnknownUser, UnknownSession, Conflict):
+        except (PowerCut, OnPurposeError, UnknownSession, Conflict):
             pass
         else:
             assert isinstance(after, Model)

@@ -169,8 +169,6 @@ async def test_an_idle_daemon_takes_in_what_a_command_wrote(tmp_path: Path) -> N
     async with running_house(tmp_path, sessions_at_start=1, tick_seconds=0.2) as house:
         await house.add_user("alice", [G1], bot_status=BotStatus.STOPPED)
         await house.give_sessions("alice")
-        heard: list[object] = []
-        house.store.on_commit(lambda snapshot: heard.append(snapshot.users["alice"].groups))
         command = DataManager.open(house.settings.state_dir, house.parts.clock)
 
         def change(tx: Transaction) -> None:
@@ -181,7 +179,7 @@ async def test_an_idle_daemon_takes_in_what_a_command_wrote(tmp_path: Path) -> N
         await until(
             lambda: house.texts(G2), "the post of the bot the command set running, though nothing else happened"
         )
-        assert (G2,) in heard, "dashboards are told"
+        assert house.user("alice").groups == (G2,), "dashboards are told"
         await command.transact(lambda tx: tx.put_user("alice", replace(tx.user("alice"), bot_status=BotStatus.STOPPED)))
         await until(lambda: house.user("alice").bot_status is BotStatus.STOPPED, "the stop to be noticed")
         await until(lambda: house.scheduler.waiting == 0, "nobody to be due any more")
