@@ -24,7 +24,8 @@ from bot.chats.targets import parse_target
 from core.errors import InvalidInput
 
 routes = resource("/api", tags=["history"])
-_PAGE = 1000
+ROWS_A_PAGE = 1000
+"""Rows of a table that are read and sent at a time."""
 _MOST_ID = 2**62
 
 Group = Annotated[str | None, Query(max_length=200, description="Only this group, written in any way.")]
@@ -128,10 +129,10 @@ async def _lines(
     before: int | None = None
     while True:
         page = await context.journal.deliveries(
-            user_id, group=group, since=since, until=until, before=before, limit=_PAGE
+            user_id, group=group, since=since, until=until, before=before, limit=ROWS_A_PAGE
         )
         yield "".join(_line([getattr(one, field) for field in fields]) for one in page)
-        if len(page) < _PAGE:
+        if len(page) < ROWS_A_PAGE:
             return
         before = page[-1].id
 

@@ -5,6 +5,7 @@ import contextlib
 import json
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import httpx
@@ -13,7 +14,10 @@ import pytest
 from api.routes import history
 from api.server.server import Server
 from core.models import Cycle, Delivery, PostType
+from core.settings import Settings, load_settings
+from tests.api.conftest import open_api
 from tests.api.support import Api, serving, until
+from tests.support.clock import MovableClock
 
 PATH = "/api/sync/state"
 BOUNDS = {"header_timeout_seconds": 1.0, "request_timeout_seconds": 1.5}
@@ -172,63 +176,74 @@ async def download(api: Api, headers: dict[str, str], address: str, server: Serv
         return await http.get(address, params={"ticket": ticket})
 
 
-@pytest.fixture
-def slow_pages(api: Api, monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Lets the journal take that long for each page."""
+def slow_pages(api: Api, monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """Let the journal take that long for each page."""
     pages = api.journal.deliveries
 
-    def slow(seconds: float) -> None:
-        async def wait_first(user: str, **asked: Any) -> Any:
-            await asyncio.sleep(seconds)
-            return await pages(user, **asked)
+    async def wait_first(user: str, **asked: Any) -> Any:
+        await asyncio.sleep(seconds)
+        return await pages(user, **asked)
 
-        monkeypatch.setattr(api.journal, "deliveries", wait_first)
+    monkeypatch.setattr(api.journal, "deliveries", wait_first)
 
-    return slow
+
+@pytest.fixture
+def patient_for(settings: Settings, clock: MovableClock) -> Callable[[float], AbstractAsyncContextManager[Api]]:
+    """Opens an API where requests and uploads may take that many seconds."""
+
+    def opened(seconds: float) -> AbstractAsyncContextManager[Api]:
+        limits = {"request_timeout_seconds": seconds, "upload_timeout_seconds": seconds}
+        return open_api(load_settings(**{**settings.model_dump(), **limits}), clock, accounts=False)
+
+    return opened
+
+
+PatientFor = Callable[[float], AbstractAsyncContextManager[Api]]
 
 
 async def test_a_table_that_takes_longer_than_a_request_may_arrives_whole(
-    api: Api, alice: dict[str, str], slow_pages: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
+    patient_for: PatientFor, alice: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    api.app._seconds = PIECE_SECONDS
-    monkeypatch.setattr(history, "_PAGE", 2)
-    now = api.clock.now()
-    cycle = Cycle(id=1, user="alice", post_type=PostType.TEXT, post_content="x", started_at=now)
-    await api.journal.plan_cycle(
-        cycle,
-        [
-            Delivery(user="alice", cycle=1, group=f"@group{n}", session="s", random_id=n, planned_at=now)
-            for n in range(10)
-        ],
-    )
-    slow_pages(PIECE_SECONDS / 4)
-    async with serving(api.app) as server:
-        answer = await download(api, alice, "/api/deliveries.csv", server)
+    monkeypatch.setattr(history, "ROWS_A_PAGE", 2)
+    async with patient_for(PIECE_SECONDS) as api:
+        now = api.clock.now()
+        cycle = Cycle(id=1, user="alice", post_type=PostType.TEXT, post_content="x", started_at=now)
+        await api.journal.plan_cycle(
+            cycle,
+            [
+                Delivery(user="alice", cycle=1, group=f"@group{n}", session="s", random_id=n, planned_at=now)
+                for n in range(10)
+            ],
+        )
+        slow_pages(api, monkeypatch, PIECE_SECONDS / 4)
+        async with serving(api.app) as server:
+            answer = await download(api, alice, "/api/deliveries.csv", server)
     assert [line.split(",")[0] for line in answer.text.splitlines()[1:]] == [str(n) for n in range(10, 0, -1)]
 
 
 async def test_a_table_whose_next_piece_does_not_come_is_cut_off_and_seen_to_be(
-    api: Api, alice: dict[str, str], slow_pages: Callable[[float], None]
+    patient_for: PatientFor, alice: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    api.app._seconds = 0.5
-    slow_pages(1000)
-    async with serving(api.app) as server:
-        with pytest.raises(httpx.RemoteProtocolError):
-            await download(api, alice, "/api/deliveries.csv", server)
+    async with patient_for(1.0) as api:
+        slow_pages(api, monkeypatch, 1000)
+        async with serving(api.app) as server:
+            with pytest.raises(httpx.RemoteProtocolError):
+                await download(api, alice, "/api/deliveries.csv", server)
 
 
-async def test_a_file_that_is_read_slowly_but_steadily_arrives_whole(api: Api, alice: dict[str, str]) -> None:
-    api.app._seconds = api.app._upload_seconds = PIECE_SECONDS
+async def test_a_file_that_is_read_slowly_but_steadily_arrives_whole(
+    patient_for: PatientFor, alice: dict[str, str]
+) -> None:
     content = b"%PDF-1.4\n" + b"x" * 20_000_000
-    sent = await api.http.post("/api/media", headers=alice, content=content)
-    ticket = (await api.http.post("/api/auth/tickets", headers=alice, json={"purpose": "download"})).json()["ticket"]
     loop = asyncio.get_running_loop()
-    async with serving(api.app) as server:
+    async with patient_for(PIECE_SECONDS) as api, serving(api.app) as server:
+        sent = await api.http.post("/api/media", headers=alice, content=content)
+        asked = await api.http.post("/api/auth/tickets", headers=alice, json={"purpose": "download"})
         with socket.socket() as slow:
             slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
             slow.setblocking(False)
             await loop.sock_connect(slow, ("127.0.0.1", server.port))
-            address = f"/api/media/{sent.json()['name']}/content?ticket={ticket}"
+            address = f"/api/media/{sent.json()['name']}/content?ticket={asked.json()['ticket']}"
             await loop.sock_sendall(slow, f"GET {address} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
             got, ends = b"", loop.time() + 2 * PIECE_SECONDS
             while piece := await loop.sock_recv(slow, 65_536):
@@ -239,32 +254,35 @@ async def test_a_file_that_is_read_slowly_but_steadily_arrives_whole(api: Api, a
 
 
 async def test_a_body_that_comes_a_byte_at_a_time_holds_no_worker(
-    api: Api, server: Server, alice: dict[str, str]
+    patient_for: PatientFor, alice: dict[str, str]
 ) -> None:
-    api.app._seconds = 0.5  # as POSTFLEET_REQUEST_TIMEOUT_SECONDS sets it
     loop = asyncio.get_running_loop()
-    # A plain socket: asyncio's streams throw away what was answered once a byte that follows cannot be sent.
-    with socket.create_connection(("127.0.0.1", server.port)) as client:
-        client.setblocking(False)
+    async with (
+        patient_for(1.0) as api,
+        serving(api.app) as server,
+    ):
+        # A plain socket: asyncio's streams drop the answer when a byte after it cannot be sent.
+        with socket.create_connection(("127.0.0.1", server.port)) as client:
+            client.setblocking(False)
 
-        async def drip_on() -> None:
-            with contextlib.suppress(ConnectionError):
-                while True:
-                    await loop.sock_sendall(client, b"x")
-                    await asyncio.sleep(0.02)
+            async def drip_on() -> None:
+                with contextlib.suppress(ConnectionError):
+                    while True:
+                        await loop.sock_sendall(client, b"x")
+                        await asyncio.sleep(0.02)
 
-        head = f"PATCH /api/config HTTP/1.1\r\nHost: x\r\nAuthorization: {alice['Authorization']}\r\n"
-        head += "Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n{"
-        await loop.sock_sendall(client, head.encode())
-        dripping = asyncio.create_task(drip_on())
-        answer = b""
-        async with asyncio.timeout(10):
-            with contextlib.suppress(ConnectionError):
-                while piece := await loop.sock_recv(client, 65536):
-                    answer += piece
-            await dripping
-    problem_of(answer, 408, "timed_out")
-    assert not server.server_state.tasks
+            head = f"PATCH /api/config HTTP/1.1\r\nHost: x\r\nAuthorization: {alice['Authorization']}\r\n"
+            head += "Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n{"
+            await loop.sock_sendall(client, head.encode())
+            dripping = asyncio.create_task(drip_on())
+            answer = b""
+            async with asyncio.timeout(10):
+                with contextlib.suppress(ConnectionError):
+                    while piece := await loop.sock_recv(client, 65536):
+                        answer += piece
+                await dripping
+        problem_of(answer, 408, "timed_out")
+        assert not server.server_state.tasks
 
 
 async def test_one_address_cannot_take_every_connection(server: Server, connect: Connect) -> None:
