@@ -1,6 +1,6 @@
-"""What `/metrics` says, in Prometheus' text form. Figures are read from the rooms when somebody asks, not before.
+"""The figures of `/metrics` in Prometheus' text form. They are read when somebody asks for them, not before.
 
-No label names a user, an account or a group: every label has few values, whatever people do.
+No label names a user, an account or a group, so each label has few values.
 """
 
 from collections import Counter
@@ -20,7 +20,7 @@ Metric = CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily
 
 
 class Metrics:
-    """Everything that is measured."""
+    """The registry of all figures."""
 
     def __init__(self, backend: Backend, requests: RequestCounts, streams: Streams) -> None:
         self._registry = CollectorRegistry(auto_describe=False)
@@ -28,7 +28,7 @@ class Metrics:
         ProcessCollector(registry=self._registry)
 
     def text(self) -> bytes:
-        """As it is now."""
+        """Return the figures as they are now."""
         return generate_latest(self._registry)
 
 
@@ -53,7 +53,7 @@ class _Figures(Collector):
         yield GaugeMetricFamily("postfleet_cycles_running", "Cycles that run now.", len(daemon.running))
         yield GaugeMetricFamily("postfleet_bots_waiting", "Bots that wait for their next cycle.", daemon.waiting)
         yield GaugeMetricFamily("postfleet_tasks", "Tasks of the event loop.", daemon.tasks)
-        yield _spread("postfleet_due_lateness_seconds", "From when a cycle was due until it began.", bots.lateness)
+        yield _histogram("postfleet_due_lateness_seconds", "From when a cycle was due until it began.", bots.lateness)
         failed = sum(job.last_failed for job in daemon.jobs)
         yield GaugeMetricFamily("postfleet_jobs_failed", "Pieces of housekeeping whose last run failed.", failed)
 
@@ -91,8 +91,8 @@ class _Figures(Collector):
         seconds = HistogramMetricFamily(
             "postfleet_http_request_seconds", "How long requests took, streams left out.", labels=["route"]
         )
-        for route, spread in self._requests.durations():
-            seconds.add_metric([route], _buckets(spread), spread.total)
+        for route, histogram in self._requests.durations():
+            seconds.add_metric([route], _buckets(histogram), histogram.total)
         yield seconds
         yield GaugeMetricFamily("postfleet_streams_open", "Dashboards that are connected.", self._streams.open)
 
@@ -104,9 +104,9 @@ def _by(name: str, text: str, label: str, values: dict[str, int]) -> GaugeMetric
     return family
 
 
-def _spread(name: str, text: str, spread: Histogram) -> HistogramMetricFamily:
-    return HistogramMetricFamily(name, text, buckets=_buckets(spread), sum_value=spread.total)
+def _histogram(name: str, text: str, histogram: Histogram) -> HistogramMetricFamily:
+    return HistogramMetricFamily(name, text, buckets=_buckets(histogram), sum_value=histogram.total)
 
 
-def _buckets(spread: Histogram) -> list[tuple[str, float]]:
-    return [("+Inf" if bound == float("inf") else f"{bound:g}", count) for bound, count in spread.up_to()]
+def _buckets(histogram: Histogram) -> list[tuple[str, float]]:
+    return [("+Inf" if bound == float("inf") else f"{bound:g}", count) for bound, count in histogram.up_to()]

@@ -41,7 +41,7 @@ class HeadersTooLong(PostfleetError):
 
 
 class Busy(TooMany):
-    """We are; it is not the caller who asks too often."""
+    """The service is busy; the caller does not ask too often."""
 
     code = "busy"
 
@@ -50,7 +50,7 @@ class Busy(TooMany):
 
 
 class PreconditionFailed(Conflict):
-    """It has changed since the version the caller knows."""
+    """The document has changed since the version the caller knows."""
 
     code = "precondition_failed"
 
@@ -77,7 +77,7 @@ class KeyInUse(Conflict):
 
 
 class AnswerNotKept(Conflict):
-    """The request with this idempotency key was done; its answer is not in memory."""
+    """The request with this idempotency key was done; its answer was not stored."""
 
     code = "idempotency_answer_not_kept"
 
@@ -89,7 +89,7 @@ class AnswerNotKept(Conflict):
 
 
 class FieldError(msgspec.Struct, frozen=True, kw_only=True):
-    """One field that cannot be used, and how to mend it."""
+    """One field that cannot be used, and how to fix it."""
 
     field: str
     message: str
@@ -124,8 +124,8 @@ CODES = {
     500: "internal_error",
     503: "not_available",
 }
-"""What a problem of that status is called where nothing more particular is known."""
-# The first class that fits decides. What a StateError says may name files: it goes to the log, not to the caller.
+"""The code of a problem of that status, where no more particular one is known."""
+# The first matching class decides. The text of a StateError may name files: it goes to the log, not to the caller.
 _STATUSES: Sequence[tuple[type[PostfleetError], int]] = (
     (AuthError, 401),
     (Forbidden, 403),
@@ -155,7 +155,7 @@ def problem_response(
     errors: Sequence[FieldError] = (),
     headers: dict[str, str] | None = None,
 ) -> Response:
-    """A problem document, ready to send."""
+    """Return a problem document, ready to send."""
     code = code or CODES.get(status, "error")
     problem = Problem(
         type=f"urn:postfleet:problem:{code}",
@@ -175,7 +175,7 @@ def status_of(kind: type[PostfleetError]) -> int:
 
 
 def response_to(error: PostfleetError, request_id: str) -> Response:
-    """The answer to one of our own errors."""
+    """Return the answer to one of our own errors."""
     status = status_of(type(error))
     if status == 401:
         return problem_response(
@@ -185,7 +185,7 @@ def response_to(error: PostfleetError, request_id: str) -> Response:
         headers = {"Retry-After": str(math.ceil(error.retry_after))}
         return problem_response(request_id, status, code=error.code, detail=str(error), headers=headers)
     if isinstance(error, TooLarge):
-        # What is left of the body is nobody's to read: the server would go on taking it, to throw it away.
+        # Nobody reads the rest of the body. Without this the server would take all of it and throw it away.
         return problem_response(request_id, 413, detail=str(error), headers={"Connection": "close"})
     if status == 503:
         state = "The state cannot be read or written just now; nothing was changed. Try again in a moment."
@@ -199,25 +199,25 @@ def response_to(error: PostfleetError, request_id: str) -> Response:
 
 
 def internal_error(request_id: str) -> Response:
-    """Says nothing of the cause: that is in the log, under the request's id."""
+    """Return an answer that does not name the cause. The log does, under the request's id."""
     return problem_response(
         request_id, 500, detail=f"Something went wrong here. The log tells more under request id {request_id}."
     )
 
 
 def request_id_of(request: Request) -> str:
-    """The id the shell gave this request."""
+    """Return the id that the gateway gave this request."""
     return str(request.scope.get("request_id", "-"))
 
 
 async def on_own_error(request: Request, error: Exception) -> Response:
-    """Handler for PostfleetError."""
+    """Handle a PostfleetError."""
     assert isinstance(error, PostfleetError)  # noqa: S101  narrows what the framework passes on
     return response_to(error, request_id_of(request))
 
 
-async def on_defect(request: Request, error: Exception) -> Response:  # noqa: ARG001  the shell logs the error
-    """Handler for everything nobody expected. The framework raises it again afterwards, up to the shell's log."""
+async def on_defect(request: Request, error: Exception) -> Response:  # noqa: ARG001  the gateway logs the error
+    """Handle an unexpected error. The framework raises it again afterwards, up to the gateway, which logs it."""
     return internal_error(request_id_of(request))
 
 
@@ -229,7 +229,7 @@ _DETAILS = {
 
 
 async def on_http_error(request: Request, error: Exception) -> Response:
-    """Handler for what the framework itself refuses."""
+    """Handle a refusal of the framework itself."""
     assert isinstance(error, HTTPException)  # noqa: S101  narrows what the framework passes on
     detail = _DETAILS.get(error.status_code, str(error.detail))
     return problem_response(
@@ -238,7 +238,7 @@ async def on_http_error(request: Request, error: Exception) -> Response:
 
 
 async def on_invalid_request(request: Request, error: Exception) -> Response:
-    """Handler for a body or parameter that does not fit; every field that is wrong is named."""
+    """Handle a body or parameters that do not fit. The answer names every wrong field."""
     assert isinstance(error, RequestValidationError)  # noqa: S101  narrows what the framework passes on
     errors = [one for item in error.errors() for one in _faults(item, request)]
     detail = "; ".join(f"{item.field}: {item.message}" for item in errors[:5])
@@ -246,7 +246,7 @@ async def on_invalid_request(request: Request, error: Exception) -> Response:
 
 
 def _faults(item: dict[str, Any], request: Request) -> list[FieldError]:
-    """What is wrong there: one thing, or all that is wrong in a field read as a whole."""
+    """Return what is wrong there: one fault, or all faults of a field that is read as a whole."""
     if tuple(item["loc"]) == ("body",) and item["type"] != "missing" and not _is_json(request):
         return [FieldError(field="Content-Type", message=_AS_JSON)]
     name = _field(item["loc"])
@@ -260,13 +260,13 @@ _AS_JSON = "send the body as JSON, with the header Content-Type: application/jso
 
 
 def _is_json(request: Request) -> bool:
-    """Whether the body was read as JSON: it is what its header says."""
+    """Whether the body was read as JSON, which its header decides."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     return kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
 
 
 def _field(where: Sequence[str | int]) -> str:
-    """`config.groups[2]` rather than pydantic's tuple; `body` when it is the body as a whole."""
+    """Return `config.groups[2]` for pydantic's tuple, and `body` for the body as a whole."""
     source, *path = where
     if not path or (source == "body" and isinstance(path[0], int)):
         return str(source)

@@ -1,4 +1,4 @@
-"""What the OpenAPI document says beyond what routes declare: summaries, tags, examples, codes, headers, keys."""
+"""The parts of the OpenAPI document that no route declares: summaries, tags, examples, codes, headers, keys."""
 
 from typing import Any
 
@@ -48,7 +48,7 @@ _KEY = {
 
 
 def complete(document: dict[str, Any]) -> None:
-    """Add it to a document that FastAPI made and that has our schemas."""
+    """Add these parts to a document that FastAPI made and that has our schemas."""
     components = document["components"]
     components["headers"] = {
         name: {"description": text, "schema": {"type": kind}} for name, (_, text, kind) in _HEADERS.items()
@@ -61,7 +61,7 @@ def complete(document: dict[str, Any]) -> None:
 
 
 def _tell_of_changes(document: dict[str, Any]) -> None:
-    """With `since` the state has the fields that changed, and those that are always there."""
+    """Describe the answer to `since`: the fields that changed, and those that are always there."""
     schemas = document["components"]["schemas"]
     text = "The fields of the state that changed since a revision; merge them over what you have."
     schemas["StateChange"] = {
@@ -97,7 +97,7 @@ _REUSED = "The `Idempotency-Key` was used for another request, or is none."
 
 
 def _show_files(body: dict[str, Any]) -> None:
-    """Bodies that are no JSON."""
+    """Add examples to bodies that are no JSON."""
     for media_type, content in body.get("content", {}).items():
         if media_type in _FILES and "schema" in content and not content.keys() & {"example", "examples"}:
             content["example"] = _FILES[media_type]
@@ -126,7 +126,7 @@ def _headers(path: str, status: int) -> dict[str, Any]:
 
 
 def _first_sentence(text: str) -> str:
-    """What an operation does, in one line."""
+    """Return what an operation does, in one line."""
     line = text.strip().splitlines()[0]
     for end in (". ", ": ", "; "):
         line = line.partition(end)[0]

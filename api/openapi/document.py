@@ -1,4 +1,4 @@
-"""The OpenAPI document: how our structs and problems stand in it."""
+"""The OpenAPI document: how our structs and problems appear in it."""
 
 from typing import Any
 
@@ -55,18 +55,18 @@ NOT_READY_CODES = tuple(kind.code for kind in (NoGroups, NoContent, NoSpareSessi
 
 
 def json_answer(view: msgspec.Struct, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """A struct as a JSON response."""
+    """Return a struct as a JSON response."""
     return Response(msgspec.json.encode(view), status, headers=headers, media_type="application/json")
 
 
 def shows(view: type[msgspec.Struct], description: str) -> dict[str, Any]:
-    """How a response with this struct is documented."""
+    """Return the documentation of a response with this struct."""
     schema = {"$ref": _REF.format(name=view.__name__)}
     return {"description": description, "content": {"application/json": {"schema": schema}}}
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """How the problem documents of a route are documented."""
+    """Return the documentation of a route's problem documents, by status."""
     schema = {"$ref": _REF.format(name="Problem")}
     return {
         status: {
@@ -80,7 +80,7 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def describe(app: FastAPI) -> None:
-    """Make `app.openapi()` speak of our structs."""
+    """Make `app.openapi()` describe our structs and problems."""
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
@@ -91,7 +91,7 @@ def describe(app: FastAPI) -> None:
                 known.setdefault(name, schema)
             _everywhere(document)
             examples.fill_in(document)
-            # FastAPI's own error shape: nothing here answers with it.
+            # FastAPI's own shape of errors, which no route answers with.
             known.pop("HTTPValidationError", None)
             known.pop("ValidationError", None)
             complete(document)
@@ -102,7 +102,7 @@ def describe(app: FastAPI) -> None:
 
 
 def _everywhere(document: dict[str, Any]) -> None:
-    """What any address may answer, whatever its route says."""
+    """Add the problems that every path may answer with."""
     for operations in document["paths"].values():
         for operation in operations.values():
             for status, said in problems(

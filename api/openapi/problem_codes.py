@@ -25,8 +25,8 @@ LOGIN_CODES = (
 )
 _ACCOUNTS = (known.NotReady.code, known.Conflict.code, known.SessionInUse.code, known.AccountRefused.code)
 _FOREIGN = ("POST /api/media", "POST /api/sessions/import")
-"""Where files are read that others made."""
-# The longest beginning of "METHOD /path" that fits decides.
+"""Operations that read files which others made."""
+# The longest matching beginning of "METHOD /path" decides.
 _CONFLICTS: dict[str, tuple[str, ...]] = {
     "POST /api/bot/start": (*_CONTENT, *_ROOM, known.ScheduleOver.code, known.Conflict.code),
     "POST /api/preview": _CONTENT,
@@ -54,7 +54,7 @@ _MISSING = {
 
 
 def codes_of(method: str, path: str, status: int, *, keyed: bool) -> list[str]:
-    """The codes, in the order of their letters; `keyed`: the operation takes an `Idempotency-Key`."""
+    """Return the codes in alphabetical order. `keyed`: the operation takes an `Idempotency-Key`."""
     codes = {CODES.get(status, "error")}
     asked = f"{method.upper()} {path}"
     if status == 404:

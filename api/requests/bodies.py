@@ -1,4 +1,4 @@
-"""Bodies larger than others may be: their routes bound them, because the framework's limit is one for all."""
+"""Bodies that may be larger than others. Their routes bound them, because the framework has one limit for all."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -8,21 +8,21 @@ from starlette.requests import Request
 from core.errors import TooLarge, TooSlow
 
 BOUND_BELOW = 2**62
-"""A route's `max_body_size`, where the route itself looks at the size."""
+"""`max_body_size` of a route that bounds the size itself."""
 
 
 def declared_size(request: Request) -> int | None:
-    """What the request says of its body's size; None when it does not."""
+    """Return the size of the body that the request declares, in bytes; None when it declares none."""
     length = request.headers.get("content-length", "")
     return int(length) if length.isdigit() and len(length) < 20 else None
 
 
 async def pieces_of(request: Request, patience: float) -> AsyncIterator[bytes]:
-    """The body as it arrives.
+    """Yield the pieces of the body as they arrive.
 
     Raises:
-        TooSlow: nothing came for `patience` seconds.
-        ClientDisconnect: it did not arrive whole.
+        TooSlow: nothing arrived for `patience` seconds.
+        ClientDisconnect: the client left before the end.
     """
     arriving = request.stream()
     while True:
@@ -37,10 +37,10 @@ async def pieces_of(request: Request, patience: float) -> AsyncIterator[bytes]:
 
 
 async def bounded_body(request: Request, most: int, patience: float) -> bytes:
-    """The whole body.
+    """Return the whole body.
 
     Raises:
-        TooLarge: by what it declares, or as soon as it has become so.
+        TooLarge: it declares more than `most` bytes, or more than that have arrived.
         TooSlow, ClientDisconnect: as `pieces_of`.
     """
     too_large = TooLarge(f"The body is too large; at most {most:,} bytes are taken.")

@@ -1,4 +1,4 @@
-"""From which address a request comes, when proxies that the operator named stand in front."""
+"""The address a request comes from, when proxies that the operator named stand in front."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -9,11 +9,11 @@ from starlette.types import Scope
 Network = IPv4Network | IPv6Network
 UNKNOWN = "unknown"
 _ONE_CLIENT_BITS = 64
-"""Of an IPv6 address: whoever has one has the whole network of it."""
+"""The network part of an IPv6 address: whoever has one address has all of its network."""
 
 
 def client_address(scope: Scope, trusted: Sequence[Network]) -> str:
-    """The nearest address that is not a trusted proxy. X-Forwarded-For from anybody else is not believed."""
+    """Return the nearest address that is no trusted proxy. Nobody else's X-Forwarded-For is believed."""
     client = scope.get("client")
     nearest: str = plain(client[0]) if client else UNKNOWN
     if not trusted or not is_trusted(nearest, trusted):
@@ -30,7 +30,7 @@ def client_address(scope: Scope, trusted: Sequence[Network]) -> str:
 
 
 def address_of(scope: Scope) -> str:
-    """The same for a request that passed the shell; found once, when somebody asks."""
+    """Return the same for a request that passed the gateway. It is worked out once, when first asked for."""
     found: str | None = scope.get("client_address")
     if found is None:
         found = scope["client_address"] = client_address(scope, scope.get("trusted_proxies", ()))
@@ -39,14 +39,14 @@ def address_of(scope: Scope) -> str:
 
 @lru_cache(maxsize=4096)
 def plain(text: str) -> str:
-    """The address in its one spelling; an IPv4 address that is written as IPv6 is an IPv4 address."""
+    """Return the address in its one spelling. An IPv4 address that is written as IPv6 becomes an IPv4 address."""
     address = _address(text)
     return text if address is None else str(address)
 
 
 @lru_cache(maxsize=4096)
 def counted_as(text: str) -> str:
-    """Who is counted for what comes from this address: itself, or the /64 network an IPv6 address is in."""
+    """Return whom this address is counted as: itself, or the /64 network of an IPv6 address."""
     address = _address(text)
     if not isinstance(address, IPv6Address):
         return text if address is None else str(address)
@@ -54,7 +54,7 @@ def counted_as(text: str) -> str:
 
 
 def is_trusted(text: str, trusted: Sequence[Network]) -> bool:
-    """Whether it is an address of those."""
+    """Whether the address is in one of the networks."""
     address = _address(text)
     return address is not None and any(address in network for network in trusted)
 

@@ -1,4 +1,4 @@
-"""What makes us work hard is done by a few at a time, so that those who only look never wait for it."""
+"""Expensive work is done by a few at a time, so that requests which only read never wait for it."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -14,21 +14,24 @@ RETRY_AFTER_SECONDS = 2.0
 
 
 class Kind(StrEnum):
-    """What is counted apart."""
+    """Kinds of work that are counted apart."""
 
     WORK = "work"
     """Previews, checks, exports."""
     UPLOAD = "upload"
-    """It takes as long as the client's line is slow, and would keep others from their previews."""
+    """Lasts as long as the client's line is slow, and would keep others from their previews."""
 
 
 MOST_PER_USER = {Kind.WORK: 2, Kind.UPLOAD: MOST_AT_ONCE}
 _UPLOADS_FOR_ONE = 4
-"""Most of the time they wait for their client."""
+"""Places for uploads for each place for work: an upload mostly waits for its client."""
 
 
 class ConcurrencyLimiter:
-    """Places for those who are at it. Plain code on the event loop: looking and taking is one."""
+    """A limited number of places for work, in all and for each user.
+
+    Everything runs on the event loop without an await, so nobody comes between the check and the claim.
+    """
 
     def __init__(self, rates: Rates, most: int) -> None:
         self._rates = rates
@@ -37,15 +40,16 @@ class ConcurrencyLimiter:
         self._own: Counter[tuple[Kind, str]] = Counter()
 
     def at_once(self, kind: Kind) -> int:
-        """How many are at it now."""
+        """Return how many places of that kind are taken."""
         return self._all[kind]
 
     @contextmanager
     def place(self, kind: Kind, user_id: str) -> Iterator[None]:
-        """A place, held as long as the work takes.
+        """Count the work against the user's rate, and hold a place while it lasts.
 
         Raises:
-            TooMany: the user has as many as one may. Busy: all are taken.
+            TooMany: the user's rate is used up, or they hold as many places as one may.
+            Busy: all places are taken.
         """
         self._rates.spend(Rate.EXPENSIVE, user_id)
         own = (kind, user_id)

@@ -1,4 +1,4 @@
-"""How often anybody may ask: per user, per address, for what costs much, and for tokens that do not verify."""
+"""Rate limits: per user, per address, for expensive requests, and for tokens that do not verify."""
 
 import time
 from enum import StrEnum
@@ -13,29 +13,29 @@ from core.settings import Settings
 
 
 class Rate(StrEnum):
-    """What is counted besides every request."""
+    """What is limited besides the number of all requests."""
 
     EXPENSIVE = "expensive"
-    """What makes us work hard: previews, exports; per user."""
+    """Expensive requests such as previews and exports, per user."""
     LOGIN_USER = "login_user"
-    """Passwords tried in a row, per user and address: nobody keeps others out by guessing. A right one clears it."""
+    """Failed passwords in a row, per user and address, so that guessing keeps nobody else out. Success clears it."""
     LOGIN_ANYWHERE = "login_anywhere"
-    """The same from all addresses together, several times as many."""
+    """Failed passwords per user from all addresses together. The limit is several times higher."""
     LOGIN_ADDRESS = "login_address"
 
 
 _ADDRESSES_A_USER = 10
-"""So many addresses may use up their tries before everybody else has to wait, too."""
+"""How many addresses may use up their tries for a user before every other address has to wait."""
 
 
 class Rates:
-    """Counts in memory, in fixed windows; a restart begins anew."""
+    """Counts in memory, in fixed windows. A restart clears them."""
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
         self.users = EveryRequest(settings.rate_per_user, clock)
         self.addresses = EveryRequest(settings.rate_per_address, clock)
         self.refused_tokens = EveryRequest(settings.rate_failed_auth, clock)
-        """By address."""
+        """Per address."""
         login = parse(settings.rate_login)
         self._items: dict[Rate, RateLimitItem] = {
             Rate.EXPENSIVE: parse(settings.rate_expensive),
@@ -49,23 +49,23 @@ class Rates:
         """Count one.
 
         Raises:
-            TooMany: the window is used up; says when the next one begins.
+            TooMany: the window is used up; the error says when the next one begins.
         """
         if not self._limiter.hit(self._items[rate], rate, *keys):
             raise self._refusal(rate, *keys)
 
     def clear(self, rate: Rate, *keys: str) -> None:
-        """Begin anew."""
+        """Forget what was counted."""
         self._limiter.clear(self._items[rate], rate, *keys)
 
     def _refusal(self, rate: Rate, *keys: str) -> TooMany:
         window = self._limiter.get_window_stats(self._items[rate], rate, *keys)
-        # The windows are those of the library, which go by the machine's clock.
+        # The library's windows go by the machine's clock.
         return too_many(window.reset_time - time.time())
 
 
 class EveryRequest:
-    """The same for what every request pays. A look at the library's takes 4.5 µs, as long as half a poll."""
+    """A limit that every request is checked against. The library's takes 4.5 µs a check, as long as half a poll."""
 
     def __init__(self, rate: str, clock: Clock) -> None:
         item = parse(rate)
@@ -76,7 +76,7 @@ class EveryRequest:
         self._ends = clock.monotonic() + self._seconds
 
     def check(self, key: str) -> None:
-        """Refuse when the window is used up, without counting. Raises TooMany."""
+        """Raise TooMany when the window is used up. Counts nothing."""
         now = self._clock.monotonic()
         if now >= self._ends:
             self._counts.clear()
@@ -85,7 +85,7 @@ class EveryRequest:
             raise too_many(self._ends - now)
 
     def counted(self, key: str) -> int:
-        """How many there were in this window."""
+        """Return how many were counted in this window."""
         return self._counts.get(key, 0)
 
     def spend(self, key: str) -> None:
@@ -95,6 +95,6 @@ class EveryRequest:
 
 
 def too_many(wait: float) -> TooMany:
-    """The refusal that says when to come back."""
+    """Return the refusal that says when to come back, in `wait` seconds."""
     wait = max(1.0, wait)
     return TooMany(f"Too many requests; go on in {wait:.0f} seconds", retry_after=wait)

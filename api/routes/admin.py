@@ -1,4 +1,4 @@
-"""`/api/admin`: the service as a whole. Everything an operator changes stands in the security log."""
+"""`/api/admin`: the service as a whole. The security log notes every change of an operator."""
 
 from collections import Counter
 from datetime import UTC, datetime
@@ -23,7 +23,7 @@ _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
 class Revocation(BaseModel):
-    """A token to refuse: its `jti`, and when it ends by itself (seconds since 1970)."""
+    """A token to refuse: its `jti`, and its `exp` (seconds since 1970)."""
 
     model_config = ConfigDict(extra="forbid")
 

@@ -60,7 +60,7 @@ async def readyz(context: Context) -> Response:
 
 
 async def _works(question: Awaitable[object]) -> str:
-    """Whether it is answered, and in time: on a disk that hangs, nobody must wait for as long as that does."""
+    """Return "ok", or why there was no answer in time: a disk that hangs must not hold the request."""
     try:
         await asyncio.wait_for(question, PATIENCE_SECONDS)
     except PostfleetError as error:

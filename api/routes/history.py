@@ -110,7 +110,7 @@ async def stats(caller: Caller, context: Context, days: Annotated[int, Query(ge=
 
 
 class _Table(StreamingResponse):
-    """Takes its place before the first byte and holds it to the last."""
+    """A table that holds its place for work from its first byte to its last."""
 
     def __init__(self, place: AbstractContextManager[None], lines: AsyncIterator[str], **about: Any) -> None:
         super().__init__(lines, **about)
@@ -148,7 +148,7 @@ def _normal(group: str | None) -> str | None:
 
 
 def _utc(moment: datetime | None) -> datetime | None:
-    """A moment without a zone is taken for UTC."""
+    """Return the moment in UTC. One without a zone counts as UTC."""
     if moment is None:
         return None
     try:

@@ -96,7 +96,7 @@ async def upload(
             "upload_refused", "An upload was refused", user=caller.user_id, reason=error.code, **facts
         )
         answer = response_to(error, request_id_of(request))
-        # The rest of the body is nobody's to read: without this the server would go on taking it, to throw it away.
+        # Nobody reads the rest of the body. Without this the server would take all of it and throw it away.
         answer.headers["Connection"] = "close"
         return answer
     user = get_user(context, caller.user_id)
@@ -150,7 +150,7 @@ async def content(
     shown = media_view(file, None)
     opened = await asyncio.to_thread(context.media.opened, user_id, name)
     headers = {
-        # Never shown as a page of ours: saved, under the name people gave it.
+        # A browser saves it under its label, and never shows it as a page of ours.
         "Content-Disposition": f"attachment; filename*=UTF-8''{quote(shown.label)}",
         "Content-Length": str(shown.bytes),
         "Cache-Control": "private, no-store",
@@ -161,7 +161,7 @@ async def content(
 
 
 async def _pieces(opened: BinaryIO, size: int) -> AsyncIterator[bytes]:
-    """No more than was announced, should somebody put a larger file there meanwhile."""
+    """Yield no more than was announced, even when a larger file takes its place meanwhile."""
     with opened:
         while size > 0 and (piece := await asyncio.to_thread(opened.read, min(_PIECE, size))):
             yield piece

@@ -16,10 +16,10 @@ _FORWARDING = frozenset({b"x-forwarded-for", b"forwarded", b"x-real-ip", b"via"}
 
 
 async def _may_look(request: Request, context: Context, facts: Facts, _: Annotated[object, Security(bearer)]) -> None:
-    """An operator, or somebody who connects from an address that was named, with no proxy in between.
+    """Let in operators, and whoever connects from a named address with no proxy in between.
 
     Raises:
-        AuthError, Forbidden.
+        AuthError, Forbidden: the caller is neither.
     """
     named = is_trusted(request.client.host if request.client else UNKNOWN, context.settings.metrics_from)
     if named and not any(name in _FORWARDING for name, _ in request.scope["headers"]):

@@ -1,4 +1,4 @@
-"""Routers of resources. What a request asks with a parameter that is not there is refused, at every address."""
+"""Routers of resources. Every path refuses a query parameter that it does not have."""
 
 import inspect
 from collections.abc import Callable
@@ -12,22 +12,22 @@ from pydantic import ConfigDict, create_model
 
 
 def resource(prefix: str = "", *, tags: list[str]) -> APIRouter:
-    """A router for the operations of one resource."""
+    """Return a router for the operations of one resource."""
     return APIRouter(prefix=prefix, tags=list(tags), route_class=StrictRoute)
 
 
 class StrictRoute(APIRoute):
-    """Names each unknown query parameter beside whatever else is wrong with the request."""
+    """A route that names each unknown query parameter, beside other faults of the request."""
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         strict = Depends(_no_others(query_names(endpoint)))
-        # Including a router makes its routes anew, with the dependencies they have.
+        # Including a router creates its routes again, with the dependencies they have.
         others = [one for one in options.pop("dependencies", None) or () if one != strict]
         super().__init__(path, endpoint, dependencies=[*others, strict], **options)
 
 
 def query_names(endpoint: Callable[..., Any]) -> frozenset[str]:
-    """The query parameters of an operation: those that are annotated with `Query`."""
+    """Return the query parameters of an operation: those that are annotated with `Query`."""
     parameters = inspect.signature(endpoint, eval_str=True).parameters
     return frozenset(
         name
@@ -42,7 +42,7 @@ def _no_others(names: frozenset[str]) -> Callable[..., Any]:
     known = create_model("KnownQuery", __config__=ConfigDict(extra="forbid"), **fields)
 
     async def no_others(query: Any) -> None:
-        """The framework has checked them."""
+        """Do nothing: the framework has checked the parameters."""
 
     no_others.__annotations__["query"] = Annotated[known, Query(include_in_schema=False)]
     return no_others

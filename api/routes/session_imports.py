@@ -22,7 +22,7 @@ from sessions.imports import Importer, Report, Terms, Verdict
 
 routes = resource("/api/sessions", tags=["sessions"])
 MOST_BYTES = 8 * 1024 * 1024
-"""They hold keys, so they are never written down as they come: an import is in memory, one at a time."""
+"""Sessions hold keys, so an import is kept in memory and never written as it came."""
 MOST_SESSIONS = 1_000
 _NO_STORE = {"Cache-Control": "no-store"}
 _BODY: dict[str, Any] = {

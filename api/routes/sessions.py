@@ -272,7 +272,7 @@ async def export(
 async def own_account(
     accounts: AccountServices, user_id: str, name: str, *, operator: bool, posting: Collection[str] = ()
 ) -> Account:
-    """The account, if the caller may see it. Raises UnknownSession, for others' accounts too."""
+    """Return the account, if the caller may see it. Raises UnknownSession, for accounts of others too."""
     for account in await accounts.every(None if operator else user_id, posting):
         if account.name == name:
             return account

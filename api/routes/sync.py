@@ -89,7 +89,7 @@ class _Delegated(Response):
 
 
 class _Stream(Response):
-    """Holds its place exactly as long as it is being sent; a refusal comes before its first byte."""
+    """A stream that holds its place as long as it is sent. A refusal comes before its first byte."""
 
     media_type = "text/event-stream"
 

@@ -1,4 +1,4 @@
-"""What somebody who guards the service wants to know, as events of its own logger: `postfleet.security`.
+"""Events for whoever guards the service, on a logger of their own: `postfleet.security`.
 
 Each is a sentence with facts beside it (`action`, `user`, `address`, `agent`, `request_id`), in the JSON log like every
 other line. A burst of refusals from one address adds an `alert`.
@@ -15,15 +15,14 @@ from core.clock import Clock
 log = logging.getLogger("postfleet.security")
 
 ALERT_AFTER = 20
-"""Refusals from one address …"""
+"""This many refusals from one address within the window make an alert, one a window."""
 ALERT_WITHIN_SECONDS = 60.0
-"""… in this time make an alert; one a window."""
 _WATCHED = 10_000
 _AGENT_LENGTH = 200
 
 
 class SecurityLog:
-    """Writes the events and counts refusals."""
+    """Writes events, and counts refusals per address."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -38,7 +37,7 @@ class SecurityLog:
     def refusal(
         self, action: str, text: str, *, address: str, agent: str = "", user: str | None = None, **facts: object
     ) -> None:
-        """Write one refusal at WARNING; many from one address make an alert."""
+        """Write one refusal at WARNING. Many from one address add an alert."""
         self._write(logging.WARNING, action, text, address=address, agent=agent, user=user, **facts)
         network = counted_as(address)
         began, count = self._windows.pop(network, (self._clock.monotonic(), 0))

@@ -20,14 +20,14 @@ from core.errors import AuthError, Forbidden, TooMany
 CACHED_TOKENS = 10_000
 NOTED_EVERY_SECONDS = 900.0
 IDENTITY = "postfleet.identity"
-"""Where in a request's scope its caller stands once they are known: a request is verified, and counted, once."""
+"""The key of the caller in a request's scope. A request is verified, and counted, once."""
 _PREFIX = b"bearer "
 
 
 class Authenticator:
     """Turns a request into an Identity, counts it, and writes refusals to the security log.
 
-    Verified tokens are remembered (at most `known_limit`, oldest out first); their end is checked at every use.
+    It remembers at most `known_limit` verified tokens, and forgets the oldest first. Each use checks the token's end.
     """
 
     def __init__(
@@ -48,21 +48,21 @@ class Authenticator:
         self._clock = clock
         self._rates = rates
         self._security = security
-        # Not a plain dict: taking out its oldest takes the longer the more were taken out before.
+        # A plain dict takes longer to find its oldest entry the more were removed before.
         self._known: OrderedDict[bytes, Identity] = OrderedDict()
         self._noted: dict[tuple[str, str], float] = {}
 
     @property
     def remembered(self) -> int:
-        """How many verified tokens are in memory."""
+        """The number of verified tokens in memory."""
         return len(self._known)
 
     def forget(self) -> None:
-        """Verify every token anew: keys changed, or something was revoked."""
+        """Verify every token again, after keys changed or something was revoked."""
         self._known.clear()
 
     def identify(self, scope: ASGIScope) -> Identity:
-        """Who sent this request. Raises as `identify_value` does; two tokens are as bad as none."""
+        """Return who sent this request. Two tokens count as none. Raises as `identify_value` does."""
         known: Identity | None = scope.get(IDENTITY)
         if known is not None:
             return known
@@ -71,12 +71,12 @@ class Authenticator:
         return identity
 
     def identify_value(self, value: bytes | None, scope: ASGIScope) -> Identity:
-        """Who sent this Authorization header (None: there was not exactly one).
+        """Return who sent this Authorization header (None: there was not exactly one).
 
         Raises:
-            AuthError: it does not verify; never says why.
-            Forbidden: its scopes do not cover the request.
-            TooMany: the user asks too often, or the address sent too many that do not verify.
+            AuthError: the token does not verify; the error never says why.
+            Forbidden: the token's scopes do not cover the request.
+            TooMany: the user asks too often, or the address sent too many tokens that do not verify.
         """
         now = self._clock.now().timestamp()
         self._keys.look(now)
@@ -92,7 +92,7 @@ class Authenticator:
         return identity
 
     def is_good(self, identity: Identity) -> bool:
-        """Whether a token verified before still counts: not ended, not revoked, its key still there."""
+        """Whether a token that was verified before still counts: not over, not revoked, its key still there."""
         now = self._clock.now().timestamp()
         self._keys.look(now)
         return (
@@ -144,7 +144,7 @@ class Authenticator:
         raise AuthError("Send a valid token: Authorization: Bearer TOKEN")
 
     def _note(self, user_id: str, address: str, scope: ASGIScope) -> None:
-        """Once a user, address and quarter of an hour: a line for each token of each browser would bury the rest."""
+        """Log a user and address once in a quarter of an hour: a line for each token would bury the rest."""
         now = self._clock.monotonic()
         who = (user_id, address)
         if now >= self._noted.get(who, now):

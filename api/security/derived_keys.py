@@ -1,8 +1,8 @@
-"""Keys for purposes of our own, derived from the JWT secret: none of them tells the secret or another one."""
+"""Keys for single purposes, derived from the JWT secret. None reveals the secret or another key."""
 
 import hmac
 
 
 def derived_key(secret: str, purpose: str) -> bytes:
-    """The key of 32 bytes for this purpose; the same one as long as the secret is."""
+    """Return the key of 32 bytes for this purpose. It stays the same while the secret does."""
     return hmac.digest(secret.encode(), f"postfleet {purpose}".encode(), "sha256")

@@ -1,8 +1,8 @@
-"""Our own issuer, for those who have none: password login, short access tokens, refresh tokens that rotate.
+"""Our own issuer, for services without one: password login, short access tokens, refresh tokens that rotate.
 
-A refresh token is `family.secret.proof`; only the newest of its family is good. An older one coming back means that two
-have it, the user and a thief, and nobody can tell which is which: the family ends and both have to log in again. The
-proof tells an older one from what anybody can make up, because a family's id is no secret.
+A refresh token is `family.secret.proof`, and only the newest of its family is good. When an older one comes back, both
+the user and a thief have it, and nobody can tell them apart: the family ends, and both have to log in again. The proof
+tells an older token from an invented one, because a family's id is no secret.
 """
 
 import asyncio
@@ -27,12 +27,12 @@ from data.auth_store import AuthStore, Family, Password, Refresh
 WRONG = "User or password is wrong"
 NOT_GOOD = "The refresh token is not valid; log in again"
 _LONGEST_ACCESS_SECONDS = 86_400.0 + 1
-"""No access token lives longer, whatever the settings were when it was made."""
+"""No access token lives longer, whatever the settings were when it was issued."""
 
 
 @dataclass(frozen=True)
 class Grant:
-    """What a login or a refresh gives."""
+    """The tokens of a login or a refresh."""
 
     access_token: str
     expires_in: float
@@ -40,7 +40,7 @@ class Grant:
 
 
 class Issuer:
-    """Logs in, refreshes, logs out."""
+    """Issues tokens for passwords and refresh tokens, and ends them."""
 
     def __init__(
         self,
@@ -68,10 +68,11 @@ class Issuer:
         """Check the password and begin a family.
 
         Raises:
-            AuthError: one answer for an unknown user and for a wrong password.
-            TooMany: too many failures for this user or from this address. Busy: too many wait already.
+            AuthError: the user is unknown or the password wrong, in the same words.
+            TooMany: there were too many failures for this user or from this address.
+            Busy: too many passwords wait to be checked.
         """
-        # First of all, so that an address that is refused uses up nothing of the user's.
+        # First, so that a refused address uses up nothing of the user's limit.
         self._rates.spend(Rate.LOGIN_ADDRESS, counted_as(about["address"]))
         kept = await self._checked(user_id, password, "A login failed", about)
         now = self._clock.now()
@@ -82,10 +83,10 @@ class Issuer:
         return self._grant(family, secret)
 
     async def refresh(self, token: str, about: dict[str, str]) -> Grant:
-        """Exchange a refresh token for new ones; each is good once.
+        """Exchange a refresh token, which is good once, for new tokens.
 
         Raises:
-            AuthError: unknown, ended, or used before (which ends its family with all its tokens).
+            AuthError: it is unknown, over, or was used before, which ends its family with all its tokens.
         """
         family_id, _, secret = token.partition(".")
         following = self._new_secret(family_id)
@@ -106,10 +107,12 @@ class Issuer:
         raise AuthError(NOT_GOOD)
 
     async def log_out(self, caller: Identity, about: dict[str, str], *, everywhere: bool) -> None:
-        """End the caller's login with its tokens, or the one token when no login of ours is behind it; or everything.
+        """End the caller's login with its tokens, or their one token when it comes from no login of ours.
+
+        `everywhere` ends all logins and tokens of the caller.
 
         Raises:
-            InvalidInput: the token can only be ended together with all others.
+            InvalidInput: the token has no id, so it can only be ended together with all others.
         """
         if everywhere:
             await self._revocations.log_out_everywhere(caller.user_id)
@@ -126,7 +129,7 @@ class Issuer:
         self._security.note("logout", text, user=caller.user_id, **about)
 
     async def set_password(self, user_id: str, password: str, roles: frozenset[str]) -> None:
-        """Set a user's password and end what the old one opened.
+        """Set a user's password, and end every login and token from before.
 
         Raises:
             InvalidInput: the id or the password cannot be used.
@@ -137,19 +140,21 @@ class Issuer:
         await self._revocations.log_out_everywhere(user_id)
 
     async def change_password(self, user_id: str, old: str, new: str, about: dict[str, str]) -> None:
-        """Change one's own.
+        """Change a user's password on their own request.
 
         Raises:
-            AuthError: the old one is wrong. InvalidInput: the new one is weak. TooMany: as at login.
+            AuthError: the old password is wrong.
+            InvalidInput: the new one is weak.
+            TooMany, Busy: as `log_in` does.
         """
         kept = await self._checked(user_id, old, "A change of password failed", about)
         await asyncio.shield(self.set_password(user_id, new, kept.roles))
         self._security.note("password_changed", "A user changed their password", user=user_id, **about)
 
     async def _checked(self, user_id: str, password: str, failure: str, about: dict[str, str]) -> Password:
-        """What is kept of the user whose password it is. Raises AuthError, TooMany, Busy."""
+        """Return what is stored of the user whose password it is. Raises AuthError, TooMany, Busy."""
         kept = await self._memory.password(user_id)
-        # Nothing comes in between: who finds no place is not counted as one who guessed wrong.
+        # No await until the count: whoever finds no place is not counted as a wrong guess.
         self._passwords.refuse_when_busy()
         network = counted_as(about["address"])
         self._rates.spend(Rate.LOGIN_USER, user_id, network)
@@ -166,7 +171,7 @@ class Issuer:
         return f"{secret}.{self._proof(family_id, secret)}"
 
     def _made_here(self, family_id: str, secret: str) -> bool:
-        """Whether we made this refresh token, however long ago."""
+        """Whether we issued this refresh token, however long ago."""
         nonce, _, proof = secret.partition(".")
         return hmac.compare_digest(_bytes(proof), self._proof(family_id, nonce).encode())
 
@@ -187,7 +192,7 @@ class Issuer:
 
 
 def _digest(secret: str) -> str:
-    # The secrets are 256 random bits: a fast digest is as good as a slow one.
+    # The secret is 256 random bits, so a fast digest is as good as a slow one.
     return hashlib.sha256(_bytes(secret)).hexdigest()
 
 

@@ -28,12 +28,12 @@ LOOK_AGAIN_SECONDS = 1.0
 _SMALLEST_RSA_BITS = 2048
 _MAX_FILE_BYTES = 1_000_000
 _MOST_SAID = 10
-"""So many keys that cannot be used are told of, each by its name."""
+"""How many keys that cannot be used are named."""
 
 
 @dataclass(frozen=True)
 class Key:
-    """Something to verify with, and the only algorithm it may be used with."""
+    """A key to verify with, and the one algorithm it may be used with."""
 
     algorithm: str
     value: Any
@@ -60,21 +60,21 @@ class Keys:
         self._by_id: dict[str, Key] = {}
         self._look_again_at = 0.0
         self.generation = 0
-        """Changes whenever the keys do: what was verified before has to be verified again."""
+        """Grows whenever the keys change. Tokens verified before then have to be verified again."""
         if jwks_file is not None:
             self._seen = _mark(jwks_file)
             self._by_id = read_jwks(jwks_file)
 
     def key(self, key_id: str | None) -> Key | None:
-        """The key of that id; None: no such key."""
+        """Return the key of that id, None when there is none."""
         return self._secret if key_id is None else self._by_id.get(key_id)
 
     def stand_in(self, algorithm: str) -> Key:
-        """A key to verify a token with that names none of ours: what fails then takes as long as with one of ours."""
+        """Return a key to verify a token that names none of ours, so that its refusal takes as long as any other."""
         return next((key for key in self._by_id.values() if key.algorithm == algorithm), self._secret)
 
     def look(self, now: float) -> None:
-        """Read the file again when it changed. A file that cannot be used is told in the log; the keys stay."""
+        """Read the file again when it has changed. The keys stay when it cannot be used; the log says so."""
         if self._file is None or self._look_again_at - now >= 0:
             return
         self._look_again_at = now + LOOK_AGAIN_SECONDS
@@ -93,7 +93,7 @@ class Keys:
 
 
 def read_jwks(file: Path) -> dict[str, Key]:
-    """The keys of a JWKS file by their ids. Those that cannot be used are skipped and told in the log.
+    """Return the keys of a JWKS file by id. The log names those that cannot be used; they are skipped.
 
     Raises:
         SettingsError: the file cannot be read, or has keys and none of them can be used.
@@ -146,12 +146,12 @@ def _key_id(entry: object, position: int, taken: Container[str]) -> str:
 def _usable(key_id: str, entry: dict[str, Any]) -> Key:
     try:
         with warnings.catch_warnings():
-            # The library warns of keys that are too short to be safe: those are refused below.
+            # The library warns of keys that are too short. They are refused below.
             warnings.simplefilter("ignore")
             value = jwt.PyJWK(entry).key
         public = value.public_key() if hasattr(value, "public_key") else value
         algorithm = _algorithm_of(public)
-    except Exception:  # noqa: BLE001  whatever a foreign entry makes the library stumble over, the others are good
+    except Exception:  # noqa: BLE001  a foreign entry may raise anything in the library; the other keys are good
         raise _Unusable(f"key '{key_id[:80]}' cannot be read") from None
     if algorithm is None or entry.get("alg", algorithm) != algorithm:
         raise _Unusable(

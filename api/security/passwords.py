@@ -1,4 +1,4 @@
-"""Passwords: which are good enough, how they are kept, how one is checked."""
+"""Passwords: how strong one must be, how its hash is kept, how one is checked."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -13,15 +13,13 @@ from core.errors import InvalidInput
 
 MIN_LENGTH = 12
 MAX_LENGTH = 128
-"""More would cost us time and nobody is safer for it."""
+"""A longer one costs time and makes nobody safer."""
 MIN_SCORE = 3
-"""zxcvbn: 3 is safely unguessable, 4 very unguessable."""
+"""Of zxcvbn: 3 is safely unguessable, 4 very unguessable."""
 AT_ONCE = 2
-"""Each hash takes 64 MiB and a core."""
-
-
+"""Hashes at a time. Each takes 64 MiB and a core."""
 MOST_WAITING = 20
-"""Who would wait longer than a second or two is sent away rather than piled up."""
+"""Whoever would wait longer than a second or two is refused at once."""
 RETRY_AFTER_SECONDS = 2.0
 
 
@@ -35,7 +33,7 @@ class Passwords:
         self._nobodys: str | None = None
 
     def refuse_when_busy(self) -> None:
-        """Tell those who would find too many waiting, before anything is counted. Raises Busy."""
+        """Raise Busy when too many wait already. Ask before anything is counted."""
         if self._waiting >= MOST_WAITING:
             raise Busy(RETRY_AFTER_SECONDS)
 
@@ -50,17 +48,18 @@ class Passwords:
             self._waiting -= 1
 
     async def hash(self, password: str, *, user_id: str, field: str = "password") -> str:
-        """The hash to keep.
+        """Return the hash to keep.
 
         Raises:
-            InvalidInput: it is too short, too long or too easy to guess. Busy: too many wait already.
+            InvalidInput: the password is too short, too long or too easy to guess.
+            Busy: too many wait already.
         """
         check_strength(password, user_id=user_id, field=field)
         async with self._turn():
             return await asyncio.to_thread(self._hasher.hash, password)
 
     async def fits(self, kept: str | None, password: str) -> bool:
-        """Whether it is the password behind the hash; takes its time when there is none, too. Raises Busy."""
+        """Whether it is the password behind the hash. Takes as long when there is no hash. Raises Busy."""
         if len(password) > MAX_LENGTH:
             return False
         async with self._turn():
@@ -68,7 +67,7 @@ class Passwords:
 
     def _verify(self, kept: str | None, password: str) -> bool:
         if kept is None:
-            # So that a user who does not exist takes as long to find out as a wrong password.
+            # An unknown user takes as long to refuse as a wrong password.
             if self._nobodys is None:
                 self._nobodys = self._hasher.hash("nobody has this password")
             self._verify(self._nobodys, password)
@@ -80,10 +79,10 @@ class Passwords:
 
 
 def check_strength(password: str, *, user_id: str, field: str = "password") -> None:
-    """Refuse what could be guessed.
+    """Check that nobody guesses the password soon.
 
     Raises:
-        InvalidInput: with zxcvbn's advice; never shows the password.
+        InvalidInput: with zxcvbn's advice; the text never shows the password.
     """
     if not MIN_LENGTH <= len(password) <= MAX_LENGTH:
         raise InvalidInput(field, f"use {MIN_LENGTH} to {MAX_LENGTH} characters")

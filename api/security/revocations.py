@@ -1,4 +1,4 @@
-"""Tokens that are worth nothing before their end: one by one, by their login, or all of a user's."""
+"""Tokens that are refused before their end: one by one, by login, or all of a user."""
 
 import math
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from data.auth_store import EVERYONE, AuthStore
 
 
 class Revocations:
-    """What `AuthStore` remembers, kept in memory for every look."""
+    """The revocations of `AuthStore`, kept in memory for the check at every request."""
 
     def __init__(self, memory: AuthStore, clock: Clock) -> None:
         self._memory = memory
@@ -19,7 +19,7 @@ class Revocations:
         self._callbacks: list[Callable[[], None]] = []
 
     def on_change(self, callback: Callable[[], None]) -> None:
-        """Call back after something was revoked."""
+        """Call `callback` after each revocation."""
         self._callbacks.append(callback)
 
     def covers(self, identity: Identity) -> bool:
@@ -29,11 +29,11 @@ class Revocations:
         if identity.family is not None and (identity.user_id, identity.family) in self._families:
             return True
         cutoff = max(self._cutoffs.get(whose, -math.inf) for whose in (identity.user_id, EVERYONE))
-        # Another issuer's clock may be ahead: its token may have been made before the logout and say later.
+        # Another issuer's clock may be ahead: a token from before the logout may claim a later time.
         return identity.issued_at <= cutoff + (0.0 if identity.made_here else LEEWAY_SECONDS)
 
     async def revoke(self, token_id: str, ends: float) -> None:
-        """Refuse one token until its end. Durable on return. Raises StateNotWritten."""
+        """Refuse one token from now until its end. Durable on return. Raises StateNotWritten."""
         now = self._clock.now().timestamp()
         await self._memory.revoke(token_id, ends, now)
         self._tokens = {name: end for name, end in self._tokens.items() if end > now} | {token_id: ends}
@@ -47,7 +47,7 @@ class Revocations:
         return ended
 
     def family_was_ended(self, family_id: str, user_id: str, access_ends: float) -> None:
-        """The store has ended it already: refuse its access tokens."""
+        """Refuse the access tokens of a login that the store has ended already."""
         now = self._clock.now().timestamp()
         self._families = {one: end for one, end in self._families.items() if end > now}
         self._families[user_id, family_id] = access_ends

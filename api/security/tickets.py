@@ -1,7 +1,7 @@
-"""One-time tickets: what a browser may put into an address where it cannot send a header.
+"""One-time tickets, which a browser puts into an address where it cannot send a header.
 
-A ticket is good once, for 30 seconds, for its user and one purpose. Only its digest is kept, in memory: a restart
-ends them all, which costs a browser one more request.
+A ticket is good once, for 30 seconds, for its user and one purpose. Only its digest is kept, and only in memory. A
+restart ends all tickets, which costs a browser one more request.
 """
 
 import hashlib
@@ -34,9 +34,9 @@ class _Ticket:
 
 
 class Tickets:
-    """Gives and consumes tickets. Plain code on the event loop: taking one is atomic.
+    """Gives and takes tickets. It never awaits, so that taking one is atomic.
 
-    `is_good` tells whether the token a ticket was given for still counts.
+    `is_good` says whether the token that a ticket was given for still counts.
     """
 
     def __init__(self, clock: Clock, is_good: Callable[[Identity], bool]) -> None:
@@ -45,10 +45,10 @@ class Tickets:
         self._open: dict[str, _Ticket] = {}
 
     def give(self, identity: Identity, purpose: Purpose) -> str:
-        """A new ticket.
+        """Return a new ticket.
 
         Raises:
-            TooMany: too many are open.
+            TooMany: the user, or everybody together, has too many open tickets.
         """
         self._drop_ended()
         own = sum(ticket.identity.user_id == identity.user_id for ticket in self._open.values())
@@ -59,10 +59,11 @@ class Tickets:
         return ticket
 
     def take(self, ticket: str, purpose: Purpose) -> Identity:
-        """Consume it: whoever comes second is refused.
+        """Consume the ticket and return whom it was given to.
 
         Raises:
-            AuthError: unknown, used, ended, for something else, or its token is revoked; it does not say which.
+            AuthError: it is unknown, used, over or for another purpose, or its token is revoked. The error does not
+                say which.
         """
         found = self._open.pop(_digest(ticket), None)
         if (
@@ -76,7 +77,7 @@ class Tickets:
 
     def _drop_ended(self) -> None:
         now = self._clock.monotonic()
-        # They stand in the order in which they end.
+        # Tickets end in the order in which they were given.
         while self._open and next(iter(self._open.values())).ends <= now:
             del self._open[next(iter(self._open))]
 

@@ -23,14 +23,14 @@ from core.strict_json import read_object
 
 MAX_TOKEN_BYTES = 4096
 LEEWAY_SECONDS = 10.0
-"""How far another issuer's clock may be off, for `nbf` and `iat`. An expired token gets no leeway from us."""
+"""How far another issuer's clock may be off, for `nbf` and `iat`. An expired token gets no leeway."""
 LONGEST_SECONDS = 10 * 366 * 86_400.0
-"""How far ahead `exp` may be. What is further is a mistake, such as milliseconds for seconds."""
+"""How far ahead `exp` may be. A later one is a mistake, such as milliseconds for seconds."""
 OPERATOR = "operator"
 _MAKER = "postfleet"
-"""The claim `by` of our own tokens: their `iat` comes from our clock."""
+"""The claim `by` of our own tokens, whose `iat` comes from our clock."""
 _USER_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@:|+\-]{0,127}")
-# A header that tries to bring its own key, or means something other than a plain signed token.
+# Headers that bring a key of their own, or mean something other than a plain signed token.
 _REFUSED_HEADERS = frozenset({"jku", "jwk", "x5u", "x5c", "crit", "b64", "zip", "enc", "cty"})
 _TYPES = frozenset({"jwt", "at+jwt", "application/at+jwt"})
 
@@ -49,7 +49,7 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True)
 class TokenRules:
-    """What a token must say besides its user and its end."""
+    """What a token must claim besides its user and its end."""
 
     issuer: str | None = None
     audience: str | None = None
@@ -57,17 +57,17 @@ class TokenRules:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who asks, as a verified token says."""
+    """The holder of a verified token."""
 
     user_id: str
     expires_at: float
-    """Seconds since 1970; from this moment on the token is worth nothing."""
+    """Seconds since 1970. The token is worth nothing from then on."""
     roles: frozenset[str] = frozenset()
     scopes: frozenset[str] | None = None
-    """What it may be used for; None: everything its user may do."""
+    """What the token may be used for; None: everything its user may do."""
     token_id: str | None = None
     family: str | None = None
-    """Of our own tokens: the login they come from."""
+    """The login that one of our own tokens comes from."""
     issued_at: float = 0.0
     key_id: str | None = None
     made_here: bool = False
@@ -84,10 +84,10 @@ class Identity:
 
 
 def check_user_id(user_id: str) -> str:
-    """The id as it came, when it can be one.
+    """Return the id unchanged.
 
     Raises:
-        InvalidInput: saying what an id may consist of.
+        InvalidInput: it cannot be a user's id; the text says which characters may be in one.
     """
     if not _USER_ID.fullmatch(user_id):
         raise InvalidInput(
@@ -106,17 +106,17 @@ def issue_token(
     rules: TokenRules = TokenRules(),
     family: str | None = None,
 ) -> str:
-    """Make an HS256 token for a user.
+    """Return an HS256 token for a user.
 
     Raises:
-        InvalidInput: the id cannot be a user's, or the lifetime is not positive or longer than a token may live.
+        InvalidInput: the id cannot be a user's, or the lifetime is not positive or longer than ten years.
     """
     check_user_id(user_id)
     if not timedelta(0) < lifetime <= timedelta(seconds=LONGEST_SECONDS):
         raise InvalidInput("lifetime", "must be more than nothing and at most ten years")
     claims: dict[str, object] = {
         "sub": user_id,
-        # To the millisecond: a login right after a logout everywhere is told apart from what was before.
+        # To the millisecond, so that a login right after a logout everywhere counts as later.
         "iat": round(now.timestamp(), 3),
         "exp": math.ceil((now + lifetime).timestamp()),
         "jti": uuid.uuid4().hex,
@@ -128,7 +128,7 @@ def issue_token(
 
 
 def read_token(token: bytes, keys: Keys, rules: TokenRules, now: float) -> Identity:
-    """Verify a token against the keys, the rules and the moment (seconds since 1970).
+    """Return the identity that a token proves, by the keys, the rules and the time (seconds since 1970).
 
     Raises:
         BadToken: it does not verify, has ended, or says what no token may say.
@@ -153,7 +153,7 @@ def read_token(token: bytes, keys: Keys, rules: TokenRules, now: float) -> Ident
 
 @lru_cache(maxsize=256)
 def _header(segment: bytes) -> tuple[str, str | None]:
-    """`alg` and `kid` of a header that asks for no more than a plain signature. Issuers repeat theirs: read once."""
+    """Return `alg` and `kid` of a header that asks for a plain signature. Issuers repeat theirs: each is read once."""
     header = read_object(_bytes(segment))
     if _REFUSED_HEADERS & header.keys():
         raise BadToken("refused header")
@@ -185,7 +185,7 @@ def _check_rules(claims: dict[str, object], rules: TokenRules) -> None:
 
 def _identity(claims: dict[str, object], now: float, key_id: str | None) -> Identity:
     expires_at = _moment(claims["exp"]) if "exp" in claims else 0.0
-    # One second more, because `exp` is a whole number.
+    # One second more, because we round `exp` up to a whole number.
     if not now < expires_at <= now + LONGEST_SECONDS + 1:
         raise BadToken("expired, without an end, or with one that nobody can mean")
     for name in ("nbf", "iat"):

@@ -1,8 +1,8 @@
-"""The outermost layer: what every request passes, whatever it asks for.
+"""The outermost layer, which every request passes.
 
-It gives the request an id, bounds it (headers, time, requests an address), sends it the right way, adds the headers
-every answer carries, and turns what escapes from below into a problem document. Plain ASGI, because polls of the sync
-state pass through it by the thousand.
+It gives the request an id, bounds it (headers, time, requests per address), passes it on, adds the headers that every
+answer carries, and turns errors from below into problem documents. It is plain ASGI, because thousands of polls of the
+sync state pass it.
 """
 
 import asyncio
@@ -32,11 +32,11 @@ log = logging.getLogger(__name__)
 _ALIAS = "/api/v1/"
 _AT_ONCE = frozenset({STATE_PATH.encode(), STATE_PATH.replace("/api/", _ALIAS).encode()})
 _UNKEPT = (b"cache-control", b"private, no-store")
-"""What an answer says that does not say itself whether it may be kept: it is its caller's, and no cache's."""
+"""The header of answers that say nothing about caching themselves: they are for their caller alone."""
 
 
 class Gateway:
-    """Around the whole API; see the top of this file. `changes` stands before `app` and passes requests on to it."""
+    """Stands around the whole API. `changes` stands before `app` and passes requests on to it."""
 
     def __init__(
         self,
@@ -66,19 +66,19 @@ class Gateway:
         self._count = itertools.count(1)
 
     def openapi(self) -> dict[str, Any]:
-        """The document the API describes itself with."""
+        """Return the OpenAPI document."""
         return self._app.openapi()
 
     def end_streams(self) -> None:
-        """The daemon is stopping: streams end within a second, and no new one begins."""
+        """End every stream within a second, and begin no new one: the daemon is stopping."""
         self.context.streams.close()
 
     async def close(self) -> None:
-        """Let go of files, when nothing is served any more."""
+        """Close the API's files, when nothing is served any more."""
         await self.context.close()
 
     def at_once(self, scope: Scope, target: bytes) -> KeptAnswer | None:
-        """The answer to a GET of this target if it can be given without a task; None: call us as usual."""
+        """Return the answer to a GET of this target if that needs no task; None: call the gateway as usual."""
         if target not in _AT_ONCE:
             return None
         request_id = scope["request_id"] = self._new_id()
@@ -98,7 +98,7 @@ class Gateway:
         return answer
 
     def refusal(self, status: int, detail: str, headers: dict[str, str]) -> Response:
-        """What the server answers before there is a request, with all that every answer carries."""
+        """Return an answer for the server to send before there is a request, with the headers of every answer."""
         request_id = self._new_id()
         answer = problem_response(request_id, status, detail=detail, headers=headers)
         answer.raw_headers += [_UNKEPT, (b"x-request-id", request_id.encode()), *self._headers]
@@ -122,14 +122,14 @@ class Gateway:
         if path.startswith(_ALIAS):
             path = scope["path"] = "/api/" + path[len(_ALIAS) :]
             scope["raw_path"] = path.encode()
-        # The sync state takes no body, bounds its headers and adds ours itself. It is counted by user, and by address
-        # where the token does not verify.
+        # The sync state takes no body, bounds its headers and adds ours itself. It counts per user, and per address
+        # where a token does not verify.
         if path == STATE_PATH and self._sync_state_alone and scope["method"] in ("GET", "HEAD"):
             self._polls += 1
             began = None if self._polls % ONE_IN else self._requests.now()
             try:
                 await self._sync_state(scope, receive, send)
-            except Exception as error:  # noqa: BLE001  told apart in the same way as below
+            except Exception as error:  # noqa: BLE001  the outermost place, as below
                 sending = _Sending(send, request_id, self._headers, None)
                 await self._answer_instead(_answer_to(error, request_id, path), scope, receive, sending)
                 self._requests.add(scope, sending.status, None)
@@ -145,7 +145,7 @@ class Gateway:
             self._requests.add(scope, sending.status, None if is_stream else self._requests.now() - began)
 
     async def _serve(self, scope: Scope, receive: Receive, sending: "_Sending", path: str) -> None:
-        """Everything but polls of the sync state."""
+        """Serve everything but polls of the sync state."""
         request_id = scope["request_id"]
         is_stream = path == STREAM_PATH
         is_upload = path in UPLOAD_PATHS and scope["method"] == "POST"
@@ -168,16 +168,17 @@ class Gateway:
                 headers={"Connection": "close"},
             )
             await self._answer_instead(late, scope, receive, sending)
-        except Exception as error:  # noqa: BLE001  the outermost place there is: logged, and answered as what it is
+        except Exception as error:  # noqa: BLE001  the outermost place: it logs every error and answers
             await self._answer_instead(_answer_to(error, request_id, path), scope, receive, sending)
 
     def _check_size(self, scope: Scope, *, body: bool) -> None:
-        """Refuse a request too big by what it declares. A body that grows is FastAPI's to stop.
+        """Refuse a request that declares too much. FastAPI stops a body that grows too large.
 
-        `body` False: its route looks at the body's size.
+        `body` False: the route bounds the body itself.
 
         Raises:
-            HeadersTooLong, HTTPException of 413.
+            HeadersTooLong: the headers together are too long.
+            HTTPException: 413, the declared body is too large.
         """
         size = 0
         for name, value in scope["headers"]:
@@ -198,9 +199,9 @@ class Gateway:
 
 
 def _answer_to(error: Exception, request_id: str, path: str) -> Response:
-    """What escaped from below, told to the log and made an answer."""
+    """Log an error that came up from below, and return the answer to it."""
     if isinstance(error, PostfleetError):
-        # The sync state raises its refusals; those of the routes were answered by FastAPI's handlers.
+        # The sync state raises its refusals. FastAPI's handlers answer those of the routes.
         if isinstance(error, StateError):
             log.error("Request %s met trouble with the state", request_id, exc_info=error)
         return response_to(error, request_id)
@@ -223,9 +224,9 @@ def _with_cors(app: ASGIApp, settings: Settings) -> ASGIApp:
 
 
 class _Sending:
-    """The server's `send`, adding to every answer what every answer carries.
+    """The server's `send`, which adds the headers of every answer.
 
-    `seconds` bounds each single send: a stream has no time limit, but nobody may hold it by not reading.
+    `seconds` bounds each single send: a stream has no time limit, but a client that does not read must not hold it.
     """
 
     __slots__ = ("_bound", "_headers", "_piece_seconds", "_request_id", "_seconds", "_send", "status")
@@ -238,10 +239,10 @@ class _Sending:
         self._bound: asyncio.Timeout | None = None
         self._piece_seconds = 0.0
         self.status = 0
-        """Of the answer that was begun."""
+        """The status of the answer that was begun, 0 before one is."""
 
     def bound_pieces(self, bound: asyncio.Timeout, seconds: float) -> None:
-        """Begin the time limit anew with each piece of an answer: a table or a file takes as long as it is long."""
+        """Renew the time limit with each piece of an answer, because a long table or file may take long."""
         self._bound = bound
         self._piece_seconds = seconds
 
@@ -250,7 +251,7 @@ class _Sending:
             self.status = message["status"]
             headers = message.get("headers", ())
             own = (b"x-request-id", self._request_id.encode())
-            # The sync state has put them on itself.
+            # The sync state has added them itself.
             if own not in headers:
                 unkept = () if any(name == b"cache-control" for name, _ in headers) else (_UNKEPT,)
                 message["headers"] = [*headers, *unkept, own, *self._headers]

@@ -1,11 +1,11 @@
-"""`Idempotency-Key`: a changing request that is sent again is not done again; it gets the first answer once more.
+"""`Idempotency-Key`: a change that is sent again is not made again, and gets the first answer once more.
 
-Keys belong to their user and are remembered for a day, the newest thousand. The answer is kept after the change and
-before it is sent; a crash in between leaves the key taken for a minute, and then free. An answer that holds secrets
-(its route says `no-store`) or is very long is not kept: who sends the request again is told that it was done.
+Keys belong to their user. The newest thousand are remembered for a day. The answer is stored after the change and
+before it is sent; a crash in between leaves the key taken for a minute, and free after that. An answer that holds
+secrets (its route says `no-store`) or is very long is not stored: a repeated request then learns that it was done.
 
-Of a request a digest is kept, made with a key that is not in the file: a body may hold a password, which could be found
-from a plain digest by trying.
+The digest of a request is made with a key that is not in the file. A body may hold a password, which trying could find
+from a plain digest.
 """
 
 import hmac
@@ -26,15 +26,15 @@ REMEMBERED_SECONDS = 86_400.0
 CLAIMED_SECONDS = 60.0
 MAX_KEY_LENGTH = 200
 LONGEST_KEPT_BYTES = 65_536
-"""Of an answer; what is longer can be read again."""
+"""The longest body that is stored. A longer one can be read again."""
 _KEPT_HEADERS = frozenset({b"content-type", b"etag", b"cache-control", b"retry-after"})
-# They hand out secrets, which are never kept; a login or a ticket asked for twice is simply two.
+# These routes hand out secrets, which are never stored. Two logins or two tickets are simply two.
 _NOT_FOR = "/api/auth/"
 _NOT_FOR_LAST = "/export"
 
 
 class Idempotency:
-    """In front of FastAPI, for requests that carry a key."""
+    """Stands before FastAPI, and acts on requests that carry a key."""
 
     def __init__(self, app: ASGIApp, context: ApiContext) -> None:
         settings = context.settings
@@ -46,11 +46,12 @@ class Idempotency:
         self._clock = context.clock
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer from memory, or pass on and remember.
+        """Send the stored answer, or pass the request on and store its answer.
 
         Raises:
-            AuthError: as without a key. InvalidInput, KeyReused, KeyInUse: the key cannot be used for this.
-            AnswerNotKept: it was done before.
+            AuthError: as without a key.
+            InvalidInput, KeyReused, KeyInUse: the key cannot be used for this request.
+            AnswerNotKept: the request was done before, and its answer was not stored.
         """
         keys = [value for name, value in scope["headers"] if name == b"idempotency-key"]
         if not keys or scope["method"] in ("GET", "HEAD", "OPTIONS") or needs_none(scope["path"]):
@@ -103,7 +104,7 @@ class Idempotency:
 
 
 def _body_to_keep(messages: Sequence[Message]) -> bytes | None:
-    """The body of an answer, unless it holds secrets or is very long."""
+    """Return the body of an answer, None when it holds secrets or is very long."""
     if any(name.lower() == b"cache-control" and b"no-store" in value for name, value in messages[0]["headers"]):
         return None
     body = b"".join(message.get("body", b"") for message in messages[1:])
@@ -111,7 +112,7 @@ def _body_to_keep(messages: Sequence[Message]) -> bytes | None:
 
 
 def needs_none(path: str) -> bool:
-    """Whether keys are not looked at there. Uploads need none: what arrives twice is recognised by its content."""
+    """Whether keys mean nothing at this path. Uploads need none: their content tells whether they are new."""
     return path.startswith(_NOT_FOR) or path.endswith(_NOT_FOR_LAST) or path in UPLOAD_PATHS
 
 
@@ -136,7 +137,7 @@ def _checked(keys: Sequence[bytes]) -> str:
 
 
 async def _whole(receive: Receive, most: int) -> bytes | None:
-    """The body; None when the client left. Raises HTTPException of 413."""
+    """Return the body, None when the client left. Raises HTTPException (413) when it is too large."""
     parts: list[bytes] = []
     size = 0
     while True:

@@ -27,25 +27,25 @@ RETRY_AFTER_SECONDS = 5
 _TICKS_A_LOOK = 10
 """uvicorn ticks ten times a second."""
 _MAX_UNFINISHED_HEAD_BYTES = 65_536
-"""What the shell refuses by its size comes in whole; a head longer than this is not even read to its end."""
+"""The gateway refuses a long head that is whole. A head longer than this is not read to its end."""
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """What a connection may do."""
+    """The limits of connections."""
 
     head_seconds: float
-    """From the connection, or the answer before, to the last byte of a head."""
+    """From the start of the connection, or the answer before, to the last byte of a head."""
     unread_seconds: float
-    """How long a client may read nothing, or next to nothing, of what waits for it."""
+    """How long a client may leave an answer unread, or all but unread."""
     connections: int
     connections_per_address: int
     trusted: tuple[Network, ...] = ()
-    """Proxies, which bring connections of many clients."""
+    """Proxies, which carry connections of many clients."""
 
     @classmethod
     def of(cls, settings: Settings) -> "Bounds":
-        """As the operator set them."""
+        """Return the limits that the operator set."""
         return cls(
             head_seconds=settings.header_timeout_seconds,
             unread_seconds=settings.request_timeout_seconds,
@@ -57,7 +57,7 @@ class Bounds:
 
 @dataclass
 class _Crowd:
-    """What the connections know of each other."""
+    """What all connections share."""
 
     by_address: Counter[str] = field(default_factory=Counter)
     refused: int = 0
@@ -67,9 +67,9 @@ class _Crowd:
 class Connection(HttpToolsProtocol):
     """One client's connection."""
 
-    def __init__(self, shell: Gateway, bounds: Bounds, crowd: "_Crowd", **parts: Any) -> None:
+    def __init__(self, gateway: Gateway, bounds: Bounds, crowd: "_Crowd", **parts: Any) -> None:
         super().__init__(**parts)
-        self._shell = shell
+        self._gateway = gateway
         self._bounds = bounds
         self._crowd = crowd
         self._free_since = self.loop.time()
@@ -79,7 +79,7 @@ class Connection(HttpToolsProtocol):
         self._answered = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
-        """Take it, or refuse it when there are too many."""
+        """Accept the connection, or refuse it when there are too many."""
         super().connection_made(transport)
         self._crowd.by_address[counted_as(self._address)] += 1
         if len(self.connections) > self._bounds.connections or self._has_too_many():
@@ -87,7 +87,7 @@ class Connection(HttpToolsProtocol):
             self._refuse(503, "Too many connections are open; close some, or come back in a moment.")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """It is gone."""
+        """Forget the connection."""
         by_address, network = self._crowd.by_address, counted_as(self._address)
         by_address[network] -= 1
         if not by_address[network]:
@@ -95,7 +95,7 @@ class Connection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Read on, unless a head becomes far too long."""
+        """Parse the data, unless a head becomes far too long."""
         in_head = self._head_open
         super().data_received(data)
         if in_head and self._head_open:
@@ -104,28 +104,27 @@ class Connection(HttpToolsProtocol):
                 self._refuse(431, "The headers are too long.")
 
     def on_message_begin(self) -> None:
-        """A head begins."""
+        """Note that a head has begun."""
         self._head_open = True
         self._head_bytes = 0
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        """A head is whole: answer it, or make a task that does."""
+        """Answer a whole head at once, or make a task that does."""
         self._head_open = False
         self._answered = self._answer_at_once()
         if not self._answered:
             super().on_headers_complete()
 
     def _answer_at_once(self) -> bool:
-        """Polls whose answer is in memory need none of what a task and its messages cost. In turn, and only while the
-        client reads."""
+        """Answer a poll from memory, without the cost of a task. Only in turn, and while the client reads."""
         parser = self.parser
         if self._is_at_work() or self.flow.write_paused:
             return False
         if parser.get_method() != b"GET" or parser.get_http_version() != "1.1" or not parser.should_keep_alive():
             return False
         self.scope["method"] = "GET"
-        answer = self._shell.at_once(cast(Scope, self.scope), self.url)
+        answer = self._gateway.at_once(cast(Scope, self.scope), self.url)
         if answer is None:
             return False
         status, headers, body = answer
@@ -140,26 +139,26 @@ class Connection(HttpToolsProtocol):
         return cycle is not None and not cycle.response_complete
 
     def on_message_complete(self) -> None:
-        """A request is whole."""
+        """Pass on that a request is whole, unless it is answered already."""
         if not self._answered:
             super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """The next head may come."""
+        """Wait for the next head."""
         self._free_since = self.loop.time()
         super().on_response_complete()
 
     def resume_writing(self) -> None:
-        """The client reads: slowly perhaps, but it does."""
+        """Note that the client reads, however slowly."""
         self._unread_since = None
         super().resume_writing()
 
     def send_400_response(self, msg: str) -> None:
-        """Refuse what is no HTTP, as a problem document like everything else."""
+        """Refuse bytes that are no HTTP, with a problem document like every other refusal."""
         self._refuse(400, f"{msg.rstrip('.')}.")
 
     def look(self, now: float) -> None:
-        """Once a second: end what takes longer than it may."""
+        """End the connection when it takes longer than it may. Called once a second."""
         if self.transport.get_write_buffer_size() == 0:
             self._unread_since = None
         elif self._unread_since is None:
@@ -175,11 +174,11 @@ class Connection(HttpToolsProtocol):
         self.transport.abort()
 
     def _refuse(self, status: int, detail: str) -> None:
-        """Answer before there is a request, and close."""
+        """Send a refusal before there is a request, and close the connection."""
         headers = {"Connection": "close"}
         if status == 503:
             headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
-        answer = self._shell.refusal(status, detail, headers)
+        answer = self._gateway.refusal(status, detail, headers)
         head = b"".join(b"%b: %b\r\n" % pair for pair in answer.raw_headers)
         self.transport.write(STATUS_LINE[status] + head + b"\r\n" + bytes(answer.body))
         self.transport.close()
@@ -194,10 +193,10 @@ class Connection(HttpToolsProtocol):
 
 
 class Server(uvicorn.Server):
-    """Serves the API. Signals are the daemon's: it finishes posts first."""
+    """Serves the API. The daemon handles signals, because it finishes posts first."""
 
     def __init__(self, app: Gateway, settings: Settings, *, graceful_seconds: int, port: int = 0) -> None:
-        """`port` counts when `serve` is not given a socket."""
+        """`port` is used when `serve` is not given a socket."""
         bounds, self._crowd = Bounds.of(settings), _Crowd()
 
         def connection(**parts: Any) -> Connection:
@@ -213,7 +212,7 @@ class Server(uvicorn.Server):
             log_config=None,
             access_log=False,
             server_header=False,
-            # Whose X-Forwarded-For counts is ours to say (POSTFLEET_TRUSTED_PROXIES); uvicorn believes all of loopback.
+            # POSTFLEET_TRUSTED_PROXIES says whose X-Forwarded-For counts. uvicorn would believe all of loopback.
             proxy_headers=False,
             timeout_graceful_shutdown=graceful_seconds,
         )
@@ -221,17 +220,17 @@ class Server(uvicorn.Server):
 
     @property
     def port(self) -> int:
-        """Where it answers, once it is started."""
+        """The port that the started server listens on."""
         port: int = self.servers[0].sockets[0].getsockname()[1]
         return port
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Leave them to the daemon."""
+        """Leave signals to the daemon."""
         yield
 
     async def on_tick(self, counter: int) -> bool:
-        """Ten times a second: what uvicorn does then, and our look at the connections."""
+        """Do what uvicorn does ten times a second, and check the connections once a second."""
         if counter % _TICKS_A_LOOK == 0:
             now = asyncio.get_running_loop().time()
             for connection in list(self.server_state.connections):
@@ -241,7 +240,7 @@ class Server(uvicorn.Server):
         return await super().on_tick(counter)
 
     def _tell(self) -> None:
-        """A line a second, not one for each of what may be thousands."""
+        """Log one line a second, not one for each of thousands of connections."""
         crowd = self._crowd
         if crowd.refused or crowd.ended:
             text = "Connections: %d refused because there are too many, %d cut off because they were too slow"

@@ -30,7 +30,7 @@ MAX_CYCLE_DELAY = 30 * 86400.0
 
 
 def _group_text(value: object) -> object:
-    """A numeric id may come as a number."""
+    """Return a numeric id that came as a number as text."""
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 

@@ -1,4 +1,4 @@
-"""Uploaded files as the API shows them, and what happens to one between its first byte and its name."""
+"""Uploaded files as the API shows them, and the way of one from its first byte to its name."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -22,7 +22,7 @@ from data.media.store import Arrival, MediaStore, StoredFile
 
 MEGABYTE = 1_000_000
 _BUFFER = 256 * 1024
-"""So much of an upload is in memory at a time."""
+"""Bytes of an upload in memory at a time."""
 
 
 class MediaView(View, frozen=True, kw_only=True):
@@ -63,7 +63,7 @@ SHOWN = (MediaPage, MediaView)
 
 
 def open_media(settings: Settings) -> MediaStore:
-    """The store; what a crash left of uploads is removed."""
+    """Return the store, after removing what a crash left of uploads."""
     rename_old_folders(settings.state_dir)
     sweep(settings.state_dir, 0)
     return MediaStore(
@@ -74,12 +74,12 @@ def open_media(settings: Settings) -> MediaStore:
 
 
 def uses_of(user: User | None, name: str) -> list[str]:
-    """Where the user's config names the file."""
+    """Return where the user's config names the file."""
     return [] if user is None else [where for where, media in media_of(user.post_content) if media.file == name]
 
 
 async def uses_now(backend: Backend, user_id: str, name: str) -> list[str]:
-    """The same, and the cycle that is not finished, which posts what the config said when it began."""
+    """Return the same, and the unfinished cycle, which posts what the config said when it began. Raises StateError."""
     found = uses_of((await backend.store.refresh()).users.get(user_id), name)
     unfinished = await backend.journal.unfinished_cycle(user_id)
     if not found and unfinished and any(media.file == name for _, media in media_of(unfinished[0].post_content)):
@@ -88,7 +88,7 @@ async def uses_now(backend: Backend, user_id: str, name: str) -> list[str]:
 
 
 def media_view(file: StoredFile, user: User | None) -> MediaView:
-    """A file; one that was put into the folder by hand is what its name says, until somebody looked at it."""
+    """Return the view of a file. Until one that was put there by hand is inspected, it is what its name says."""
     about = file.about or About(
         label=file.name,
         type=type_by_name(file.name),
@@ -110,7 +110,7 @@ def media_view(file: StoredFile, user: User | None) -> MediaView:
 
 
 def _kind(about: About, size: int) -> MediaKind:
-    """As what a file can be posted."""
+    """Return as what the file can be posted."""
     if about.kind is not MediaKind.PHOTO:
         return about.kind
     fits = photo_obstacle(about.type, about.width, about.height) is None and size <= MAX_PHOTO_BYTES
@@ -118,7 +118,7 @@ def _kind(about: About, size: int) -> MediaKind:
 
 
 async def receive(arrival: Arrival, pieces: AsyncIterator[bytes]) -> None:
-    """Write down what arrives, so much at a time. Raises as `pieces` and `Arrival.write` do."""
+    """Write the pieces to the file, in larger portions. Raises as `pieces` and `Arrival.write` do."""
     buffer = bytearray()
     async for piece in pieces:
         buffer += piece
@@ -129,18 +129,19 @@ async def receive(arrival: Arrival, pieces: AsyncIterator[bytes]) -> None:
 
 
 class MediaInspector:
-    """Looks at files that have arrived, one at a time: a decoded picture takes much memory."""
+    """Inspects files that have arrived, one at a time: a decoded picture takes much memory."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._one_at_a_time = asyncio.Lock()
 
     async def keep(self, arrival: Arrival, label: str | None) -> tuple[StoredFile, bool]:
-        """Find out what it is and make it the user's file; False when the same content was there already.
+        """Find out what the file is and make it the user's; return it, and whether its content is new to the user.
 
         Raises:
-            UnsupportedMedia, InvalidInput: it is nothing that is taken, or cannot be read within bounds.
-            NotRead: the machine has no room to look at it just now.
+            UnsupportedMedia: the file is of no kind that is taken.
+            InvalidInput: it is empty, or cannot be read within bounds.
+            NotRead: the machine has no room to inspect it now.
             StateNotWritten: the disk refused.
         """
         if not arrival.size:

@@ -1,4 +1,4 @@
-"""What people call an uploaded file."""
+"""The name that people see of an uploaded file."""
 
 import unicodedata
 
@@ -6,7 +6,7 @@ LONGEST_LABEL = 80
 
 
 def label_of(wanted: str | None, name: str, suffix: str) -> str:
-    """What the client calls the file, made harmless: one line, no folders, and the suffix of what it really is."""
+    """Return the client's name for the file, made harmless: one line, no folders, the suffix of the real content."""
     plain = "".join(
         sign
         for sign in unicodedata.normalize("NFC", wanted or "")

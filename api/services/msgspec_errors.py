@@ -1,4 +1,4 @@
-"""Objects inside a body that a model reads as a whole: each field that does not fit is named, with the fix."""
+"""Faults of an object in a body that msgspec reads as a whole: each wrong field by name, with the fix."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -15,7 +15,7 @@ from core.models import MediaKind, Missed, PostType, TextFormat
 
 T = TypeVar("T")
 Fault = tuple[str, str]
-"""A place in the object (`.posts[2].text`) and what to do about it."""
+"""A place in the object (`.posts[2].text`) and the fix."""
 
 _KINDS = {
     "str": "a text",
@@ -32,10 +32,10 @@ _EXPECTED = re.compile(r"^Expected `([^`]*)`, got ")
 
 
 def read_as(kind: type[T], value: object, hints: Mapping[str, str]) -> T:
-    """The object that the body describes. `hints` says of its own fields how each is written.
+    """Return the object that the body describes. `hints` say how to write each of its own fields.
 
     Raises:
-        PydanticCustomError: with `faults`, the place of each in the object and its fix, for `on_invalid_request`.
+        PydanticCustomError: something does not fit. Its `faults` go to `on_invalid_request`.
     """
     try:
         return msgspec.convert(value, kind, str_keys=True)
@@ -45,7 +45,7 @@ def read_as(kind: type[T], value: object, hints: Mapping[str, str]) -> T:
 
 
 def _faults(kind: Any, value: object, where: str, hints: Mapping[str, str]) -> Iterator[Fault]:
-    """Everything about it that does not fit, each at the smallest place that has it."""
+    """Yield each fault of the value, at the smallest place that has it."""
     try:
         msgspec.convert(value, kind, str_keys=True)
     except msgspec.ValidationError as error:
@@ -83,7 +83,7 @@ def _fault_of(error: str, where: str, hints: Mapping[str, str]) -> Fault:
 
 
 def _shown(text: str) -> str:
-    """Half a surrogate pair cannot be answered."""
+    """Return the text without half surrogate pairs, which no answer can hold."""
     return text.encode(errors="replace").decode()
 
 

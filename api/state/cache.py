@@ -1,9 +1,9 @@
 """The sync state of each user, encoded once and kept until something in it changes.
 
 `revision` is the number of the newest commit plus the id of the user's newest event, taken when the document last
-changed. Both only grow, over restarts too. The ETag adds a digest of the bytes, because some fields (`_MOVING`) move
-without a commit: with a cycle's progress, or with time alone, as when a hold has passed. What time it is stands in the
-header `Date` and nowhere in the document, which would never stay the same.
+changed. Both only grow, across restarts too. The ETag adds a digest of the bytes, because some fields (`_MOVING`) move
+without a commit: with a cycle's progress, or with time alone, as when a hold ends. The current time is no value of the
+kept document, which would then never stay the same; each answer adds it (`dated`).
 """
 
 import gzip
@@ -37,17 +37,17 @@ CACHED_DOCUMENTS = 10_000
 _NOBODY: frozenset[str] = frozenset()
 LOG_LINES = 50
 _SERVER_TIME = "server_time"
-"""Stands in each answer and in no document that is kept."""
+"""Is in each answer and in no kept document."""
 _FIELDS = tuple(info.encode_name for info in msgspec.structs.fields(StateView) if info.encode_name != _SERVER_TIME)
 ALWAYS = frozenset({"revision", "user_id", "progress", "stats"})
-"""Every partial answer carries them: they identify it, or move with every post."""
+"""Fields of every partial answer: they identify it, or move with every post."""
 _MOVING = frozenset({"actual", "progress", "sessions", "groups", "allowance", "stats"})
-"""They may change while the revision stays."""
+"""Fields that may change while the revision stays."""
 
 
 @dataclass(slots=True)
 class Document:
-    """One user's state as bytes, and everything it was made from."""
+    """One user's state as bytes, and what it was made from."""
 
     snapshot: Snapshot
     user: User
@@ -56,34 +56,34 @@ class Document:
     stats: Stats
     progress: ProgressView | None
     posting: frozenset[str]
-    """The accounts that work on their share of the cycle."""
+    """The accounts that post in the running cycle now."""
     facts: SlowFacts
     fresh_until: float
-    """In monotonic seconds: from then on time alone may have changed something."""
+    """In monotonic seconds. Later, time alone may have changed something."""
     revision: int
-    parts: dict[str, bytes]
+    fields: dict[str, bytes]
     """Each top-level field, encoded."""
     changed_at: dict[str, int]
-    """The revision at which each field took its present value, as far as is remembered."""
+    """The revision at which each field took its current value, as far as is remembered."""
     moved_within: frozenset[str]
-    """Fields that may have taken it after that revision was first shown."""
+    """Fields that may have taken their value after that revision was first shown."""
     body: bytes
     etag: bytes
     about: list[tuple[bytes, bytes]]
-    """Headers that describe the whole body with its time: its ETag and its length."""
+    """The ETag and the length of the whole body with its time, as headers."""
     _gzipped: tuple[bytes, bytes] = field(default=(b"", b""))
 
     def gzipped(self, time: bytes) -> bytes:
-        """The whole body with that time (`StateCache.time`), compressed; done once a second."""
+        """Return the whole body with that time (`StateCache.time`), compressed once a second."""
         if self._gzipped[0] != time:
             self._gzipped = time, gzip.compress(dated(self.body, time), compresslevel=6, mtime=0)
         return self._gzipped[1]
 
     def since(self, revision: int) -> bytes:
-        """Only the fields that changed after that revision; everything when that cannot be told."""
+        """Return the fields that changed after that revision; every field when that is not known."""
         if not 0 < revision <= self.revision:
             return self.body
-        return _joined((name, part) for name, part in self.parts.items() if self._is_news(name, revision))
+        return _joined((name, value) for name, value in self.fields.items() if self._is_news(name, revision))
 
     def _is_news(self, name: str, revision: int) -> bool:
         changed_at = self.changed_at[name]
@@ -91,7 +91,7 @@ class Document:
 
 
 class StateCache:
-    """Makes and keeps the documents."""
+    """Makes and keeps each user's document."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
@@ -105,7 +105,7 @@ class StateCache:
 
     @property
     def time(self) -> bytes:
-        """The time it is now, to the second, as the first field of an answer: see `dated`."""
+        """The current time to the second, as the first field of an answer: see `dated`."""
         now = self._clock.now()
         second = int(now.timestamp())
         if second != self._second:
@@ -116,7 +116,7 @@ class StateCache:
         return self._time
 
     async def of(self, user_id: str) -> Document:
-        """The user's document as it is now; of one nobody has made yet, with every default. Raises StateError."""
+        """Return the user's current document; one whom nobody created has defaults. Raises StateError, Forbidden."""
         known = self.kept(user_id)
         if known is not None:
             return known
@@ -126,12 +126,12 @@ class StateCache:
         return self._remember(user_id, self._make(user_id, facts, kept))
 
     def kept(self, user_id: str) -> Document | None:
-        """The user's document, if the one in memory is still true."""
+        """Return the document in memory, None when it no longer holds."""
         kept = self._kept.get(user_id)
         return kept if kept is not None and self._still_true(user_id, kept) else None
 
     def _still_true(self, user_id: str, kept: Document) -> bool:
-        # Every poll comes by here: what is the same thing is not compared field by field.
+        # Every poll runs this. Identical objects are not compared field by field.
         progress, stats = self._bots.progress(user_id), self._journal.stats(user_id)
         if (
             self._journal.last_event_id(user_id) != kept.event_id
@@ -183,11 +183,11 @@ class StateCache:
             stats=StatsView.of(stats),
             logs=[log_line(event) for event in self._journal.last_events(user_id, LOG_LINES)],
         )
-        parts = {name: msgspec.json.encode(getattr(view, name)) for name in _FIELDS}
-        if before is not None and parts | {"revision": before.parts["revision"]} == before.parts:
-            # Nothing that shows has moved: neither has the revision, then.
-            parts, revision = before.parts, before.revision
-        body = _joined(parts.items())
+        fields = {name: msgspec.json.encode(getattr(view, name)) for name in _FIELDS}
+        if before is not None and fields | {"revision": before.fields["revision"]} == before.fields:
+            # No visible field has moved, so the revision stays.
+            fields, revision = before.fields, before.revision
+        body = _joined(fields.items())
         etag = weak_etag_of(body, revision)
         sessions = _sessions(snapshot, user)
         return Document(
@@ -204,9 +204,9 @@ class StateCache:
                 self._clock.monotonic() + _until_a_hold_ends(user, sessions, now),
             ),
             revision=revision,
-            parts=parts,
-            changed_at=_changed_at(parts, revision, before),
-            moved_within=_moved_within(parts, revision, before),
+            fields=fields,
+            changed_at=_changed_at(fields, revision, before),
+            moved_within=_moved_within(fields, revision, before),
             body=body,
             etag=etag,
             about=[(b"etag", etag), (b"content-length", b"%d" % len(dated(body, self.time)))],
@@ -221,7 +221,7 @@ class StateCache:
 
 
 def dated(body: bytes, time: bytes) -> bytes:
-    """A document as it is answered at that time (`StateCache.time`)."""
+    """Return the document as an answer of that time (`StateCache.time`)."""
     return b"".join((b"{", time, memoryview(body)[1:]))
 
 
@@ -229,28 +229,30 @@ def _posting(progress: CycleProgress | None) -> frozenset[str]:
     return progress.posting if progress is not None else _NOBODY
 
 
-def _changed_at(parts: dict[str, bytes], revision: int, before: Document | None) -> dict[str, int]:
+def _changed_at(fields: dict[str, bytes], revision: int, before: Document | None) -> dict[str, int]:
     if before is None:
-        return dict.fromkeys(parts, revision)
-    return {name: before.changed_at[name] if part == before.parts[name] else revision for name, part in parts.items()}
+        return dict.fromkeys(fields, revision)
+    return {
+        name: before.changed_at[name] if value == before.fields[name] else revision for name, value in fields.items()
+    }
 
 
-def _moved_within(parts: dict[str, bytes], revision: int, before: Document | None) -> frozenset[str]:
-    if before is None:  # what an earlier process, or a document that was forgotten, showed at this revision
+def _moved_within(fields: dict[str, bytes], revision: int, before: Document | None) -> frozenset[str]:
+    if before is None:  # an earlier process or a forgotten document may have shown other values at this revision
         return _MOVING
-    moved = {name for name in _MOVING if parts[name] != before.parts[name]}
+    moved = {name for name in _MOVING if fields[name] != before.fields[name]}
     return (before.moved_within | moved) if revision == before.revision else (before.moved_within - moved)
 
 
 def _until_a_hold_ends(user: User, sessions: tuple[Session | None, ...], now: datetime) -> float:
-    """Seconds until the first hold that is shown has passed."""
+    """Return the seconds until the first of the shown holds ends."""
     ends = [hold.until for holds in user.group_holds.values() for hold in holds.values()]
     ends += [session.hold.until for session in sessions if session is not None and session.hold is not None]
     return min(((end - now).total_seconds() for end in ends if end > now), default=float("inf"))
 
 
-def _joined(parts: Iterable[tuple[str, bytes]]) -> bytes:
-    return b"{" + b",".join(b'"%b":%b' % (name.encode(), part) for name, part in parts) + b"}"
+def _joined(fields: Iterable[tuple[str, bytes]]) -> bytes:
+    return b"{" + b",".join(b'"%b":%b' % (name.encode(), value) for name, value in fields) + b"}"
 
 
 def _sessions(snapshot: Snapshot, user: User) -> tuple[Session | None, ...]:

@@ -1,7 +1,9 @@
 """`GET /api/sync/state`: the whole dashboard in one document, as a plain ASGI application beside FastAPI.
 
-Dashboards poll it, so it is the one hot path: a poll costs a header scan, a look-up of the verified token and the
-sending of bytes that are kept (`api.state.cache`). The server asks `at_once` before it makes a task of a request.
+Dashboards poll it, which makes it the one hot path: a poll costs a scan of its headers, a look-up of its verified token
+and the sending of kept bytes (`api.state.cache`). The server asks `at_once` before it makes a task of a request.
+
+The one place that answers 304 to `If-None-Match`.
 """
 
 import gzip
@@ -31,9 +33,9 @@ KeptAnswer = tuple[int, Headers, bytes]
 
 
 class SyncState:
-    """Answers the path; the shell in front has made the request's id and answers for what is raised.
+    """Answers the path. The gateway before it makes the request's id, and turns what this raises into answers.
 
-    `headers` are those every answer of ours carries; `answered` counts the answers by status.
+    `headers` are those of every answer; `answered` counts the answers by status.
     """
 
     def __init__(
@@ -49,10 +51,13 @@ class SyncState:
         self._ok = [_JSON, *_CACHING, *headers]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  it takes no body
-        """Answer 200 with the document (or the parts changed `?since=`), or 304 when `If-None-Match` names it.
+        """Answer 200 with the document (or the fields changed `?since=`), or 304 when `If-None-Match` names it.
 
         Raises:
-            AuthError, InvalidInput, HeadersTooLong, StateError.
+            AuthError, Forbidden, TooMany: as `Authenticator.identify_value` does.
+            InvalidInput: a query parameter is unknown or no revision.
+            HeadersTooLong: the headers together are too long.
+            StateError: the document cannot be made.
         """
         wanted = _wanted(scope["headers"])
         identity = scope.get(IDENTITY) or self._authenticator.identify_value(wanted.authorization, scope)
@@ -63,15 +68,15 @@ class SyncState:
         await send({"type": "http.response.body", "body": body} if scope["method"] == "GET" else _EMPTY)
 
     def at_once(self, scope: Scope) -> KeptAnswer | None:
-        """The answer to a plain GET of a document that is in memory; None: it takes more than that.
+        """Return the answer to a plain GET when its document is in memory; None when it takes more than that.
 
         Raises:
-            As the call does.
+            AuthError, Forbidden, TooMany, HeadersTooLong: as the call does.
         """
         wanted = _wanted(scope["headers"])
         if wanted.more:
             return None
-        # Kept for the call, which is asked when this has no answer: a request counts once.
+        # Kept for the call that follows when there is no answer here: a request counts once.
         identity = scope[IDENTITY] = self._authenticator.identify_value(wanted.authorization, scope)
         document = self._cache.kept(identity.user_id)
         return None if document is None else self._answer(document, wanted, None, scope["request_id"])
@@ -89,7 +94,7 @@ class SyncState:
     def _other(
         self, document: Document, since: int | None, accept_encoding: bytes | None, own: tuple[bytes, bytes]
     ) -> KeptAnswer:
-        """For whoever wants less than the plain document."""
+        """Answer with less than the plain document: compressed, or changes alone."""
         time = self._cache.time
         body = dated(document.body if since is None else document.since(since), time)
         headers = [*self._ok, (b"etag", document.etag), own]
@@ -105,14 +110,14 @@ class _Wanted(NamedTuple):
     if_none_match: bytes | None
     accept_encoding: bytes | None
     more: bool
-    """A body, or anything else that is not for us to answer."""
+    """Whether the request has a body, or a header that `at_once` does not handle."""
 
 
 def _wanted(headers: Headers) -> _Wanted:
-    """What its headers say of a request.
+    """Return what the headers of a request ask for.
 
     Raises:
-        HeadersTooLong.
+        HeadersTooLong: together they are too long.
     """
     authorization = if_none_match = accept_encoding = None
     tokens = size = 0

@@ -1,6 +1,6 @@
-"""What the sync state has to ask of the journal's file: the allowance, and how posts fare in each group.
+"""The parts of the sync state that are read from the journal's file: the allowance, and how posts fare in each group.
 
-Both are read at most so often while somebody looks, so that a bot that posts fast makes no dashboard read fast.
+The time between two reads has a lower bound, so that a bot that posts fast makes no dashboard read fast.
 """
 
 from dataclasses import dataclass
@@ -13,36 +13,36 @@ from core.models import AllowanceUse, Budget, Stats, User
 from data.journal.reads import Counts
 
 ALLOWANCE_SECONDS = 1.0
-"""What is shown is at most so old while posts come to their ends …"""
+"""How old the shown allowance may be while posts end."""
 FACTS_SECONDS = 60.0
-"""… and so old, whatever happened."""
+"""How old any shown fact may be."""
 GROUP_DAYS = 30
 _SHARE = 20
-"""Counting the posts of a large user's groups takes long: it is done for one part in so many of the time, at most."""
+"""Counting the posts of a user with many groups takes long. It takes one part in so many of the time at most."""
 
 T = TypeVar("T")
 Mark = tuple[Stats, int, int]
-"""What moves whenever an allowance or a group's figures may have: counters, newest event, the cycle that runs."""
+"""Moves whenever an allowance or a group's figures may have: counters, newest event, running cycle."""
 
 
 @dataclass(frozen=True, slots=True)
 class CachedRead(Generic[T]):
-    """What was read, and at which mark and moment, in monotonic seconds."""
+    """What was read, and the mark and the time (monotonic seconds) of the read."""
 
     found: T
     mark: Mark
     at: float
     least: float
-    """Seconds until it is read again although the mark has moved."""
+    """Seconds for which it is not read again although the mark has moved."""
 
     def lasts(self, mark: Mark) -> float:
-        """Until when it may be shown, in monotonic seconds, now that this is the mark."""
+        """Return until when it may be shown, in monotonic seconds, given the current mark."""
         return self.at + (FACTS_SECONDS if self.mark == mark else self.least)
 
 
 @dataclass(frozen=True, slots=True)
 class SlowFacts:
-    """Both."""
+    """The allowance and the figures of the groups, each as it was read."""
 
     budget: Budget
     allowance: CachedRead[AllowanceUse]
@@ -50,13 +50,13 @@ class SlowFacts:
 
 
 def mark_of(backend: Backend, user_id: str) -> Mark:
-    """As it is now."""
+    """Return the current mark."""
     progress = backend.bots.progress(user_id)
     return backend.journal.stats(user_id), backend.journal.last_event_id(user_id), progress.cycle if progress else 0
 
 
 async def read_facts(backend: Backend, user_id: str, user: User, before: SlowFacts | None) -> SlowFacts:
-    """What is known still where that is new enough, read again where not. Raises StateError."""
+    """Return what was read before where it is new enough, and read the rest again. Raises StateError."""
     mark, budget = mark_of(backend, user_id), budget_of(user, backend.settings, backend.clock.now())
     now = backend.clock.monotonic()
     allowance = before.allowance if before is not None and before.budget == budget else None
@@ -71,12 +71,12 @@ async def read_facts(backend: Backend, user_id: str, user: User, before: SlowFac
 
 
 async def groups_lately(backend: Backend, user_id: str) -> dict[str, Counts]:
-    """How posts fared in each group lately."""
+    """Return how posts fared in each group over the last `GROUP_DAYS` days. Raises StateError."""
     since = backend.clock.now() - timedelta(days=GROUP_DAYS)
     return {one.key: one for one in await backend.journal.counts(user_id, since, by_group=True)}
 
 
 def facts_last(backend: Backend, user_id: str, facts: SlowFacts) -> float:
-    """Until when they may be shown, in monotonic seconds."""
+    """Return until when the facts may be shown, in monotonic seconds."""
     mark = mark_of(backend, user_id)
     return min(facts.allowance.lasts(mark), facts.groups.lasts(mark))

@@ -1,11 +1,11 @@
 """`GET /api/sync/stream`: the sync state as server-sent events.
 
-The first event carries the whole document, each later one only what changed; a client merges it over what it has.
-A quiet stream says so every 15 seconds, so that proxies keep it and dead clients are noticed.
+The first event carries the whole document, each later one the fields that changed; a client merges them over what it
+has. A quiet stream sends a comment every 15 seconds, so that proxies keep it open and dead clients are noticed.
 
-One task looks for all of them: once a user, however many streams they have, and the bytes of a change are made once.
-It wakes few streams at a time and lets others run in between. A stream has no queue: it remembers which document its
-reader has, and whoever reads slowly is brought from there to the newest one.
+One task serves all streams. It looks once for each user, however many streams they have, and makes the bytes of a
+change once. It wakes a few streams at a time and lets other tasks run in between. A stream has no queue: it remembers
+which document its reader has, and takes a slow reader from there to the newest one.
 """
 
 import asyncio
@@ -42,16 +42,16 @@ class Reader:
         self._woken = asyncio.Event()
 
     def wake(self) -> None:
-        """Something is there to be written."""
+        """Let the stream write what is new."""
         self._woken.set()
 
     def end(self) -> None:
-        """No more than a farewell."""
+        """Let the stream write its last event."""
         self._ended = True
         self._woken.set()
 
     async def woken(self) -> bool:
-        """Wait for `wake` (True) or `end` (False)."""
+        """Wait, and return True after `wake`, False after `end`."""
         await self._woken.wait()
         self._woken.clear()
         return not self._ended
@@ -71,7 +71,7 @@ class _Feed:
         self._changes.clear()
 
     def change_since(self, revision: int, document: Document, time: bytes) -> bytes:
-        """The event that brings a reader from that revision to this, the newest, document; made once."""
+        """Return the event that takes a reader from that revision to the newest document. It is made once."""
         change = self._changes.get(revision)
         if change is None:
             change = self._changes[revision] = _event(
@@ -81,9 +81,9 @@ class _Feed:
 
 
 class Streams:
-    """Every open stream; how many there may be, and their end.
+    """Every open stream: how many there may be, and when they end.
 
-    `is_good` tells whether the token that opened a stream still counts (not ended, not revoked, its key still there).
+    `is_good` says whether the token that opened a stream still counts: not over, not revoked, its key still there.
     """
 
     def __init__(self, cache: StateCache, clock: Clock, is_good: Callable[[Identity], bool]) -> None:
@@ -101,17 +101,17 @@ class Streams:
         return self._open
 
     def close(self) -> None:
-        """End every stream, and take no new one: the daemon is stopping."""
+        """End every stream, and open no new one: the daemon is stopping."""
         self._closing = True
         for feed in self._feeds.values():
             _end(feed)
 
     @contextmanager
     def place(self, identity: Identity) -> Iterator[Reader]:
-        """A place for one stream, held while it is open.
+        """Hold a place for one stream while it is open.
 
         Raises:
-            TooMany: the user or the service has as many as it may.
+            TooMany: the user, or the service, has as many streams as it may.
         """
         feed = self._feeds.get(identity.user_id) or _Feed(identity.user_id)
         if self._closing or len(feed.readers) >= MAX_STREAMS_PER_USER or self._open >= MAX_STREAMS:
@@ -132,7 +132,7 @@ class Streams:
                 self._looking = None
 
     async def events(self, reader: Reader) -> AsyncIterator[bytes]:
-        """The stream's bytes, until the token that opened it ends, its client leaves or the daemon stops.
+        """Yield the stream's bytes until its token ends, its client leaves or the daemon stops.
 
         Raises:
             StateError, Forbidden: the first document cannot be made.
@@ -168,7 +168,7 @@ class Streams:
                     log.warning("The streams of %s end: %s", feed.user_id, error, extra={"action": "streams_ended"})
                     _end(feed)
                 except Exception:
-                    # Those of one user: the others' go on.
+                    # The streams of one user end; those of others go on.
                     log.exception("The streams of %s failed", feed.user_id, extra={"action": "streams_failed"})
                     _end(feed)
 
@@ -197,5 +197,5 @@ def _end(feed: _Feed) -> None:
 
 
 def _event(kind: str, revision: int, data: bytes) -> bytes:
-    # The document is JSON without line breaks: one data line is enough.
+    # The document is JSON without line breaks, so one data line is enough.
     return b"id: %d\nevent: %b\ndata: %b\n\n" % (revision, kind.encode(), data)

@@ -1,4 +1,4 @@
-"""What operators are shown, in the same way as `api.views.base`."""
+"""Views for operators, made as those of `api.views.base`."""
 
 from api.views.base import View
 from core.models import BotStatus, Moment
@@ -31,9 +31,9 @@ class BanLine(View, frozen=True, kw_only=True):
 
     session: str
     user: str | None
-    """Whose bot it posted for; null for a spare one."""
+    """The user whose bot it posted for; null for a spare account."""
     at: Moment | None
-    """Null where nobody noted it."""
+    """When it was banned; null when that is not known."""
     reason: str | None
     replaced_by: str | None
 
@@ -47,14 +47,14 @@ class WaveLine(View, frozen=True, kw_only=True):
 
 
 class BanList(View, frozen=True, kw_only=True):
-    """Every ban, newest first, and the bots that stopped for a wave of them."""
+    """Every ban, newest first, and the bots that stopped after a wave of bans."""
 
     items: list[BanLine]
     waves: list[WaveLine]
 
 
 class JobList(View, frozen=True, kw_only=True):
-    """The housekeeping."""
+    """The jobs of the housekeeping."""
 
     items: list[JobRun]
 

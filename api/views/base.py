@@ -1,4 +1,4 @@
-"""What the API shows of the truth: one struct a shape; msgspec encodes it and describes it for OpenAPI."""
+"""What the API shows, one struct for each shape. msgspec encodes a struct and describes it for OpenAPI."""
 
 from collections.abc import Sequence
 from datetime import date
@@ -16,7 +16,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, source: object, **others: Any) -> Self:
-        """With what the source has under the same names, and the others."""
+        """Return a view with the source's attributes of the same names, and the other values."""
         same = {name: getattr(source, name) for name in cls.__struct_fields__ if name not in others}
         return cls(**same, **others)
 
@@ -35,7 +35,7 @@ class ConfigView(View, frozen=True, kw_only=True):
 
 
 class ProgressView(View, frozen=True, kw_only=True):
-    """The cycle that runs."""
+    """The running cycle."""
 
     cycle: int
     total: int
@@ -44,24 +44,24 @@ class ProgressView(View, frozen=True, kw_only=True):
 
 
 class BotWanted(StrEnum):
-    """What its user asked of the bot last."""
+    """What the user last asked of the bot."""
 
     RUNNING = "running"
     STOPPED = "stopped"
 
 
 class BotActual(StrEnum):
-    """What the bot does at this moment."""
+    """What the bot does now."""
 
     POSTING = "posting"
     """A cycle runs."""
     WAITING = "waiting"
-    """It runs and waits for its next cycle."""
+    """The bot runs and waits for its next cycle."""
     STOPPING = "stopping"
     """The current cycle, or the post in flight, is being finished."""
     STOPPED = "stopped"
     ERROR = "error"
-    """It stopped by itself; `status_reason` says why."""
+    """The bot stopped by itself; `status_reason` says why."""
 
 
 class BotView(View, frozen=True, kw_only=True):
@@ -89,7 +89,7 @@ class TicketView(View, frozen=True, kw_only=True):
 
     ticket: str
     expires_in: float
-    """Seconds it can be used within, once."""
+    """Seconds within which it can be used, once."""
 
 
 class GrantView(View, frozen=True, kw_only=True):
@@ -107,11 +107,11 @@ class AllowanceNow(View, frozen=True, kw_only=True):
     """How many posts a user may still make."""
 
     day: date
-    """Today in the user's time zone; the month is this day's."""
+    """Today in the user's time zone. The month is the one of this day."""
     per_day: int
     per_month: int
     granted: int
-    """More posts for this month, by an operator."""
+    """More posts that an operator granted for this month."""
     spent_today: int
     spent_this_month: int
     reserved: int
@@ -123,7 +123,7 @@ class AllowanceView(AllowanceNow, frozen=True, kw_only=True):
     """How many posts a user may make, and how many they made."""
 
     uncounted: int
-    """Spent posts of this month whose end nobody knows."""
+    """Posts of this month that count as used although nobody knows how they ended."""
     history: list[AllowanceDay]
     """Newest first."""
     grants: list[Grant]
@@ -136,7 +136,7 @@ class AllowanceOverview(View, frozen=True, kw_only=True):
 
 
 class PasswordView(View, frozen=True, kw_only=True):
-    """A password was set; and what else that did."""
+    """That a password was set, and what followed."""
 
     user_id: str
     tokens_ended: bool
@@ -145,7 +145,7 @@ class PasswordView(View, frozen=True, kw_only=True):
 
     @classmethod
     def of_user(cls, user_id: str) -> Self:
-        """As it is after every change of a password."""
+        """Return the view for every change of a password."""
         text = "The password is set. Every token of this user made until now is refused: log in anew."
         return cls(user_id=user_id, tokens_ended=True, message=text)
 
@@ -161,19 +161,19 @@ class MeView(View, frozen=True, kw_only=True):
 
 
 def wanted(status: BotStatus) -> BotWanted:
-    """A bot that stopped with an error was not asked to."""
+    """Return what the user wants. A bot that stopped with an error was not asked to stop."""
     return BotWanted.RUNNING if status in {BotStatus.RUNNING, BotStatus.ERROR} else BotWanted.STOPPED
 
 
 def actual(status: BotStatus, *, running: bool) -> BotActual:
-    """What the bot does; `running`: a cycle of it runs."""
+    """Return what the bot does; `running`: one of its cycles runs."""
     if status is BotStatus.RUNNING:
         return BotActual.POSTING if running else BotActual.WAITING
     return BotActual(status.value)
 
 
 def bot_view(user: User, progress: CycleProgress | None) -> BotView:
-    """What the user's bot does."""
+    """Return what the user's bot does."""
     return BotView(
         bot_status=user.bot_status,
         wanted=wanted(user.bot_status),
@@ -185,12 +185,12 @@ def bot_view(user: User, progress: CycleProgress | None) -> BotView:
 
 
 def allowance_view(use: AllowanceUse, days: Sequence[AllowanceDay] = (), grants: Sequence[Grant] = ()) -> AllowanceView:
-    """A user's allowance."""
+    """Return the view of a user's allowance."""
     return AllowanceView.of(use, reserved=use.reserved_this_month, history=list(days), grants=list(grants))
 
 
 def progress_view(progress: CycleProgress | None) -> ProgressView | None:
-    """How far the cycle is."""
+    """Return how far the cycle is, None when none runs."""
     if progress is None:
         return None
     return ProgressView(cycle=progress.cycle, total=progress.total, done=progress.done, delivered=progress.delivered)

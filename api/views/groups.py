@@ -10,9 +10,9 @@ class PostView(View, frozen=True, kw_only=True):
     """One of the posts that take turns."""
 
     n: int
-    """Its place, from 0: `post_content.posts[n]` of the config."""
+    """The post's place, counted from 0: `post_content.posts[n]` of the config."""
     type: PostType
-    """Its own, or the config's `post_type`."""
+    """The post's own type, or the config's `post_type`."""
     content: str | PostContent
 
 
@@ -21,7 +21,7 @@ class PostsView(View, frozen=True, kw_only=True):
 
     posts: list[PostView]
     next: int | None
-    """Whose turn it is in the next cycle; null when there is none."""
+    """The place of the post whose turn it is in the next cycle; null without posts."""
 
 
 class GroupsView(View, frozen=True, kw_only=True):
@@ -36,9 +36,9 @@ class GroupChecks(View, frozen=True, kw_only=True):
     groups: list[GroupCheck]
     accounts: list[AccountCheck]
     rights_needed: list[str]
-    """What the post whose turn it is needs."""
+    """The rights that the post whose turn it is needs."""
     problems: list[str]
-    """Why the post itself could go nowhere."""
+    """Why the post itself could not be sent anywhere."""
 
 
 SHOWN = (PostsView, PostView, GroupsView, GroupChecks)

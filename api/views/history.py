@@ -26,7 +26,7 @@ class DeliveryPage(View, frozen=True, kw_only=True):
 
     items: list[DeliveryView]
     next_before: int | None
-    """Ask for the next page with `before` set to it; null on the last."""
+    """Send it as `before` to get the next page; null on the last page."""
 
 
 class LogPage(View, frozen=True, kw_only=True):
@@ -45,9 +45,9 @@ class CountsView(View, frozen=True, kw_only=True):
     skipped: int
     unknown: int
     removed: int
-    """Of the delivered: taken away again within seconds, by a moderation bot say."""
+    """Delivered posts that were deleted again within seconds, for example by a moderation bot."""
     health: int | None
-    """How many of 100 posts that were tried stand; null when none was tried."""
+    """How many of 100 tried posts are still there; null when none was tried."""
 
 
 class StatsPage(View, frozen=True, kw_only=True):

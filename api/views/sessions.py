@@ -1,4 +1,4 @@
-"""What the API shows of accounts and API pairs, beside what `sessions` itself says of them."""
+"""Views of accounts and API pairs, beside those that `sessions` has itself."""
 
 from api.views.base import View
 from sessions.accounts import Account
@@ -27,10 +27,10 @@ class ImportedView(View, frozen=True, kw_only=True):
     """One session of an import, and what became of it."""
 
     source: str
-    """Which one: the file in the zip, the line of the text."""
+    """Which session: the file in the zip, or the line of the text."""
     verdict: Verdict
     session: str | None
-    """What it is called here, or what its account was called already."""
+    """The session's name here, or the name under which its account is here already."""
     format: Format | None
     reason: str | None
 
@@ -46,7 +46,7 @@ class CheckView(View, frozen=True, kw_only=True):
 
     name: str
     alive: bool | None
-    """Null: it could not be found out just now."""
+    """Null: that could not be found out now."""
     reason: str | None
     telegram_id: int | None
     display_name: str | None
@@ -69,7 +69,7 @@ class PairsView(View, frozen=True, kw_only=True):
 
     pairs: list[ApiPairView]
     need_login: list[str]
-    """Accounts that a change just made left without a pair: they need a new login."""
+    """Accounts that this change left without a pair. They need a new login."""
 
 
 class FarewellView(View, frozen=True, kw_only=True):
@@ -77,9 +77,9 @@ class FarewellView(View, frozen=True, kw_only=True):
 
     name: str
     logged_out: bool
-    """Telegram ended its login."""
+    """Whether Telegram ended its login."""
     reason: str | None
-    """Why it did not."""
+    """Why Telegram did not."""
 
 
 SHOWN = (ImportView, CheckView, AccountsView, Account, Login, RepairView, ExportView, FarewellView, PairsView)

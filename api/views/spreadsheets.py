@@ -1,4 +1,4 @@
-"""Cells of a CSV file that people open with a spreadsheet, which takes some texts for formulas and runs them."""
+"""Cells of a CSV file. A spreadsheet takes some texts for formulas and runs them."""
 
 import re
 import unicodedata
@@ -10,14 +10,14 @@ _INVISIBLE = frozenset({"Cc", "Cf", "Zs", "Zl", "Zp"})
 
 
 def safe_cell(value: object) -> object:
-    """The value as a cell. An apostrophe tells the spreadsheet that what begins like a formula is text."""
+    """Return the value as a cell. An apostrophe marks a text that begins like a formula as text."""
     if isinstance(value, datetime):
         return value.isoformat()
     return f"'{value}" if isinstance(value, str) and _is_like_a_formula(value) else value
 
 
 def _is_like_a_formula(text: str) -> bool:
-    """By its first sign that shows, in whatever width it is written. A plain number, as an id of a group, is none."""
+    """Whether the first visible sign, of any width, begins a formula. A plain number, such as a group id, does not."""
     if _NUMBER.fullmatch(text):
         return False
     if text[:1] in ("\t", "\r", "\n"):

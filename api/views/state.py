@@ -1,4 +1,4 @@
-"""What a dashboard shows of one user, in the same way as `api.views.base`."""
+"""Views of one user for a dashboard, made as those of `api.views.base`."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -15,11 +15,11 @@ class SessionView(View, frozen=True, kw_only=True):
     name: str
     label: str
     health: AccountState
-    """What it is fit for at this moment, in one word."""
+    """What the account is fit for now, in one word."""
     state: SessionState
     state_reason: str | None
     resting_until: Moment | None
-    """Null once that has passed."""
+    """Until when the account rests; null when it does not."""
     resting_reason: str | None
     last_used_at: Moment | None
 
@@ -47,13 +47,13 @@ class GroupView(View, frozen=True, kw_only=True):
 
     name: str
     holds: list[HoldView]
-    """Those that have not passed."""
+    """The holds that have not ended."""
     health: int | None
-    """How many of 100 posts tried in the last 30 days stand; null when none was tried."""
+    """How many of 100 posts tried in the last 30 days are still there; null when none was tried."""
     delivered: int
     failed: int
     removed: int
-    """Of the delivered: taken away again within seconds, by a moderation bot say."""
+    """Delivered posts that were deleted again within seconds, for example by a moderation bot."""
 
 
 class LogLine(View, frozen=True, kw_only=True):
@@ -83,9 +83,9 @@ class StateView(View, frozen=True, kw_only=True):
     """Everything a dashboard shows, in one document."""
 
     server_time: Moment
-    """When it was answered, to the second. It alone never makes a document another one."""
+    """The time of the answer, to the second. A new time alone is no change of the document."""
     revision: int
-    """Grows with every change; never goes back."""
+    """Grows with every change and never shrinks."""
     user_id: str
     bot_status: BotStatus
     wanted: BotWanted
@@ -106,7 +106,7 @@ class StateView(View, frozen=True, kw_only=True):
 
 
 def session_view(name: str, session: Session, now: datetime, *, posting: bool) -> SessionView:
-    """An account as its user sees it; `posting`: it works on its share of a cycle."""
+    """Return an account as its user sees it; `posting`: it posts in the running cycle."""
     health, reason, until = health_of(session, now, posting=posting)
     return SessionView.of(
         session,
@@ -118,7 +118,7 @@ def session_view(name: str, session: Session, now: datetime, *, posting: bool) -
 
 
 def group_view(name: str, holds: Mapping[str, Hold], counts: Counts | None, now: datetime) -> GroupView:
-    """A group, which accounts leave it alone, and how posts fared there."""
+    """Return a group, the accounts that leave it alone, and how posts fared there."""
     return GroupView(
         name=name,
         holds=[HoldView.of(hold, session=session) for session, hold in sorted(holds.items()) if hold.until > now],
@@ -130,7 +130,7 @@ def group_view(name: str, holds: Mapping[str, Hold], counts: Counts | None, now:
 
 
 def log_line(event: Event) -> LogLine:
-    """An event as its user reads it."""
+    """Return an event as its user reads it."""
     return LogLine(
         id=event.id,
         at=event.at,
