@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -32,6 +32,8 @@ from sessions.pool import Pool
 log = logging.getLogger(__name__)
 _CONNECT_SECONDS = 10
 
+Call = Callable[[Any], Awaitable[Any]]
+"""Sends a request and returns what Telegram said: a client, or one bounded in time."""
 CONNECTION_LOST = (
     OSError,  # TimeoutError and ConnectionError are among them
     EOFError,  # asyncio.IncompleteReadError: the server closed in order

@@ -197,6 +197,7 @@ ANSWERS: dict[str, Any] = {
         "post": {
             "type": "text",
             "number": 51,
+            "summary": "a text",
             "text": "Tonight at 7: Chess club",
             "entities": [{"kind": "bold", "offset": 0, "length": 7}],
             "units": 24,

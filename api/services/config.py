@@ -12,7 +12,7 @@ from api.views.base import ConfigView
 from bot.compose.content import posts_of
 from bot.compose.media import check_contents
 from core.errors import Faults
-from core.models import PostContent, User
+from core.models import User
 from data.media.layout import media_folder
 from data.users.data_manager import Transaction
 
@@ -69,13 +69,11 @@ class ConfigService:
         """Look into the files of posts that were not there before. Raises InvalidInput, NotRead."""
         folder = media_folder(self._backend.settings.state_dir, user_id)
         known = posts_of(before.post_type, before.post_content)
-        several = isinstance(after.post_content, PostContent) and after.post_content.posts
         faults = Faults()
-        for index, post in enumerate(posts_of(after.post_type, after.post_content)):
+        for post in posts_of(after.post_type, after.post_content):
             if post not in known and not faults.enough:
-                field = f"post_content.posts[{index}].media" if several else "post_content.media"
                 with faults.noted():
-                    await check_contents(folder, post, field)
+                    await check_contents(folder, post)
         faults.raise_any()
 
 

@@ -1,4 +1,8 @@
-"""What Telegram says to accounts that are not in a group."""
+"""Whether an account is in a group, by what Telegram says to it."""
+
+from typing import Any
+
+from telethon.tl import types as tl
 
 NOT_A_MEMBER = frozenset(
     {
@@ -35,3 +39,19 @@ AMBIGUOUS = frozenset(
 )
 """Refusals that do not tell whether the account left the group, was taken out of it, or may not write there: that is
 asked before they are believed."""
+
+
+def is_exempt(chat: Any) -> bool:
+    """Whether neither slow mode nor the group's restrictions bind the account: administrators post when they like."""
+    return bool(getattr(chat, "creator", False) or getattr(chat, "admin_rights", None))
+
+
+def not_there(chat: Any) -> str | None:
+    """The refusal that keeps the account that was given `chat` out of it; None: the account is in it."""
+    if isinstance(chat, tl.ChannelForbidden):
+        return "CHANNEL_PRIVATE"
+    if isinstance(chat, tl.ChatForbidden):
+        return "CHAT_FORBIDDEN"
+    if isinstance(chat, tl.ChatEmpty) or getattr(chat, "deactivated", False) or getattr(chat, "migrated_to", None):
+        return "CHAT_ID_INVALID"
+    return "USER_NOT_PARTICIPANT" if getattr(chat, "left", False) else None

@@ -32,8 +32,7 @@ from telethon.tl.types import (
 )
 
 from bot.chats.dialogs import pages_of_chats
-from bot.chats.membership import REMOVED
-from bot.chats.rights import is_exempt, not_there
+from bot.chats.membership import REMOVED, is_exempt, not_there
 from bot.chats.seen import Absent, Seen
 from bot.chats.targets import Target, TargetKind, parse_target
 from bot.reactions.classify import Scope, reaction_to

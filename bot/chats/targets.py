@@ -13,7 +13,6 @@ Link forms: core.telegram.org/api/links.
 """
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
@@ -131,15 +130,6 @@ def parse_target(text: str, field: str = "groups") -> Target:
     place = _read(text, field)
     topic = place.thread if place.thread is not None else (place.numbers[0] if place.numbers else None)
     return Target(place.kind, place.value, None if topic == _GENERAL_TOPIC else topic)
-
-
-def parse_groups(texts: Iterable[str], field: str = "groups") -> tuple[str, ...]:
-    """The groups in their one spelling and their order, each once.
-
-    Raises:
-        InvalidInput: naming the entry (`groups[2]`).
-    """
-    return tuple(dict.fromkeys(parse_target(text, f"{field}[{index}]").text for index, text in enumerate(texts)))
 
 
 def parse_message_link(text: str, field: str) -> MessageLink:

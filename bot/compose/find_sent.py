@@ -1,4 +1,4 @@
-"""Did a post arrive? Looked up in the chat's history, by the account that sent it or by another one.
+"""Whether a post arrived: looked up in the chat's history, by the account that sent it or by another one.
 
 Telegram does not show random ids. A post is recognised by its sender, its time, its topic and what is in it.
 """
@@ -11,11 +11,10 @@ from typing import Any
 from telethon.tl import functions
 from telethon.tl import types as tl
 
-from bot.compose.content import Post, kind_of
-from bot.compose.media import Call
-from bot.compose.requests import Destination, Sent
+from bot.compose.kinds.register import KINDS
+from bot.compose.post import Destination, Part, Post, Sent
 from bot.compose.text import Formatted
-from core.models import MediaKind, PostType
+from sessions.client import Call
 
 PAGE = 100
 MOST_MESSAGES = 500
@@ -98,47 +97,17 @@ def _first_match(mine: Sequence[Any], wanted: Wanted) -> Sent | None:
     parts = max(1, len(wanted.source) or len(wanted.post.content.media))
     for start in range(len(mine) - parts + 1):
         run = mine[start : start + parts]
-        if parts > 1 and len({message.grouped_id for message in run}) > 1:
-            continue
-        if all(_is_part(message, index, wanted) for index, message in enumerate(run)):
+        albums = {message.grouped_id for message in run}
+        if len(albums) > 1 or (parts == 1 and albums != {None} and not wanted.source):
+            continue  # a picture of another post's album is no post of its own
+        if all(_is_part(message, wanted, index) for index, message in enumerate(run)):
             return Sent(tuple(message.id for message in run))
     return None
 
 
-def _is_part(message: Any, index: int, wanted: Wanted) -> bool:
-    post = wanted.post
-    if post.type in {PostType.FORWARD, PostType.COPY}:
-        return _is_made_from(message, wanted.source[index], with_author=post.type is PostType.FORWARD)
-    if message.fwd_from is not None:
+def _is_part(message: Any, wanted: Wanted, index: int) -> bool:
+    if message.fwd_from is not None and not wanted.source:
         return False
-    if post.type is PostType.POLL:
-        asked = post.content.poll.question.strip() if post.content.poll is not None else None
-        return isinstance(message.media, tl.MessageMediaPoll) and message.media.poll.question.text == asked
     said = wanted.text.text if wanted.text is not None and index == 0 else ""
-    if message.message != said:
-        return False
-    if post.type is PostType.TEXT:
-        return _kind(message) is None
-    return _kind(message) is kind_of(post.type, post.content.media[index])
-
-
-def _is_made_from(message: Any, original: Any, *, with_author: bool) -> bool:
-    return bool(
-        message.message == original.message
-        and type(message.media) is type(original.media)
-        and (message.fwd_from is not None) == with_author
-    )
-
-
-def _kind(message: Any) -> MediaKind | None:
-    """As what a message's file is shown; a link's preview is none."""
-    if isinstance(message.media, tl.MessageMediaPhoto):
-        return MediaKind.PHOTO
-    if not isinstance(message.media, tl.MessageMediaDocument):
-        return None
-    for attribute in getattr(message.media.document, "attributes", ()):
-        if isinstance(attribute, tl.DocumentAttributeVideo):
-            return MediaKind.VIDEO
-        if isinstance(attribute, tl.DocumentAttributeAudio):
-            return MediaKind.VOICE if attribute.voice else MediaKind.AUDIO
-    return MediaKind.DOCUMENT
+    part = Part(wanted.post.content, index, said, wanted.source[index] if wanted.source else None)
+    return KINDS[wanted.post.type].matches(message, part)

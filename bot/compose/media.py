@@ -5,7 +5,7 @@ import contextlib
 import errno
 import io
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from stat import S_ISREG
 from typing import Any, BinaryIO
@@ -14,21 +14,23 @@ from telethon import TelegramClient, utils
 from telethon.tl import functions
 from telethon.tl import types as tl
 
-from bot.compose.content import Post, kind_of, render
+from bot.compose.content import render
+from bot.compose.files import File
+from bot.compose.kinds.register import files_of
 from bot.compose.measures import attributes, check_measures
+from bot.compose.post import Post
 from bot.compose.text import MAX_CAPTION_UNITS
 from core.errors import InvalidInput, NotRead, StateError
-from core.models import Media, MediaKind, PostType
+from core.models import Media, MediaKind
 from data.media.formats import type_by_name
 from data.media.layout import About, shown_name, thumbnail_of
 from data.media.looks import looked_at
+from sessions.client import Call
 
 MAX_PHOTO_BYTES = 10 * 1024 * 1024
 MAX_FILE_BYTES = 4000 * 512 * 1024
 MAX_FILE_BYTES_PREMIUM = 2 * MAX_FILE_BYTES
 """core.telegram.org/api/files: 4,000 parts of 512 KiB, for Premium accounts 8,000."""
-Call = Callable[[Any], Awaitable[Any]]
-"""Sends a request and answers what Telegram did: a client, or one bounded in time."""
 _KEPT = 64
 """Files an account keeps at hand; more are uploaded anew."""
 
@@ -57,29 +59,34 @@ def file_of(folder: Path, media: Media, kind: MediaKind, field: str, *, premium:
     return path
 
 
-def check_files(folder: Path, post: Post, field: str = "post_content.media", *, premium: bool = False) -> int:
+def check_files(folder: Path, post: Post, *, premium: bool = False) -> int:
     """How many bytes the files of a post have together.
 
     Raises:
         InvalidInput: naming the file that cannot be sent, and why.
     """
     return sum(
-        file_of(folder, media, kind_of(post.type, media), f"{field}[{index}].file", premium=premium).stat().st_size
-        for index, media in enumerate(post.content.media)
+        file_of(folder, media, kind, _field(post, index), premium=premium).stat().st_size
+        for index, (media, kind) in enumerate(files_of(post))
     )
 
 
-async def check_contents(folder: Path, post: Post, field: str = "post_content.media") -> int:
+async def check_contents(folder: Path, post: Post) -> int:
     """How many bytes the files of a post have together. What is in them is looked at, once a file.
 
     Raises:
         InvalidInput: naming the file that cannot be sent, even by a Premium account, and why.
         NotRead, StateError: the machine cannot read a file just now.
     """
-    size = await asyncio.to_thread(check_files, folder, post, field, premium=True)
-    for index, media in enumerate(post.content.media):
-        await _known(folder, media, kind_of(post.type, media), f"{field}[{index}].file")
+    size = await asyncio.to_thread(check_files, folder, post, premium=True)
+    for index, (media, kind) in enumerate(files_of(post)):
+        await _known(folder, media, kind, _field(post, index))
     return size
+
+
+def _field(post: Post, index: int) -> str:
+    """Where the post names its file number `index`."""
+    return f"{post.field}.media[{index}].file"
 
 
 async def _known(folder: Path, media: Media, kind: MediaKind, field: str) -> About | None:
@@ -139,8 +146,8 @@ class MediaShelf:
             CONNECTION_LOST, RPCError: what uploading met. Nothing was posted.
         """
         return [
-            await self._one(client, call, (post.type, media), f"post_content.media[{index}].file", premium=premium)
-            for index, media in enumerate(post.content.media)
+            await self._one(client, call, file, _field(post, index), premium=premium)
+            for index, file in enumerate(files_of(post))
         ]
 
     def forget(self, post: Post) -> None:
@@ -148,10 +155,8 @@ class MediaShelf:
         for key in [key for key in self._handles if key[0] in post.content.media]:
             del self._handles[key]
 
-    async def _one(
-        self, client: TelegramClient, call: Call, what: tuple[PostType, Media], field: str, *, premium: bool
-    ) -> Any:
-        media, kind = what[1], kind_of(*what)
+    async def _one(self, client: TelegramClient, call: Call, file: File, field: str, *, premium: bool) -> Any:
+        media, kind = file
         path = file_of(self.folder, media, kind, field, premium=premium)
         with _reading(media, field):
             facts = path.stat()

@@ -1,6 +1,6 @@
 """Everything between a post and its request, in the order a worker needs it: prepare, send, look whether it arrived.
 
-outgoing = await prepare(post, occasion, client=…, call=…, shelf=…, peer_of=…)    # nothing is posted yet
+outgoing = await prepare(post, context, client=…, call=…, shelf=…, peer_of=…)    # nothing is posted yet
 sent = await outgoing.send(call, to, key)                                         # safe to repeat
 sent = await outgoing.find(call, to, sender_id=…, since=…)                        # did it arrive?
 """
@@ -11,19 +11,15 @@ from datetime import datetime
 from typing import Any
 
 from telethon import TelegramClient
-from telethon.errors import RPCError
-from telethon.tl import types as tl
 
-from bot.chats.targets import parse_message_link
-from bot.compose.content import SAVED, Post, RenderContext, word
+from bot.compose.content import render_for_group
 from bot.compose.find_sent import Wanted, find_delivered
-from bot.compose.media import Call, MediaShelf
-from bot.compose.requests import CANNOT_SEE, Destination, Sent, Source, SourceUnavailable, find_source, send_post
+from bot.compose.media import MediaShelf
+from bot.compose.post import Destination, Post, RenderContext, Sent, Source
+from bot.compose.requests import send_post
+from bot.compose.source import source_of
 from bot.compose.text import Formatted
-from bot.reactions.classify import Scope, reaction_to
-from core.models import PostType
-
-_MESSAGE = "post_content.message"
+from sessions.client import Call
 
 
 @dataclass(frozen=True)
@@ -31,7 +27,7 @@ class Outgoing:
     """A post that is ready to be sent by one account to one group."""
 
     post: Post
-    """Its poll, if it has one, is worded for this occasion."""
+    """With its own words filled in for the group."""
     text: Formatted
     media: tuple[Any, ...] = field(default=(), repr=False)
     source: Source | None = None
@@ -61,7 +57,7 @@ class Outgoing:
         since: datetime,
         taken: frozenset[int] = frozenset(),
     ) -> Sent | None:
-        """Where it stands in the chat, if it does. Any account that reads the chat can look; see `compose_found`.
+        """Where it stands in the chat, if it does. Any account that reads the chat can look.
 
         Raises:
             RPCError, CONNECTION_LOST: the history cannot be read.
@@ -80,7 +76,7 @@ class Outgoing:
 
 async def prepare(
     post: Post,
-    occasion: RenderContext,
+    context: RenderContext,
     *,
     client: TelegramClient,
     call: Call,
@@ -99,31 +95,12 @@ async def prepare(
         SourceUnavailable: this account cannot see the message to forward.
         RPCError, CONNECTION_LOST: see `bot.reactions.classify`.
     """
-    worded, text = word(post, occasion, premium=premium)
-    if post.type in {PostType.FORWARD, PostType.COPY}:
-        return Outgoing(post, text, source=await source_of(post.content.message or "", call, peer_of))
+    rendered = render_for_group(post, context, premium=premium)
+    if post.content.message is not None:
+        source = await source_of(post.content.message, call, peer_of)
+        return Outgoing(rendered.post, rendered.text, source=source)
     if shelf is None:
-        return Outgoing(worded, text)
+        return Outgoing(rendered.post, rendered.text)
     uploads = shelf.uploads
     media = tuple(await shelf.ready(client, call, post, premium=premium))
-    return Outgoing(worded, text, media, remembered=shelf.uploads - uploads < len(media))
-
-
-async def source_of(message: str, call: Call, peer_of: Callable[[str], Awaitable[Any]]) -> Source:
-    """The message a forward or a copy is made from, as this account sees it. `peer_of`: see `prepare`.
-
-    Raises:
-        SourceUnavailable: this account cannot see it; another may.
-        InvalidInput: there is no such message.
-        RPCError, OSError: anything that is not about the message.
-    """
-    if message.strip().lower() == SAVED:
-        return await find_source(call, tl.InputPeerSelf(), None)
-    link = parse_message_link(message, _MESSAGE)
-    try:
-        peer = await peer_of(link.chat.chat)
-    except RPCError as error:
-        if reaction_to(error).scope is not Scope.GROUP:
-            raise
-        raise SourceUnavailable(_MESSAGE, CANNOT_SEE) from error
-    return await find_source(call, peer, link.message_id, single=link.single)
+    return Outgoing(rendered.post, rendered.text, media, remembered=shelf.uploads - uploads < len(media))

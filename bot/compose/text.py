@@ -1,8 +1,8 @@
 """Text and its formatting, as Telegram wants them: plain words beside entities counted in UTF-16 units.
 
 While it is being built, a text is a `TextDraft`: its spans count Python characters, which makes trimming and filling in
-placeholders plain arithmetic. `finish` turns it into what is sent. The markups are read in `compose_html` and
-`compose_markdown`; Telethon's parsers lose "Q&A", miscount `&#128512;`, know no spoilers and accept unclosed tags.
+placeholders plain arithmetic. `finish` turns it into what is sent. The markups are read in `html` and
+`markdown` beside it; Telethon's parsers lose "Q&A", miscount `&#128512;`, know no spoilers and accept unclosed tags.
 Limits and entity kinds: core.telegram.org/api/entities, core.telegram.org/api/config.
 """
 
@@ -101,6 +101,11 @@ class Formatted:
         """Length as Telegram counts it."""
         return utf16_units(self.text)
 
+    @property
+    def has_custom_emoji(self) -> bool:
+        """Whether accounts without Premium would show plain emoji in the place of some custom ones."""
+        return any(isinstance(entity, tl.MessageEntityCustomEmoji) for entity in self.entities)
+
 
 def utf16_units(text: str) -> int:
     """How long Telegram thinks a text is: an emoji outside the basic plane counts two."""
@@ -142,6 +147,12 @@ def checked_link(url: str, field_name: str) -> str:
     if re.match(r"tg://user\?", url, re.IGNORECASE):
         raise InvalidInput(field_name, "people can be mentioned only by @name: not every account knows them by id")
     return url
+
+
+def has_placeholders(draft: TextDraft) -> bool:
+    """Whether `fill_in` would change anything."""
+    links = (span.argument for span in draft.spans if span.style is Style.LINK)
+    return any(_PLACEHOLDER.search(text) for text in (draft.text, *links))
 
 
 def fill_in(draft: TextDraft, values: Mapping[str, str]) -> TextDraft:

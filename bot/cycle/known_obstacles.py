@@ -9,13 +9,13 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
-from bot.chats.membership import NOT_A_MEMBER, REMOVED
+from bot.chats.membership import NOT_A_MEMBER, REMOVED, is_exempt
 from bot.chats.peers import Peers
-from bot.chats.rights import Obstacle, holds_about, is_exempt, obstacle
 from bot.chats.seen import Seen
 from bot.chats.targets import Target, parse_target
-from bot.compose.content import Post
 from bot.compose.media import premium_needed
+from bot.compose.post import Post
+from bot.compose.rights import Obstacle, holds_about, obstacle
 from bot.cycle.planner import NO_BARS, Exclusion, Plan, plan_cycle, same_chat_reason, same_chats
 from bot.cycle.run import CycleRun, CycleServices
 from bot.pacing.decide import waited_out_until

@@ -5,13 +5,14 @@ import contextlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from pathlib import Path
 
 from msgspec.structs import replace
 
 from bot.chats.peers import Peers
-from bot.compose.content import Post
 from bot.compose.media import MediaShelf
+from bot.compose.post import Post
 from bot.cycle.planner import Exclusion
 from bot.pacing.fair_slots import FairSlots
 from bot.pacing.post_history import PostHistory
@@ -164,7 +165,7 @@ class CycleRun:
         """Whose cycle it is."""
         return self.cycle.user
 
-    @property
+    @cached_property
     def post(self) -> Post:
         """What it posts."""
         content = self.cycle.post_content

@@ -11,9 +11,9 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
-from bot.chats.rights import holds_about
 from bot.compose.content import post_for_cycle, posts_of
 from bot.compose.random_id import new_random_id
+from bot.compose.rights import holds_about
 from bot.cycle.known_obstacles import arrange, claim_what_was_begun, who_posts
 from bot.cycle.planner import Exclusion, Plan, keeps, may_look, plan_cycle
 from bot.cycle.run import STOPPED, CycleControl, CycleRun, CycleServices, StopReason

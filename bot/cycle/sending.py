@@ -10,15 +10,14 @@ from msgspec.structs import replace
 from telethon.errors import RPCError
 
 from bot.chats.targets import parse_target
-from bot.compose.content import RenderContext
-from bot.compose.media import Call, MediaShelf
+from bot.compose.media import MediaShelf
 from bot.compose.outgoing import Outgoing, prepare
+from bot.compose.post import Destination, RenderContext, Sent
 from bot.compose.random_id import random_id_of
-from bot.compose.requests import Destination, Sent
 from bot.cycle.run import CycleRun, CycleServices
 from bot.reactions.classify import Action, reaction_to
 from core.models import Delivery, DeliveryState, Level
-from sessions.client import PostingClient
+from sessions.client import Call, PostingClient
 
 _LAST_POSTS = 50
 """So many of a user's latest deliveries to a group are told from the one that is looked for."""

@@ -11,10 +11,10 @@ from datetime import timedelta
 from msgspec.structs import replace
 
 from bot.chats.membership import NOT_A_MEMBER
-from bot.chats.rights import concerns
 from bot.chats.seen import Absent
 from bot.chats.targets import parse_target
 from bot.compose.media import premium_needed
+from bot.compose.rights import concerns
 from bot.cycle.doubts import Doubts
 from bot.cycle.planner import Exclusion, clock_time
 from bot.cycle.run import CycleRun, CycleServices, StopReason

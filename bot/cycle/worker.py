@@ -13,7 +13,9 @@ from telethon.errors import RPCError
 from bot.chats.membership import AMBIGUOUS
 from bot.chats.targets import Target, parse_target
 from bot.compose.content import DoesNotFitHere
-from bot.compose.requests import Destination, Sent, SourceUnavailable, pin
+from bot.compose.post import Destination, Sent
+from bot.compose.requests import pin
+from bot.compose.source import SourceUnavailable
 from bot.cycle.known_obstacles import seen_obstacle
 from bot.cycle.planner import clock_time, same_chat_reason
 from bot.cycle.run import STOPPED, CycleRun, CycleServices

@@ -10,11 +10,14 @@ from typing import Any
 
 from telethon import utils
 
-from bot.chats.rights import holds_about, is_exempt, rights_needed, uses_custom_emoji
+from bot.chats.membership import is_exempt
 from bot.chats.targets import Target, parse_target
-from bot.compose.content import Post, RenderContext, kind_of, post_for_cycle, render, word
+from bot.compose.content import Rendered, post_for_cycle, render, render_for_group
+from bot.compose.kinds.register import KINDS, files_of
 from bot.compose.media import check_contents
-from bot.compose.text import MAX_CAPTION_UNITS, MAX_CAPTION_UNITS_PREMIUM, MAX_TEXT_UNITS, Formatted
+from bot.compose.post import Post, RenderContext
+from bot.compose.rights import holds_about, rights_needed
+from bot.compose.text import Formatted
 from bot.cycle.known_obstacles import Arrangement, who_posts
 from bot.cycle.planner import Exclusion, Plan, clock_time
 from bot.cycle.run import CycleServices
@@ -57,13 +60,13 @@ async def preflight(parts: CycleServices, user_id: str, user: User) -> Preflight
 async def _files(folder: Path, post: Post) -> tuple[list[str], list[ShownFile]]:
     """The post's files, and why some of them cannot be sent."""
     shown, problems = [], []
-    for media in post.content.media:
+    for media, kind in files_of(post):
         size = None
         try:
             size = await check_contents(folder, Post(post.type, PostContent(media=(media,))))
         except InvalidInput as error:
             problems.append(error.fix)
-        shown.append(ShownFile(file=media.file, kind=kind_of(post.type, media), bytes=size))
+        shown.append(ShownFile(file=media.file, kind=kind, bytes=size))
     return problems, shown
 
 
@@ -116,7 +119,7 @@ class _Judgement:
 
     # The post
 
-    def _rendered(self, problems: list[str]) -> Formatted:
+    def _rendered(self, problems: list[str]) -> Rendered:
         """As the first group that can be named sees it."""
         first = next((self._title(group) for group in self._user.groups if self._title(group)), None)
         try:
@@ -124,14 +127,14 @@ class _Judgement:
         except InvalidInput:
             pass  # too long in this group, maybe not in others
         try:
-            return render(self._post, None, premium=True)
+            return Rendered(self._post, render(self._post, None, premium=True))
         except InvalidInput as error:
             problems.append(error.fix)
-            return Formatted("")
+            return Rendered(self._post, Formatted(""))
 
-    def _render(self, title: str, *, premium: bool) -> Formatted:
-        occasion = RenderContext(group=title, moment=self._now, number=self._number)
-        return word(self._post, occasion, premium=premium)[1]
+    def _render(self, title: str, *, premium: bool) -> Rendered:
+        context = RenderContext(group=title, moment=self._now, number=self._number)
+        return render_for_group(self._post, context, premium=premium)
 
     def _too_long_here(self, group: str, session: str) -> str | None:
         try:
@@ -140,17 +143,17 @@ class _Judgement:
             return error.fix
         return None
 
-    def _shown(self, text: Formatted, files: list[ShownFile]) -> ShownPost:
-        content = self._post.content
-        caption = bool(content.media)
+    def _shown(self, rendered: Rendered, files: list[ShownFile]) -> ShownPost:
+        content, text, kind = rendered.post.content, rendered.text, KINDS[self._post.type]
         return ShownPost(
             type=self._post.type,
             number=self._number,
+            summary=kind.summary(content),
             text=text.text,
             entities=[_shown_entity(entity) for entity in text.entities],
             units=text.units,
-            most_units=MAX_CAPTION_UNITS if caption else MAX_TEXT_UNITS,
-            most_units_premium=MAX_CAPTION_UNITS_PREMIUM if caption else MAX_TEXT_UNITS,
+            most_units=kind.text.most,
+            most_units_premium=kind.text.most_premium,
             files=files,
             poll_question=content.poll.question if content.poll else None,
             poll_answers=content.poll.answers if content.poll else (),
@@ -237,12 +240,12 @@ class _Judgement:
 
     # Accounts
 
-    def _account(self, view: AccountView, posts: int, rendered: Formatted) -> AccountCheck:
+    def _account(self, view: AccountView, posts: int, rendered: Rendered) -> AccountCheck:
         return AccountCheck(
             session=view.session, premium=view.premium, posts=posts, reason=self._remark(view, posts, rendered)
         )
 
-    def _remark(self, view: AccountView, posts: int, rendered: Formatted) -> str | None:
+    def _remark(self, view: AccountView, posts: int, rendered: Rendered) -> str | None:
         session = self._sessions[view.session]
         if session.state_reason is not None:
             return session.state_reason
@@ -256,7 +259,7 @@ class _Judgement:
         room = limits.daily_cap - len(self._parts.books.account(view.session, session).account_posts)
         if posts > room:
             return f"it makes at most {limits.daily_cap} posts in 24 hours; {posts - max(room, 0)} of its groups wait"
-        if posts and view.premium is False and uses_custom_emoji(rendered):
+        if posts and view.premium is False and rendered.text.has_custom_emoji:
             return "it has no Telegram Premium: custom emoji arrive as the plain ones they stand for"
         return None
 

@@ -37,6 +37,8 @@ class ShownPost(Report, frozen=True, kw_only=True):
     type: PostType
     number: int
     """Which cycle of the bot it is, from 1."""
+    summary: str
+    """What the post is, in one line, besides its text."""
     text: str
     entities: list[ShownEntity]
     units: int

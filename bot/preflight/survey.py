@@ -17,26 +17,23 @@ from telethon import utils
 from telethon.errors import RPCError
 
 from bot.chats.dialogs import OwnChats
+from bot.chats.membership import is_exempt
 from bot.chats.peers import as_known
-from bot.chats.rights import is_exempt
 from bot.chats.seen import Absent, Seen
 from bot.chats.targets import Target, TargetKind
-from bot.compose.content import Post
-from bot.compose.media import Call
-from bot.compose.outgoing import source_of
-from bot.compose.requests import SourceUnavailable
+from bot.compose.post import Post
+from bot.compose.source import SourceUnavailable, source_of
 from bot.cycle.run import CycleServices
 from bot.reactions.classify import Action, Reaction, Scope, reaction_to
 from bot.reactions.table import BY_CODE
 from core.errors import InvalidInput, PostfleetError
-from core.models import PostType, SessionState, User
-from sessions.client import PostingClient
+from core.models import SessionState, User
+from sessions.client import Call, PostingClient
 from sessions.recognition import recognised
 
 MOST_QUESTIONS = 40
 WITHIN_SECONDS = 20.0
 """An account that takes longer is told of as it is known so far."""
-_FORWARDS = frozenset({PostType.FORWARD, PostType.COPY})
 _NOT_AMONG_ITS_CHATS = Absent("USER_NOT_PARTICIPANT", BY_CODE["USER_NOT_PARTICIPANT"][1])
 T = TypeVar("T")
 
@@ -132,8 +129,8 @@ class _Look:
             await self._one(client, own, target)
         await self._slow_modes(client, by_chat)
         await self._topics(client)
-        if self._post.type in _FORWARDS:
-            await self._source(client, call)
+        if self._post.content.message is not None:
+            await self._source(client, call, self._post.content.message)
         await self._keep(by_chat)
 
     async def _one(self, client: PostingClient, own: OwnChats, target: Target) -> None:
@@ -175,9 +172,7 @@ class _Look:
                 peer = utils.get_input_peer(self._chat(name))
                 await _about_one_chat(self._parts.peers.see_topics(client, peer, name, sorted(topics)[:100]))
 
-    async def _source(self, client: PostingClient, call: Call) -> None:
-        message = self._post.content.message or ""
-
+    async def _source(self, client: PostingClient, call: Call, message: str) -> None:
         async def peer_of(chat: str) -> Any:
             return await self._parts.peers.source(client, self._view.session, chat)
 

@@ -18,7 +18,12 @@ NEEDS = {
     "gif": ("send_gifs", "CHAT_SEND_GIFS_FORBIDDEN"),
     "sticker": ("send_stickers", "CHAT_SEND_STICKERS_FORBIDDEN"),
     "poll": ("send_polls", "CHAT_SEND_POLL_FORBIDDEN"),
+    "dice": ("send_stickers", "CHAT_SEND_STICKERS_FORBIDDEN"),
+    "contact": ("send_plain", "CHAT_SEND_PLAIN_FORBIDDEN"),
+    "geo": ("send_plain", "CHAT_SEND_PLAIN_FORBIDDEN"),
 }
+NO_MEDIA = frozenset({"text", "poll", "contact", "geo"})
+"""What a group without media still takes: to Telegram contacts and places are words."""
 
 
 def member_of(chat: Chat, account: Account) -> Member:
@@ -54,7 +59,7 @@ def may_write(chat: Chat, account: Account, kind: str) -> Member:
     right, error = NEEDS.get(kind, ("", ""))
     if right in taken:
         raise RpcError(error)
-    if kind not in {"text", "poll"} and "send_media" in taken:
+    if kind not in NO_MEDIA and "send_media" in taken:
         raise RpcError("CHAT_SEND_MEDIA_FORBIDDEN")
     return member
 

@@ -37,12 +37,15 @@ async def test_a_lost_answer_leads_to_one_post_not_two_and_not_none(tmp_path: Pa
 async def test_random_id_duplicate_counts_once_and_its_message_is_found(tmp_path: Path) -> None:
     async with open_house(tmp_path) as house:
         house.sandbox.add_fault({"do": "drop_after", "method": SEND, "count": 1})
-        house.sandbox.add_fault({"error": "RANDOM_ID_DUPLICATE", "method": SEND, "after": 1})
+        house.sandbox.add_fault({"error": "RANDOM_ID_DUPLICATE", "method": SEND})
         await house.add_user("alice", [G1])
         await house.cycle("alice")
         delivery = (await house.deliveries("alice"))[G1]
         assert delivery.state is DeliveryState.DELIVERED
         assert [message["id"] for message in house.messages(G1)] == [delivery.message_id]
+        calls = house.sandbox.report()["rpc"]
+        assert sum(calls[SEND].values()) == 2, "the refused repeat is the last"
+        assert sum(calls["messages.getHistory"].values()) == 1, "the message is looked for"
 
 
 async def test_one_account_that_hangs_does_not_hold_up_the_others(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from telethon import errors as telegram
 from telethon.tl.types import RpcError
 
-from bot.compose.requests import SourceUnavailable
+from bot.compose.source import SourceUnavailable
 from bot.reactions.classify import code_of, limited_account, reaction_to
 from bot.reactions.rules import Action, Scope
 from bot.reactions.table import BY_CODE

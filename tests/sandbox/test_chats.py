@@ -23,6 +23,8 @@ WORLD = World(
         ChatSpec("vault", protected=True),
         ChatSpec("mute", default_banned=["send_messages"], admins=["ann"]),
         ChatSpec("nopics", default_banned=["send_photos", "send_polls"]),
+        ChatSpec("wordless", default_banned=["send_plain"]),
+        ChatSpec("nomedia", default_banned=["send_media"]),
         ChatSpec("strict", banned={"bob": ["send_messages"]}, kicked=["cat"], members=["ann", "bob"]),
         ChatSpec("watched", deletes_after=0.05, deletes_matching="(?i)buy", admins=["ann"]),
     ],
@@ -268,3 +270,15 @@ async def test_dialogs_come_in_pages(start: Starter, clients: Clients) -> None:
     dialogs = await client.get_dialogs()
     assert dialogs[0].entity.username == "room077"
     assert len({dialog.entity.username for dialog in dialogs}) == 130
+
+
+async def test_places_and_contacts_count_as_words_and_not_as_media(sandbox: Sandbox, clients: Clients) -> None:
+    bob = await clients(sandbox, "bob")
+    plain = [
+        types.InputMediaGeoPoint(types.InputGeoPoint(52.5, 13.4)),
+        types.InputMediaContact("+4930123456", "Cat", "", ""),
+    ]
+    for media in plain:
+        await bob.send_message("nomedia", file=media)
+        with pytest.raises(errors.ChatSendPlainForbiddenError):
+            await bob.send_message("wordless", file=media)

@@ -8,10 +8,11 @@ from typing import Any
 
 from telethon.tl import functions
 
-from bot.compose.content import Post, check_content, render
+from bot.compose.content import check_content, render
 from bot.compose.media import MediaShelf
+from bot.compose.post import Destination, Post, Sent, Source
 from bot.compose.random_id import random_id_of
-from bot.compose.requests import Destination, Sent, Source, send_post
+from bot.compose.requests import send_post
 from core.models import Delivery, PostContent, PostType
 from sandbox.server import Sandbox
 

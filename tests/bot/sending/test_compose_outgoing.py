@@ -8,14 +8,16 @@ import pytest
 from telethon import errors
 from telethon.tl import types as tl
 
-from bot.compose.content import DoesNotFitHere, Post, RenderContext
+from bot.compose.content import DoesNotFitHere
 from bot.compose.media import MediaShelf
 from bot.compose.outgoing import Outgoing, prepare
-from bot.compose.requests import Destination, SourceUnavailable
+from bot.compose.post import Destination, Post, RenderContext
+from bot.compose.source import SourceUnavailable
 from bot.reactions.classify import Action, reaction_to
 from core.errors import InvalidInput
 from core.models import Media, Poll, PostContent, PostType, TextFormat
 from sandbox.server import Sandbox
+from tests.bot.compose.examples import POSTS as EXAMPLES
 from tests.bot.sending.support import delivery_key, post, standing
 
 OCCASION = RenderContext("Plaza & <co>", datetime(2026, 3, 2, 9, 5, tzinfo=UTC), 7)
@@ -39,7 +41,9 @@ async def prepared(client: Any, made: Post, folder: Path) -> Outgoing:
     )
 
 
-@pytest.mark.parametrize("made", POSTS, ids=lambda made: f"{made.type}-{made.content.message or ''}")
+@pytest.mark.parametrize(
+    "made", [*POSTS, *EXAMPLES.values()], ids=lambda made: f"{made.type}-{made.content.message or ''}"
+)
 async def test_each_type_is_prepared_sent_repeated_and_found(
     sandbox: Sandbox, ann: Any, folder: Path, made: Post
 ) -> None:

@@ -7,26 +7,19 @@ import pytest
 from telethon import TelegramClient, errors
 from telethon.tl import types as tl
 
-from bot.chats.rights import Obstacle, is_exempt, may_pin, obstacle, uses_custom_emoji
-from bot.compose.content import Post, render
+from bot.chats.membership import is_exempt
+from bot.compose.content import render
 from bot.compose.media import MediaShelf
-from bot.compose.requests import Destination
+from bot.compose.post import Destination, Post
+from bot.compose.rights import Obstacle, obstacle
 from bot.reactions.classify import code_of, reaction_to
-from core.models import Media, Poll, PostType, TextFormat
+from core.models import Poll, PostType, TextFormat
 from sandbox.server import Sandbox
 from sandbox.world import AccountSpec, ChatSpec, World
+from tests.bot.compose.examples import MADE_HERE
 from tests.bot.sending.support import deliver, post
 
 TEXT = post(PostType.TEXT, text="hi")
-POSTS = {
-    "text": TEXT,
-    "photo": post(PostType.PHOTO, media=(Media(file="cat.png"),)),
-    "video": post(PostType.VIDEO, media=(Media(file="film.mp4"),)),
-    "voice": post(PostType.VOICE, media=(Media(file="talk.ogg"),)),
-    "document": post(PostType.DOCUMENT, media=(Media(file="paper.pdf"),)),
-    "album": post(PostType.ALBUM, media=(Media(file="cat.png"), Media(file="film.mp4"))),
-    "poll": post(PostType.POLL, poll=Poll(question="q", answers=("a", "b"))),
-}
 RIGHTS = [
     "send_messages", "send_plain", "send_media", "send_photos", "send_videos", "send_voices", "send_docs", "send_polls",
 ]  # fmt: skip
@@ -54,7 +47,7 @@ async def test_every_refusal_is_foreseen_and_nothing_allowed_is_held_back(tmp_pa
         number = 0
         for chat in CHATS:
             entity = await client.get_entity(chat.username)
-            for name, made in POSTS.items():
+            for name, made in MADE_HERE.items():
                 number += 2
                 foreseen = obstacle(entity, made)
                 met = await refusal(client, entity, made, shelf, number)
@@ -109,17 +102,6 @@ def test_a_channel_takes_only_anonymous_polls() -> None:
     assert public.code == "BROADCAST_PUBLIC_VOTERS_FORBIDDEN"
 
 
-def test_who_may_pin_is_known() -> None:
-    banned = tl.ChatBannedRights(None, pin_messages=True)
-    assert may_pin(channel(megagroup=True, creator=True))
-    assert may_pin(channel(megagroup=True, default_banned_rights=tl.ChatBannedRights(None)))
-    assert not may_pin(channel(megagroup=True, default_banned_rights=banned))
-    assert may_pin(
-        channel(megagroup=True, default_banned_rights=banned, admin_rights=tl.ChatAdminRights(pin_messages=True))
-    )
-    assert not may_pin(channel(broadcast=True))
-
-
 def test_slow_mode_binds_members_and_not_administrators() -> None:
     assert is_exempt(channel(creator=True))
     assert is_exempt(channel(admin_rights=tl.ChatAdminRights(ban_users=True)))
@@ -128,8 +110,8 @@ def test_slow_mode_binds_members_and_not_administrators() -> None:
 
 def test_custom_emoji_are_noticed() -> None:
     with_emoji = post(PostType.TEXT, text='<tg-emoji emoji-id="5">👍</tg-emoji>', format=TextFormat.HTML)
-    assert uses_custom_emoji(render(with_emoji, None))
-    assert not uses_custom_emoji(render(TEXT, None))
+    assert render(with_emoji, None).has_custom_emoji
+    assert not render(TEXT, None).has_custom_emoji
 
 
 def test_a_foreseen_refusal_reads_like_the_real_one() -> None:

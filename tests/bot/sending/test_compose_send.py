@@ -10,7 +10,9 @@ from telethon.tl import types as tl
 
 from bot.compose.content import render
 from bot.compose.media import MediaShelf, check_files
-from bot.compose.requests import Destination, Sent, Source, SourceUnavailable, find_source, pin
+from bot.compose.post import Destination, Sent, Source
+from bot.compose.requests import pin
+from bot.compose.source import SourceUnavailable, find_source
 from bot.reactions.classify import Action, reaction_to
 from core.errors import InvalidInput
 from core.models import Media, Poll, PostType, TextFormat

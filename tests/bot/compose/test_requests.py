@@ -7,8 +7,9 @@ from telethon.extensions import BinaryReader
 from telethon.tl import functions
 from telethon.tl import types as tl
 
-from bot.compose.content import Post, check_content, render
-from bot.compose.requests import Destination, Source, request_for
+from bot.compose.content import check_content, render
+from bot.compose.post import Destination, Post, Source
+from bot.compose.requests import request_for
 from core.models import Media, Poll, PostContent, PostType, TextFormat
 
 CHAT = tl.InputPeerChannel(1500000001, 77)

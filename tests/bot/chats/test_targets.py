@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.chats.targets import Target, TargetKind, parse_groups, parse_message_link, parse_target
+from bot.chats.targets import Target, TargetKind, parse_message_link, parse_target
 from core.errors import InvalidInput
 
 NAME = Target(TargetKind.USERNAME, "chess_club")
@@ -151,17 +151,6 @@ def test_whatever_is_typed_is_a_target_or_a_clear_answer(text: str) -> None:
         assert refused.fix  # noqa: PT017  both ends are right; nothing else may be raised
     else:
         assert parse_target(target.text) == target
-
-
-def test_a_list_of_groups_keeps_its_order_and_drops_repeats() -> None:
-    written = ["https://t.me/Chess_Club", "-1001234567890", "@chess_club", "t.me/c/1234567890", "@chess_club/45"]
-    assert parse_groups(written) == ("@chess_club", "-1001234567890", "@chess_club/45")
-
-
-def test_a_wrong_entry_of_a_list_is_named() -> None:
-    with pytest.raises(InvalidInput) as refused:
-        parse_groups(["@chess_club", "nonsense !"])
-    assert refused.value.field == "groups[1]"
 
 
 @pytest.mark.parametrize(

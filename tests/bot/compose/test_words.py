@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from datetime import UTC, datetime
 from html import escape, unescape
 
 import pytest
@@ -9,9 +10,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from telethon.helpers import add_surrogate, del_surrogate
 
-from bot.compose.content import check_content, render_poll
+from bot.compose.content import check_content, render_for_group
 from bot.compose.html import draft_from_html
 from bot.compose.markdown import draft_from_markdown
+from bot.compose.post import Post, RenderContext
 from bot.compose.signs import is_invisible
 from bot.compose.text import Formatted, Span, Style, TextDraft, fill_in, finish
 from core.errors import InvalidInput
@@ -335,7 +337,10 @@ def test_answers_that_telegram_makes_the_same_are_refused() -> None:
 
 
 def test_a_poll_is_sent_as_telegram_keeps_it() -> None:
-    poll = render_poll(Poll(question="\u202eTea\tor\r\ncoffee?", answers=("yes\u2028", "\tno")), None)
+    written = Poll(question="\u202eTea\tor\r\ncoffee?", answers=("yes\u2028", "\tno"))
+    context = RenderContext("Chess", datetime(2026, 3, 2, tzinfo=UTC), 1)
+    poll = render_for_group(Post(PostType.POLL, PostContent(poll=written)), context).post.content.poll
+    assert poll is not None
     assert (poll.question, poll.answers) == ("Tea or\ncoffee?", ("yes", "no"))
 
 

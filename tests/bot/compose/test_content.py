@@ -1,26 +1,23 @@
 """What may be posted, whose turn it is, and how a mistake is told."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.compose.content import (
-    Post,
-    RenderContext,
-    check_content,
-    kind_of,
-    post_for_cycle,
-    posts_of,
-    render,
-    render_poll,
-)
+from bot.compose.content import DoesNotFitHere, check_content, post_for_cycle, posts_of, render, render_for_group
+from bot.compose.html import draft_from_html
+from bot.compose.kinds.register import files_of
+from bot.compose.post import Post, RenderContext
+from bot.compose.text import TextDraft
 from core.errors import InvalidInput
 from core.models import Media, MediaKind, Poll, PostContent, PostType, TextFormat
+from data.media.formats import kind_by_name
 
 TEXT, PHOTO, ALBUM, POLL = PostType.TEXT, PostType.PHOTO, PostType.ALBUM, PostType.POLL
-OCCASION = RenderContext("Chess <Club>", datetime(2026, 3, 2, 9, 5, tzinfo=UTC), 7)
+CONTEXT = RenderContext("Chess <Club>", datetime(2026, 3, 2, 9, 5, tzinfo=UTC), 7)
 
 
 def content(**fields: object) -> PostContent:
@@ -155,12 +152,12 @@ def test_nothing_to_post_is_recognised(nothing: str | PostContent) -> None:
 
 def test_a_text_is_filled_in_for_its_occasion() -> None:
     post = Post(TEXT, content(text="<b>{group}</b> {date} {time} #{n} {{n}}", format=TextFormat.HTML))
-    assert render(post, OCCASION).text == "Chess <Club> 2026-03-02 09:05 #7 {n}"
+    assert render(post, CONTEXT).text == "Chess <Club> 2026-03-02 09:05 #7 {n}"
     assert render(post, None).text == "{group} {date} {time} #{n} {{n}}"
 
 
 def test_a_plain_text_is_shown_as_it_stands() -> None:
-    formatted = render(Post(TEXT, content(text="**a** <b> & {x}")), OCCASION)
+    formatted = render(Post(TEXT, content(text="**a** <b> & {x}")), CONTEXT)
     assert (formatted.text, formatted.entities) == ("**a** <b> & {x}", ())
 
 
@@ -168,7 +165,7 @@ def test_a_text_that_grows_too_long_when_filled_in_is_refused() -> None:
     post = Post(TEXT, content(text="{group}" * 500))
     render(post, None)
     with pytest.raises(InvalidInput, match="of at most 4,096"):
-        render(post, OCCASION)
+        render(post, CONTEXT)
 
 
 def test_premium_accounts_have_longer_captions() -> None:
@@ -178,16 +175,34 @@ def test_premium_accounts_have_longer_captions() -> None:
 
 def test_files_of_an_album_are_what_their_names_say() -> None:
     names = {"a.jpg": MediaKind.PHOTO, "a.MP4": MediaKind.VIDEO, "a.mp3": MediaKind.AUDIO, "a.zip": MediaKind.DOCUMENT}
-    assert {name: kind_of(ALBUM, Media(file=name)) for name in names} == names
-    assert kind_of(PostType.DOCUMENT, Media(file="a.jpg")) is MediaKind.DOCUMENT
+    assert {name: kind_by_name(name) for name in names} == names
+    document = Post(PostType.DOCUMENT, content(media=photos("a.jpg")))
+    assert [file.kind for file in files_of(document)] == [MediaKind.DOCUMENT]
 
 
-def test_a_poll_is_worded_for_its_occasion() -> None:
-    poll = render_poll(Poll(question=" Chess on {date}?", answers=("yes ", "no, #{n}")), OCCASION)
+def test_a_poll_is_worded_for_its_group() -> None:
+    asked = Post(POLL, a_poll(question=" Chess on {date}?", answers=("yes ", "no, #{n}")))
+    poll = render_for_group(asked, CONTEXT).post.content.poll
+    assert poll is not None
     assert (poll.question, poll.answers) == ("Chess on 2026-03-02?", ("yes", "no, #7"))
 
 
 def test_answers_that_become_the_same_when_filled_in_are_refused() -> None:
-    with pytest.raises(InvalidInput) as refused:
-        render_poll(Poll(question="q", answers=("{n}", "7")), OCCASION)
+    with pytest.raises(DoesNotFitHere) as refused:
+        render_for_group(Post(POLL, a_poll(answers=("{n}", "7"))), CONTEXT)
     assert refused.value.field == "post_content.poll.answers[1]"
+
+
+def test_the_markup_of_a_post_is_read_once_however_many_groups_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+
+    def counted(text: str, field: str) -> TextDraft:
+        read.append(text)
+        return draft_from_html(text, field)
+
+    monkeypatch.setattr("bot.compose.post.draft_from_html", counted)
+    post = Post(TEXT, content(text="<b>{group}</b>, #{n}", format=TextFormat.HTML))
+    said = [render_for_group(post, replace(CONTEXT, group=name)).text for name in ("Chess", "Go <b>", "Chess")]
+    assert [one.text for one in said] == ["Chess, #7", "Go <b>, #7", "Chess, #7"]
+    assert [one.entities[0].length for one in said] == [5, 6, 5]
+    assert read == [post.content.text]

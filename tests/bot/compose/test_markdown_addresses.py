@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from bot.compose.markdown import draft_from_markdown
 from bot.compose.text import Formatted
 from core.errors import InvalidInput
-from tests.bot.test_compose_words import covered, markdown
+from tests.bot.compose.test_words import covered, markdown
 
 
 @pytest.mark.parametrize(
