@@ -242,6 +242,23 @@ class Peers:
         self.seen.put_chat(session, chat, Absent(reaction.code, reaction.explanation))
         return True
 
+    async def look_at_slow_mode(self, client: PostingClient, session: str, chat: str) -> None:
+        """Ask afresh what the slow mode of a chat that was looked up before is for this account, and remember it.
+
+        Raises:
+            RPCError, TimeoutError, ConnectionError: as `look_again`.
+        """
+        try:
+            await self.look_again(client, session, chat)
+            found, known = self.seen.chat(session, chat), await self.recall(session, chat)
+            if found is not None and known is not None:
+                seconds = await self._slow_mode_of(client, found, known.peer)
+                await self.keep(session, chat, replace(known, slow_mode_seconds=seconds))
+        except RPCError:
+            self.seen.put_slow_mode(session, chat)  # asked once an hour, whatever Telegram said
+            raise
+        self.seen.put_slow_mode(session, chat)
+
     async def full(self, client: PostingClient, peer: Any) -> Any:
         """Telegram's ChannelFull of a channel or supergroup.
 
@@ -259,10 +276,12 @@ class Peers:
         if getattr(entity, "left", False):
             raise UserNotParticipantError(None)  # a public name resolves for everybody
         peer = utils.get_input_peer(entity)
-        slow_mode = 0.0
+        return as_known(entity, await self._slow_mode_of(client, entity, peer))
+
+    async def _slow_mode_of(self, client: PostingClient, entity: Any, peer: Any) -> float:
         if isinstance(entity, Channel) and entity.slowmode_enabled and not is_exempt(entity):
-            slow_mode = float((await self.full(client, peer)).slowmode_seconds or 0)
-        return as_known(entity, slow_mode)
+            return float((await self.full(client, peer)).slowmode_seconds or 0)
+        return 0.0
 
     async def _ask(self, client: PostingClient, chat: str) -> Any:
         target = parse_target(chat)

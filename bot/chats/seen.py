@@ -37,6 +37,7 @@ class Seen:
         self._chats: _Recent[Any] = _Recent(clock)
         self._topics: _Recent[bool | None] = _Recent(clock)
         self._hidden_messages: _Recent[bool] = _Recent(clock)
+        self._slow_modes: _Recent[bool] = _Recent(clock)
 
     def put_chat(self, session: str, chat: str, found: Any) -> None:
         """How Telegram describes the chat to this account: Telethon's Channel or Chat, or `Absent`."""
@@ -55,6 +56,14 @@ class Seen:
     def forget_chat(self, session: str, chat: str) -> None:
         """What was said of the chat turned out wrong."""
         self._chats.forget((session, chat))
+
+    def put_slow_mode(self, session: str, chat: str) -> None:
+        """Telegram was asked afresh what the chat's slow mode is for this account."""
+        self._slow_modes.put((session, chat), True)
+
+    def has_slow_mode(self, session: str, chat: str) -> bool:
+        """Whether it was asked in the last hour."""
+        return self._slow_modes.has((session, chat))
 
     def put_topic(self, chat: str, topic: int, *, closed: bool | None) -> None:
         """Whether a topic of the forum is closed; None: there is no such topic."""

@@ -21,7 +21,7 @@ from bot.cycle.planner import clock_time, same_chat_reason
 from bot.cycle.run import STOPPED, CycleRun, CycleServices
 from bot.cycle.share import LeaveSession, SessionGone, Share
 from bot.cycle.verify_posts import verify_posts
-from bot.pacing.decide import Verdict, decide
+from bot.pacing.decide import Decision, Limits, PacingState, Verdict, decide
 from bot.reactions.classify import Action, ForeseenRefusal, code_of, reaction_to
 from bot.reactions.table import BY_CODE
 from core.clock import wait_for_event
@@ -145,10 +145,8 @@ class _Posting(Share):
 
     async def _choose(self) -> tuple[Delivery | None, float]:
         """What may go now, or the seconds until something may. What has to wait longer than the cycle does is left."""
-        books, user, now = self._parts.books, self._user(), self._parts.clock.now()
-        limits = books.limits(user, others_wait=self._run.count(*_IN_THE_CYCLE) > 1)
-        session = self._facts()
-        account = decide(now, limits, books.account(self._session, session))
+        now, limits = self._parts.clock.now(), self._limits()
+        account = decide(now, limits, self._parts.books.account(self._session, self._facts()))
         if account.verdict is Verdict.DEFER:
             reason = f"{self._session} posts again after {clock_time(account.at)}: {account.reason}"
             await self._end_all(DeliveryState.SKIPPED, reason)
@@ -157,12 +155,8 @@ class _Posting(Share):
             return None, account.seconds
         waits: list[float] = []
         for delivery in list(self._queue):
-            slow_mode = self._parts.peers.slow_mode(self._session, parse_target(delivery.group).chat)
-            standing = books.in_group(
-                self._run.user, self._session, delivery.group, slow_mode, self._hold_in(delivery.group)
-            )
-            decision = decide(now, limits, standing)
-            if decision.verdict is Verdict.GO:
+            decision = decide(now, limits, self._standing_in(delivery.group))
+            if decision.verdict is Verdict.GO or self._may_be_over(decision, delivery.group):
                 return delivery, 0.0
             if decision.verdict is Verdict.DEFER:
                 reason = f"{decision.reason} {self._session} may post there after {clock_time(decision.at)}"
@@ -170,6 +164,28 @@ class _Posting(Share):
             else:
                 waits.append(decision.seconds)
         return None, min(waits, default=0.0)
+
+    def _limits(self) -> Limits:
+        return self._parts.books.limits(self._user(), others_wait=self._run.count(*_IN_THE_CYCLE) > 1)
+
+    def _standing_in(self, group: str) -> PacingState:
+        slow_mode = self._parts.peers.slow_mode(self._session, parse_target(group).chat)
+        return self._parts.books.in_group(self._run.user, self._session, group, slow_mode, self._hold_in(group))
+
+    def _may_be_over(self, decision: Decision, group: str) -> bool:
+        """Whether only a remembered slow mode keeps the post for a later cycle: admins may have turned it off."""
+        if decision.verdict is not Verdict.DEFER or decision.code != "slow_mode":
+            return False
+        return not self._parts.peers.seen.has_slow_mode(self._session, parse_target(group).chat)
+
+    async def _looked_at_slow_mode(self, client: PostingClient, group: str) -> bool:
+        """Whether the post was chosen for a look at the group's slow mode, which decides about it when it is chosen
+        again."""
+        decision = decide(self._parts.clock.now(), self._limits(), self._standing_in(group))
+        if not self._may_be_over(decision, group):
+            return False
+        await self._parts.peers.look_at_slow_mode(client, self._session, parse_target(group).chat)
+        return True
 
     async def _try(self, client: PostingClient, delivery: Delivery) -> None:
         if delivery.group not in self._user().groups:
@@ -245,6 +261,8 @@ class _Posting(Share):
                 await self._post_now(client, delivery)
 
     async def _post_now(self, client: PostingClient, delivery: Delivery) -> None:
+        if await self._looked_at_slow_mode(client, delivery.group):
+            return
         if delivery.state is not DeliveryState.SENDING and not await self._may_begin(client, delivery):
             return
         outgoing, to = await self._sender.prepare(client, delivery)
