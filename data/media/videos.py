@@ -37,7 +37,7 @@ def still_in(path: Path, form: Format) -> Still | None:
     try:
         with _opened(path, form) as container:
             video = _picture_stream(container)
-            return None if video is None else _still(container, video)
+            return None if video is None or video.codec_context is None else _still(container, video)
     except _UNREADABLE:
         return None
 
@@ -54,10 +54,12 @@ def _picture_stream(container: Any) -> Any:
 
 
 def _size(video: Any) -> tuple[int | None, int | None]:
-    width, height = video.codec_context.width, video.codec_context.height
+    codec = video.codec_context  # None: FFmpeg has none for it
+    width, height = (codec.width, codec.height) if codec is not None else (None, None)
     if not width or not height:
         return None, None
-    return round(width * float(video.sample_aspect_ratio or 1)) or None, height
+    shown = round(width * float(video.sample_aspect_ratio or 1))
+    return (shown, height) if shown else (None, None)
 
 
 def _duration(container: Any) -> float | None:

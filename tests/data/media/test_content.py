@@ -47,6 +47,16 @@ def test_a_damaged_file_is_measured_or_refused(
     assert still is None or still.jpeg.startswith(b"\xff\xd8")
 
 
+@pytest.mark.parametrize("form", ["mp4", "m4a"])
+def test_a_codec_that_nobody_knows_is_no_fault_of_the_file(tmp_path: Path, form: str) -> None:
+    path = tmp_path / f"strange.{form}"
+    path.write_bytes(WHOLE[form].replace(b"mp4v", b"zzzz").replace(b"mp4a", b"zzzz").replace(b"esds", b"zzzz"))
+    found = confined.run(BOUNDS, content_of, path)
+    assert found == Content(found.type, duration=found.duration)
+    assert found.duration == pytest.approx(1, abs=0.2)
+    assert confined.run(BOUNDS, still_of, path, found.type) is None
+
+
 def test_a_film_that_names_another_file_is_not_followed(tmp_path: Path) -> None:
     """A list of files to play one after the other, dressed up as each format that is taken."""
     (tmp_path / "secret.mp4").write_bytes(WHOLE["mp4"])
