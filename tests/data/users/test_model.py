@@ -4,6 +4,7 @@ import asyncio
 import shutil
 import tempfile
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,16 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from core.clock import SystemClock
 from core.errors import Conflict, StateNotWritten, UnknownSession
-from core.models import Session, User
+from core.models import Hold, Session, User
 from data.users.data_manager import DataManager, Transaction
 from tests.data.test_crashes import PowerCut, UnsureDisk
 from tests.data.test_damage import STEPS, FailingDisk
+from tests.support.clock import START
+
+
+def hold_of(hours: int) -> Hold:
+    return Hold(until=START + timedelta(hours=hours), code="PEER_FLOOD", reason="Telegram limited it")
+
 
 USERS = st.sampled_from(["alice", "bob", "carol", 'quo"ted":{', "späti"])
 SESSIONS = st.sampled_from(["a1", "a2", "a3"])
@@ -33,6 +40,7 @@ ACTIONS = st.one_of(
     st.tuples(st.just("put_user"), USERS, VALUES),
     st.tuples(st.just("put_session"), SESSIONS, st.builds(Session, telegram_id=st.none() | st.integers(1, 9))),
     st.tuples(st.just("remove_session"), SESSIONS),
+    st.tuples(st.just("put_hold"), st.sampled_from(["1", "2"]), st.none() | st.builds(hold_of, st.integers(0, 3))),
     st.tuples(st.just("fail")),
 )
 CHANGES = st.lists(ACTIONS, max_size=4)
@@ -43,15 +51,16 @@ class OnPurposeError(Exception):
 
 
 class Model:
-    """What a state is: users and sessions, and how many commits it took."""
+    """What a state is: users, sessions and holds, and how many commits it took."""
 
     def __init__(self) -> None:
         self.users: dict[str, User] = {}
         self.sessions: dict[str, Session] = {}
+        self.holds: dict[str, Hold] = {}
 
     def copy(self) -> "Model":
         other = Model()
-        other.users, other.sessions = dict(self.users), dict(self.sessions)
+        other.users, other.sessions, other.holds = dict(self.users), dict(self.sessions), dict(self.holds)
         return other
 
     def apply(self, change: list[tuple[Any, ...]]) -> "Model | type[Exception]":
@@ -66,13 +75,18 @@ class Model:
                 case "remove_session":
                     if after.sessions.pop(values[0], None) is None:
                         return UnknownSession
+                case "put_hold":
+                    after.holds.pop(values[0], None)
+                    if values[1] is not None:
+                        after.holds[values[0]] = values[1]
                 case "fail":
                     return OnPurposeError
         held = [name for user in after.users.values() for name in user.assigned_sessions]
         return Conflict if len(held) != len(set(held)) else after
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Model) and (self.users, self.sessions) == (other.users, other.sessions)
+        mine = (self.users, self.sessions, self.holds)
+        return isinstance(other, Model) and mine == (other.users, other.sessions, other.holds)
 
     __hash__ = None  # type: ignore[assignment]  # it changes
 
@@ -177,7 +191,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     def _read(self, store: DataManager) -> Model:
         found = Model()
-        store.transact_now(lambda _: None)
+        found.holds = store.transact_now(lambda tx: dict(tx.holds))
         found.users = {name: msgspec.structs.replace(user, revision=0) for name, user in store.snapshot.users.items()}
         found.sessions = dict(store.snapshot.sessions)
         return found
