@@ -1,6 +1,8 @@
 """Start, stop and look at bots. Each change is durable before it is answered, and asking twice changes nothing."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from msgspec.structs import replace
 
@@ -17,6 +19,8 @@ from scheduler.housekeeping import Housekeeping
 from scheduler.next_run import first
 from scheduler.overview import JobRun, Overview, job_run, overview
 from scheduler.scheduler import Scheduler
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -139,9 +143,14 @@ class Bots:
         """Add a line to the user's log about something that counts, also when the line cannot be written."""
         await self._records.tell(user_id, action, text)
 
-    async def reschedule(self, user_id: str) -> None:
-        """The user's schedule or delay was changed: a run that waits is entered by the new one."""
-        await self._scheduler.reschedule(user_id)
+    async def change_schedule(self, user_id: str, change: Callable[[Transaction], T]) -> T:
+        """Commit a change of the user's schedule or delay, and move a waiting run to where it wants it, in one commit.
+
+        Raises:
+            StateError: nothing was changed.
+            Whatever `change` raises; nothing was changed either.
+        """
+        return await self._scheduler.change_schedule(user_id, change)
 
     def overview(self) -> Overview:
         """What the daemon does now, for who runs it."""

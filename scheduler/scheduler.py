@@ -8,9 +8,9 @@ import asyncio
 import contextlib
 import logging
 import math
-from collections.abc import Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from bot.cycle.run import CycleServices, StopReason
 from bot.cycle.runner import CycleRunner
@@ -26,6 +26,7 @@ from scheduler.running_cycle import Active
 from scheduler.timing import NextRun, allowed_from
 from scheduler.turns import CycleSupervisor
 
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 LONGEST_CATCH_UP_SECONDS = 300.0
@@ -173,10 +174,10 @@ class Scheduler:
         """A bot that was asked to stop and has no cycle left is stopped."""
         await self._turns.settle(user_id)
 
-    async def reschedule(self, user_id: str) -> None:
-        """The user's schedule was changed: a run that waits is entered anew."""
+    async def change_schedule(self, user_id: str, change: Callable[[Transaction], T]) -> T:
+        """Commit a change of the user's schedule together with the run that follows from it."""
         with self.changing([user_id]):
-            await self._turns.reschedule(user_id)
+            return await self._turns.change_schedule(user_id, change)
 
     def end_stuck(self, user_id: str) -> None:
         """The user's cycle shows no sign of life: cut it off. Its posts stand in the journal and are gone on with."""

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from datetime import datetime
+from typing import TypeVar
 
 from msgspec.structs import replace
 
@@ -18,6 +19,7 @@ from scheduler.durable_writes import RetryingWriter
 from scheduler.running_cycle import Active
 from scheduler.timing import NextRun
 
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 EMPTY_CYCLE_REST_SECONDS = 5.0
@@ -99,14 +101,19 @@ class CycleSupervisor:
         if await self._records.commit(change):
             await self._records.tell_stopped(user_id)
 
-    async def reschedule(self, user_id: str) -> None:
-        """The user's schedule was changed: a run that waits is entered anew; moments before now never were due."""
+    async def change_schedule(self, user_id: str, change: Callable[[Transaction], T]) -> T:
+        """Commit a change of the user's schedule and enter a waiting run by it; moments before now were never due."""
         now, ended = self._parts.clock.now(), self._ended.get(user_id)
-        coming = await self._parts.store.transact(lambda tx: entries.enter_again(tx, user_id, self.active, now, ended))
+
+        def commit(tx: Transaction) -> tuple[T, NextRun | None]:
+            return change(tx), entries.enter_again(tx, user_id, self.active, now, ended)
+
+        changed, coming = await self._parts.store.transact(commit)
         if coming is not None:
             await self._entered(user_id, coming)
         elif user_id in self.active:
             self.active[user_id].slot = now
+        return changed
 
     def end_stuck(self, user_id: str) -> None:
         """The user's cycle shows no sign of life: cut it off. Its posts stand in the journal and are gone on with."""

@@ -56,10 +56,9 @@ class ConfigService:
             tx.put_user(user_id, after)
             return Changed(before, after)
 
-        changed = await self._backend.store.transact(commit)
         if change.replacements(seen).keys() & _MOVES_RUNS:
-            await self._backend.bots.reschedule(user_id)
-        return changed
+            return await self._backend.bots.change_schedule(user_id, commit)
+        return await self._backend.store.transact(commit)
 
     def applied(self, user: User, change: ConfigChange) -> User:
         """Return the user as the change would make them; nothing is stored. Raises InvalidInput, NotFound."""

@@ -1,14 +1,14 @@
 """Changing what is posted, where and how often."""
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
 import pytest
 
 from api.services.config_fields import SCHEDULE_FIELDS
-from core.models import Hold, Schedule, User
+from core.models import BotStatus, Hold, Schedule, User
 from data.users.data_manager import Transaction
 from tests.api.support import Api, problem
 
@@ -183,3 +183,34 @@ async def test_one_users_change_leaves_the_other_alone(api: Api, alice: dict[str
     await api.http.patch("/api/config", headers=alice, json={"post_content": "Alice's"})
     assert msgspec.structs.replace(api.store.snapshot.users["bob"]) == bobs
     assert (await api.http.get("/api/config", headers=bob)).json()["post_content"] == "Bob's"
+
+
+EVENING = {"schedule": {"times": ["20:00"]}}
+
+
+async def run_bot(api: Api) -> datetime:
+    """Set a bot running that waits for its next cycle, and return when that is due."""
+    due = api.clock.now() + timedelta(hours=1)
+    user = User(groups=("@plaza",), post_content="Hi", bot_status=BotStatus.RUNNING, next_run_at=due)
+    await api.store.transact(lambda tx: tx.put_user("alice", user))
+    return due
+
+
+async def test_a_new_schedule_and_the_run_that_follows_from_it_are_one_commit(api: Api, alice: dict[str, str]) -> None:
+    await run_bot(api)
+    before = api.store.snapshot.revision
+    assert (await api.http.patch("/api/config", headers=alice, json=EVENING)).status_code == 200
+    user = api.store.snapshot.users["alice"]
+    assert user.next_run_at == api.clock.now().replace(hour=20, minute=0)
+    assert user.schedule.times == ("20:00",)
+    assert api.store.snapshot.revision == before + 1
+
+
+@pytest.mark.parametrize("body", [EVENING, {"delay_between_cycles": 60}])
+async def test_a_refused_change_of_the_schedule_leaves_the_waiting_run_where_it_is(
+    api: Api, alice: dict[str, str], body: dict[str, Any]
+) -> None:
+    due = await run_bot(api)
+    headers = {**alice, "If-Match": '"another version"'}
+    problem(await api.http.patch("/api/config", headers=headers, json=body), 412, "precondition_failed")
+    assert api.store.snapshot.users["alice"].next_run_at == due

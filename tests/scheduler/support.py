@@ -123,6 +123,10 @@ class TimeHouse:
     async def change(self, user_id: str, **fields: Any) -> None:
         await self.store.transact(lambda tx: tx.put_user(user_id, replace(tx.user(user_id), **fields)))
 
+    async def change_schedule(self, user_id: str, **fields: Any) -> None:
+        """Change it as the API does."""
+        await self.bots.change_schedule(user_id, lambda tx: tx.put_user(user_id, replace(tx.user(user_id), **fields)))
+
     def tick(self) -> None:
         """Let the scheduler tick from now on."""
         self.ticking = asyncio.create_task(self.scheduler.run())

@@ -86,8 +86,7 @@ async def test_a_schedule_changed_after_a_stop_and_a_start_within_one_cycle_coun
         await house.wait(minutes=2)
         await house.bots.stop("alice", now=True)
         await house.bots.start("alice")
-        await house.change("alice", schedule=Schedule(times=("15:00",)))
-        await house.bots.reschedule("alice")
+        await house.change_schedule("alice", schedule=Schedule(times=("15:00",)))
         await house.wait(hours=12)
         assert house.minutes("alice") == [1, 360]
 
@@ -120,8 +119,7 @@ async def test_a_delay_changed_before_the_first_cycle_of_a_start_does_not_count_
         await house.bots.stop("alice")
         await house.wait(minutes=5)
         await house.bots.start("alice")
-        await house.change("alice", delay_between_cycles=5 * 3600.0)
-        await house.bots.reschedule("alice")
+        await house.change_schedule("alice", delay_between_cycles=5 * 3600.0)
         await house.wait(hours=2)
         assert house.minutes("alice") == [0, 60]
 
@@ -132,8 +130,7 @@ async def test_a_calendar_set_during_a_cycle_counts_from_then(tmp_path: Path) ->
         house.cycles.seconds = lambda _: 3600
         await house.begin(["alice"])
         await house.wait(minutes=50)
-        await house.change("alice", schedule=Schedule(times=("09:30",)))
-        await house.bots.reschedule("alice")
+        await house.change_schedule("alice", schedule=Schedule(times=("09:30",)))
         await house.wait(hours=25)
         assert house.minutes("alice") == [0, 24.5 * 60]
         assert not any("due while" in text for text in house.said("alice"))
@@ -146,8 +143,7 @@ async def test_a_delay_changed_after_the_clock_was_set_back_is_counted_from_now(
         await house.wait(minutes=1)
         house.clock.set_wall(-365 * 86400.0)
         await house.wait(minutes=1)
-        await house.change("alice", delay_between_cycles=600.0)
-        await house.bots.reschedule("alice")
+        await house.change_schedule("alice", delay_between_cycles=600.0)
         planned = house.user("alice").next_run_at
         assert planned is not None
         assert planned - house.clock.now() <= timedelta(minutes=10)

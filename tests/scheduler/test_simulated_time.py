@@ -191,8 +191,7 @@ async def test_a_changed_schedule_moves_the_run_that_waits(tmp_path: Path) -> No
         await house.wait(minutes=10)
 
         async def change(user: User) -> None:
-            await house.change("alice", delay_between_cycles=user.delay_between_cycles, schedule=user.schedule)
-            await house.bots.reschedule("alice")
+            await house.change_schedule("alice", delay_between_cycles=user.delay_between_cycles, schedule=user.schedule)
             await house.calm()
 
         await change(User(delay_between_cycles=1200))

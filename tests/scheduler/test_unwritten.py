@@ -319,9 +319,8 @@ async def test_a_change_of_the_delay_that_was_cut_off_is_followed(
         await house.add_users({"alice": User(delay_between_cycles=600)}, running=False)
         await house.begin(["alice"])
         await house.wait(minutes=1)
-        await house.change("alice", delay_between_cycles=delay)
         works = hang_the_disk(house, monkeypatch)
-        await cut_off(house.bots.reschedule("alice"))
+        await cut_off(house.change_schedule("alice", delay_between_cycles=delay))
         works.set()
         await house.wait(minutes=24)
         assert house.minutes("alice")[1] == begins
