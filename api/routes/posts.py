@@ -17,8 +17,7 @@ from core.models import PostContent, User
 
 routes = resource("/api/posts", tags=["posts"])
 Place = Annotated[int, Path(ge=0, lt=1_000_000, description="Its place, from 0.")]
-_EXAMPLES = ["Tonight at 7", {"type": "photo", "text": "A cat", "media": [{"file": "8d0c5a1e.jpg"}]}]
-Post = Annotated[PostBody, Body(examples=_EXAMPLES)]
+Post = Annotated[PostBody, Body()]
 
 
 @routes.get(

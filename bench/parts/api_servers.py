@@ -37,6 +37,7 @@ from core.models import (
     Delivery,
     DeliveryState,
     Event,
+    PostContent,
     PostType,
     Session,
     User,
@@ -207,7 +208,11 @@ async def _post(user: str, store: DataManager, journal: Journal, clock: SystemCl
     for number in itertools.count():
         now = clock.now()
         cycle = Cycle(
-            id=int(now.timestamp() * 1000), user=user, post_type=PostType.TEXT, post_content="Hello", started_at=now
+            id=int(now.timestamp() * 1000),
+            user=user,
+            post_type=PostType.TEXT,
+            post_content=PostContent(text="Hello"),
+            started_at=now,
         )
         planned = Delivery(
             user=user, cycle=cycle.id, group="@group1", session="account0", random_id=number + 1, planned_at=now

@@ -20,7 +20,7 @@ import portalocker
 from tinydb import TinyDB, where
 
 from core.clock import SystemClock
-from core.models import BannedSession, Cycle, Delivery, DeliveryState, Event, Hold, PostType, Session, User
+from core.models import BannedSession, Cycle, Delivery, DeliveryState, Event, Hold, PostContent, PostType, Session, User
 from data.disk.files import Disk, write_whole
 from data.disk.group_commit import GroupCommit, WorkResult
 from data.journal.journal import Journal
@@ -319,7 +319,7 @@ async def _outcomes(folder: Path, callers: int, seconds: float) -> float:
 
 
 def _cycle() -> Cycle:
-    return Cycle(id=1, user="user1", post_type=PostType.TEXT, post_content="Hello", started_at=_NOW)
+    return Cycle(id=1, user="user1", post_type=PostType.TEXT, post_content=PostContent(text="Hello"), started_at=_NOW)
 
 
 def _delivery(number: int) -> Delivery:

@@ -39,7 +39,7 @@ class Rendered:
 
 def posts_of(post_type: PostType, post_content: str | PostContent, field: str = "post_content") -> tuple[Post, ...]:
     """The posts that take turns; one when the content is no list, none when there is nothing to post."""
-    content = PostContent(text=post_content) if isinstance(post_content, str) else post_content
+    content = PostContent.of(post_content)
     if content.posts:
         default = content.type or post_type
         each = (posts_of(default, one, f"{field}.posts[{n}]") for n, one in enumerate(content.posts))
@@ -61,11 +61,10 @@ def post_for_cycle(post_type: PostType, post_content: str | PostContent, number:
 
 def media_of(content: str | PostContent, field: str = "post_content") -> Iterator[tuple[str, Media]]:
     """Every file the content names, each after the field that names it (`post_content.posts[2].media[0]`)."""
-    if isinstance(content, str):
-        return
-    for index, media in enumerate(content.media):
+    written = PostContent.of(content)
+    for index, media in enumerate(written.media):
         yield f"{field}.media[{index}]", media
-    for index, entry in enumerate(content.posts):
+    for index, entry in enumerate(written.posts):
         yield from media_of(entry, f"{field}.posts[{index}]")
 
 
@@ -75,10 +74,11 @@ def check_content(post_type: PostType, post_content: str | PostContent) -> None:
     Raises:
         InvalidInput: naming the field (`post_content.posts[2].poll.answers`) and how to mend it.
     """
-    if isinstance(post_content, PostContent) and post_content.posts:
-        _check_list(post_type, post_content)
+    content = PostContent.of(post_content)
+    if content.posts:
+        _check_list(post_type, content)
         return
-    for post in posts_of(post_type, post_content):
+    for post in posts_of(post_type, content):
         check_post(post)
 
 
@@ -141,7 +141,7 @@ def _check_list(post_type: PostType, content: PostContent) -> None:
 
 
 def _check_entry(default: PostType, entry: str | PostContent, here: str) -> None:
-    if isinstance(entry, PostContent) and entry.posts:
+    if PostContent.of(entry).posts:
         raise InvalidInput(here, "a list of posts cannot stand in a list of posts; write them in one list")
     posts = posts_of(default, entry, here)
     if not posts:

@@ -1,7 +1,7 @@
-"""The keys Telegram knows messages by, its random_ids: drawn once, written into the journal, and read from there.
+"""The random_id of each message: the key by which Telegram drops a message that it has already.
 
-What is sent under a key follows from what was written down alone. A version of Postfleet that draws keys in another
-way goes on with the deliveries of the version before it without doubling one of them.
+A delivery's random_id is drawn once, when the delivery is planned, and read from the journal from then on. So a repeat
+after a crash, and a repeat by a newer version that draws its ids in another way, both use the same id.
 """
 
 import hashlib
@@ -16,17 +16,17 @@ _WRAP, _HALF = 2**64, 2**63
 
 
 def new_random_id() -> int:
-    """The key of a delivery that is being planned: a signed 64-bit number, never 0, which Telegram refuses.
+    """Draw the random_id of a new delivery: a signed 64-bit number, never 0, which Telegram refuses.
 
-    Room is left above it for the keys of an album's other messages. Two deliveries meet with a chance of about 2^-60.
+    The ids above it stay free for the other messages of an album. Two deliveries share an id with a chance of 2^-60.
     """
     return _signed(secrets.randbits(_FIRST_BITS) << _PARTS_BITS | 1)
 
 
 def random_id_of(delivery: Delivery, part: int = 0) -> int:
-    """The key of the delivery's message number `part`, counted from 0: an album has several.
+    """Return the random_id of the delivery's message number `part`, counted from 0: an album has several.
 
-    This must never change for a delivery that is in a journal already.
+    For a delivery that is in a journal already the result must never change.
     """
     if part == 0:
         return delivery.random_id
@@ -36,7 +36,7 @@ def random_id_of(delivery: Delivery, part: int = 0) -> int:
 
 
 def _derived(delivery: Delivery, part: int) -> int:
-    """As keys were made before they were drawn: a delivery that is in flight from then goes on under the same ones."""
+    """Return the id as it was derived before ids were drawn: deliveries from then keep theirs."""
     names = json.dumps([delivery.user, delivery.cycle, delivery.group, part]).encode()
     return int.from_bytes(hashlib.sha256(names).digest()[:8], "big", signed=True) or 1
 

@@ -18,7 +18,7 @@ from bot.pacing.fair_slots import FairSlots
 from bot.pacing.post_history import PostHistory
 from core.clock import Clock
 from core.errors import StateError
-from core.models import UNFINISHED, Cycle, Delivery, DeliveryState, Event, Level, PostContent
+from core.models import UNFINISHED, Cycle, Delivery, DeliveryState, Event, Level
 from core.settings import Settings
 from data.journal.journal import Journal
 from data.media.layout import media_folder
@@ -168,8 +168,7 @@ class CycleRun:
     @cached_property
     def post(self) -> Post:
         """What it posts."""
-        content = self.cycle.post_content
-        return Post(self.cycle.post_type, content if isinstance(content, PostContent) else PostContent(text=content))
+        return Post(self.cycle.post_type, self.cycle.post_content)
 
     def claim(self, chat_id: int, topic: int | None, group: str) -> str | None:
         """Say that this group's post goes to that chat; answers the other spelling that said so first, if any."""

@@ -120,7 +120,7 @@ class CycleRunner:
     def _empty(self, user_id: str, number: int, control: CycleControl) -> CycleRun:
         """A cycle that is not worth a line in the journal."""
         user, now = self._parts.store.snapshot.users[user_id], self._parts.clock.now()
-        cycle = _cycle(user_id, user.post_type, user.post_content, now)
+        cycle = _cycle(user_id, user.post_type, PostContent(), now)
         return CycleRun(self._parts, cycle, number, [], control)
 
     async def _resume(self, cycle: Cycle, known: list[Delivery], number: int, control: CycleControl) -> CycleRun:
@@ -281,7 +281,7 @@ class CycleRunner:
         await self._parts.journal.finish_cycle(run.user, run.cycle.id, self._parts.clock.now(), *events)
 
 
-def _cycle(user_id: str, post_type: PostType, content: str | PostContent, now: datetime) -> Cycle:
+def _cycle(user_id: str, post_type: PostType, content: PostContent, now: datetime) -> Cycle:
     """One that begins now; its number is the moment in milliseconds."""
     number = int(now.timestamp() * 1000)
     return Cycle(id=number, user=user_id, post_type=post_type, post_content=content, started_at=now)

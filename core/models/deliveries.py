@@ -49,7 +49,7 @@ class Cycle(Model, frozen=True, kw_only=True):
     id: int
     user: str
     post_type: PostType
-    post_content: str | PostContent
+    post_content: PostContent
     """As it was when the cycle was planned, so that a resumed cycle posts the same thing."""
     started_at: datetime
     finished_at: datetime | None = None

@@ -90,3 +90,8 @@ class PostContent(Model, frozen=True, kw_only=True):
     """In a list of posts: the type of this one, if it is not the user's `post_type`."""
     posts: tuple["str | PostContent", ...] = ()
     """Several posts that take turns, one a cycle. With these, every other field stays empty."""
+
+    @classmethod
+    def of(cls, written: "str | PostContent") -> "PostContent":
+        """Return the content as an object: a plain string is a text."""
+        return cls(text=written) if isinstance(written, str) else written

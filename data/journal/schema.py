@@ -248,7 +248,7 @@ def cycle_of(row: Row) -> Cycle:
         Cycle,
         row,
         lambda: {
-            "post_content": _content.decode(row[3]),  # type: ignore[arg-type]  # the column holds bytes
+            "post_content": PostContent.of(_content.decode(row[3])),  # type: ignore[arg-type]  # the column holds bytes
             "started_at": _moment(row[4]),
             "finished_at": _moment(row[5]),
         },

@@ -11,7 +11,7 @@ import pytest
 
 from api.security.tokens import OPERATOR, issue_token
 from api.views.spreadsheets import safe_cell
-from core.models import Cycle, Delivery, PostType
+from core.models import Cycle, Delivery, PostContent, PostType
 from tests.api.support import SECRET, Api, Remake, problem, served
 from tests.api.test_isolation import BODIES, BY_TICKET, filled, operations
 
@@ -117,7 +117,7 @@ def test_what_is_no_formula_stays_as_it_is(value: Any) -> None:
 async def test_a_table_of_deliveries_holds_no_formula(api: Api, alice: dict[str, str]) -> None:
     now = api.clock.now()
     reasons = ["-2+3+cmd|' /C calc'!A0", "＝1+1", "plain"]
-    cycle = Cycle(id=1, user="alice", post_type=PostType.TEXT, post_content="x", started_at=now)
+    cycle = Cycle(id=1, user="alice", post_type=PostType.TEXT, post_content=PostContent(text="x"), started_at=now)
     planned = [
         Delivery(
             user="alice", cycle=1, group=f"-100{number}", session="s", random_id=number, planned_at=now, reason=why

@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import pytest
 
-from core.models import Cycle, Delivery, DeliveryState, Hold, PostType, User
+from core.models import Cycle, Delivery, DeliveryState, Hold, PostContent, PostType, User
 from tests.api.support import Api, problem
 from tests.api.test_preview import HEADERS, preview_house
 
@@ -32,7 +32,7 @@ async def test_a_group_shows_who_leaves_it_alone_and_how_posts_fared(api: Api, a
     hold = Hold(until=now + timedelta(hours=1), code="SLOWMODE_WAIT", reason="The group is slow")
     user = User(groups=("@news", "@old"), group_holds={"@news": {"s1": hold}})
     await api.store.transact(lambda tx: tx.put_user("alice", user))
-    cycle = Cycle(id=1, user="alice", post_type=PostType.TEXT, post_content="x", started_at=now)
+    cycle = Cycle(id=1, user="alice", post_type=PostType.TEXT, post_content=PostContent(text="x"), started_at=now)
     delivery = Delivery(
         user="alice",
         cycle=1,

@@ -17,7 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from api.app import create_app
 from api.requests.counts import ONE_IN
 from api.security.tokens import OPERATOR, issue_token
-from core.models import BotStatus, Cycle, Delivery, DeliveryState, Hold, PostType, Session, User
+from core.models import BotStatus, Cycle, Delivery, DeliveryState, Hold, PostContent, PostType, Session, User
 from core.settings import Settings, load_settings
 from data.disk import probe as disk_probe
 from data.disk.files import Disk
@@ -176,7 +176,7 @@ async def test_figures_tell_of_users_accounts_posts_and_commits(api: Api, root: 
         tx.put_user("bob", User())
 
     await api.store.transact(put)
-    cycle = Cycle(id=1, user="alice", post_type=PostType.TEXT, post_content="Hello", started_at=now)
+    cycle = Cycle(id=1, user="alice", post_type=PostType.TEXT, post_content=PostContent(text="Hello"), started_at=now)
     planned = [
         Delivery(user="alice", cycle=1, group=f"@g{number}", session="s1", random_id=number, planned_at=now)
         for number in range(3)

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from msgspec.structs import replace
 
-from core.models import Cycle, Delivery, DeliveryState, Event, PostType
+from core.models import Cycle, Delivery, DeliveryState, Event, PostContent, PostType
 from tests.api.conftest import bearer
 from tests.api.support import Api, problem
 
@@ -17,7 +17,7 @@ async def post(api: Api, group: str, state: DeliveryState, reason: str | None = 
     await api.clock.advance(1)
     now = api.clock.now()
     number = int(now.timestamp() * 1000)
-    cycle = Cycle(id=number, user=user, post_type=PostType.TEXT, post_content="x", started_at=now)
+    cycle = Cycle(id=number, user=user, post_type=PostType.TEXT, post_content=PostContent(text="x"), started_at=now)
     planned = Delivery(user=user, cycle=number, group=group, session="s1", random_id=number, planned_at=now)
     (delivery,) = await api.journal.plan_cycle(cycle, [planned])
     await api.journal.update(replace(delivery, state=state, reason=reason, finished_at=now))

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from api.security.tokens import OPERATOR, issue_token
-from core.models import Cycle, Delivery, Event, MediaKind, PostType, User
+from core.models import Cycle, Delivery, Event, MediaKind, PostContent, PostType, User
 from data.media.layout import About
 from data.media.store import MediaStore, StoredFile
 from data.users.data_manager import Transaction
@@ -67,7 +67,7 @@ async def fill_bob(api: Api) -> tuple[User, StoredFile]:
         tx.put_user("bob", user)
 
     await api.store.transact(put)
-    cycle = Cycle(id=1, user="bob", post_type=PostType.TEXT, post_content=HIDDEN, started_at=now)
+    cycle = Cycle(id=1, user="bob", post_type=PostType.TEXT, post_content=PostContent(text=HIDDEN), started_at=now)
     delivery = Delivery(
         user="bob", cycle=1, group="@bobs_group", session="bobs_account", random_id=1, planned_at=now, reason=HIDDEN
     )

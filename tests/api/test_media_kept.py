@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.services.media_label import LONGEST_LABEL, label_of
-from core.models import Cycle, Delivery, PostType
+from core.models import Cycle, Delivery, PostContent, PostType
 from core.settings import Settings
 from data.media.layout import shown_name, sweep
 from tests.api.support import Api, Remake, problem
@@ -61,7 +61,9 @@ async def test_a_file_that_an_unfinished_cycle_posts_is_not_deleted(api: Api, al
     ).status_code
     assert content == 200
     now, user = api.clock.now(), api.store.snapshot.users["alice"]
-    cycle = Cycle(id=1, user="alice", post_type=PostType.PHOTO, post_content=user.post_content, started_at=now)
+    cycle = Cycle(
+        id=1, user="alice", post_type=PostType.PHOTO, post_content=PostContent.of(user.post_content), started_at=now
+    )
     await api.journal.plan_cycle(
         cycle, [Delivery(user="alice", cycle=1, group="@a", session="s", random_id=1, planned_at=now)]
     )

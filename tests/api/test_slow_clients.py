@@ -13,7 +13,7 @@ import pytest
 
 from api.routes import history
 from api.server.server import Server
-from core.models import Cycle, Delivery, PostType
+from core.models import Cycle, Delivery, PostContent, PostType
 from core.settings import Settings, load_settings
 from tests.api.conftest import open_api
 from tests.api.support import Api, serving, until
@@ -207,7 +207,7 @@ async def test_a_table_that_takes_longer_than_a_request_may_arrives_whole(
     monkeypatch.setattr(history, "ROWS_A_PAGE", 2)
     async with patient_for(PIECE_SECONDS) as api:
         now = api.clock.now()
-        cycle = Cycle(id=1, user="alice", post_type=PostType.TEXT, post_content="x", started_at=now)
+        cycle = Cycle(id=1, user="alice", post_type=PostType.TEXT, post_content=PostContent(text="x"), started_at=now)
         await api.journal.plan_cycle(
             cycle,
             [

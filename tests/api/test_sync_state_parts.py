@@ -19,6 +19,7 @@ from core.models import (
     Event,
     Grant,
     Hold,
+    PostContent,
     PostType,
     Session,
     SessionState,
@@ -49,7 +50,9 @@ async def put(api: Api, user: User, **sessions: Session) -> None:
 async def post(api: Api, group: str, how: DeliveryState, error: str | None = None, number: int = 1) -> None:
     """One post to that group that came to its end, with a reservation in alice's allowance."""
     now = api.clock.now()
-    cycle = Cycle(id=number, user="alice", post_type=PostType.TEXT, post_content="Hello", started_at=now)
+    cycle = Cycle(
+        id=number, user="alice", post_type=PostType.TEXT, post_content=PostContent(text="Hello"), started_at=now
+    )
     planned = Delivery(user="alice", cycle=number, group=group, session="s1", random_id=number, planned_at=now)
     budget = Budget(day=now.date(), per_day=2000, per_month=40000)
     (delivery,) = await api.journal.plan_cycle(cycle, [planned], budget)

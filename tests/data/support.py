@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from core.clock import SystemClock
-from core.models import Cycle, Delivery, DeliveryState, Event, PostType, Session, User
+from core.models import Cycle, Delivery, DeliveryState, Event, PostContent, PostType, Session, User
 from data.journal.journal import Journal
 from data.users.data_manager import DataManager, Snapshot, Transaction
 from sessions.foreign.credentials import Credentials
@@ -37,7 +37,9 @@ def count(snapshot: Snapshot, user_id: str) -> int:
 
 
 def cycle(user: str = "alice", cycle_id: int = 1) -> Cycle:
-    return Cycle(id=cycle_id, user=user, post_type=PostType.TEXT, post_content="Hello", started_at=NOW)
+    return Cycle(
+        id=cycle_id, user=user, post_type=PostType.TEXT, post_content=PostContent(text="Hello"), started_at=NOW
+    )
 
 
 def delivery(group: str, user: str = "alice", cycle_id: int = 1) -> Delivery:

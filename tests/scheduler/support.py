@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from bot.cycle.run import CycleControl, CycleRun, CycleServices
 from bot.cycle.runner import CycleRunner, NotWanted
-from core.models import BotStatus, Cycle, Delivery, PostType, User
+from core.models import BotStatus, Cycle, Delivery, PostContent, PostType, User
 from core.settings import Settings
 from data.disk.files import Disk
 from data.journal.journal import Journal
@@ -37,7 +37,13 @@ def no_accounts(*_: object) -> tuple[str, ...]:
 def cycle_of(delivery: Delivery) -> Cycle:
     """The cycle it was planned in."""
     at = delivery.planned_at
-    return Cycle(id=delivery.cycle, user=delivery.user, post_type=PostType.TEXT, post_content="Hi", started_at=at)
+    return Cycle(
+        id=delivery.cycle,
+        user=delivery.user,
+        post_type=PostType.TEXT,
+        post_content=PostContent(text="Hi"),
+        started_at=at,
+    )
 
 
 class RamDisk(Disk):

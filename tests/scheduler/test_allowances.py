@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from bot.cycle.run import CycleControl, CycleRun, StopReason
 from bot.pacing.budget import budget_of
-from core.models import Allowance, Budget, Cycle, Delivery, DeliveryState, Grant, PostType, Schedule, User
+from core.models import Allowance, Budget, Cycle, Delivery, DeliveryState, Grant, PostContent, PostType, Schedule, User
 from core.settings import Settings
 from data.journal import allowances
 from data.journal import schema as journal_schema
@@ -31,7 +31,7 @@ STATES = DeliveryState
 
 
 def cycle(number: int, user: str = "alice") -> Cycle:
-    return Cycle(id=number, user=user, post_type=PostType.TEXT, post_content="Hi", started_at=START)
+    return Cycle(id=number, user=user, post_type=PostType.TEXT, post_content=PostContent(text="Hi"), started_at=START)
 
 
 def deliveries(number: int, count: int = 1, user: str = "alice") -> list[Delivery]:

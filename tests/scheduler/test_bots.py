@@ -12,7 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 from core.errors import NoContent, NoGroups, NoSpareSession, UnknownUser
-from core.models import BotStatus, Cycle, Delivery, DeliveryState, PostType, Schedule
+from core.models import BotStatus, Cycle, Delivery, DeliveryState, PostContent, PostType, Schedule
 from data.users.data_manager import DataManager, Transaction
 from scheduler.turns import EMPTY_CYCLE_REST_SECONDS
 from tests.support.house import SOON, House, open_house, until
@@ -235,7 +235,7 @@ async def left_behind(house: House, state: DeliveryState) -> None:
     await house.add_user("alice", [G1, G2], bot_status=BotStatus.RUNNING)
     (name,) = await house.give_sessions("alice")
     now = house.parts.clock.now()
-    cycle = Cycle(id=1, user="alice", post_type=PostType.TEXT, post_content="Old", started_at=now)
+    cycle = Cycle(id=1, user="alice", post_type=PostType.TEXT, post_content=PostContent(text="Old"), started_at=now)
     planned = [
         Delivery(user="alice", cycle=1, group=group, session=name, random_id=number, planned_at=now)
         for number, group in enumerate((G1, G2), 1)

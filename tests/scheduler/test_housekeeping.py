@@ -16,7 +16,7 @@ import pytest
 from msgspec.structs import replace
 
 from bot.pacing.budget import budget_of
-from core.models import Allowance, Cycle, Delivery, DeliveryState, Event, PostType, Schedule, User
+from core.models import Allowance, Cycle, Delivery, DeliveryState, Event, PostContent, PostType, Schedule, User
 from data.users.data_manager import Transaction
 from scheduler.housekeeping import Housekeeping, Job
 from tests.scheduler.support import TimeHouse, time_house
@@ -225,7 +225,7 @@ async def test_who_had_used_up_everything_is_told_when_a_new_day_begins_where_th
 
 async def spend_one(house: TimeHouse, user_id: str) -> None:
     now = house.clock.now()
-    cycle = Cycle(id=1, user=user_id, post_type=PostType.TEXT, post_content="Hi", started_at=now)
+    cycle = Cycle(id=1, user=user_id, post_type=PostType.TEXT, post_content=PostContent(text="Hi"), started_at=now)
     post = Delivery(user=user_id, cycle=1, group="@g", session="s", random_id=1, planned_at=now)
     budget = budget_of(house.user(user_id), house.parts.settings, now)
     (planned,) = await house.parts.journal.plan_cycle(cycle, [post], budget)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from core.models import Cycle, PostType, Schedule, User
+from core.models import Cycle, PostContent, PostType, Schedule, User
 from data.users.data_manager import DataManager
 from scheduler.scheduler import Scheduler
 from tests.scheduler.support import TimeHouse, time_house
@@ -15,7 +15,7 @@ from tests.support.clock import START
 async def made(house: TimeHouse, began: datetime, ended: datetime | None, user: str = "alice") -> None:
     """A cycle that the journal knows."""
     number = int(began.timestamp() * 1000)
-    cycle = Cycle(id=number, user=user, post_type=PostType.TEXT, post_content="Hi", started_at=began)
+    cycle = Cycle(id=number, user=user, post_type=PostType.TEXT, post_content=PostContent(text="Hi"), started_at=began)
     await house.parts.journal.plan_cycle(cycle, [])
     if ended is not None:
         await house.parts.journal.finish_cycle(user, number, ended)

@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from core.errors import StateNotWritten
-from core.models import Budget, DeliveryState
+from core.models import Budget, DeliveryState, PostContent
 from data.disk.inventory import JOURNAL_FILE
 from data.journal import schema as journal_schema
 from data.journal.journal import Journal
@@ -85,7 +85,7 @@ async def test_a_journal_of_version_1_keeps_everything_and_goes_on_where_it_was(
     found = await journal.unfinished_cycle("alice")
     assert found is not None
     cycle, (done, planned) = found
-    assert (cycle.id, cycle.post_content, done.message_id) == (7, "Hello", 42)
+    assert (cycle.id, cycle.post_content, done.message_id) == (7, PostContent(text="Hello"), 42)
     assert (planned.random_id, planned.state) == (222, DeliveryState.PLANNED), "the same post, by the same key"
     assert [event.text for event in journal.last_events("alice")] == ["Posted"]
     assert (journal.stats("alice").total_success, await journal.peer("acc01", "@plaza01")) == (1, b"key")
