@@ -1,4 +1,4 @@
-"""Good copies in `copies/`: users.json at each start, now and then and before a migration; the journal daily."""
+"""Good copies in `copies/`: users.json at each start, every 1000 commits and before a migration; the journal daily."""
 
 import contextlib
 import logging
@@ -23,11 +23,11 @@ log = logging.getLogger(__name__)
 
 
 def keep_copy(path: Path, revision: int, *, version: int = USERS_VERSION) -> None:
-    """Copy users.json, which the caller has read and found good. One of an older version is kept for good.
+    """Copy users.json, which the caller has read and found good. A copy of an older version is never removed.
 
     Raises:
-        StateNotWritten: the file is about to be migrated and cannot be copied. In any other case a copy that
-            fails is only logged: it must not stop the daemon.
+        StateNotWritten: the file is about to be migrated and cannot be copied. Otherwise a copy that fails is only
+            logged: it must not stop the daemon.
     """
     folder = path.parent / COPIES
     old = version != USERS_VERSION
@@ -46,14 +46,14 @@ def keep_copy(path: Path, revision: int, *, version: int = USERS_VERSION) -> Non
 
 
 def keep_journal_copy(path: Path, connection: sqlite3.Connection) -> None:
-    """Copy the journal, which the caller has opened and found good, unless there is a copy of the last day."""
+    """Copy the journal, which the caller has opened and found good, unless a copy is less than a day old."""
     newest = newest_copy(path)
     if newest is not None and time.time() - newest.stat().st_mtime < _JOURNAL_COPY_SECONDS:
         return
     beside = path.parent / COPIES / f"{path.stem}-{os.getpid()}.tmp"  # other processes open the journal too
     try:
         if path.stat().st_size > _LARGEST_JOURNAL:
-            return  # a start should not wait for it: backups are for those
+            return  # a start must not wait for so much; backups hold it
         make_folder(beside.parent)
         beside.unlink(missing_ok=True)
         with contextlib.closing(sqlite3.connect(beside)) as copy:
@@ -67,7 +67,7 @@ def keep_journal_copy(path: Path, connection: sqlite3.Connection) -> None:
 
 
 def newest_copy(path: Path) -> Path | None:
-    """The newest copy there is of the file."""
+    """Return the newest copy of the file, if there is one."""
     return next(iter(copies_of(path)), None)
 
 
@@ -85,7 +85,7 @@ def _forget_oldest(path: Path, kept: int) -> None:
 
 
 def copies_of(path: Path) -> list[Path]:
-    """Every copy there is of the file, the newest first."""
+    """Return every copy of the file, newest first."""
     name = re.compile(rf"{re.escape(path.stem)}-(\d+){re.escape(path.suffix)}")
     folder = path.parent / COPIES
     found = [(int(match[1]), file) for file in folder.glob("*") if (match := name.fullmatch(file.name))]

@@ -1,8 +1,8 @@
-"""Every touch of the disk that must not be torn: locks, whole-file writes, reads.
+"""Access to the disk that must not be torn: locks, writes of whole files, reads.
 
-A whole file is written beside the old one, made durable, renamed over it, and the folder made durable too, so that a
-crash at any instruction leaves the old file or the new one. `Disk` is the one place where the system calls of a commit
-are made; tests put their own in its stead to make any of them fail, or be the last.
+A whole file is written beside the old one, made durable and renamed over it, and then the folder is made durable. A
+crash at any instruction leaves the old file or the new one. `Disk` is the one place that makes the system calls of a
+commit; tests replace it to let any of them fail, or be the last.
 """
 
 import contextlib
@@ -24,22 +24,22 @@ _LOCK_POLL = 0.005  # the library's own 0.25 s would turn a 10 ms wait into 250
 _MOST_CHUNKS_A_CALL = 1024  # IOV_MAX of Linux
 _DAEMON_LOCK = "daemon.lock"
 HALF_RESTORED = "restore.unfinished"
-"""In STATE_DIR from the moment a restore starts to move files until it is done."""
+"""It is in STATE_DIR from the moment a restore starts to move files until it is done."""
 
 
 class NotSettled(OSError):
-    """The new file is in place but whether it stays there after a power cut is not known."""
+    """The new file is in place, but a power cut may bring the old one back."""
 
 
 class Disk:
     """The system calls of a commit, one method each."""
 
     def create(self, path: Path) -> int:
-        """Open a new, empty file for writing; only its owner may read it, who is the folder's owner."""
+        """Open a new, empty file for writing. It belongs to the folder's owner, who alone may read it."""
         return open_own(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
 
     def write(self, descriptor: int, chunks: Sequence[bytes | memoryview]) -> int:
-        """Append the chunks; answers how many bytes were taken."""
+        """Append the chunks. Return how many bytes were written."""
         return os.writev(descriptor, chunks)
 
     def sync(self, descriptor: int) -> None:
@@ -47,11 +47,11 @@ class Disk:
         os.fsync(descriptor)
 
     def rename(self, source: Path, target: Path) -> None:
-        """Put one file in the place of another."""
+        """Replace one file by another."""
         source.replace(target)
 
     def sync_folder(self, folder: Path) -> None:
-        """Make the folder's names durable."""
+        """Make the names in the folder durable."""
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(descriptor)
@@ -60,7 +60,7 @@ class Disk:
 
 
 def open_own(path: Path, flags: int) -> int:
-    """Open a file of ours, which may be made by that: readable by its owner alone, who is the folder's owner."""
+    """Open a file, and make it if the flags say so. It belongs to the folder's owner, who alone may read it."""
     descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         give_to_owner(path, descriptor)
@@ -71,12 +71,12 @@ def open_own(path: Path, flags: int) -> int:
 
 
 def touch_own(path: Path) -> None:
-    """Make an empty file of ours, for somebody else to fill; one that is there stays."""
+    """Make an empty file as `open_own` does, for others to fill. A file that is there stays."""
     os.close(open_own(path, os.O_WRONLY | os.O_CREAT))
 
 
 def write_whole(disk: Disk, path: Path, chunks: Sequence[bytes]) -> int:
-    """Replace a file by these bytes, durably. Answers the new file's open descriptor, which the caller closes.
+    """Replace a file by these bytes, durably. Return the new file's open descriptor, which the caller closes.
 
     Raises:
         NotSettled: the new file is there, but the last step failed.
@@ -103,8 +103,8 @@ def write_whole(disk: Disk, path: Path, chunks: Sequence[bytes]) -> int:
 
 @functools.lru_cache(maxsize=64)
 def _beside(path: Path) -> Path:
-    """Where the new file is written. Kept, as a new `Path` with each commit lets the interpreter's table of strings
-    grow: pathlib enters every name there."""
+    """Return where the new file is written. The paths are cached: pathlib interns every name, so a new `Path` with each
+    commit lets the interpreter's table of strings grow."""
     return path.with_name(path.name + ".tmp")
 
 
@@ -123,17 +123,17 @@ _SHORT = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN})
 
 
 def is_short_of_something(error: OSError) -> bool:
-    """Whether the machine has no descriptor or memory left just now; nothing is wrong with the file."""
+    """Return whether the machine lacks descriptors or memory now. Nothing is wrong with the file then."""
     return error.errno in _SHORT
 
 
 def open_to_read(path: Path) -> int:
-    """The file's descriptor.
+    """Open the file. Return its descriptor.
 
     Raises:
-        FileNotFoundError: there is none.
+        FileNotFoundError: there is no such file.
         StateDamaged: it cannot be read.
-        StateNotWritten: too many files are open just now; nothing is wrong with this one.
+        StateNotWritten: too many files are open now; nothing is wrong with this one.
     """
     try:
         return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -146,7 +146,7 @@ def open_to_read(path: Path) -> int:
 
 
 def read_whole(descriptor: int, path: Path) -> bytes:
-    """What stands in the open file, from its beginning; `path` is for the message.
+    """Return what the open file holds. `path` is for the message.
 
     Raises:
         StateDamaged: it cannot be read.
@@ -165,7 +165,7 @@ def _unreadable(path: Path, error: OSError) -> StateDamaged:
 
 
 def make_folder(path: Path) -> None:
-    """Make the folder, closed to everyone but its owner, who is the owner of the folder it is in.
+    """Make the folder, for its owner alone: the owner of the folder it is in.
 
     Raises:
         StateNotWritten: it cannot be made.
@@ -190,7 +190,7 @@ def _make_folders(path: Path) -> None:
 
 
 def refuse_half_restored(state_dir: Path) -> None:
-    """Raises StateDamaged when a restore was cut off in the middle of moving files."""
+    """Refuse a state whose restore was cut off while it moved files. Raises StateDamaged."""
     if (state_dir / HALF_RESTORED).exists():
         raise StateDamaged(f"a restore of {state_dir} was cut off; carry it to its end: python run.py restore")
 
@@ -210,9 +210,9 @@ def _lock(path: Path, timeout: float, *, shared: bool = False) -> "portalocker.L
 
 @contextlib.contextmanager
 def locked(path: Path, timeout: float = LOCK_TIMEOUT, *, shared: bool = False) -> Iterator[None]:
-    """Hold the lock file, alone or `shared`; the kernel lets go of it when the process ends, however it ends.
+    """Hold the lock file, alone or `shared`. The kernel releases it when the process ends, however it ends.
 
-    The file itself is never replaced or removed: what is left of it after a crash is harmless.
+    The file itself is never replaced or removed; it does no harm after a crash.
 
     Raises:
         StateLocked: another process held it all the time.
@@ -235,7 +235,7 @@ def locked(path: Path, timeout: float = LOCK_TIMEOUT, *, shared: bool = False) -
 
 @contextlib.contextmanager
 def exclusive_daemon_lock(state_dir: Path) -> Iterator[None]:
-    """Be the only daemon on this folder. Freed by the kernel when the process ends, kill -9 included.
+    """Be the only daemon on this folder. The kernel releases the lock when the process ends, after kill -9 too.
 
     Raises:
         StateInUse: another daemon runs on it.

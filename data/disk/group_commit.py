@@ -1,4 +1,4 @@
-"""Many waiting writers share one commit: what comes in while a batch is being written rides in the next one."""
+"""Lets many writers share one commit: work that arrives while a batch is written waits for the next one."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -13,16 +13,17 @@ W = TypeVar("W")
 
 @dataclass(frozen=True, slots=True)
 class WorkResult:
-    """What became of one piece of work: a value, or the error that undid it."""
+    """The result of one piece of work: a value, or the error that undid it."""
 
     value: object = None
     error: Exception | None = None
 
 
 class GroupCommit(Generic[W]):
-    """Hands waiting work to `write`, one batch at a time, in a thread of its own.
+    """Gives waiting work to `write`, one batch at a time, in a thread of its own.
 
-    `write` answers each piece in order, after it is durable. What it raises reaches every caller of the batch.
+    `write` returns a result for each piece, in order, once all are durable. An error it raises reaches every caller of
+    the batch.
     """
 
     def __init__(self, name: str, write: Callable[[Sequence[W]], Sequence[WorkResult]], *, most: int = 2000) -> None:
@@ -36,7 +37,7 @@ class GroupCommit(Generic[W]):
         self._closed = False
 
     async def submit(self, work: W) -> object:
-        """Have the work done and made durable. Cancelling the wait does not undo work that is already being written.
+        """Have the work done and made durable. Return its value. Cancelling does not undo work that is being written.
 
         Raises:
             StateError: after `close`.
@@ -46,7 +47,7 @@ class GroupCommit(Generic[W]):
             raise StateError("the store is closed")
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
-            # The loop before is gone, and with it whoever waited there.
+            # The earlier loop is gone, and so are those who waited there.
             self._loop, self._starting, self._writing = loop, False, None
             self._waiting.clear()
         answer: asyncio.Future[object] = loop.create_future()
@@ -55,7 +56,7 @@ class GroupCommit(Generic[W]):
         return await answer
 
     async def close(self) -> None:
-        """Write what waits, then end the thread."""
+        """Write the work that waits, then end the thread."""
         self._closed = True
         while self._waiting or self._writing is not None:
             if self._writing is None:
@@ -66,7 +67,7 @@ class GroupCommit(Generic[W]):
         self._thread.shutdown()
 
     def _start_soon(self, loop: asyncio.AbstractEventLoop) -> None:
-        # Not at once: callers that were answered together come back in one turn of the loop and share a batch.
+        # Not at once: callers that got their results together come back in one turn of the loop and share a batch.
         if not self._starting and self._writing is None:
             self._starting = True
             loop.call_soon(self._start)
@@ -99,7 +100,7 @@ class GroupCommit(Generic[W]):
 
 
 def _as_exception(error: BaseException) -> Exception:
-    """The error as a future can carry it."""
+    """Return the error in a form that a future can carry."""
     if isinstance(error, StopIteration):
         told = RuntimeError("the change raised StopIteration: give next() a default")
         told.__cause__ = error

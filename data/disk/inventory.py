@@ -1,6 +1,6 @@
-"""Everything that may lie in STATE_DIR, and whether an archive of `data.archive.backup` holds it.
+"""Everything that may be in STATE_DIR, and whether an archive of `data.archive.backup` holds it.
 
-A file is in the archive or it stands here with the reason why not. What stands nowhere here is no file of ours.
+Each kind of file has its reason here. A file of no kind here is not ours.
 """
 
 import re
@@ -14,10 +14,10 @@ AUTH_FILE = "api.sqlite3"
 PAIRS_FILE = "api_pairs.json"
 KEY_FILE = "vault.key"
 NEXT_KEY_FILE = "vault.key.next"
-"""There while the vault's key is being replaced: the key that files are being sealed with anew."""
+"""It exists while the vault's key is replaced: the key with which files are sealed anew."""
 SESSIONS = "sessions"
 MADE = "made"
-"""The folder of traces: see `data.disk.traces`."""
+"""The folder of traces (`data.disk.traces`)."""
 
 
 class InArchive(StrEnum):
@@ -34,7 +34,7 @@ class Item:
     """One kind of file."""
 
     pattern: str
-    """A regular expression for its whole place under STATE_DIR, written with `/`."""
+    """A regular expression for its whole path under STATE_DIR, written with `/`."""
     in_archive: InArchive
     why: str
 
@@ -74,11 +74,11 @@ ITEMS = (
 
 
 def item_of(place: str) -> Item | None:
-    """What the file at that place under STATE_DIR is, None for one that is not ours."""
+    """Return the kind of the file at that path under STATE_DIR; None: it is not ours."""
     return next((item for item in ITEMS if re.fullmatch(item.pattern, place, re.DOTALL)), None)
 
 
 def may_be_archived(place: str) -> bool:
-    """Whether an archive may hold a file of that place."""
+    """Return whether an archive may hold the file at that path."""
     item = item_of(place)
     return item is not None and item.in_archive is not InArchive.NEVER

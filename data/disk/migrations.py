@@ -1,7 +1,7 @@
-"""From an older version of a file to this one, a step a version.
+"""Brings a file of an older version to this one, one step for each version.
 
-A field that is new and has a default needs no step: an older file without it loads as it is. A step is for what moved
-or changed its meaning. It gets the parsed file and answers it as the next version would have it.
+A new field with a default needs no step: an older file loads without it. A step is for a field that moved or changed
+its meaning. It takes the parsed file and returns it as the next version has it.
 """
 
 from collections.abc import Callable, Mapping
@@ -35,7 +35,7 @@ USERS_STEPS: dict[int, Step] = {1: _only_confirmed_ids}
 
 
 def migrated(parsed: dict[str, Any], path: Path, newest: int, steps: Mapping[int, Step]) -> tuple[dict[str, Any], int]:
-    """The file as the newest version has it, and the version it came from. A file without a version is of the first.
+    """Return the file as the newest version has it, and the version it was of. Without a version it is of the first.
 
     Raises:
         StateTooNew: it is of a version that this Postfleet does not know.

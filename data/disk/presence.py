@@ -1,4 +1,4 @@
-"""Whether a folder holds a state at all, so that a command in the wrong place begins none there."""
+"""Whether a folder holds a state at all, so that a command in the wrong folder begins none there."""
 
 from pathlib import Path
 
@@ -8,14 +8,14 @@ from data.disk.files import HALF_RESTORED
 from data.disk.inventory import AUTH_FILE, JOURNAL_FILE, KEY_FILE, MADE, STATS_FILE, USERS_FILE
 
 _SIGNS = (USERS_FILE, JOURNAL_FILE, STATS_FILE, AUTH_FILE, KEY_FILE, COPIES, MADE, HALF_RESTORED)
-"""Any of them says that there was one; whether it is whole is for those who open it to say (`data.disk.traces`)."""
+"""Any of them shows that there was a state. Opening it checks that it is whole (`data.disk.traces`)."""
 
 
 def holds_state(folder: Path) -> bool:
-    """Whether anything in the folder says that a state was begun there.
+    """Return whether a state was begun in the folder.
 
     Raises:
-        StateDamaged: it cannot be looked into.
+        StateDamaged: the folder cannot be read.
     """
     try:
         return any((folder / name).exists() for name in _SIGNS)
@@ -29,8 +29,8 @@ def require_state(folder: Path) -> None:
     """Refuse a folder without a state.
 
     Raises:
-        StateMissing: there is none in it, or no such folder.
-        StateDamaged: it cannot be looked into.
+        StateMissing: it holds no state, or does not exist.
+        StateDamaged: it cannot be read.
     """
     if not holds_state(folder):
         raise StateMissing(

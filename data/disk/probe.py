@@ -1,6 +1,6 @@
-"""Whether the disk under the state takes a write, found out by one: a new file, made durable and removed again.
+"""Finds out by a write whether the disk under the state takes one: a new file, made durable and removed again.
 
-Free space alone says nothing of a disk that was remounted read-only, has no inode left or does not answer at all.
+Free space says nothing of a disk that was remounted read-only, has no inode left, or does not respond at all.
 """
 
 import asyncio
@@ -16,14 +16,14 @@ from data.disk.files import Disk
 
 PROBE_FILE = "write.probe"
 GOOD_FOR_SECONDS = 10.0
-"""So long an answer is given again: whoever polls costs no write each time."""
+"""A good result is repeated for this long, so that polling does not write each time."""
 BAD_FOR_SECONDS = 1.0
 PATIENCE_SECONDS = 2.0
-"""A disk that has not answered by then counts as silent; it is asked again only once it has."""
+"""A disk that has not responded by then counts as silent. It is asked again only once it has responded."""
 
 
 class DiskState(StrEnum):
-    """What became of the write."""
+    """The result of the write."""
 
     OK = "ok"
     NEARLY_FULL = "nearly full"
@@ -32,7 +32,7 @@ class DiskState(StrEnum):
 
 
 class DiskProbe:
-    """Looks at most once at a time, in a thread of its own that nobody waits for at the end."""
+    """Writes at most once at a time, in a thread of its own that nobody waits for at the end."""
 
     def __init__(self, state_dir: Path, clock: Clock, least_free_megabytes: int, disk: Disk | None = None) -> None:
         self._path = state_dir / PROBE_FILE
@@ -45,7 +45,7 @@ class DiskProbe:
         self._silent_from = 0.0
 
     async def state(self) -> DiskState:
-        """What is known; a write where that is too long ago."""
+        """Return the last result, or that of a new write if it is too old."""
         if self._asking is None:
             if self._found is not None and self._clock.monotonic() < self._good_until:
                 return self._found
@@ -80,7 +80,7 @@ class DiskProbe:
 
     def _write(self) -> DiskState:
         try:
-            self._path.unlink(missing_ok=True)  # left by a crash: only a new file proves that one can be made
+            self._path.unlink(missing_ok=True)  # a crash left it; only a new file proves that one can be made
             descriptor = self._disk.create(self._path)
             try:
                 self._disk.write(descriptor, [bytes(4096)])

@@ -1,4 +1,4 @@
-"""SQLite files of ours: how they are opened, and its errors as ours."""
+"""How SQLite files of the state are opened, and SQLite's errors as ours."""
 
 import contextlib
 import sqlite3
@@ -14,10 +14,11 @@ _NOT_UTF8 = "Could not decode to UTF-8"
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """A connection that commits durably (WAL, synchronous FULL) and leaves transactions to us.
+    """Return a connection that commits durably (WAL, synchronous FULL) and leaves transactions to us.
 
     Raises:
-        StateDamaged, StateNotWritten.
+        StateDamaged: it is no SQLite file.
+        StateNotWritten: it cannot be opened.
     """
     try:
         connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
@@ -31,10 +32,10 @@ def connect(path: Path) -> sqlite3.Connection:
 
 @contextlib.contextmanager
 def read_only(path: Path) -> Iterator[sqlite3.Connection]:
-    """A connection that changes nothing: neither the file nor the log beside it, not even by closing it last.
+    """Open a connection that changes neither the file nor the log beside it, not even when it is the last to close.
 
     Raises:
-        sqlite3.Error: there is no such file, or it cannot be opened.
+        sqlite3.Error: the file does not exist or cannot be opened.
     """
     uri = f"{path.resolve().as_uri()}?mode=ro"
     with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS)) as connection:
@@ -42,7 +43,7 @@ def read_only(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 def translated(error: sqlite3.Error, path: Path) -> StateError:
-    """SQLite's error as ours."""
+    """Return our error for one of SQLite."""
     if type(error) is sqlite3.DatabaseError or str(error).startswith(_NOT_UTF8):
         return damaged(path, f"cannot be read ({str(error).encode(errors='backslashreplace').decode()})")
     if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:

@@ -43,19 +43,18 @@ _Stamp = tuple[int, int, int]
 STATE_LOCK = "state.lock"
 _COMMITS_A_COPY = 1000
 _FIRST_COPIES = frozenset({1, 10, 100})
-"""Revisions. A folder in its first life has no copy of an earlier start to go back to."""
-_WORK_A_BREATH, _BREATH = 0.001, 0.00005
-"""Seconds."""
+"""Revisions that are copied. A folder in its first life has no copy of an earlier start to go back to."""
+_WORK_A_BREATH, _BREATH = 0.001, 0.00005  # seconds
+# Seconds. The gap is longer than the poll of the lock, so that whoever polls finds every gap.
 _LONG_COMMIT, _GAP = 0.015, 0.006
-"""Seconds. The gap is longer than the poll of the lock, so that every gap is found."""
 
 
 class DataManager:
     """Locked, atomic, durable access to the truth.
 
-    Many callers share one commit: while one is being written, in a thread of its own, new changes wait and ride in the
-    next. Each commit takes the thread lock, then the file lock, reads the file again if another process wrote it, runs
-    the changes one after another in memory, and replaces the file.
+    Many callers share one commit: a thread of its own writes one, and changes that come meanwhile wait for the next.
+    Each commit takes the thread lock, then the file lock, reads the file again if another process wrote it, runs the
+    changes one after another in memory, and replaces the file.
     """
 
     def __init__(self, state_dir: Path, clock: Clock, disk: Disk, lock_timeout: float) -> None:
@@ -73,17 +72,20 @@ class DataManager:
         self._since_copy = 0
         self._held_for = 0.0
         self.foreign_writes = 0
-        """How often what another process wrote was taken in."""
+        """How often this process read what another one wrote."""
         self._group = GroupCommit[Change]("postfleet-store", self._commit_from_thread)
 
     @classmethod
     def open(
         cls, state_dir: Path, clock: Clock, *, disk: Disk | None = None, lock_timeout: float = LOCK_TIMEOUT
     ) -> Self:
-        """Read the state, making the folder (0700) and files when there are none.
+        """Read the state; make the folder (0700) and the file when there are none.
 
         Raises:
-            StateDamaged, StateTooNew, StateLocked, StateNotWritten.
+            StateDamaged: the file cannot be read, or is missing though it was there before.
+            StateTooNew: a newer Postfleet wrote it.
+            StateLocked: another process held the lock all the time.
+            StateNotWritten: the folder or the file cannot be made.
         """
         make_folder(state_dir)
         refuse_half_restored(state_dir)
@@ -94,37 +96,37 @@ class DataManager:
 
     @property
     def snapshot(self) -> Snapshot:
-        """The state after the newest commit this process knows of."""
+        """The state after the newest commit that this process knows."""
         return self._snapshot
 
     async def transact(self, change: Callable[[Transaction], T]) -> T:
-        """Run `change` against the newest state and make it durable; the answer comes after it is.
+        """Run `change` against the newest state. Return its value once the change is durable.
 
-        `change` is plain code: quick, no await, no effect outside the transaction; it runs in another thread, one
-        change at a time. What it raises reaches the caller and undoes this change alone. A change that alters nothing
-        commits nothing. A caller that is cancelled while it waits does not know whether its change was made.
+        `change` is plain code: quick, without await, without effects outside the transaction. It runs in another
+        thread, one change at a time. An error it raises reaches the caller and undoes this change alone. A change that
+        alters nothing commits nothing. A caller that is cancelled does not know whether its change was made.
 
         Raises:
             StateLocked, StateNotWritten, StateDamaged, StateTooNew: the change was not made.
-            Conflict: it would give a session to two users.
-            InvalidInput: it put a value that could not be read again.
+            Conflict: the change would give a session to two users.
+            InvalidInput: the change put a value that could not be read again.
         """
         return cast(T, await self._group.submit(change))
 
     def transact_now(self, change: Callable[[Transaction], T]) -> T:
-        """The same for code without an event loop (commands, start-up)."""
-        (answer,) = self._commit([change])
-        if answer.error is not None:
-            raise answer.error
-        return cast(T, answer.value)
+        """Do the same for code without an event loop (commands, start-up)."""
+        (result,) = self._commit([change])
+        if result.error is not None:
+            raise result.error
+        return cast(T, result.value)
 
     @property
     def is_behind(self) -> bool:
-        """Whether another process seems to have written since; one look at the file's date. See `refresh`."""
+        """Whether another process seems to have written since, by the date of the file. See `refresh`."""
         return self._stamp is not None and self._stamp_on_disk() != self._stamp
 
     async def refresh(self) -> Snapshot:
-        """Notice what another process wrote; cheap when nobody did.
+        """Read what another process wrote, if one did. Return the newest state.
 
         Raises:
             StateLocked, StateDamaged, StateTooNew, StateNotWritten.
@@ -134,7 +136,7 @@ class DataManager:
         return self._snapshot
 
     async def close(self) -> None:
-        """Finish what is in flight and let go of files."""
+        """Finish the commits that wait, and close the file."""
         await self._group.close()
         with self._thread_lock:
             self._let_go()
@@ -145,14 +147,14 @@ class DataManager:
         try:
             self._leave_a_gap()
             began = time.monotonic()
-            answers = self._commit(changes, breathe=True)
+            results = self._commit(changes, breathe=True)
             self._held_for = time.monotonic() - began
         except StateError as error:
             return [WorkResult(error=error)] * len(changes)
-        return answers
+        return results
 
     def _leave_a_gap(self) -> None:
-        """After a long commit, let another process that polls the lock have its turn."""
+        """Leave another process that polls the lock its turn after a long commit."""
         if self._held_for >= _LONG_COMMIT:
             time.sleep(_GAP)
 
@@ -162,14 +164,14 @@ class DataManager:
             old = self._document
             draft = CommitDraft(old.revision + 1, old.users.values, old.sessions.values, old.holds.values)
             breath = _Breath() if breathe else None
-            answers = []
+            results = []
             for change in changes:
-                answers.append(_run(change, draft, self._holders))
+                results.append(_run(change, draft, self._holders))
                 if breath is not None:
                     breath.take_if_due()
             if self._settle(draft):
                 self._write(draft)
-        return answers
+        return results
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
@@ -177,7 +179,7 @@ class DataManager:
             yield
 
     def _settle(self, draft: CommitDraft) -> bool:
-        """Drop from the draft what did not really change; whether anything is left."""
+        """Drop from the draft what did not change. Return whether anything is left."""
         old, users, sessions = self._document, draft.users, draft.sessions
         _drop_unchanged(sessions.lines, old.sessions)
         _drop_unchanged(draft.holds.lines, old.holds)
@@ -233,8 +235,8 @@ class DataManager:
         self._copy_now_and_then()
 
     def _take_back(self) -> None:
-        """The new file was in place when its folder could not be made durable: put the old content there again."""
-        self._stamp = None  # whatever happens, read again before the next commit
+        """Put the old content back: the new file is in place, but its folder could not be made durable."""
+        self._stamp = None  # the next commit reads the file again, whatever happens here
         with contextlib.suppress(OSError):
             os.close(write_whole(self._disk, self._path, self._document.chunks(self._document.revision)))
 
@@ -280,7 +282,7 @@ class DataManager:
     def _read(self, known: Document | None = None) -> None:
         descriptor = open_to_read(self._path)
         try:
-            stamp = _stamp(os.fstat(descriptor))  # before reading: what changes meanwhile is noticed the next time
+            stamp = _stamp(os.fstat(descriptor))  # before reading: a change made meanwhile is noticed the next time
             document = read_document(read_whole(descriptor, self._path), self._path, known)
         except BaseException:
             os.close(descriptor)
@@ -300,7 +302,7 @@ class DataManager:
             return None
 
     def _hold(self, descriptor: int) -> None:
-        """Keep the current file open: its inode is then never given to another one, and the stamp tells them apart."""
+        """Keep the current file open, so that no other file gets its inode and the stamp tells them apart."""
         self._let_go()
         self._descriptor = descriptor
         self._stamp = _stamp(os.fstat(descriptor))
@@ -320,7 +322,7 @@ class DataManager:
 def _run(change: Change, draft: CommitDraft, holders: Mapping[str, str]) -> WorkResult:
     try:
         return WorkResult(Transaction(draft, holders).run(change))
-    except Exception as error:  # noqa: BLE001  whatever it is, it is this caller's answer and nobody else's
+    except Exception as error:  # noqa: BLE001  any error belongs to this caller alone
         return WorkResult(error=error)
 
 
@@ -330,7 +332,7 @@ def _drop_unchanged(lines: dict[str, bytes | None], old: Table[M]) -> None:
 
 
 def _exchange(table: Table[M], lines: Mapping[str, bytes | None]) -> dict[str, bytes | None]:
-    """Set the lines; answers those that stood there."""
+    """Set the lines. Return those they replace."""
     before = {name: table.line(name) for name in lines}
     for name, line in lines.items():
         table.set_line(name, line)
@@ -338,7 +340,7 @@ def _exchange(table: Table[M], lines: Mapping[str, bytes | None]) -> dict[str, b
 
 
 class _Breath:
-    """Lets the event loop run now and then while many changes are made: a thread keeps it waiting 5 ms else."""
+    """Lets the event loop run between changes. A busy thread would keep it waiting for 5 ms at a time."""
 
     def __init__(self) -> None:
         self._last = time.perf_counter()

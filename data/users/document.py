@@ -1,4 +1,4 @@
-"""users.json as bytes: one line a user and a session, so that people can read it and a commit re-encodes little.
+"""users.json as bytes: a line for each user and session. People can read it, and a commit encodes few lines anew.
 
     {"version":1,"revision":12,"users":{
     "alice":{"assigned_sessions":["a1"],"groups":["@news"]},
@@ -9,8 +9,8 @@
 
 A third part, `holds`, stands there while an account that was deleted has to rest: by Telegram's id of the account.
 
-The encoded lines are kept beside the decoded values, joined in buckets: a commit encodes the lines it touched, joins
-their buckets and hands the list of buckets to the disk.
+The encoded lines are kept beside the decoded values, joined in buckets. A commit encodes the lines it changed, joins
+their buckets, and gives the list of buckets to the disk.
 """
 
 import contextlib
@@ -29,7 +29,7 @@ from data.disk.strict_json import NOT_UNDERSTOOD, damaged, parse_object
 
 M = TypeVar("M", bound=Model)
 
-_BYTES_A_BUCKET = 16_384  # small enough to join often, large enough to hand few pieces to the disk
+_BYTES_A_BUCKET = 16_384  # small enough to join often, large enough to give the disk few pieces
 _HEAD = re.compile(rb'\{"version":(\d{1,9}),"revision":(\d{1,18}),"users":\{')
 _LARGEST_REVISION = 10**18 - 1
 _BETWEEN = b'},"sessions":{'
@@ -54,14 +54,14 @@ class Table(Generic[M]):
         self._where: dict[str, int] = {}
 
     def set_line(self, name: str, line: bytes | None) -> None:
-        """Keep the line (see `line_of`), or drop it; `values` is the caller's to set."""
+        """Keep the line (see `line_of`), or drop it. The caller sets `values`."""
         if line is None:
             self._drop(name)
         else:
             self._place(name, line)
 
     def line(self, name: str) -> bytes | None:
-        """The encoded line, if there is one."""
+        """Return the encoded line, if there is one."""
         bucket = self._where.get(name)
         return None if bucket is None else self._buckets[bucket][name]
 
@@ -72,7 +72,7 @@ class Table(Generic[M]):
             self._joined[bucket] = None
 
     def chunks(self) -> Iterator[bytes]:
-        """The lines, in order, each ended as JSON wants it."""
+        """Yield the lines in order, in pieces, each line ended as JSON requires."""
         last: bytes | None = None
         for number, bucket in enumerate(self._buckets):
             joined = self._joined[number]
@@ -86,7 +86,7 @@ class Table(Generic[M]):
             yield last[:-2] + b"\n"
 
     def load_lines(self, lines: Sequence[bytes], known: "Table[M] | None") -> None:
-        """Take the lines of a file of our own layout, decoding only those that `known` does not have.
+        """Take the lines of a file of our own layout. Decode only those that `known` does not have.
 
         Raises:
             _NotOurLayout: a line is not exactly as we would have written it.
@@ -109,7 +109,7 @@ class Table(Generic[M]):
             raise _NotOurLayout
 
     def lines(self) -> dict[str, bytes]:
-        """Every encoded line by name."""
+        """Return every encoded line by name."""
         return {name: line for bucket in self._buckets for name, line in bucket.items()}
 
     def _decode(self, body: bytes) -> M:
@@ -133,7 +133,7 @@ class Table(Generic[M]):
 
 @dataclass(slots=True)
 class Document:
-    """What users.json says, decoded and encoded."""
+    """The content of users.json, decoded and encoded."""
 
     revision: int = 0
     users: Table[User] = field(default_factory=lambda: Table(User))
@@ -141,10 +141,10 @@ class Document:
     holds: Table[Hold] = field(default_factory=lambda: Table(Hold))
     """Telegram's id of an account → until when it rests, though its session was deleted."""
     read_version: int = USERS_VERSION
-    """The version that the file was of when it was read."""
+    """The version of the file when it was read."""
 
     def chunks(self, revision: int) -> list[bytes]:
-        """The file's bytes under that revision."""
+        """Return the bytes of the file under that revision, in pieces."""
         return [
             b'{"version":%d,"revision":%d,"users":{\n' % (USERS_VERSION, revision),
             *self.users.chunks(),
@@ -156,10 +156,11 @@ class Document:
 
 
 def read_document(raw: bytes, path: Path, known: Document | None = None) -> Document:
-    """The document in these bytes; values that `known` has under the same line are shared with it.
+    """Return the document in these bytes. It shares the values that `known` has under the same line.
 
     Raises:
-        StateDamaged, StateTooNew.
+        StateDamaged: the bytes are no such document.
+        StateTooNew: a newer Postfleet wrote them.
     """
     with _no_collection():
         try:
@@ -207,7 +208,7 @@ def _fill(table: Table[M], values: object, kind: type[M], word: str, path: Path)
         raise damaged(path, f"has no object where its {word}s should stand")
     for name, value in values.items():
         try:
-            # By way of bytes: what a line may hold is decided in one place, the decoder of lines.
+            # By way of bytes: one place decides what a line may hold, the decoder of lines.
             table.values[name] = msgspec.json.decode(_encoder.encode(value), type=kind)
             table.set_line(name, line_of(name, table.values[name]))
         except (msgspec.MsgspecError, ValueError, OverflowError) as error:
@@ -236,18 +237,18 @@ def _split(line: bytes) -> tuple[str, bytes]:
 
 
 def line_of(name: str, value: Model) -> bytes:
-    """The line of one user or session, without what ends it."""
+    """Return the line of one user or session, without its end."""
     return line_around(name, _encoder.encode(value))
 
 
 def line_around(name: str, body: bytes) -> bytes:
-    """The same, of a value that is encoded already."""
+    """Return the line of a value that is encoded already."""
     return _encoder.encode(name) + b":" + body
 
 
 @contextlib.contextmanager
 def _no_collection() -> Iterator[None]:
-    # The collector would walk the growing heap again and again and find nothing: five times the cost of decoding.
+    # The collector would walk the growing heap again and again, at five times the cost of decoding, and find nothing.
     was_on = gc.isenabled()
     gc.disable()
     try:

@@ -1,4 +1,4 @@
-"""What a change sees and does, in memory, and how it is undone."""
+"""A change in memory: what it sees, what it does, and how it is undone."""
 
 from collections.abc import Callable, ItemsView, Iterator, KeysView, Mapping, ValuesView
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ M = TypeVar("M", bound=Model)
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What users.json said after one commit. Never changes; read it without a lock."""
+    """The content of users.json after one commit. It never changes; read it without a lock."""
 
     revision: int
     users: Mapping[str, User]
@@ -23,7 +23,7 @@ class Snapshot:
 
 
 class DraftTable(Generic[M]):
-    """One table of the commit being made: the last commit's values, copied when the first change is made to them."""
+    """One table of the commit being made. It shares the values of the last commit until the first change."""
 
     def __init__(self, values: dict[str, M], kind: type[M], word: str) -> None:
         self.values = values
@@ -31,11 +31,11 @@ class DraftTable(Generic[M]):
         self.word = word
         self.view: Mapping[str, M] = _View(self)
         self.lines: dict[str, bytes | None] = {}
-        """name → its new line, None where it is to go: of every value that a change has touched."""
+        """name → new line of every value that a change touched; None: the value goes."""
         self._copied = False
 
     def set(self, name: str, value: M | None) -> None:
-        """Put the value there, or nothing."""
+        """Set the value, or remove it."""
         if not self._copied:
             self.values = dict(self.values)
             self._copied = True
@@ -46,7 +46,7 @@ class DraftTable(Generic[M]):
 
 
 class _View(Mapping[str, M]):
-    """Looks at a draft's table as it is at the moment."""
+    """A view of a draft's table as it is at the moment."""
 
     def __init__(self, table: DraftTable[M]) -> None:
         self._table = table
@@ -63,7 +63,7 @@ class _View(Mapping[str, M]):
     def __contains__(self, name: object) -> bool:
         return name in self._table.values
 
-    # What Mapping would do in Python, the dict does faster.
+    # The dict does in C what Mapping does in Python.
     def keys(self) -> KeysView[str]:
         return self._table.values.keys()
 
@@ -75,18 +75,18 @@ class _View(Mapping[str, M]):
 
 
 class CommitDraft:
-    """The commit being made, changed by one transaction after another."""
+    """The commit being made. One transaction after another changes it."""
 
     def __init__(
         self, revision: int, users: dict[str, User], sessions: dict[str, Session], holds: dict[str, Hold]
     ) -> None:
         self.revision = revision
-        """The one it will have."""
+        """The revision that the commit will have."""
         self.users = DraftTable(users, User, "user")
         self.sessions = DraftTable(sessions, Session, "session")
         self.holds = DraftTable(holds, Hold, "hold")
         self.new_holders: dict[str, str | None] = {}
-        """session → the user it is assigned to, where that changed in this draft"""
+        """session → the user it is assigned to, for every session whose user this draft changed."""
 
 
 class _Changes(Generic[M]):
@@ -106,7 +106,7 @@ class _Changes(Generic[M]):
             self.table.set(name, value)
 
     def keep_own_copies(self, stamp: Callable[[M], M]) -> None:
-        """Replace what was put by what a reader of the file would get: no alias of the caller's, no lie of a type."""
+        """Replace each value by the one a reader of the file gets: not the caller's own, and not of a wrong type."""
         for name in self.before:
             value = self.table.values.get(name)
             if value is None:
@@ -129,7 +129,7 @@ class _Changes(Generic[M]):
 
 
 class Transaction:
-    """What a change sees: the newest state, read and written in memory, committed as one or not at all."""
+    """The newest state as one change reads and writes it in memory. It is committed as a whole or not at all."""
 
     def __init__(self, draft: CommitDraft, holders: Mapping[str, str]) -> None:
         self._draft = draft
@@ -141,7 +141,7 @@ class Transaction:
 
     @property
     def users(self) -> Mapping[str, User]:
-        """Every user as this transaction sees them. Make a list of it before adding to it in a loop."""
+        """Every user as this transaction sees them. Make a list before adding users in a loop."""
         return self._users.table.view
 
     @property
@@ -155,31 +155,31 @@ class Transaction:
         return self._holds.table.view
 
     def user(self, user_id: str) -> User:
-        """The user. Raises UnknownUser."""
+        """Return the user. Raises UnknownUser."""
         try:
             return self._users.table.values[user_id]
         except KeyError:
             raise UnknownUser(f"there is no user {user_id!r}") from None
 
     def session(self, name: str) -> Session:
-        """The session. Raises UnknownSession."""
+        """Return the session. Raises UnknownSession."""
         try:
             return self._sessions.table.values[name]
         except KeyError:
             raise UnknownSession(f"there is no session {name!r}") from None
 
     def put_user(self, user_id: str, user: User) -> None:
-        """Add or replace a user. Its `revision` is the store's to set."""
+        """Add or replace a user. The store sets its `revision`."""
         self._must_be_open()
         self._users.set(user_id, user)
 
     def put_session(self, name: str, session: Session) -> None:
-        """Add or replace a session. The user it is assigned to counts as touched."""
+        """Add or replace a session. Its user counts as changed too."""
         self._must_be_open()
         self._sessions.set(name, session)
 
     def remove_session(self, name: str) -> None:
-        """Forget a session. Raises UnknownSession."""
+        """Remove a session. Raises UnknownSession."""
         self._must_be_open()
         self.session(name)
         self._sessions.set(name, None)
@@ -190,11 +190,12 @@ class Transaction:
         self._holds.set(account, hold)
 
     def run(self, change: Callable[["Transaction"], object]) -> object:
-        """Let the change do its work; whatever it raises undoes it. For the store alone.
+        """Run the change; an error undoes it. Return its value. Only the store calls this.
 
         Raises:
-            Conflict: it would leave a session with two users.
-            InvalidInput: a value that could not be read again.
+            Conflict: the change would give a session to two users.
+            InvalidInput: a value could not be read again.
+            Exception: what the change raised.
         """
         try:
             answer = change(self)
