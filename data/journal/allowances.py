@@ -1,8 +1,9 @@
-"""How many posts a user may still make: the books of it, in the journal's own transactions.
+"""Counts how many posts a user may still make, inside the journal's own transactions.
 
-A planned delivery holds a booking, made in the transaction that checked for room and wrote the plan. Its end settles
-that: a delivered post is spent, a failed or skipped one is given back. One of unknown end is spent too and reported as
-uncounted, until somebody finds out. So bookings and deliveries cannot disagree, whenever the process is killed.
+A planned delivery holds a booking, made in the transaction that checked for room and wrote the plan. The end of the
+delivery settles it: a delivered post is spent, a failed or skipped one is given back. A post of unknown outcome is
+spent too, and reported as uncounted until its outcome is known. Bookings and deliveries agree whenever the process is
+killed.
 """
 
 import sqlite3
@@ -15,7 +16,7 @@ from core.models import AllowanceDay, AllowanceUse, Budget, Delivery, DeliverySt
 from data.journal.schema import EPOCH, moment, stamp
 
 NO_ALLOWANCE = "ALLOWANCE"
-"""The code of a delivery that was left out because nothing was left."""
+"""The code of a delivery that was skipped because the allowance was used up."""
 _MOVE = (
     "INSERT INTO allowance_days VALUES (?, ?, ?, ?) ON CONFLICT (user, day) DO UPDATE SET"
     " spent = spent + excluded.spent, uncounted = uncounted + excluded.uncounted"
@@ -29,7 +30,7 @@ _RESERVED = "SELECT COUNT(*) FROM allowance_bookings WHERE user = ? AND day BETW
 
 
 def use_of(connection: sqlite3.Connection, user: str, budget: Budget) -> AllowanceUse:
-    """What the user used up on the budget's day and in its month, and what that leaves."""
+    """Return what the user used on the budget's day and in its month."""
     day, month = budget.day.isoformat(), f"{budget.day:%Y-%m}"
     spent_day, _ = connection.execute(_SPENT, (user, day, day)).fetchone()
     spent, uncounted = connection.execute(_SPENT, (user, f"{month}-01", f"{month}-31")).fetchone()
@@ -52,7 +53,7 @@ def use_of(connection: sqlite3.Connection, user: str, budget: Budget) -> Allowan
 def keep_within(
     connection: sqlite3.Connection, user: str, budget: Budget, deliveries: Sequence[Delivery]
 ) -> list[Delivery]:
-    """The deliveries as far as there is room for them; the rest skipped, with the reason."""
+    """Return the deliveries. Those that find no room are skipped, with the reason."""
     use = use_of(connection, user, budget)
     kept: list[Delivery] = []
     room = use.left
@@ -83,8 +84,10 @@ def book(connection: sqlite3.Connection, budget: Budget, deliveries: Sequence[De
 
 
 def unbook_earlier(connection: sqlite3.Connection, budget: Budget, deliveries: Sequence[Delivery]) -> list[Delivery]:
-    """Posts that are made on the budget's day are of that day, whenever they were planned. What may have been sent
-    already is booked on it at once; what was not loses its booking, and is answered to be booked anew."""
+    """Move bookings of earlier days to the budget's: a post counts on the day it is made.
+
+    Posts that may have been sent are booked on it at once. Return the others, without a booking, to be booked anew.
+    """
     day, loose = budget.day.isoformat(), []
     for delivery in deliveries:
         where = (delivery.id, day)
@@ -98,14 +101,14 @@ def unbook_earlier(connection: sqlite3.Connection, budget: Budget, deliveries: S
 
 
 def settle(connection: sqlite3.Connection, delivery: Delivery) -> None:
-    """A delivery came to its end, or what became of it was found out later."""
+    """Settle the booking of a delivery that ended, or whose outcome was found out later."""
     row = connection.execute(
         "SELECT day, unknown FROM allowance_bookings WHERE delivery = ?", (delivery.id,)
     ).fetchone()
     day, unknown = row if row is not None else ((delivery.finished_at or delivery.planned_at).date().isoformat(), 0)
     match delivery.state:
         case DeliveryState.DELIVERED if row is None:
-            _move(connection, delivery.user, day, 1, 1)  # nothing was reserved for it; it is not free for that
+            _move(connection, delivery.user, day, 1, 1)  # nothing was reserved for it; it counts all the same
         case DeliveryState.DELIVERED:
             _move(connection, delivery.user, day, 0 if unknown else 1, -1 if unknown else 0)
         case DeliveryState.UNKNOWN if not unknown:
@@ -122,7 +125,10 @@ def settle(connection: sqlite3.Connection, delivery: Delivery) -> None:
 
 
 def give_back_lost(connection: sqlite3.Connection) -> int:
-    """Give back bookings of deliveries that will never be sent: forgotten, or of a cycle nobody goes on with."""
+    """Give back bookings of deliveries that are never sent: forgotten ones, and those of abandoned cycles.
+
+    Return how many there were.
+    """
     return connection.execute(
         "DELETE FROM allowance_bookings WHERE NOT unknown AND delivery NOT IN ("
         "SELECT deliveries.id FROM deliveries JOIN cycles ON cycles.user = deliveries.user AND cycles.id = cycle"
@@ -140,7 +146,7 @@ def grant(connection: sqlite3.Connection, given: Grant) -> None:
 
 
 def grants_of(connection: sqlite3.Connection, user: str, limit: int = 100) -> list[Grant]:
-    """The user's grants, newest first."""
+    """Return the user's grants, newest first."""
     rows = connection.execute(
         "SELECT user, month, posts, at, by, note FROM allowance_grants WHERE user = ? ORDER BY id DESC LIMIT ?",
         (user, limit),
@@ -152,7 +158,7 @@ def grants_of(connection: sqlite3.Connection, user: str, limit: int = 100) -> li
 
 
 def history_of(connection: sqlite3.Connection, user: str, limit: int = 100) -> list[AllowanceDay]:
-    """What the user spent a day, newest first."""
+    """Return what the user spent on each day, newest first."""
     rows = connection.execute(
         "SELECT day, spent, uncounted FROM allowance_days WHERE user = ? ORDER BY day DESC LIMIT ?", (user, limit)
     )

@@ -39,10 +39,10 @@ _LEVELS = {Level.INFO: logging.INFO, Level.WARNING: logging.WARNING, Level.ERROR
 
 
 class Journal:
-    """Durable before it answers; many waiting writers share one commit.
+    """Every write is durable before it returns; many waiting writers share one commit.
 
-    One thread writes, another reads for callers that wait; both have a connection of their own. Deliveries are counted
-    in the same commit that records them, so counters never disagree with the ledger.
+    One thread writes and another reads, each with a connection of its own. The commit that records a delivery counts it
+    too, so counters never disagree with the ledger.
     """
 
     def __init__(self, state_dir: Path, connection: sqlite3.Connection, known: Counted, disk: Disk) -> None:
@@ -53,7 +53,7 @@ class Journal:
         self._reading = connect(self._path)
         self._reading_lock = threading.Lock()
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="postfleet-journal-reads")
-        # A disk that hangs while stats.json is written must keep nobody from reading.
+        # A disk that hangs while stats.json is written must not stop readers.
         self._stats_writer = ThreadPoolExecutor(1, thread_name_prefix="postfleet-stats")
         self._group = GroupCommit[Work]("postfleet-journal", self._commit)
         self._in_file = known
@@ -68,10 +68,12 @@ class Journal:
 
     @classmethod
     def open(cls, state_dir: Path, *, disk: Disk | None = None) -> Self:
-        """Open or make the journal, and bring stats.json up to date with it.
+        """Open or make the journal, and update stats.json from it.
 
         Raises:
-            StateDamaged, StateTooNew, StateNotWritten.
+            StateDamaged: the journal or stats.json cannot be read, or is missing though it was there before.
+            StateTooNew: a newer Postfleet wrote one of them.
+            StateNotWritten: the disk refused them.
         """
         make_folder(state_dir)
         refuse_half_restored(state_dir)
@@ -97,10 +99,10 @@ class Journal:
         budget: Budget | None = None,
         tell: journal_work.Tell = journal_work.tell_nothing,
     ) -> list[Delivery]:
-        """Write a cycle, its deliveries and what `tell` says of them in one commit; answers them with their ids.
+        """Write a cycle, its deliveries and the lines of `tell` about them in one commit.
 
         With a budget each planned delivery reserves a post of the user's allowance in the same commit; those that find
-        no room are written as skipped.
+        no room are written as skipped. Return the deliveries with their ids.
 
         Raises:
             Conflict: the user already has a cycle of that id.
@@ -111,10 +113,10 @@ class Journal:
         )
 
     async def resume_cycle(self, cycle: Cycle, budget: Budget, at: datetime, tell: journal_work.Tell) -> list[Delivery]:
-        """Go on with a cycle that was cut off, in one commit with what `tell` says of its deliveries; answers them.
+        """Resume a cycle, in one commit with the lines of `tell` about its deliveries. Return its deliveries.
 
-        What was reserved on an earlier day and not sent is reserved on the budget's instead; what finds no room there
-        is written as skipped.
+        Posts that were reserved on an earlier day and not sent are reserved on the budget's day instead; those that
+        find no room there are written as skipped.
         """
         return await self._write(
             lambda connection, effects: journal_work.resume_cycle(connection, cycle, budget, at, tell, effects)
@@ -123,16 +125,16 @@ class Journal:
     async def update(
         self, *deliveries: Delivery, event: Event | None = None, messages: int = 0, floods: int = 0
     ) -> None:
-        """Write the deliveries' new state (by id), an event, and what it adds to the user's counters, in one commit.
+        """Write the deliveries' new state (by id), an event, and what they add to the user's counters, in one commit.
 
-        A delivery that moves from an unfinished state to a final one is counted once in the stats (total_posts,
-        success or failure); a skipped one is no post, and one of unknown end is a success or a failure once it becomes
-        delivered or failed. `messages` is what Telegram confirmed, `floods` the flood waits met.
+        A delivery is counted once, when it ends: as a post, and as a success or a failure. A skipped one is no post.
+        One of unknown outcome is a success or a failure once it becomes delivered or failed. `messages` counts what
+        Telegram confirmed, `floods` the flood waits.
 
         Raises:
             NotFound: there is no such delivery.
-            Conflict: a delivery that is over cannot become open again.
-            InvalidInput: counters without a delivery or event to say whose.
+            Conflict: a delivery that has ended cannot become open again.
+            InvalidInput: counters come without a delivery or event that names their user.
         """
         user = deliveries[0].user if deliveries else event.user if event is not None else None
         if user is None and (messages or floods):
@@ -151,17 +153,17 @@ class Journal:
         self._write_stats_soon()
 
     async def finish_cycle(self, user: str, cycle: int, finished_at: datetime, *events: Event) -> None:
-        """The cycle is over and its user's log says so, in one commit. Raises NotFound."""
+        """Finish a cycle and write the lines about it, in one commit. Raises NotFound."""
         await self._write(
             lambda connection, effects: journal_work.finish_cycle(connection, user, cycle, finished_at, events, effects)
         )
 
     async def last_end(self, user: str, since: datetime, until: datetime) -> datetime | None:
-        """When a cycle of the user ended last in [since, until]; None: none did."""
+        """Return when the user's last cycle ended, of those that ended in [since, until]; None: none did."""
         return await self._read(lambda connection: journal_reads.last_end(connection, user, since, until))
 
     async def unfinished_cycle(self, user: str) -> tuple[Cycle, list[Delivery]] | None:
-        """The user's newest cycle that did not finish, with all its deliveries."""
+        """Return the user's newest unfinished cycle with all its deliveries."""
         return await self._read(lambda connection: journal_reads.unfinished_cycle(connection, user))
 
     async def deliveries(
@@ -174,21 +176,21 @@ class Journal:
         before: int | None = None,
         limit: int = 50,
     ) -> list[Delivery]:
-        """The user's deliveries, newest first: of one group, planned in [since, until), with an id below `before`."""
+        """Return the user's deliveries, newest first: of `group`, planned in [since, until), ids below `before`."""
         return await self._read(
             lambda connection: journal_reads.deliveries(connection, user, group, since, until, before, limit)
         )
 
     async def counts(self, user: str, since: datetime, *, by_group: bool = False) -> list[journal_reads.Counts]:
-        """How the user's deliveries planned since then ended, by day in UTC (oldest first) or by group."""
+        """Return the outcomes of deliveries planned since then, by day in UTC (oldest first) or by group."""
         return await self._read(lambda connection: journal_reads.counts(connection, user, since, by_group=by_group))
 
     async def events(self, user: str, *, before: int | None = None, limit: int = 50) -> list[Event]:
-        """The user's events, newest first, with an id below `before`."""
+        """Return the user's events, newest first, with ids below `before`."""
         return await self._read(lambda connection: journal_reads.events(connection, user, before, limit))
 
     async def posts_by_session(self, users: Iterable[str], since: datetime) -> dict[str, SessionPosts]:
-        """What each session of these users posted since then."""
+        """Return the posts of each session of these users since then."""
         wanted = list(users)
         return await self._read(lambda connection: journal_reads.posts_by_session(connection, wanted, since))
 
@@ -197,35 +199,35 @@ class Journal:
         await self._write(lambda connection, effects: journal_work.insert_event(connection, event, effects))
 
     def last_events(self, user: str, limit: int = 50) -> list[Event]:
-        """Newest first. Served from memory for the usual limit: the dashboard polls it."""
+        """Return the user's newest events, newest first. The usual limit is served from memory: dashboards poll it."""
         return self._recent.last(user, limit)
 
     def last_event_id(self, user: str) -> int:
-        """Id of the user's newest event, 0 without one; never goes back."""
+        """Return the id of the user's newest event; 0: there is none. It never goes back."""
         return self._recent.newest_id(user)
 
     def stats(self, user: str) -> Stats:
-        """Counted from what the journal holds (plus what retention already trimmed)."""
+        """Return the user's counters, deleted rows included."""
         return self._counted.users.get(user, _NO_STATS)
 
     async def allowance(self, user: str, budget: Budget) -> AllowanceUse:
-        """What the user used of their allowance."""
+        """Return what the user used of their allowance."""
         return await self._read(lambda connection: allowances.use_of(connection, user, budget))
 
     async def allowance_overview(self, budgets: Mapping[str, Budget]) -> dict[str, AllowanceUse]:
-        """The same of many users."""
+        """Return what each of many users used of their allowance."""
         return await self._read(
             lambda connection: {user: allowances.use_of(connection, user, budget) for user, budget in budgets.items()}
         )
 
     async def allowance_history(self, user: str) -> tuple[list[AllowanceDay], list[Grant]]:
-        """What the user spent a day, and what was granted, newest first."""
+        """Return what the user spent on each day, and the grants, newest first."""
         return await self._read(
             lambda connection: (allowances.history_of(connection, user), allowances.grants_of(connection, user))
         )
 
     async def grant(self, given: Grant, *events: Event) -> None:
-        """Let a user make more posts in one month, and let their log say so, in one commit."""
+        """Let a user make more posts in one month, and write the lines about it, in one commit."""
 
         def work(connection: sqlite3.Connection, effects: CommitEffects) -> None:
             allowances.grant(connection, given)
@@ -234,7 +236,7 @@ class Journal:
         await self._write(work)
 
     async def give_back_lost(self) -> int:
-        """Give back what is reserved for posts that nobody will send any more; answers how many."""
+        """Give back what is reserved for posts that are never sent. Return how many there were."""
         return await self._write(lambda connection, _: allowances.give_back_lost(connection))
 
     async def put_peer(self, session: str, target: str, peer: bytes) -> None:
@@ -246,15 +248,15 @@ class Journal:
         )
 
     async def peer(self, session: str, target: str) -> bytes | None:
-        """What `put_peer` remembered."""
+        """Return what `put_peer` remembered."""
         return await self._read(lambda connection: journal_reads.peer(connection, session, target))
 
     async def peers(self, session: str) -> dict[str, bytes]:
-        """Everything `put_peer` remembered for an account: target → peer."""
+        """Return all that `put_peer` remembered for an account: target → peer."""
         return await self._read(lambda connection: journal_reads.peers(connection, session))
 
     async def forget_peer(self, session: str, target: str) -> None:
-        """Forget it: it turned out to be wrong."""
+        """Forget a peer that turned out to be wrong."""
         await self._write(
             lambda connection, _: connection.execute(
                 "DELETE FROM peers WHERE session = ? AND target = ?", (session, target)
@@ -262,9 +264,9 @@ class Journal:
         )
 
     async def trim(self, before: datetime) -> int:
-        """Forget events and posts older than that, a slice at a time between other work; answers how many rows went.
+        """Delete events and posts older than that, a slice at a time between other work. Return how many rows.
 
-        Counters keep what they counted; each user keeps the newest events and the cycle that may be resumed.
+        Counters keep what they counted. Each user keeps the newest events and the cycle that may be resumed.
         """
         limit = stamp(before) or 0
         removed = 0
@@ -283,7 +285,7 @@ class Journal:
         return removed
 
     async def close(self) -> None:
-        """Finish what is in flight and bring stats.json up to date."""
+        """Finish the commits that wait, and update stats.json."""
         if self._closed:
             return
         self._closed = True
@@ -309,7 +311,7 @@ class Journal:
         connection, effects = self._connection, CommitEffects()
         try:
             connection.execute("BEGIN IMMEDIATE")
-            answers = [_run(connection, work, effects) for work in batch]
+            results = [_run(connection, work, effects) for work in batch]
             journal_work.write_tallies(connection, effects)
             come_to = mark_of(connection)
             connection.execute("COMMIT")
@@ -324,7 +326,7 @@ class Journal:
         self._recent.add(effects.events)
         for event in effects.events:
             _tell(event)
-        return answers
+        return results
 
     async def _read(self, read: Callable[[sqlite3.Connection], T]) -> T:
         if self._closed:
@@ -365,14 +367,14 @@ class Journal:
 
 
 def _run(connection: sqlite3.Connection, work: Work, effects: CommitEffects) -> WorkResult:
-    """One piece of work, undone alone if it fails. What SQLite itself cannot do fails the whole batch."""
+    """Do one piece of work; if it fails, it alone is undone. An error of SQLite itself fails the whole batch."""
     own = CommitEffects()
     connection.execute("SAVEPOINT work")
     try:
         value = work(connection, own)
     except sqlite3.OperationalError:
         raise
-    except Exception as error:  # noqa: BLE001  whatever it is, it is this caller's answer and nobody else's
+    except Exception as error:  # noqa: BLE001  any error belongs to this caller alone
         connection.execute("ROLLBACK TO work")
         connection.execute("RELEASE work")
         return WorkResult(error=error)

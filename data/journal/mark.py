@@ -1,8 +1,8 @@
-"""How far the journal had come, noted beside it after every commit.
+"""Notes beside the journal, after every commit, how far it had come.
 
-SQLite keeps the newest commits in `journal.sqlite3-wal`. When that file is gone, or cut, it opens the journal as it was
-some commits before and says nothing: what was posted since would be posted again. The mark (`made/journal.sqlite3`)
-is written when a commit is durable and is itself never synced, so it is never ahead of a journal that is whole.
+SQLite keeps the newest commits in `journal.sqlite3-wal`. If that file is missing or cut, SQLite opens the journal
+without them and reports nothing, and their posts would be made again. The mark (`made/journal.sqlite3`) is written once
+a commit is durable and is never synced, so it is never ahead of a whole journal.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ _WIDTH = 20
 
 
 class Mark(NamedTuple):
-    """Numbers that only grow."""
+    """How far a journal has come, in numbers that only grow."""
 
     events: int
     tallies: int
@@ -29,7 +29,7 @@ class Mark(NamedTuple):
 
 
 def mark_of(connection: sqlite3.Connection) -> Mark:
-    """How far the journal behind this connection has come. Raises sqlite3.Error."""
+    """Return how far the journal of this connection has come. Raises sqlite3.Error."""
     row = connection.execute(
         "SELECT COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0),"
         " COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'tallies'), 0),"
@@ -39,7 +39,7 @@ def mark_of(connection: sqlite3.Connection) -> Mark:
 
 
 class JournalMark:
-    """The mark of one open journal. A disk that refuses it costs the proof, nothing more."""
+    """The mark of one open journal. If the disk refuses it, only this proof is missing."""
 
     def __init__(self, state_dir: Path) -> None:
         self._descriptor: int | None = None
@@ -49,7 +49,7 @@ class JournalMark:
             self._descriptor = open_own(state_dir / MADE / JOURNAL_FILE, os.O_WRONLY | os.O_CREAT)
 
     def write(self, mark: Mark) -> None:
-        """Note how far the journal has come; one small write where that is further than before."""
+        """Note how far the journal has come. It costs one small write, and none without news."""
         if self._descriptor is None or mark == self._written:
             return
         with contextlib.suppress(OSError):
@@ -57,27 +57,31 @@ class JournalMark:
             self._written = mark
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
 
 
 def is_behind(found: Mark, known: Mark) -> bool:
-    """Whether a journal that came as far as `found` lacks something of what is known."""
+    """Return whether a journal that came as far as `found` lacks something that is known."""
     return any(has < had for has, had in zip(found, known, strict=True))
 
 
 def mark_in(journal: Path) -> Mark | None:
-    """How far the journal in that file has come; None when it cannot be read. Changes nothing."""
+    """Return how far the journal in that file has come; None: it cannot be read. Changes nothing."""
     with contextlib.suppress(sqlite3.Error), read_only(journal) as connection:
         return mark_of(connection)
     return None
 
 
 def refuse_step_back(journal: Path) -> None:
-    """Raises StateDamaged when the journal lacks something that it is known to have held. Changes nothing."""
-    # What is known is read first: a daemon that runs meanwhile moves the journal on before the mark.
+    """Refuse a journal that lacks something it held before. Changes nothing.
+
+    Raises:
+        StateDamaged: it does.
+    """
+    # Read the mark first: a daemon that runs meanwhile commits to the journal before it moves the mark.
     known = _read_mark(journal.parent)
     known = known._replace(tallies=max(known.tallies, counted_in_stats(journal.parent)))
     found = mark_in(journal)

@@ -1,4 +1,4 @@
-"""What is asked of the journal, as plain SQL on a reading connection."""
+"""The journal's queries, as plain SQL on a reading connection."""
 
 import sqlite3
 from collections.abc import Iterable
@@ -21,8 +21,11 @@ _MOST = 2**62
 
 
 def last_end(connection: sqlite3.Connection, user: str, since: datetime, until: datetime) -> datetime | None:
-    """When the last cycle of the user ended that ended in [since, until]: of those planned since then, and the newest,
-    which may have been cut off and gone on with. The newest alone may be of a clock that was ahead."""
+    """Return when the user's last cycle ended, of those that ended in [since, until]; None: none did.
+
+    It looks at the cycles planned since then, and at the newest one, which may have been interrupted and resumed, or
+    planned by a clock that was ahead.
+    """
     row = connection.execute(
         "SELECT MAX(finished_at) FROM cycles WHERE user = ?1 AND finished_at BETWEEN ?2 AND ?3"
         " AND id >= MIN(?2 / 1000, (SELECT MAX(id) FROM cycles WHERE user = ?1))",
@@ -32,8 +35,8 @@ def last_end(connection: sqlite3.Connection, user: str, since: datetime, until: 
 
 
 def unfinished_cycle(connection: sqlite3.Connection, user: str) -> tuple[Cycle, list[Delivery]] | None:
-    """The user's newest cycle that did not finish, with all its deliveries as they were planned."""
-    # Asked before every cycle. Left to itself SQLite takes the primary key, and goes through all that did finish.
+    """Return the user's newest unfinished cycle with all its deliveries in the order of the plan."""
+    # Asked before every cycle. By itself SQLite takes the primary key and reads every finished cycle.
     row = connection.execute(
         f"SELECT {CYCLE_COLUMNS} FROM cycles INDEXED BY unfinished_cycles"  # noqa: S608
         " WHERE user = ? AND finished_at IS NULL ORDER BY id DESC LIMIT 1",
@@ -46,7 +49,7 @@ def unfinished_cycle(connection: sqlite3.Connection, user: str) -> tuple[Cycle, 
 
 
 def deliveries_of(connection: sqlite3.Connection, user: str, cycle: int) -> list[Delivery]:
-    """The deliveries of one cycle as they were planned."""
+    """Return the deliveries of one cycle in the order of the plan."""
     rows = connection.execute(
         f"SELECT {DELIVERY_COLUMNS} FROM deliveries WHERE user = ? AND cycle = ? ORDER BY id",  # noqa: S608
         (user, cycle),
@@ -63,7 +66,7 @@ def deliveries(
     before: int | None,
     limit: int,
 ) -> list[Delivery]:
-    """The user's deliveries, newest first."""
+    """Return the user's deliveries, newest first."""
     wanted, values = ["user = ?", "id < ?"], [user, before or _MOST]
     if group is not None:
         wanted.append('"group" = ?')
@@ -82,7 +85,7 @@ def deliveries(
 
 
 def events(connection: sqlite3.Connection, user: str, before: int | None, limit: int) -> list[Event]:
-    """The user's events, newest first."""
+    """Return the user's events, newest first."""
     rows = connection.execute(
         f"SELECT {EVENT_COLUMNS} FROM events WHERE user = ? AND id < ? ORDER BY id DESC LIMIT ?",  # noqa: S608
         (user, before or _MOST, limit),
@@ -92,14 +95,14 @@ def events(connection: sqlite3.Connection, user: str, before: int | None, limit:
 
 @dataclass(frozen=True)
 class SessionPosts:
-    """What one session posted since some moment."""
+    """The posts of one session since some moment."""
 
     count: int
     last: datetime | None
 
 
 def posts_by_session(connection: sqlite3.Connection, users: Iterable[str], since: datetime) -> dict[str, SessionPosts]:
-    """Posts delivered since then, by session; of cycles that began within a day before, or later."""
+    """Return the posts delivered since then by session, of cycles planned at most a day before."""
     earliest = int((since - timedelta(days=1)).timestamp() * 1000)  # a cycle's id is the moment it was planned
     found: dict[str, SessionPosts] = {}
     for user in users:
@@ -115,7 +118,7 @@ def posts_by_session(connection: sqlite3.Connection, users: Iterable[str], since
 
 @dataclass(frozen=True)
 class Counts:
-    """How the deliveries of one day or one group ended."""
+    """The outcomes of the deliveries of one day or one group."""
 
     key: str
     """The day in UTC (2026-03-02), or the group."""
@@ -124,17 +127,17 @@ class Counts:
     skipped: int
     unknown: int
     removed: int
-    """Of the delivered: somebody took them away within seconds (a moderation bot, say)."""
+    """Delivered ones that somebody, such as a moderation bot, removed within seconds."""
 
     @property
     def health(self) -> int | None:
-        """How many of 100 posts that were tried stand; None when none was tried."""
+        """Return how many of 100 posts that were tried still stand; None: none was tried."""
         tried = self.delivered + self.failed + self.unknown
         return round(100 * (self.delivered - self.removed) / tried) if tried else None
 
 
 def counts(connection: sqlite3.Connection, user: str, since: datetime, *, by_group: bool) -> list[Counts]:
-    """The user's finished deliveries planned since then, by day (oldest first) or by group (busiest first)."""
+    """Return the outcomes of deliveries planned since then, by day (oldest first) or by group (busiest first)."""
     key, order = ('"group"', "count(*) DESC, 1") if by_group else ("date(planned_at / 1000000, 'unixepoch')", "1")
     rows = connection.execute(
         f"SELECT {key}, sum(state = 'delivered'), sum(state = 'failed'), sum(state = 'skipped'), "  # noqa: S608
@@ -147,12 +150,12 @@ def counts(connection: sqlite3.Connection, user: str, since: datetime, *, by_gro
 
 
 def peer(connection: sqlite3.Connection, session: str, target: str) -> bytes | None:
-    """What was remembered of how the account addresses the group."""
+    """Return how the account addresses the group, if that was remembered."""
     row = connection.execute("SELECT peer FROM peers WHERE session = ? AND target = ?", (session, target)).fetchone()
     return None if row is None else bytes(row[0])
 
 
 def peers(connection: sqlite3.Connection, session: str) -> dict[str, bytes]:
-    """Everything that was remembered of how the account addresses groups."""
+    """Return how the account addresses each group that was remembered."""
     rows = connection.execute("SELECT target, peer FROM peers WHERE session = ?", (session,))
     return {target: bytes(peer) for target, peer in rows}

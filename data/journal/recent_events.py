@@ -1,4 +1,4 @@
-"""The newest events of the users somebody looks at, in memory, so that a polling dashboard never waits for the disk."""
+"""Keeps the newest events of users whose dashboards poll in memory, so that no poll waits for the disk."""
 
 import threading
 from collections import OrderedDict, deque
@@ -12,7 +12,7 @@ USERS = 2000
 
 
 class RecentEvents:
-    """Filled from the journal at a user's first look; the least recently looked at user is forgotten first."""
+    """Loads a user's events at the first request, and drops the user whose last request is oldest."""
 
     def __init__(self, load: Callable[[str, int], list[Event]]) -> None:
         self._load = load
@@ -20,7 +20,7 @@ class RecentEvents:
         self._users: OrderedDict[str, deque[Event]] = OrderedDict()
 
     def last(self, user: str, limit: int) -> list[Event]:
-        """The user's newest events, newest first."""
+        """Return the user's newest events, newest first."""
         if limit > EVENTS_A_USER:
             return self._load(user, limit)
         with self._lock:
@@ -34,16 +34,19 @@ class RecentEvents:
             return list(islice(kept, limit))
 
     def newest_id(self, user: str) -> int:
-        """Id of the user's newest event, 0 without one. Without the lock: every poll asks, and one read is whole."""
+        """Return the id of the user's newest event; 0: there is none.
+
+        It takes no lock: every poll asks, and one read of the deque is whole.
+        """
         kept = self._users.get(user)
         newest = kept[0] if kept else next(iter(self.last(user, 1)), None)
         return newest.id if newest else 0
 
     def add(self, events: Sequence[Event]) -> None:
-        """These were made durable, in this order."""
+        """Add events that were made durable, in this order."""
         with self._lock:
             for event in events:
                 kept = self._users.get(event.user)
-                # One that was committed just before its user was loaded is there already.
+                # An event committed just before its user was loaded is there already.
                 if kept is not None and (not kept or kept[0].id < event.id):
                     kept.appendleft(event)

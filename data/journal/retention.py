@@ -1,22 +1,22 @@
-"""Forgetting what is old, a slice at a time, so that the journal keeps its size and nobody waits for long.
+"""Deletes old rows of the journal, a slice at a time, so that it keeps its size and nobody waits for long.
 
-Freed pages are used again for what comes next: the file never needs a VACUUM. Counters lose nothing: old tallies are
-folded into one row a user. What stays however old it is: a user's newest events, the cycle to be resumed, and the
-newest delivery, so that no id is given twice.
+Freed pages are used again, so the file never needs a VACUUM. Counters lose nothing: old tallies are folded into one row
+for each user. A user's newest events, the cycle to be resumed and the newest delivery stay at any age, so that no id is
+given twice.
 """
 
 import sqlite3
 from dataclasses import dataclass
 
 EVENTS_KEPT = 50
-"""So many of a user's events stay whatever their age: the dashboard shows them, and their ids must not go back."""
+"""Events of a user that stay at any age: the dashboard shows them, and their ids must not go back."""
 _SLICE = 1000
-"""Rows looked at in one piece of work."""
+"""Rows that one piece of work looks at."""
 
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """How far a table has been gone through, and what went."""
+    """How far a table was read, and how many rows were deleted."""
 
     upto: int
     removed: int
@@ -24,7 +24,7 @@ class Slice:
 
 
 def trim_events(connection: sqlite3.Connection, before: int, after_id: int) -> Slice:
-    """Forget events older than `before` (microseconds), going on after that id."""
+    """Delete events older than `before` (microseconds), beginning after that id."""
     last, oldest = connection.execute(
         "SELECT MAX(id), MIN(at) FROM (SELECT id, at FROM events WHERE id > ? ORDER BY id LIMIT ?)", (after_id, _SLICE)
     ).fetchone()
@@ -40,7 +40,7 @@ def trim_events(connection: sqlite3.Connection, before: int, after_id: int) -> S
 
 
 def trim_deliveries(connection: sqlite3.Connection, before: int, after_id: int) -> Slice:
-    """Forget deliveries planned before `before` (microseconds), but not of a cycle that may be resumed."""
+    """Delete deliveries planned before `before` (microseconds), except those of a cycle that may be resumed."""
     last, oldest = connection.execute(
         "SELECT MAX(id), MIN(planned_at) FROM (SELECT id, planned_at FROM deliveries WHERE id > ? ORDER BY id LIMIT ?)",
         (after_id, _SLICE),
@@ -57,7 +57,7 @@ def trim_deliveries(connection: sqlite3.Connection, before: int, after_id: int) 
 
 
 def trim_cycles(connection: sqlite3.Connection, before: int) -> int:
-    """Forget cycles started before `before` (microseconds), but not the one a user may resume; answers how many."""
+    """Delete cycles started before `before` (microseconds), except those to be resumed. Return how many."""
     return connection.execute(
         "DELETE FROM cycles WHERE started_at < ? AND NOT (finished_at IS NULL AND id = "
         "(SELECT MAX(newest.id) FROM cycles AS newest WHERE newest.user = cycles.user AND newest.finished_at IS NULL))",
@@ -70,7 +70,7 @@ def fold_tallies(
 ) -> tuple[str, int] | None:
     """Fold one user's old tallies, as far as stats.json holds them, into the newest of them.
 
-    Answers the user, to go on from, and how many rows went; None when there is no user left.
+    Return the user, to continue after, and how many rows were deleted; None: no user is left.
     """
     row = connection.execute(
         "SELECT user, COUNT(*), MAX(id), MAX(at), SUM(posts), SUM(success), SUM(failures), SUM(floods), SUM(messages)"

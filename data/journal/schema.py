@@ -23,8 +23,8 @@ S = TypeVar("S", bound=msgspec.Struct)
 _LOCK_FILE = "journal.lock"
 JOURNAL_VERSION = 2
 JOURNAL_STEPS: dict[int, Callable[[sqlite3.Connection], None]] = {1: lambda connection: _make_allowances(connection)}
-"""Version → what leads on from it, inside one transaction."""
-_APPLICATION_ID = 0x50464A31  # "PFJ1": a file of another program is told from a damaged one of ours
+"""Version → the step that leads on from it, inside one transaction."""
+_APPLICATION_ID = 0x50464A31  # "PFJ1" tells a file of another program from a damaged one of ours
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -78,13 +78,13 @@ CREATE INDEX IF NOT EXISTS grants_of_user ON allowance_grants (user, month);
 
 
 def open_journal(path: Path) -> sqlite3.Connection:
-    """Connect to the journal, making or migrating its tables.
+    """Connect to the journal. Make or migrate its tables.
 
     Raises:
-        StateDamaged: it is not a journal, or not a whole one, or there was one that is missing or held more than this
-            one; what there is is left as it is.
-        StateTooNew: written by a newer Postfleet.
-        StateNotWritten, StateLocked.
+        StateDamaged: it is no journal, or no whole one, or it is missing or held more before. It is left as it is.
+        StateTooNew: a newer Postfleet wrote it.
+        StateNotWritten: the disk refused it.
+        StateLocked: another process held it all the time.
     """
     with locked(path.with_name(_LOCK_FILE)):  # two processes may start at once
         if not path.exists():
@@ -110,7 +110,7 @@ def _opened(path: Path) -> sqlite3.Connection:
 
 def make_journal(path: Path) -> None:
     """Make an empty journal. Raises StateNotWritten."""
-    # Beside and renamed: a journal that is empty or without its tables is then always a damaged one.
+    # It is made beside and renamed, so a journal that is empty or without tables is always a damaged one.
     beside = path.with_name(path.name + ".new")
     try:
         beside.unlink(missing_ok=True)
@@ -149,13 +149,13 @@ def _check_and_migrate(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def _first_said(found: str) -> str:
-    """The first line of a check that tells something: empty lines and headings (`*** in database main ***`) do not."""
+    """Return the first line that says something; empty lines and headings (`*** in database main ***`) do not."""
     lines = [line.strip() for line in found.splitlines()]
     return next((line for line in lines if line and not line.startswith("***")), "the check does not say what is wrong")
 
 
 def _check_header(path: Path) -> None:
-    # Before SQLite touches it: it would take an empty file for a new database and reset the log of a short one.
+    # Checked before SQLite opens it: SQLite takes an empty file for a new database and resets the log of a short one.
     try:
         with path.open("rb") as file:
             header = file.read(16)
@@ -194,17 +194,17 @@ Row = tuple[object, ...]
 
 
 def stamp(moment: datetime | None) -> int | None:
-    """Microseconds since 1970."""
+    """Return microseconds since 1970."""
     return None if moment is None else (moment - EPOCH) // _MICROSECOND
 
 
 def moment(stamp: int | None) -> datetime | None:
-    """The moment of a stamp."""
+    """Return the moment of a stamp."""
     return None if stamp is None else EPOCH + timedelta(microseconds=stamp)
 
 
 def delivery_row(delivery: Delivery) -> Row:
-    """The values of DELIVERY_COLUMNS but the id."""
+    """Return the values of DELIVERY_COLUMNS without the id."""
     return (
         delivery.user,
         delivery.cycle,
@@ -222,28 +222,28 @@ def delivery_row(delivery: Delivery) -> Row:
 
 
 def delivery_of(row: Row) -> Delivery:
-    """The delivery of a row of DELIVERY_COLUMNS."""
+    """Return the delivery of a row of DELIVERY_COLUMNS."""
     return _value(Delivery, row, lambda: {"planned_at": _moment(row[11]), "finished_at": _moment(row[12])})
 
 
 def event_row(event: Event) -> Row:
-    """The values of EVENT_COLUMNS but the id."""
+    """Return the values of EVENT_COLUMNS without the id."""
     return (stamp(event.at), event.user, event.action, event.text, event.level.value, event.session, event.group)
 
 
 def event_of(row: Row) -> Event:
-    """The event of a row of EVENT_COLUMNS."""
+    """Return the event of a row of EVENT_COLUMNS."""
     return _value(Event, row, lambda: {"at": _moment(row[1])})
 
 
 def cycle_row(cycle: Cycle) -> Row:
-    """The values of CYCLE_COLUMNS."""
+    """Return the values of CYCLE_COLUMNS."""
     content = msgspec.json.encode(cycle.post_content)
     return (cycle.id, cycle.user, cycle.post_type.value, content, stamp(cycle.started_at), stamp(cycle.finished_at))
 
 
 def cycle_of(row: Row) -> Cycle:
-    """The cycle of a row of CYCLE_COLUMNS."""
+    """Return the cycle of a row of CYCLE_COLUMNS."""
     return _value(
         Cycle,
         row,
@@ -256,10 +256,10 @@ def cycle_of(row: Row) -> Cycle:
 
 
 def _value(kind: type[S], row: Row, converted: Callable[[], dict[str, object]]) -> S:
-    """The value of a row whose columns are the fields of `kind`; those of another type come from `converted`.
+    """Return the value of a row whose columns are the fields of `kind`. `converted` gives the fields of other types.
 
     Raises:
-        StateDamaged: the row holds what no Postfleet wrote.
+        StateDamaged: no Postfleet wrote such a row.
     """
     try:
         return msgspec.convert(dict(zip(kind.__struct_fields__, row, strict=True)) | converted(), kind)

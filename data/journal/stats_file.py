@@ -1,7 +1,7 @@
 """stats.json: each user's counters, and how much of the journal they hold (`watermark`, the newest tally counted).
 
-The journal's tallies are the truth; this file is for people and other programs to read. It is brought up to date
-within seconds, at the daemon's end and at its start, so a crash in between costs nothing.
+The journal's tallies are the truth; people and other programs read this file. The daemon updates it within seconds,
+at its end and at its start, so a crash in between loses nothing.
 """
 
 import os
@@ -30,17 +30,18 @@ _SUMS = (
 
 @dataclass(slots=True)
 class Counted:
-    """Counters of every user, and the newest tally in them."""
+    """Counters of every user, and the newest tally that they hold."""
 
     watermark: int = 0
     users: dict[str, Stats] = field(default_factory=dict)
 
 
 def read_stats(state_dir: Path) -> Counted:
-    """What stats.json says; nothing when there is none.
+    """Return the content of stats.json; nothing if there is no such file.
 
     Raises:
-        StateDamaged, StateTooNew.
+        StateDamaged: it cannot be read.
+        StateTooNew: a newer Postfleet wrote it.
     """
     path = state_dir / STATS_FILE
     try:
@@ -62,11 +63,11 @@ def read_stats(state_dir: Path) -> Counted:
 
 
 def counted_from(connection: sqlite3.Connection, known: Counted) -> Counted:
-    """The counters as the journal has them now, counting only what is newer than what is known where that is enough."""
+    """Return the counters as the journal has them now. It reads only tallies newer than `known`, where that is enough."""
     newest = connection.execute("SELECT COALESCE(MAX(id), 0) FROM tallies").fetchone()[0]
     folded = connection.execute("SELECT 1 FROM tallies WHERE folded AND id > ? LIMIT 1", (known.watermark,)).fetchone()
     if folded is not None:
-        known = Counted()  # what it lacks was folded together with what it has
+        known = Counted()  # what it lacks was folded into what it has
     users = dict(known.users)
     for user, posts, success, failures, floods, messages, at in connection.execute(_SUMS, (known.watermark, newest)):
         more = Stats(
@@ -85,15 +86,15 @@ def write_stats(state_dir: Path, counted: Counted, disk: Disk) -> None:
     """Replace stats.json.
 
     Raises:
-        OSError: the old one stands.
-        StateLocked: another process is writing it.
+        OSError: the disk refused it; the old file stands.
+        StateLocked: another process writes it.
     """
     with locked(state_dir / _LOCK_FILE):
         os.close(write_whole(disk, state_dir / STATS_FILE, [encoded(counted)]))
 
 
 def encoded(counted: Counted) -> bytes:
-    """The bytes of stats.json: a line a user."""
+    """Return the bytes of stats.json: a line for each user."""
     lines = (msgspec.json.encode(user) + b":" + msgspec.json.encode(stats) for user, stats in counted.users.items())
     head = b'{"version":%d,"watermark":%d,"users":{\n' % (STATS_VERSION, counted.watermark)
     return head + b",\n".join(lines) + b"\n}}\n"

@@ -1,4 +1,4 @@
-"""What is done inside one commit of the journal: plain SQL a piece of work, and what is to be told after it."""
+"""The work inside one commit of the journal, as plain SQL, and its effects to be told afterwards."""
 
 import sqlite3
 from collections import Counter
@@ -27,19 +27,19 @@ _MOVE_OPEN = f"{_MOVE} AND state IN ({_OPEN_MARKS})"
 
 @dataclass(slots=True)
 class CommitEffects:
-    """What work leaves to be counted and told once its commit is durable."""
+    """What is counted and told once the commit of some work is durable."""
 
     events: list[Event] = field(default_factory=list)
     tallies: dict[str, Stats] = field(default_factory=dict)
     outcomes: Counter[str] = field(default_factory=Counter)
-    """How deliveries ended."""
+    """Deliveries by the state they ended in."""
 
     def count(self, user: str, more: Stats) -> None:
-        """Add to what a user's counters gain."""
+        """Add to a user's counters."""
         self.tallies[user] = added(self.tallies.get(user, Stats()), more)
 
     def take(self, other: "CommitEffects") -> None:
-        """Take over what another piece of work left."""
+        """Add the effects of another piece of work."""
         self.events += other.events
         self.outcomes += other.outcomes
         for user, more in other.tallies.items():
@@ -48,15 +48,15 @@ class CommitEffects:
 
 @dataclass(slots=True)
 class JournalMetrics:
-    """What the journal's commits held, since it was opened."""
+    """Counts over all commits since the journal was opened."""
 
     commits: int = 0
     outcomes: Counter[str] = field(default_factory=Counter)
-    """Deliveries by the state they ended in; one of unknown end counts again once it is known."""
+    """Deliveries by the state they ended in. One of unknown outcome counts again once the outcome is known."""
     floods: int = 0
 
     def take(self, effects: CommitEffects) -> None:
-        """One more commit is durable."""
+        """Count one more durable commit."""
         self.commits += 1
         self.outcomes.update(effects.outcomes)
         self.floods += sum(more.total_flood_waits for more in effects.tallies.values())
@@ -64,16 +64,16 @@ class JournalMetrics:
 
 Work = Callable[[sqlite3.Connection, CommitEffects], object]
 Tell = Callable[[Sequence[Delivery]], Iterable[Event]]
-"""The lines of a user's log about deliveries as they were written."""
+"""Makes the lines of a user's log about deliveries, as they were written."""
 
 
 def tell_nothing(_: Sequence[Delivery]) -> Iterable[Event]:
-    """No line."""
+    """Return no line."""
     return ()
 
 
 def added(stats: Stats, more: Stats) -> Stats:
-    """Both together."""
+    """Return the sum of both."""
     moments = [at for at in (stats.last_activity, more.last_activity) if at is not None]
     return Stats(
         total_posts=stats.total_posts + more.total_posts,
@@ -93,8 +93,14 @@ def insert_plan(
     effects: CommitEffects,
     tell: Tell = tell_nothing,
 ) -> list[Delivery]:
-    """Write a cycle, its deliveries as far as the budget has room, and what is told of them; answers the deliveries
-    with their ids."""
+    """Write a cycle, its deliveries as far as the budget has room, and the lines about them.
+
+    Return the deliveries with their ids.
+
+    Raises:
+        Conflict: the user already has a cycle of that id.
+        InvalidInput: a delivery is of another user or cycle.
+    """
     for delivery in deliveries:
         if (delivery.user, delivery.cycle) != (cycle.user, cycle.id):
             raise InvalidInput("deliveries", "each must be of the same user and cycle as the cycle it is planned in")
@@ -120,7 +126,10 @@ def insert_plan(
 def resume_cycle(
     connection: sqlite3.Connection, cycle: Cycle, budget: Budget, at: datetime, tell: Tell, effects: CommitEffects
 ) -> list[Delivery]:
-    """What was not sent yet takes its room from the budget's day, as far as there is any; the rest is left out."""
+    """Resume a cycle: its unsent deliveries take room on the budget's day, and are skipped where there is none.
+
+    Return all its deliveries.
+    """
     before = journal_reads.deliveries_of(connection, cycle.user, cycle.id)
     moved = allowances.unbook_earlier(connection, budget, before)
     moved = allowances.keep_within(connection, cycle.user, budget, moved)
@@ -146,11 +155,11 @@ def insert_event(connection: sqlite3.Connection, event: Event, effects: CommitEf
 
 
 def move_delivery(connection: sqlite3.Connection, delivery: Delivery, effects: CommitEffects) -> None:
-    """Write the delivery's new state and count it when it comes to its end.
+    """Write the delivery's new state, and count it when it ends.
 
     Raises:
         NotFound: there is no delivery of that id.
-        Conflict: it is over already and cannot become open again.
+        Conflict: it has ended and cannot become open again.
     """
     values = (
         delivery.session,
@@ -180,7 +189,7 @@ def move_delivery(connection: sqlite3.Connection, delivery: Delivery, effects: C
 
 
 def _tally(before: DeliveryState | None, delivery: Delivery) -> Stats:
-    """What this step adds. A skipped delivery is no post; an unknown end is counted well or not once it is known."""
+    """Return what this step adds. A skipped delivery is no post. An unknown outcome counts once it is known."""
     after, counted = delivery.state, before not in (None, DeliveryState.SKIPPED)
     settles = before in (None, DeliveryState.SKIPPED, DeliveryState.UNKNOWN)
     return Stats(
@@ -192,7 +201,7 @@ def _tally(before: DeliveryState | None, delivery: Delivery) -> Stats:
 
 
 def write_tallies(connection: sqlite3.Connection, effects: CommitEffects) -> None:
-    """Write down what the commit adds to the counters: one row a user."""
+    """Write what the commit adds to the counters: one row for each user."""
     connection.executemany(
         "INSERT INTO tallies (user, at, posts, success, failures, floods, messages) VALUES (?, ?, ?, ?, ?, ?, ?)",
         [
@@ -219,7 +228,7 @@ def finish_cycle(
     events: Iterable[Event],
     effects: CommitEffects,
 ) -> None:
-    """The cycle is over, with what is told of that. Raises NotFound."""
+    """Finish a cycle and write the lines about it. Raises NotFound."""
     if not connection.execute(
         "UPDATE cycles SET finished_at = ? WHERE user = ? AND id = ?", (stamp(finished_at), user, cycle)
     ).rowcount:
