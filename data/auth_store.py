@@ -1,8 +1,8 @@
-"""What the API must remember of tokens and passwords: `api.sqlite3`.
+"""What the API remembers of tokens and passwords, in `api.sqlite3`.
 
-Revoked tokens, logouts everywhere, password hashes, families of refresh tokens, answers to repeated requests. Secrets
-stand in it only as digests. Every method is one transaction, run one after the other in a thread of the store's own:
-of any number of racing calls exactly one is first.
+It holds revoked tokens, logouts everywhere, password hashes, families of refresh tokens and answers to repeated
+requests. It holds secrets only as digests. Every method is one transaction; they run one after the other in a thread of
+the store's own, so exactly one of racing calls is first.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from data.disk.traces import is_empty, note_made, refuse_new_beginning
 T = TypeVar("T")
 
 EVERYONE = ""
-"""In the table of cutoffs: tokens of every user, not of one. No user has this id."""
+"""In the table of cutoffs it stands for every user. No user has this id."""
 _VERSION = 2
 _SCHEMA_1 = """
 CREATE TABLE revoked (token_id TEXT PRIMARY KEY, ends REAL NOT NULL) WITHOUT ROWID;
@@ -48,14 +48,14 @@ DELETE FROM answers;
 CREATE INDEX answers_by_end ON answers (ends);
 """
 MOST_KEYS = 1_000
-"""Idempotency keys of one user that are remembered; the oldest are forgotten first."""
+"""Idempotency keys remembered for one user; the oldest are forgotten first."""
 MOST_ANSWER_BYTES = 1_000_000
-"""Of the answers kept for one user together: of older ones it is known that they were given, and no more."""
+"""Bytes of all answers kept for one user. Of older answers only the fact is kept."""
 
 
 @dataclass(frozen=True)
 class Password:
-    """What is known of a user's password: its hash, and what whoever knows it may do."""
+    """The hash of a user's password, and the roles of whoever knows it."""
 
     hash: str
     roles: frozenset[str]
@@ -63,7 +63,7 @@ class Password:
 
 @dataclass(frozen=True)
 class Family:
-    """The line of refresh tokens that began with one login."""
+    """The refresh tokens that follow from one login."""
 
     id: str
     user: str
@@ -72,17 +72,17 @@ class Family:
 
 
 class Refresh(StrEnum):
-    """What became of a refresh token."""
+    """The result of using a refresh token."""
 
     ROTATED = "rotated"
     REFUSED = "refused"
     REUSED = "reused"
-    """It was used before: somebody else has it. The family is ended."""
+    """It was used before, so somebody else has it. The family is ended."""
 
 
 @dataclass(frozen=True)
 class Revoked:
-    """What is refused before its end. Each end is the moment from which nobody has to remember it."""
+    """What is refused before it expires. Each end is the moment from which it need not be remembered."""
 
     tokens: dict[str, float]
     """Token id → end."""
@@ -94,11 +94,11 @@ class Revoked:
 
 @dataclass(frozen=True)
 class KeptAnswer:
-    """An answer that was given to a request with this idempotency key."""
+    """The answer to a request with an idempotency key."""
 
     request: str
     status: int | None
-    """None: the first request is still being worked on, or never came to its end."""
+    """None: the first request is still being handled, or never ended."""
     headers: str
     body: bytes | None
     """None: it was not kept."""
@@ -117,7 +117,9 @@ class AuthStore:
         """Open or make the file (0600).
 
         Raises:
-            StateDamaged, StateTooNew, StateNotWritten.
+            StateDamaged: it cannot be read, or is missing though it was there before.
+            StateTooNew: a newer Postfleet wrote it.
+            StateNotWritten: it cannot be opened.
         """
         file = state_dir / AUTH_FILE
         if is_empty(file):
@@ -140,14 +142,14 @@ class AuthStore:
         return cls(connection)
 
     async def close(self) -> None:
-        """Finish what is in flight."""
+        """Finish the transactions that wait, and close the file."""
         if not self._closed:
             self._closed = True
             await asyncio.to_thread(self._thread.shutdown)
             self._db.close()
 
     def revoked_now(self, now: float) -> Revoked:
-        """Everything that is revoked, for a cache at the start."""
+        """Return everything that is revoked, for a cache at the start."""
         with closing(self._db.cursor()) as db:
             tokens = dict(db.execute("SELECT token_id, ends FROM revoked WHERE ends > ?", (now,)).fetchall())
             ended = db.execute("SELECT user, id, ends FROM ended_families WHERE ends > ?", (now,)).fetchall()
@@ -155,7 +157,7 @@ class AuthStore:
         return Revoked(tokens, {(user, family): ends for user, family, ends in ended}, cutoffs)
 
     async def revoke(self, token_id: str, ends: float, now: float) -> None:
-        """From now on this token is refused."""
+        """Refuse this token from now on."""
 
         def work(db: sqlite3.Cursor) -> None:
             db.execute("DELETE FROM revoked WHERE ends <= ?", (now,))
@@ -164,7 +166,7 @@ class AuthStore:
         await self._run(work)
 
     async def log_out_everywhere(self, user: str, at: float) -> None:
-        """Tokens of this user made until then are refused, and every family is ended."""
+        """Refuse this user's tokens made until then, and end every family."""
 
         def work(db: sqlite3.Cursor) -> None:
             db.execute("INSERT OR REPLACE INTO cutoffs VALUES (?, ?)", (user, at))
@@ -173,7 +175,7 @@ class AuthStore:
         await self._run(work)
 
     async def password(self, user: str) -> Password | None:
-        """The user's password, if one was set."""
+        """Return the user's password, if one was set."""
 
         def work(db: sqlite3.Cursor) -> Password | None:
             row = db.execute("SELECT hash, roles FROM passwords WHERE user = ?", (user,)).fetchone()
@@ -182,12 +184,12 @@ class AuthStore:
         return await self._run(work)
 
     async def set_password(self, user: str, password: Password, at: float) -> None:
-        """Set or replace it."""
+        """Set or replace the user's password."""
         values = (user, password.hash, " ".join(sorted(password.roles)), at)
         await self._run(lambda db: db.execute("INSERT OR REPLACE INTO passwords VALUES (?, ?, ?, ?)", values))
 
     async def begin_family(self, family: Family, digest: str, now: float) -> None:
-        """A login's first refresh token."""
+        """Store a login's first refresh token."""
 
         def work(db: sqlite3.Cursor) -> None:
             db.execute("DELETE FROM families WHERE ends <= ?", (now,))
@@ -204,7 +206,7 @@ class AuthStore:
         """Replace a refresh token by the next one. A token that was replaced before ends its family.
 
         `made_here`: the token is known to be ours, so one that is not the newest was used before.
-        `access_ends`: when the last access token of the family has ended.
+        `access_ends`: when the last access token of the family expires.
         """
 
         def work(db: sqlite3.Cursor) -> tuple[Refresh, Family | None]:
@@ -223,11 +225,11 @@ class AuthStore:
         return await self._run(work)
 
     async def end_family(self, family_id: str, user: str, access_ends: float, now: float) -> bool:
-        """End it with its access tokens, if it is this user's. Return whether it was there."""
+        """End a family with its access tokens, if it is this user's. Return whether there was one."""
         return await self._run(lambda db: _end_family(db, family_id, user, access_ends, now))
 
     async def claim_answer(self, user: str, key: str, request: str, now: float, ends: float) -> KeptAnswer | None:
-        """What was answered to this idempotency key before; None: this request is the first and has it now."""
+        """Return the answer that belongs to this idempotency key; None: this request is the first and takes the key."""
 
         def work(db: sqlite3.Cursor) -> KeptAnswer | None:
             db.execute("DELETE FROM answers WHERE ends <= ?", (now,))
@@ -252,7 +254,7 @@ class AuthStore:
     async def keep_answer(
         self, user: str, key: str, status: int, headers: str, body: bytes | None, ends: float
     ) -> None:
-        """Keep the answer for whoever repeats the request; `body` None: only that it was given."""
+        """Keep the answer for repetitions of the request; `body` None: keep only the fact."""
 
         def work(db: sqlite3.Cursor) -> None:
             db.execute(
@@ -269,7 +271,7 @@ class AuthStore:
         await self._run(work)
 
     async def forget_answer(self, user: str, key: str) -> None:
-        """The request came to nothing and may be sent again."""
+        """Forget the key of a request that had no effect and may be sent again."""
         await self._run(lambda db: db.execute("DELETE FROM answers WHERE user = ? AND key = ?", (user, key)))
 
     async def _run(self, work: Callable[[sqlite3.Cursor], T]) -> T:
@@ -300,13 +302,18 @@ def _end_family(db: sqlite3.Cursor, family_id: str, user: str, access_ends: floa
 
 
 def prepare(connection: sqlite3.Connection, file: Path) -> None:
-    """Make the tables where there are none, or those of a newer version. Raises StateTooNew, sqlite3.Error."""
+    """Make or migrate the tables.
+
+    Raises:
+        StateTooNew: a newer Postfleet wrote the file.
+        sqlite3.Error: SQLite refused.
+    """
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA busy_timeout = 5000")
-    # The file itself holds every commit: with its log lost, passwords and ended tokens would be those of before.
+    # The file itself holds every commit: if its log is lost, no password or ended token is.
     connection.execute("PRAGMA wal_autocheckpoint = 1")
-    # What is deleted is gone from the file, too.
+    # Deleted content is overwritten in the file.
     connection.execute("PRAGMA secure_delete = ON")
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version > _VERSION:

@@ -1,44 +1,43 @@
-"""housekeeping.json: when each piece of housekeeping ran last, and what came of it.
+"""housekeeping.json: when each job of housekeeping ran last, and with what result.
 
-Nothing else hangs on it. When it is missing or damaged it is begun anew, and nothing counts as overdue.
+Nothing else depends on it. If it is missing or damaged it is begun anew, and no job counts as overdue.
 """
 
 import logging
 import os
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 
+from core.models import Moment
 from data.disk.files import Disk, write_whole
 
 log = logging.getLogger(__name__)
 
 HOUSEKEEPING_FILE = "housekeeping.json"
 _VERSION = 1
-_Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A job's last run."""
+    """The last run of a job."""
 
-    last_run_at: _Moment
+    last_run_at: Moment
     last_result: str | None
     last_failed: bool
 
 
 class JobRecords(msgspec.Struct, frozen=True, kw_only=True):
-    """The whole file."""
+    """The content of the file."""
 
     version: Annotated[int, msgspec.Meta(le=_VERSION)] = _VERSION
-    since: _Moment
-    """When it was begun: what it does not name has not run since then."""
+    since: Moment
+    """When the file was begun. A job that it does not name has not run since."""
     jobs: dict[str, JobRecord] = {}
 
 
 def read_job_records(state_dir: Path) -> JobRecords | None:
-    """What is known; None when nothing is."""
+    """Return the content of the file; None: there is none, or it cannot be read."""
     path = state_dir / HOUSEKEEPING_FILE
     try:
         return msgspec.json.decode(path.read_bytes(), type=JobRecords)
@@ -50,7 +49,7 @@ def read_job_records(state_dir: Path) -> JobRecords | None:
 
 
 def write_job_records(state_dir: Path, records: JobRecords) -> None:
-    """Replace the file. What the disk refuses is logged and costs no more than the memory of it."""
+    """Replace the file. If the disk refuses, that is logged and only these records are lost."""
     path = state_dir / HOUSEKEEPING_FILE
     try:
         os.close(write_whole(Disk(), path, [msgspec.json.format(msgspec.json.encode(records))]))

@@ -1,7 +1,7 @@
-"""What an archive takes of `api.sqlite3`, and what becomes of tokens when it is restored or begun anew.
+"""What an archive holds of `api.sqlite3`, and what happens to tokens when it is restored or begun anew.
 
-Which tokens were ended after an archive was made, nobody knows who has the archive alone. So a restore ends every token
-there was: people log in again with the passwords that came back.
+An archive cannot know which tokens were ended after it was made. So a restore ends every token, and people log in again
+with the passwords that came back.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ from data.disk.strict_json import damaged
 
 
 def check_auth(path: Path) -> None:
-    """Raises StateDamaged when it is not a whole database. Changes nothing."""
+    """Refuse a file that is not a whole database. Changes nothing. Raises StateDamaged."""
     try:
         with read_only(path) as connection:
             if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
@@ -27,14 +27,14 @@ def check_auth(path: Path) -> None:
 
 
 def forget_answers(path: Path) -> None:
-    """Take what was answered to repeated requests out of a copy: it serves for a day, and tells what was asked."""
+    """Delete the answers to repeated requests from a copy: they serve for a day, and show what was asked."""
     with _opened(path) as connection:
         connection.execute("DELETE FROM answers")
         connection.execute("VACUUM")
 
 
 def end_every_token(path: Path, at: datetime) -> None:
-    """Refuse every token that was made until then, refresh tokens included. Makes the file where there is none."""
+    """Refuse every token made until then, refresh tokens included. Make the file if there is none."""
     touch_own(path)
     with _opened(path) as connection:
         connection.execute("DELETE FROM families")

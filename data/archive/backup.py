@@ -1,9 +1,9 @@
-"""One consistent archive of the truth, made while the daemon runs.
+"""Makes one consistent archive of the truth while the daemon runs.
 
-users.json and snapshots of the databases are taken under the lock of the state, so that they fit together; the
-databases are then copied from their snapshots while others go on writing. The key that opens the session files stays
-out of the archive unless it is asked for: an archive alone should not be enough to take over accounts. What else is
-left out, and why, stands in `data.disk.inventory`.
+users.json and snapshots of the databases are taken under the lock of the state, so that they fit together. The
+databases are then copied from their snapshots while others write. The key that opens the session files stays out unless
+it is asked for: an archive alone must not be enough to take over accounts. `data.disk.inventory` says what else is left
+out, and why.
 """
 
 import contextlib
@@ -49,17 +49,17 @@ from data.users.document import read_document
 
 MANIFEST = "manifest.json"
 FORMAT = 2
-"""2: with passwords, ended tokens and API pairs."""
+"""2 added passwords, ended tokens and API pairs."""
 _HALF = ".postfleet-backup-"
 _CHUNK = 256 * 1024
-"""Bytes read between two looks whether to stop."""
+"""Bytes read between two checks whether to stop."""
 _PAGES = 1024
-"""Of the journal, copied between two looks."""
+"""Pages of a database copied between two checks."""
 _SYNC_EVERY = 32 * 1024 * 1024
 
 
 class BackupBrokenOff(PostfleetError):
-    """It was told to stop before it was done; nothing of the archive is left."""
+    """The backup was told to stop; nothing of the archive is left."""
 
     code = "backup_broken_off"
 
@@ -84,13 +84,13 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True)
 class _Taken:
-    """What was read under the lock: small files as bytes, large ones as links, databases as snapshots still open."""
+    """What was read under the lock: small files as bytes, large ones as links, databases as open snapshots."""
 
     revision: int
     files: dict[str, bytes | Path]
     journal: sqlite3.Connection
     auth: sqlite3.Connection | None
-    """None: no daemon ran here yet."""
+    """None: no daemon has run here yet."""
 
 
 def make_backup(
@@ -102,16 +102,17 @@ def make_backup(
     with_media: bool = True,
     stop: threading.Event | None = None,
 ) -> Manifest:
-    """Write the archive (tar, gzip, readable by its owner alone); the daemon may run meanwhile.
+    """Write the archive (tar, gzip, readable by its owner alone). The daemon may run meanwhile.
 
-    Without uploaded files (`with_media` False), a restore leaves those alone that are there. `stop`, once set, ends
-    the work within a chunk, however large the files are.
+    An archive without uploaded files (`with_media` False) leaves those that are there alone when it is restored. Once
+    `stop` is set the work ends within a chunk, however large the files are.
 
     Raises:
         BackupBrokenOff: `stop` was set.
         InvalidInput: the target exists, or its folder does not.
         StateDamaged, StateTooNew: the state is not good; no archive is made of it.
-        StateLocked, StateNotWritten.
+        StateLocked: another process held the state all the time.
+        StateNotWritten: the disk refused the archive.
     """
     stop = stop or threading.Event()
     if target.exists():
@@ -123,7 +124,7 @@ def make_backup(
             tempfile.TemporaryDirectory(prefix=_HALF, dir=target.parent) as folder,
             media_links(state_dir) if with_media else contextlib.nullcontext() as links,
         ):
-            if state_dir.resolve() in target.resolve().parents:  # anywhere else it belongs to whoever makes it
+            if state_dir.resolve() in target.resolve().parents:  # elsewhere it belongs to the one who makes it
                 give_to_owner(Path(folder))
             files, revision = _collect(state_dir, Path(folder), links, stop, with_key=with_key)
             manifest = Manifest(
@@ -142,7 +143,7 @@ def make_backup(
 
 
 def remove_abandoned(folder: Path) -> None:
-    """Remove what backups into this folder left that were killed; what another process may still write stays."""
+    """Remove what killed backups left in this folder. What another process may still write stays."""
     for half in folder.glob(f"{_HALF}*"):
         if half.stat().st_mtime <= time.time() - ABANDONED_SECONDS:
             shutil.rmtree(half, ignore_errors=True)
@@ -178,7 +179,7 @@ def _taken(state_dir: Path, links: MediaLinks | None, *, with_key: bool) -> Iter
                 if database is not None:
                     _begin_snapshot(database, state_dir / path)
             files: dict[str, bytes | Path] = {USERS_FILE: raw, **_session_files(state_dir)}
-            if links is not None:  # under the lock no config begins to name a file that is not linked yet
+            if links is not None:  # under the lock no config can begin to name a file that has no link yet
                 files |= links.take()
         for name in (PAIRS_FILE, *((KEY_FILE, NEXT_KEY_FILE) if with_key else ())):
             if (state_dir / name).exists():
@@ -195,14 +196,14 @@ def _begin_snapshot(database: sqlite3.Connection, path: Path) -> None:
 
 
 def _session_files(state_dir: Path) -> dict[str, bytes]:
-    # A file may move between the folders at any moment; each name is wanted once, from wherever it is.
+    # A file may move between the folders at any moment; each name is taken once, from wherever it is.
     found: dict[str, bytes] = {}
     names: set[str] = set()
     for _ in range(3):
         for path in sorted((state_dir / SESSIONS).rglob(f"*{SUFFIX}")):
             with contextlib.suppress(FileNotFoundError):
                 content = path.read_bytes()
-                # A file that was dropped in and not taken in yet holds its key in the open.
+                # A file that was dropped in and not sealed yet holds its key in the open.
                 if path.name not in names and content.startswith(SEALED):
                     names.add(path.name)
                     found[path.relative_to(state_dir).as_posix()] = content
@@ -232,7 +233,7 @@ def _read(path: Path) -> bytes:
 
 
 def member_of(content: bytes | Path, stop: threading.Event | None = None) -> Member:
-    """What the manifest says of it. Raises BackupBrokenOff: `stop` was set."""
+    """Return the entry of the manifest. Raises BackupBrokenOff if `stop` was set."""
     if isinstance(content, bytes):
         return Member(len(content), hashlib.sha256(content).hexdigest())
     digest = hashlib.sha256()
@@ -284,7 +285,7 @@ class _Stoppable:
 
 
 class _Steady(io.FileIO):
-    """A file made durable as it grows: at its end, or at the daemon's, nobody then waits for gigabytes to be synced."""
+    """A file that is made durable as it grows, so that nobody waits for gigabytes to be synced at its end."""
 
     _unsynced = 0
 

@@ -1,7 +1,7 @@
-"""What is wrong with a state folder, file by file, and what mends it: the last good copy, or a new beginning.
+"""Finds what is wrong with a state folder, file by file, and mends it by the last good copy or a new beginning.
 
-A copy takes the place of what is damaged or missing. What has no copy can be given up, where its owner says so: it is
-then begun anew. What stood there is set aside, never deleted.
+A copy replaces a file that is damaged or missing. A file without a copy can be given up if its owner says so, and is
+begun anew. The old file is set aside, never deleted.
 """
 
 import contextlib
@@ -59,7 +59,7 @@ _GIVEN_UP = {
     KEY_FILE: _NEW_KEY,
     SESSIONS: _NEW_KEY,
 }
-"""What it costs to go on without a file."""
+"""File → what it costs to go on without it."""
 _AS_IT_IS = (
     "it is taken as it is: what was posted since, and is not in it, is posted again where its cycle was not finished"
 )
@@ -67,24 +67,24 @@ _AS_IT_IS = (
 
 @dataclass(frozen=True)
 class Finding:
-    """What is wrong with one file, and what would mend it."""
+    """What is wrong with one file, and what mends it."""
 
     name: str
     problem: str
     remedy: str | None
-    """In words; None: nothing here can mend it without a loss that has to be wanted."""
+    """In words; None: nothing here can mend it without a loss that its owner has to accept."""
     copy: Path | None = None
-    """What would take its place; None with a remedy: it is made anew."""
+    """The copy that replaces it; None with a remedy: it is made anew."""
     given_up: str | None = None
-    """What it would cost to go on without a remedy, in words; None: it has one."""
+    """What it costs to go on without a remedy, in words; None: there is one."""
 
 
 def examine(
     state_dir: Path, *, key_in_settings: bool = False, more: tuple[tuple[str, Check], ...] = ()
 ) -> list[Finding]:
-    """Check each file of the state; answers only what is wrong. Changes nothing.
+    """Check each file of the state. Return what is wrong. Changes nothing.
 
-    `more`: checks of files whose content other rooms know, by name.
+    `more`: name and check of files whose content other rooms know.
     """
     if is_cut_off(state_dir):
         return [Finding(HALF_RESTORED, "a restore was cut off", "it is carried to its end")]
@@ -92,7 +92,7 @@ def examine(
     findings: list[Finding] = []
     for name, check in (*_checks(state_dir), *more):
         if any(finding.name in {name, KEY_FILE} for finding in findings):
-            continue  # said already: without its key nothing sealed opens
+            continue  # reported already: without its key nothing sealed opens
         problem = missing.get(name) or (_problem(check) if (state_dir / name).exists() else None)
         if problem is not None:
             findings.append(_finding(state_dir, name, problem))
@@ -100,14 +100,15 @@ def examine(
 
 
 def mend(state_dir: Path, findings: list[Finding], now: datetime, *, give_up: bool = False) -> Path:
-    """Put copies in the place of what is wrong; answers the folder where what stood there is set aside.
+    """Replace what is wrong by copies. Return the folder where the old files are set aside.
 
     `give_up`: begin anew what has no good copy.
 
     Raises:
         StateInUse: the daemon runs; stop it first.
-        StateDamaged: nothing can mend one of them, and it is not to be given up.
-        StateNotWritten, StateLocked.
+        StateDamaged: nothing can mend one of them, and it is not given up.
+        StateNotWritten: the disk refused a file.
+        StateLocked: another process held the state all the time.
     """
     for finding in findings:
         if finding.remedy is None and not give_up:
@@ -121,19 +122,19 @@ def mend(state_dir: Path, findings: list[Finding], now: datetime, *, give_up: bo
                 _stage_copy(staged / finding.name, finding.copy)
             else:
                 _stage_new(staged, state_dir, finding.name, now)
-        if (staged / JOURNAL_FILE).exists():  # its counters are those of the journal that is set aside
+        if (staged / JOURNAL_FILE).exists():  # its counters belong to the journal that is set aside
             (staged / f"{STATS_FILE}.none").unlink(missing_ok=True)
             stage_none(staged / STATS_FILE)
         return put_in_place(state_dir, now)
 
 
 def check_users(path: Path) -> None:
-    """Raises StateDamaged, StateTooNew when it cannot be read as users.json."""
+    """Refuse a file that cannot be read as users.json. Raises StateDamaged, StateTooNew."""
     read_document(_read(path), path)
 
 
 def check_journal(path: Path) -> None:
-    """Raises StateDamaged, StateTooNew when it cannot be opened as the journal."""
+    """Refuse a file that cannot be opened as the journal. Raises StateDamaged, StateTooNew."""
     if not path.exists():
         raise StateDamaged(f"{path} is missing")
     open_journal(path).close()
@@ -157,7 +158,7 @@ def _finding(state_dir: Path, name: str, problem: str) -> Finding:
     copy = next((copy for copy in copies if check is not None and _problem(partial(check, copy)) is None), None)
     there = _come_to(path) if name == JOURNAL_FILE else None
     if there is not None and (copy is None or not is_behind(there, _come_to(copy) or there)):
-        # It is whole but for its newest part, and no copy holds more.
+        # Only its newest part is missing, and no copy holds more.
         return Finding(name, problem, None, path, given_up=_AS_IT_IS)
     if copy is None:
         return Finding(name, problem, None, given_up=_GIVEN_UP[name])
@@ -174,7 +175,7 @@ def _problem(check: Check) -> str | None:
 
 
 def _come_to(journal: Path) -> Mark | None:
-    """How far a journal has come that SQLite finds nothing wrong with; None for any other file."""
+    """Return how far a journal has come; None: SQLite finds something wrong with it."""
     with contextlib.suppress(sqlite3.Error), read_only(journal) as connection:
         if connection.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok":
             return mark_of(connection)
@@ -186,7 +187,7 @@ def _stage_copy(target: Path, copy: Path) -> None:
         stage(target, copy.read_bytes())
         return
     touch_own(target)
-    try:  # by SQLite's own means: of a journal in use, a part stands in its log
+    try:  # by SQLite's own means, since a journal in use has a part in its log
         with read_only(copy) as source, contextlib.closing(sqlite3.connect(target)) as staged:
             source.backup(staged)
             staged.execute("PRAGMA journal_mode=DELETE")
@@ -210,7 +211,7 @@ def _stage_new(staged: Path, state_dir: Path, name: str, now: datetime) -> None:
 
 
 def _stage_no_accounts(staged: Path, state_dir: Path) -> None:
-    """Set aside everything that was sealed, with its key."""
+    """Have everything sealed set aside, with its key."""
     make_folder(staged / SESSIONS)
     for key in (KEY_FILE, NEXT_KEY_FILE):
         if (state_dir / key).exists():

@@ -1,7 +1,7 @@
-"""New files take the place of the state's: they are staged beside it, then moved in, and what was there is set aside.
+"""Replaces files of the state: new ones are staged beside it, then moved in, and the old ones are set aside.
 
-From the mark on there is only one way, forward: a move that is cut off is carried to its end by the next one, and
-nothing opens the state before (`data.disk.files.refuse_half_restored`).
+Once the mark is written there is no way back: the next run completes a move that was cut off, and nothing opens the
+state before that (`data.disk.files.refuse_half_restored`).
 """
 
 import contextlib
@@ -26,16 +26,16 @@ _BESIDES = {
     JOURNAL_FILE: (*(JOURNAL_FILE + log for log in _LOGS), f"{MADE}/{JOURNAL_FILE}"),
     AUTH_FILE: tuple(AUTH_FILE + log for log in _LOGS),
 }
-"""What belongs to a file and goes with it."""
+"""File → the files that belong to it and are set aside with it."""
 
 
 def is_cut_off(state_dir: Path) -> bool:
-    """Whether a move was cut off here."""
+    """Return whether a move was cut off here."""
     return (state_dir / HALF_RESTORED).exists()
 
 
 def empty_stage(state_dir: Path) -> Path:
-    """An empty folder for new files. What a check of them leaves there, `drop_leftovers` removes."""
+    """Return an empty folder for new files. `put_in_place` removes what a check of them leaves there."""
     staged = state_dir / _STAGED
     if staged.exists():
         shutil.rmtree(staged)
@@ -55,12 +55,12 @@ def stage(path: Path, content: bytes | IO[bytes]) -> None:
 
 
 def stage_none(path: Path) -> None:
-    """Let the file of that name be set aside, and no other take its place."""
+    """Have the file of that name set aside without a new one in its place."""
     stage(path.with_name(path.name + _NONE), b"")
 
 
 def put_in_place(state_dir: Path, now: datetime) -> Path:
-    """Move the staged files in; answers the folder where those that stood there are set aside."""
+    """Move the staged files in. Return the folder where the old ones are set aside."""
     staged = state_dir / _STAGED
     for leftover in (*staged.glob("*-wal"), *staged.glob("*-shm"), *staged.glob("*.lock")):
         leftover.unlink()
@@ -72,10 +72,10 @@ def put_in_place(state_dir: Path, now: datetime) -> Path:
 
 
 def carry_on(state_dir: Path) -> Path:
-    """Do what is left of a move."""
+    """Do the rest of a move. Return the folder where the old files are set aside."""
     mark = state_dir / HALF_RESTORED
     named = mark.read_bytes()
-    # Whatever else stands there, no move of ours wrote it; where the old files go is then a matter of taste.
+    # No move of ours wrote any other mark; the old files then go to a folder without a date.
     aside = state_dir / (named.decode() if re.fullmatch(rb"copies/before-restore-[0-9-]+", named) else _ELSEWHERE)
     make_folder(aside)
     staged = state_dir / _STAGED
@@ -104,7 +104,7 @@ _ELSEWHERE = f"{COPIES}/before-restore-unnamed"
 
 @contextlib.contextmanager
 def telling(state_dir: Path) -> Iterator[None]:
-    """What the disk refuses, as an error of ours. Raises StateNotWritten."""
+    """Turn what the disk refuses into an error of ours. Raises StateNotWritten."""
     try:
         yield
     except OSError as error:
@@ -114,7 +114,7 @@ def telling(state_dir: Path) -> Iterator[None]:
 
 
 def _sync(path: Path) -> None:
-    """Make a staged file durable that something other than `stage` wrote last."""
+    """Make durable a staged file that something other than `stage` wrote last."""
     if path.is_file():
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:

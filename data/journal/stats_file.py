@@ -63,7 +63,7 @@ def read_stats(state_dir: Path) -> Counted:
 
 
 def counted_from(connection: sqlite3.Connection, known: Counted) -> Counted:
-    """Return the counters as the journal has them now. It reads only tallies newer than `known`, where that is enough."""
+    """Return the counters as the journal has them now. It reads only tallies newer than `known` if that is enough."""
     newest = connection.execute("SELECT COALESCE(MAX(id), 0) FROM tallies").fetchone()[0]
     folded = connection.execute("SELECT 1 FROM tallies WHERE folded AND id > ? LIMIT 1", (known.watermark,)).fetchone()
     if folded is not None:

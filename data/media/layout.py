@@ -1,10 +1,10 @@
-"""Where users' files lie and what else lies beside them: what is known of each, leftovers, links for backups.
+"""Where users' files are, and what is beside them: descriptions, leftovers, links for backups.
 
     STATE_DIR/media/USER/NAME              what posts name; USER as `folder_name` writes it
-    STATE_DIR/media/.about/USER/NAME.json  what is known of it; written before the file stands there
-    STATE_DIR/media/.about/USER/NAME.thumbnail  of a video: a small JPEG
-    STATE_DIR/media/.incoming/             what is still arriving; whatever a crash leaves there is rubbish
-    STATE_DIR/media/.backup/               links to what a backup is copying, so that nothing of it can vanish meanwhile
+    STATE_DIR/media/.about/USER/NAME.json  its description, written before the file itself
+    STATE_DIR/media/.about/USER/NAME.thumbnail  a small JPEG of a video
+    STATE_DIR/media/.incoming/             uploads that are arriving; what a crash leaves there is rubbish
+    STATE_DIR/media/.backup/               links to the files that a backup copies, so that none vanishes meanwhile
 
 User ids never begin with a dot.
 """
@@ -35,48 +35,48 @@ ABANDONED_SECONDS = 6 * 3600
 
 
 class About(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of an uploaded file besides its content."""
+    """The description of an uploaded file."""
 
     label: str
-    """What its people call it; shown where Telegram shows a file's name."""
+    """What its user calls it, shown where Telegram shows a file's name."""
     type: str
     """Its media type, by its content."""
     kind: MediaKind
-    """As what it can be posted."""
+    """How it can be posted."""
     width: int | None = None
     """Pixels of a picture or a video, as shown."""
     height: int | None = None
     duration: float | None = None
     """Seconds of a video or of sound."""
     measured: bool = False
-    """Whether these numbers were looked for: what is missing then cannot be read from the file."""
+    """Whether these numbers were looked for. One that is missing then cannot be read from the file."""
     content: tuple[int, int] | None = None
-    """Of a file that was put there by hand, and may be replaced: the size and time of change of what was looked at."""
+    """The size and time of change of the content described, for a file put there by hand, which may be replaced."""
     added_at: datetime
 
     def is_about(self, facts: os.stat_result) -> bool:
-        """Whether it describes the content that is there."""
+        """Return whether it describes the content that is there."""
         return self.content is None or self.content == content_mark(facts)
 
 
 @functools.lru_cache(maxsize=4096)  # asked for before every post
 def media_folder(state_dir: Path, user_id: str) -> Path:
-    """Where the files lie that this user's posts may name."""
+    """Return the folder of the files that this user's posts may name."""
     return state_dir / MEDIA / folder_name(user_id)
 
 
 def folder_name(user_id: str) -> str:
-    """What a user's folder is called: the id, in small letters.
+    """Return the name of a user's folder: the id in small letters.
 
-    Some file systems take no notice of case, and ids that differ by nothing else are different users: where letters
-    were made small, `^` and a number say which (bit by bit, in hexadecimal).
+    Some file systems ignore case, and ids that differ by case alone are different users. So `^` and a hexadecimal
+    number follow, whose bits say which letters were capitals.
     """
     capitals = sum(1 << place for place, sign in enumerate(user_id) if sign != sign.lower())
     return f"{user_id.lower()}^{capitals:x}" if capitals else user_id
 
 
 def rename_old_folders(state_dir: Path) -> None:
-    """Give folders that are called by a user's id their name of today. What stands in the new one already stays."""
+    """Rename folders that have a user's id for a name. A file that the new folder has already stays."""
     for root in (state_dir / MEDIA, state_dir / MEDIA / ABOUT):
         for old in [folder for folder in root.glob("*") if folder.is_dir() and not folder.name.startswith(".")]:
             if "^" in old.name or folder_name(old.name) == old.name:
@@ -91,18 +91,18 @@ def rename_old_folders(state_dir: Path) -> None:
 
 
 def shown_name(folder: Path, file: str) -> str:
-    """What people see as the name of a file in a media folder: its label, or its name where it has none."""
+    """Return the name that people see of a file in a media folder: its label, or its name if it has none."""
     about = about_of(folder, file)
     return about.label if about is not None else file
 
 
 def content_mark(facts: os.stat_result) -> tuple[int, int]:
-    """What changes when a file's content does."""
+    """Return what changes when the content of a file does."""
     return facts.st_size, facts.st_mtime_ns
 
 
 def about_of(folder: Path, file: str) -> About | None:
-    """What is known of a file in a media folder, if that is still what is there."""
+    """Return the description of a file in a media folder, if it still describes that file."""
     about = read_about(_about_folder(folder), file)
     try:
         return about if about is not None and about.is_about((folder / file).stat()) else None
@@ -111,7 +111,7 @@ def about_of(folder: Path, file: str) -> About | None:
 
 
 def keep_about(folder: Path, file: str, about: About, thumbnail: bytes | None) -> None:
-    """Write down what is known of a file in a media folder, durably. Raises OSError."""
+    """Write the description of a file in a media folder, durably. Raises OSError."""
     beside = _about_folder(folder)
     make_folder(beside.parent)
     make_folder(beside)
@@ -124,14 +124,14 @@ def keep_about(folder: Path, file: str, about: About, thumbnail: bytes | None) -
 
 
 def forget_about(folder: Path, file: str) -> None:
-    """The file is gone, and with it what is known of it. Raises OSError."""
+    """Delete the description of a file that is gone. Raises OSError."""
     beside = _about_folder(folder)
     (beside / f"{file}.json").unlink(missing_ok=True)
     thumbnail_path(beside, file).unlink(missing_ok=True)
 
 
 def thumbnail_of(folder: Path, file: str) -> bytes | None:
-    """The picture that stands for a video until it plays, a JPEG."""
+    """Return the JPEG that is shown until a video plays."""
     try:
         return thumbnail_path(_about_folder(folder), file).read_bytes()
     except OSError:
@@ -147,10 +147,10 @@ def _about_folder(folder: Path) -> Path:
 
 
 def sweep(state_dir: Path, abandoned_for: float = ABANDONED_SECONDS) -> int:
-    """Remove what no upload will finish and what describes no file; how much that was.
+    """Remove abandoned uploads, and descriptions without a file. Return how many files went.
 
-    `abandoned_for`: only what nobody has touched for so many seconds. 0 where no daemon can be writing; links of a
-    backup always have their time, for it may be another process that makes it.
+    `abandoned_for`: only what nobody has touched for so many seconds; 0 where no daemon can be writing. Links of a
+    backup always have their time, since another process may make it.
     """
     root, swept, before = state_dir / MEDIA, 0, time.time() - abandoned_for
     for entry in entries(root / INCOMING):
@@ -161,7 +161,7 @@ def sweep(state_dir: Path, abandoned_for: float = ABANDONED_SECONDS) -> int:
             swept += 1
     for folder in (root / ABOUT).glob("*"):
         for entry in entries(folder):
-            # What was cut off between the description and the file: the description alone, or half of it.
+            # A crash between the description and the file leaves the description alone, or half of it.
             described = entry.name.removesuffix(".json").removesuffix(_THUMBNAIL)
             if not (root / folder.name / described).exists() or entry.name.endswith(".tmp"):
                 swept += _removed(Path(entry), before)
@@ -170,7 +170,7 @@ def sweep(state_dir: Path, abandoned_for: float = ABANDONED_SECONDS) -> int:
 
 @contextlib.contextmanager
 def media_links(state_dir: Path) -> Iterator["MediaLinks"]:
-    """A place for links to every file as it is at one moment. Raises StateNotWritten."""
+    """Make a folder for links to every file as it is at one moment. Raises StateNotWritten."""
     make_folder(state_dir / MEDIA)
     make_folder(state_dir / MEDIA / _BACKUP)
     with tempfile.TemporaryDirectory(dir=state_dir / MEDIA / _BACKUP, ignore_cleanup_errors=True) as folder:
@@ -179,13 +179,13 @@ def media_links(state_dir: Path) -> Iterator["MediaLinks"]:
 
 @dataclass(frozen=True)
 class MediaLinks:
-    """Keeps files readable that are deleted while they are copied."""
+    """Links that keep files readable if they are deleted while they are copied."""
 
     state_dir: Path
     folder: Path
 
     def take(self) -> dict[str, Path]:
-        """Every uploaded file and what is known of it: its place under STATE_DIR, and a link that stays."""
+        """Link every uploaded file and its description. Return path under STATE_DIR → link."""
         root = self.state_dir / MEDIA
         taken: dict[str, Path] = {}
         folders = [folder for folder in root.glob("*") if not folder.name.startswith(".")]
@@ -218,10 +218,10 @@ def _removed(path: Path, before: float) -> bool:
 
 
 def read_about(folder: Path, name: str) -> About | None:
-    """What is known of a file beside its content, None where that was lost.
+    """Return the description of a file; None: it was lost.
 
     Raises:
-        StateError: it cannot be read just now.
+        StateError: it cannot be read now.
     """
     try:
         return msgspec.json.decode((folder / f"{name}.json").read_bytes(), type=About)
@@ -234,7 +234,7 @@ def read_about(folder: Path, name: str) -> About | None:
 
 
 def entries(folder: Path) -> list[os.DirEntry[str]]:
-    """The files in it that are files."""
+    """Return the entries of the folder that are regular files."""
     try:
         with os.scandir(folder) as found:
             return [entry for entry in found if entry.is_file(follow_symlinks=False)]

@@ -1,4 +1,4 @@
-"""Looks at media files: what they are and what can be measured in them, in the process that reads what others made."""
+"""Finds out what media files are and what can be measured in them, in the process that reads files of others."""
 
 import asyncio
 import contextlib
@@ -18,12 +18,12 @@ _NOTHING = Content(UNKNOWN_TYPE)
 
 
 async def look(path: Path) -> tuple[Content, bytes | None]:
-    """What a file is, and a thumbnail where it is a video, a JPEG.
+    """Return what a file is, and a thumbnail (JPEG) if it is a video.
 
     Raises:
-        UnsupportedMedia, InvalidInput: it is nothing that is taken.
+        UnsupportedMedia, InvalidInput: it is of no kind that is accepted.
         Unreadable: it cannot be read within bounds.
-        NotRead: the machine has no room to read it just now.
+        NotRead: the machine has no room to read it now.
     """
     path = await asyncio.to_thread(path.resolve)
     content = await confined.run_async(BOUNDS, content_of, path)
@@ -41,11 +41,11 @@ async def look(path: Path) -> tuple[Content, bytes | None]:
 
 
 async def looked_at(folder: Path, file: str) -> About:
-    """What is known of a file in a media folder; it is looked at where that was never done, and that is written down.
+    """Return the description of a file in a media folder. A file without one is looked at first.
 
     Raises:
-        OSError, StateError: it cannot be read just now.
-        NotRead: the machine has no room to read it just now.
+        OSError, StateError: it cannot be read now.
+        NotRead: the machine has no room to read it now.
     """
     known = await asyncio.to_thread(about_of, folder, file)
     if known is not None and known.measured:
@@ -56,7 +56,7 @@ async def looked_at(folder: Path, file: str) -> About:
         content, thumbnail = await look(folder / file)
     except (InvalidInput, UnsupportedMedia, Unreadable) as error:
         content, thumbnail = _NOTHING, None
-        broke = isinstance(error, ReaderBroke)  # perhaps the machine ended it
+        broke = isinstance(error, ReaderBroke)  # perhaps the machine ended the reader
     if known is None:
         known = About(
             label=file,
@@ -73,6 +73,6 @@ async def looked_at(folder: Path, file: str) -> About:
         measured=True,
     )
     if not broke:
-        with contextlib.suppress(OSError, StateError):  # next time it is looked at again
+        with contextlib.suppress(OSError, StateError):  # the next caller looks again
             await asyncio.to_thread(keep_about, folder, file, about, thumbnail)
     return about

@@ -1,7 +1,7 @@
-"""Uploads: they arrive piece by piece, get names of ours, and are counted against a quota.
+"""Uploads: they arrive in pieces, get names of ours, and count against a quota.
 
-A name is the digest of the content and the suffix of its type: the same content is the same file, and sending it twice
-takes no more room. Everything here waits for the disk: call it from a thread.
+A name is the digest of the content and the suffix of its type, so the same content sent twice is one file. Everything
+here waits for the disk; call it from a thread.
 """
 
 import contextlib
@@ -20,16 +20,16 @@ from data.disk.files import Disk, make_folder
 from data.media.layout import INCOMING, MEDIA, About, about_of, entries, folder_name, forget_about, keep_about
 
 MOST_FILES = 1_000
-"""Of one user: many tiny files are not free either."""
+"""Files of one user; many tiny files cost, too."""
 MOST_AT_ONCE = 4
 """Uploads of one user that arrive at the same time."""
 _STEP = 1_000_000
-"""Of an upload that does not say how large it is, so much at a time is reserved."""
+"""Bytes reserved at a time for an upload that does not declare its size."""
 
 
 @dataclass(frozen=True)
 class StoredFile:
-    """A file in a user's media folder. `about` is None when it was not uploaded but put there by hand."""
+    """A file in a user's media folder. `about` is None if somebody put it there by hand."""
 
     name: str
     bytes: int
@@ -44,19 +44,19 @@ class Space:
     quota: int
     used: int
     arriving: int
-    """Reserved for uploads that are under way."""
+    """Reserved for uploads that are arriving."""
 
     @property
     def left(self) -> int:
-        """What may still be uploaded."""
+        """Return how many bytes may still be uploaded."""
         return max(0, self.quota - self.used - self.arriving)
 
 
 class MediaStore:
-    """The files of every user of one STATE_DIR. One process has one of them: reservations are in its memory."""
+    """The files of every user of one STATE_DIR. A process has one store, which holds the reservations in memory."""
 
     def __init__(self, state_dir: Path, *, quota: int, largest: int) -> None:
-        """`quota` of a user and the `largest` file, in bytes."""
+        """`quota` of each user and `largest` file, in bytes."""
         self._root = state_dir / MEDIA
         self._quota = quota
         self.largest = largest
@@ -65,10 +65,13 @@ class MediaStore:
         self._arriving: Counter[str] = Counter()
 
     def begin(self, user_id: str, declared: int | None) -> "Arrival":
-        """Make room for an upload before its first byte: all that it declares, or a first step. Close what it answers.
+        """Reserve room for an upload before its first byte: what it declares, or a first step.
+
+        Return the arrival, which the caller closes.
 
         Raises:
-            TooLarge, QuotaUsedUp: it will not fit. TooMany: too many of this user's are under way.
+            TooLarge, QuotaUsedUp: it does not fit.
+            TooMany: too many uploads of this user are arriving.
             StateNotWritten: the folders cannot be made.
         """
         self._refuse_too_large(declared or 0)
@@ -85,18 +88,18 @@ class MediaStore:
         return Arrival(self, user_id, self._root / INCOMING / secrets.token_hex(16), first)
 
     def space(self, user_id: str) -> Space:
-        """How much room there is."""
+        """Return how much room the user has."""
         with self._lock:
             used, _ = self._used(user_id)
             return Space(self._quota, used, self._reserved[user_id])
 
     def files(self, user_id: str) -> list[StoredFile]:
-        """The user's files, by name."""
+        """Return the user's files, sorted by name."""
         found = (self._stored(user_id, entry.name) for entry in entries(self._folder(user_id)))
         return sorted((file for file in found if file is not None), key=lambda file: file.name)
 
     def file(self, user_id: str, name: str) -> StoredFile:
-        """One of them. Raises NotFound."""
+        """Return one of the user's files. Raises NotFound."""
         plain = name not in {"", ".", ".."} and not any(sign in name for sign in "/\\\0")
         found = self._stored(user_id, name) if plain else None
         if found is None:
@@ -104,7 +107,7 @@ class MediaStore:
         return found
 
     def opened(self, user_id: str, name: str) -> BinaryIO:
-        """The content; the caller closes it. Raises NotFound."""
+        """Open a file for reading; the caller closes it. Raises NotFound."""
         self.file(user_id, name)
         try:
             return os.fdopen(os.open(self._folder(user_id) / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb")
@@ -112,7 +115,12 @@ class MediaStore:
             raise NotFound(f"you have no file {name[:80]!r}") from None
 
     def remove(self, user_id: str, name: str) -> None:
-        """Delete a file. Raises NotFound, StateNotWritten."""
+        """Delete a file.
+
+        Raises:
+            NotFound: the user has no such file.
+            StateNotWritten: the disk refused.
+        """
         self.file(user_id, name)
         try:
             with self._lock:
@@ -127,7 +135,7 @@ class MediaStore:
     # For arrivals.
 
     def grow(self, user_id: str, have: int, needed: int) -> int:
-        """Reserve more for an upload that has reserved `have` and needs `needed`; what it has then."""
+        """Reserve more for an upload that has reserved `have` and needs `needed`. Return what it has then."""
         self._refuse_too_large(needed)
         more = min(max(needed - have, _STEP), self.largest - have)
         with self._lock:
@@ -138,7 +146,7 @@ class MediaStore:
     def settle(
         self, arrival: "Arrival", name: str, about: About, thumbnail: bytes | None, *, relabel: bool
     ) -> tuple[StoredFile, bool]:
-        """Put what has arrived in its place; False when the same content was there. What it reserved is free then."""
+        """Put an upload in its place and free its reservation. Return the file, and False if the content was there."""
         user_id = arrival.user_id
         target = self._folder(user_id) / name
         with self._lock:
@@ -152,7 +160,7 @@ class MediaStore:
         return self.file(user_id, name), fresh
 
     def give_back(self, arrival: "Arrival") -> None:
-        """It is over, one way or the other."""
+        """Free the reservation of an upload that is over."""
         with self._lock:
             self._give_back(arrival)
 
@@ -179,7 +187,7 @@ class MediaStore:
             raise TooLarge(f"The file is too large; at most {self.largest:,} bytes are taken.")
 
     def _used(self, user_id: str) -> tuple[int, int]:
-        """Bytes and files."""
+        """Return the user's bytes and files."""
         sizes = [entry.stat(follow_symlinks=False).st_size for entry in entries(self._folder(user_id))]
         return sum(sizes), len(sizes)
 
@@ -199,7 +207,7 @@ class MediaStore:
 
 
 class Arrival:
-    """One upload on its way. Closing it before it was kept leaves nothing behind."""
+    """One upload that is arriving. Closing it before it is kept leaves nothing behind."""
 
     def __init__(self, store: MediaStore, user_id: str, path: Path, reserved: int) -> None:
         self.user_id = user_id
@@ -209,7 +217,7 @@ class Arrival:
         self.size = 0
         self._store = store
         self._digest = hashlib.sha256()
-        # A request that is given up closes the upload while a thread may still be writing a piece of it.
+        # A request that ends early closes the upload while a thread may still write a piece of it.
         self._lock = threading.Lock()
         try:
             self._descriptor: int | None = Disk().create(path)
@@ -218,10 +226,10 @@ class Arrival:
             raise StateNotWritten(f"an upload could not be begun ({error.strerror})") from error
 
     def write(self, piece: bytes) -> None:
-        """Append, after room was made for it.
+        """Append a piece, and reserve room for it where needed.
 
         Raises:
-            TooLarge, QuotaUsedUp: it has become too much.
+            TooLarge, QuotaUsedUp: the upload has become too large.
             StateNotWritten: the disk refused.
         """
         with self._lock:
@@ -240,15 +248,15 @@ class Arrival:
 
     @property
     def name(self) -> str:
-        """What it will be called, without a suffix, if nothing more arrives."""
+        """Return the name the file gets, without a suffix, if nothing more arrives."""
         return self._digest.hexdigest()[:32]
 
     def keep(
         self, suffix: str, about: About, thumbnail: bytes | None = None, *, relabel: bool
     ) -> tuple[StoredFile, bool]:
-        """Make it the user's file, durably, under a name of ours; False when the same content was there already.
+        """Make it the user's file, durably. Return the file, and False if the content was there already.
 
-        `relabel` says whether the description of content that was there is replaced by this one.
+        `relabel`: the description replaces that of content that was there already.
 
         Raises:
             StateNotWritten: the disk refused.
@@ -263,7 +271,7 @@ class Arrival:
             raise StateNotWritten(f"an upload could not be kept ({error.strerror})") from error
 
     def close(self) -> None:
-        """Remove what was not kept and give its reservation back. May be called again."""
+        """Remove what was not kept and free the reservation. It may be called again."""
         with self._lock:
             if self._descriptor is None:
                 return
