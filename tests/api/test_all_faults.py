@@ -7,9 +7,9 @@ from fastapi.routing import APIRoute
 
 from api.app import RESOURCES
 from api.routes.router import StrictRoute, query_names
+from tests.api.services.test_users import operator
 from tests.api.support import Api, problem
 from tests.api.test_isolation import BODIES, filled, operations
-from tests.api.test_users_made import operator
 
 
 async def faults(api: Api, method: str, path: str, headers: dict[str, str], **sent: Any) -> dict[str, str]:

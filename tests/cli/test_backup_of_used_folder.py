@@ -14,7 +14,7 @@ from data.disk.inventory import InArchive, item_of
 from data.disk.sealed import is_sealed
 from sessions.api_pairs import ApiPairs
 from sessions.vault import Vault
-from tests.api.test_media import picture
+from tests.api.services.test_media import picture
 from tests.support.daemon import HTTP, DaemonProcess, SandboxProcess, plain_world, run_command, wait_until, whole_house
 
 PASSWORD = "correct horse battery staple"

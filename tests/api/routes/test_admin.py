@@ -158,7 +158,7 @@ async def test_every_operator_action_leaves_a_line_with_before_and_after(
     for path, entry in api.openapi()["paths"].items():
         for method in set(entry) - {"get"}:
             if not path.startswith("/api/admin") or "pairs" in path or "sessions" in path or "jobs" in path:
-                continue  # those of the pool need a pool: tests/api/test_sessions.py
+                continue  # those of the pool need a pool: tests/api/routes/test_sessions.py
             caplog.clear()
             with caplog.at_level(logging.INFO, "postfleet.security"):
                 filled = path.replace("{user_id}", "alice")

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from core.models import SessionState
+from tests.api.routes.test_sessions import ANN, WORLD, Site, open_site
 from tests.api.support import problem
-from tests.api.test_sessions import ANN, WORLD, Site, open_site
 from tests.support.house import API_PAIRS
 
 REAL = {int(pair.split(":")[0]): pair.split(":")[1] for pair in API_PAIRS.split(",")} | {1003: "ab" * 16}

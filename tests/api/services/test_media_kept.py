@@ -11,9 +11,9 @@ from api.services.media_label import LONGEST_LABEL, label_of
 from core.models import Cycle, Delivery, PostContent, PostType
 from core.settings import Settings
 from data.media.layout import shown_name, sweep
+from tests.api.routes.test_preview import HEADERS, preview_house
+from tests.api.services.test_media import large, picture
 from tests.api.support import Api, Remake, problem
-from tests.api.test_media import large, picture
-from tests.api.test_preview import HEADERS, preview_house
 
 
 async def test_a_file_that_a_post_names_is_not_deleted(api: Api, alice: dict[str, str]) -> None:

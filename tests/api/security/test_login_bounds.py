@@ -10,8 +10,8 @@ from api.requests.client_address import client_address, counted_as
 from api.security.passwords import MOST_WAITING
 from core.settings import Settings, load_settings
 from tests.api.conftest import bearer
+from tests.api.security.test_issuer import PASSWORD, access, know
 from tests.api.support import Api, problem
-from tests.api.test_issuer import PASSWORD, access, know
 
 LOGIN = "/api/auth/login"
 GUESS = "a guess"

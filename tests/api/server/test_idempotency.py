@@ -13,8 +13,8 @@ from core.settings import Settings
 from data.auth_store import MOST_ANSWER_BYTES, MOST_KEYS
 from sessions.logins import Login, Step
 from tests.api.conftest import bearer
+from tests.api.services.test_users import operator
 from tests.api.support import Api, problem
-from tests.api.test_users_made import operator
 
 PASSWORD = "correct horse battery staple 9"
 LOGINS = "/api/sessions/logins"

@@ -14,10 +14,10 @@ from api.security import tokens
 from api.security.keys import LOOK_AGAIN_SECONDS, Key
 from api.security.tokens import Identity
 from core.settings import Settings, load_settings
+from tests.api.security.test_authentication import ATTACKS, FINE, GOOD, NOW, b64, token
+from tests.api.security.test_keys import ALL, OTHER_RSA, PUBLIC_PEM, RSA, confused, write
+from tests.api.security.test_keys import bearer as keyed
 from tests.api.support import SECRET, Api
-from tests.api.test_auth import ATTACKS, FINE, GOOD, NOW, b64, token
-from tests.api.test_keys import ALL, OTHER_RSA, PUBLIC_PEM, RSA, confused, write
-from tests.api.test_keys import bearer as keyed
 
 STRICT = {"iss": "https://login.example", "aud": "postfleet"}
 PATHS = ["/api/sync/state", "/api/config", "/api/admin/overview", "/metrics"]

@@ -13,8 +13,8 @@ from api.security.tokens import LEEWAY_SECONDS
 from core.settings import Settings
 from data.auth_store import AuthStore
 from tests.api.conftest import bearer
+from tests.api.security.test_issuer import PATH, access, know, log_in, refresh
 from tests.api.support import SECRET, Api, problem
-from tests.api.test_issuer import PATH, access, know, log_in, refresh
 
 
 async def refused(api: Api, headers: dict[str, str]) -> bool:

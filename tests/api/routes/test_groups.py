@@ -7,8 +7,8 @@ from urllib.parse import quote
 import pytest
 
 from core.models import Cycle, Delivery, DeliveryState, Hold, PostContent, PostType, User
+from tests.api.routes.test_preview import HEADERS, preview_house
 from tests.api.support import Api, problem
-from tests.api.test_preview import HEADERS, preview_house
 
 
 async def test_groups_are_put_on_the_list_once_and_taken_off_in_any_spelling(api: Api, alice: dict[str, str]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.api.test_sessions import Site, open_site
+from tests.api.routes.test_sessions import Site, open_site
 from tests.support.house import until
 
 GROUP = "@plaza"

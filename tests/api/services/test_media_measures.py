@@ -12,8 +12,8 @@ from PIL import ExifTags, Image
 from core.confined import Bounds
 from core.settings import Settings
 from data.media.layout import ABOUT, sweep, thumbnail_of
+from tests.api.services.test_media import picture
 from tests.api.support import Api, problem
-from tests.api.test_media import picture
 from tests.support.films import film, sound
 
 
