@@ -1,4 +1,4 @@
-"""What the API stands on: the services of the rooms below it."""
+"""What the API stands on: the services of the packages below it."""
 
 from dataclasses import dataclass
 

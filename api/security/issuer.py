@@ -46,7 +46,7 @@ class Issuer:
         self,
         settings: Settings,
         rules: TokenRules,
-        memory: AuthStore,
+        auth_store: AuthStore,
         revocations: Revocations,
         rates: Rates,
         security: SecurityLog,
@@ -57,7 +57,7 @@ class Issuer:
         self._lifetime = timedelta(minutes=settings.access_token_minutes)
         self._family_lifetime = timedelta(days=settings.refresh_token_days)
         self._rules = rules
-        self._memory = memory
+        self._auth_store = auth_store
         self._revocations = revocations
         self._rates = rates
         self._security = security
@@ -78,7 +78,7 @@ class Issuer:
         now = self._clock.now()
         family = Family(secrets.token_urlsafe(12), user_id, kept.roles, (now + self._family_lifetime).timestamp())
         secret = self._new_secret(family.id)
-        await self._memory.begin_family(family, _digest(secret), now.timestamp())
+        await self._auth_store.begin_family(family, _digest(secret), now.timestamp())
         self._security.note("login", "A user logged in", user=user_id, **about)
         return self._grant(family, secret)
 
@@ -93,7 +93,7 @@ class Issuer:
         now = self._clock.now().timestamp()
         access_ends = now + _LONGEST_ACCESS_SECONDS
         made_here = self._made_here(family_id, secret)
-        outcome, family = await self._memory.rotate(
+        outcome, family = await self._auth_store.rotate(
             family_id, _digest(secret), _digest(following), now, made_here=made_here, access_ends=access_ends
         )
         if outcome is Refresh.ROTATED and family is not None:
@@ -136,7 +136,7 @@ class Issuer:
         """
         check_user_id(user_id)
         kept = Password(await self._passwords.hash(password, user_id=user_id), roles)
-        await self._memory.set_password(user_id, kept, self._clock.now().timestamp())
+        await self._auth_store.set_password(user_id, kept, self._clock.now().timestamp())
         await self._revocations.log_out_everywhere(user_id)
 
     async def change_password(self, user_id: str, old: str, new: str, about: dict[str, str]) -> None:
@@ -153,7 +153,7 @@ class Issuer:
 
     async def _checked(self, user_id: str, password: str, failure: str, about: dict[str, str]) -> Password:
         """Return what is stored of the user whose password it is. Raises AuthError, TooMany, Busy."""
-        kept = await self._memory.password(user_id)
+        kept = await self._auth_store.password(user_id)
         # No await until the count: whoever finds no place is not counted as a wrong guess.
         self._passwords.refuse_when_busy()
         network = counted_as(about["address"])

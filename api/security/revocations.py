@@ -11,10 +11,10 @@ from data.auth_store import EVERYONE, AuthStore
 class Revocations:
     """The revocations of `AuthStore`, kept in memory for the check at every request."""
 
-    def __init__(self, memory: AuthStore, clock: Clock) -> None:
-        self._memory = memory
+    def __init__(self, auth_store: AuthStore, clock: Clock) -> None:
+        self._auth_store = auth_store
         self._clock = clock
-        revoked = memory.revoked_now(clock.now().timestamp())
+        revoked = auth_store.revoked_now(clock.now().timestamp())
         self._tokens, self._families, self._cutoffs = revoked.tokens, revoked.families, revoked.cutoffs
         self._callbacks: list[Callable[[], None]] = []
 
@@ -35,13 +35,13 @@ class Revocations:
     async def revoke(self, token_id: str, ends: float) -> None:
         """Refuse one token from now until its end. Durable on return. Raises StateNotWritten."""
         now = self._clock.now().timestamp()
-        await self._memory.revoke(token_id, ends, now)
+        await self._auth_store.revoke(token_id, ends, now)
         self._tokens = {name: end for name, end in self._tokens.items() if end > now} | {token_id: ends}
         self._changed()
 
     async def end_family(self, family_id: str, user_id: str, access_ends: float) -> bool:
         """End a login of ours with its access tokens. Return whether it was there. Durable. Raises StateNotWritten."""
-        ended = await self._memory.end_family(family_id, user_id, access_ends, self._clock.now().timestamp())
+        ended = await self._auth_store.end_family(family_id, user_id, access_ends, self._clock.now().timestamp())
         if ended:
             self.family_was_ended(family_id, user_id, access_ends)
         return ended
@@ -56,7 +56,7 @@ class Revocations:
     async def log_out_everywhere(self, user_id: str) -> None:
         """Refuse every token of the user made until now, refresh tokens included. Durable. Raises StateNotWritten."""
         now = self._clock.now().timestamp()
-        await self._memory.log_out_everywhere(user_id, now)
+        await self._auth_store.log_out_everywhere(user_id, now)
         self._cutoffs[user_id] = now
         self._changed()
 

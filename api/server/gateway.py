@@ -23,7 +23,7 @@ from api.requests.client_address import address_of, counted_as
 from api.requests.counts import ONE_IN
 from api.requests.paths import STATE_PATH, STREAM_PATH, UPLOAD_PATHS
 from api.requests.response_headers import headers_of
-from api.state.endpoint import MAX_HEADER_BYTES, KeptAnswer
+from api.state.endpoint import MAX_HEADER_BYTES, ReadyAnswer
 from core.errors import PostfleetError, StateError
 from core.settings import Settings
 
@@ -77,7 +77,7 @@ class Gateway:
         """Close the API's files, when nothing is served any more."""
         await self.context.close()
 
-    def at_once(self, scope: Scope, target: bytes) -> KeptAnswer | None:
+    def at_once(self, scope: Scope, target: bytes) -> ReadyAnswer | None:
         """Return the answer to a GET of this target if that needs no task; None: call the gateway as usual."""
         if target not in _AT_ONCE:
             return None

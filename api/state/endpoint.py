@@ -28,7 +28,7 @@ _EMPTY = {"type": "http.response.body", "body": b""}
 _MORE = frozenset({b"content-length", b"transfer-encoding", b"expect", b"upgrade", b"origin"})
 
 Headers = list[tuple[bytes, bytes]]
-KeptAnswer = tuple[int, Headers, bytes]
+ReadyAnswer = tuple[int, Headers, bytes]
 """Status, headers and body."""
 
 
@@ -67,7 +67,7 @@ class SyncState:
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body} if scope["method"] == "GET" else _EMPTY)
 
-    def at_once(self, scope: Scope) -> KeptAnswer | None:
+    def at_once(self, scope: Scope) -> ReadyAnswer | None:
         """Return the answer to a plain GET when its document is in memory; None when it takes more than that.
 
         Raises:
@@ -81,7 +81,7 @@ class SyncState:
         document = self._cache.kept(identity.user_id)
         return None if document is None else self._answer(document, wanted, None, scope["request_id"])
 
-    def _answer(self, document: Document, wanted: "_Wanted", since: int | None, request_id: str) -> KeptAnswer:
+    def _answer(self, document: Document, wanted: "_Wanted", since: int | None, request_id: str) -> ReadyAnswer:
         own = (b"x-request-id", request_id.encode())
         if wanted.if_none_match is not None and is_named_in(wanted.if_none_match, document.etag):
             self._answered[304] += 1
@@ -93,7 +93,7 @@ class SyncState:
 
     def _other(
         self, document: Document, since: int | None, accept_encoding: bytes | None, own: tuple[bytes, bytes]
-    ) -> KeptAnswer:
+    ) -> ReadyAnswer:
         """Answer with less than the plain document: compressed, or changes alone."""
         time = self._cache.time
         body = dated(document.body if since is None else document.since(since), time)

@@ -59,14 +59,14 @@ async def open_api(settings: Settings, clock: MovableClock, *, accounts: bool) -
     store = DataManager.open(settings.state_dir, clock)
     journal = Journal.open(settings.state_dir)
     bots = real_bots(settings, store, journal, clock)
-    rooms = real_accounts(settings, store, journal, clock) if accounts else None
-    app = create_app(settings, store, journal, bots, clock, rooms)
+    account_services = real_accounts(settings, store, journal, clock) if accounts else None
+    app = create_app(settings, store, journal, bots, clock, account_services)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://postfleet.test") as http:
-        yield Api(app=app, http=http, store=store, journal=journal, bots=bots, clock=clock, accounts=rooms)
+        yield Api(app=app, http=http, store=store, journal=journal, bots=bots, clock=clock, accounts=account_services)
     await app.close()
-    if rooms is not None:
-        await rooms.logins.close()
+    if account_services is not None:
+        await account_services.logins.close()
     await journal.close()
     await store.close()
 
@@ -90,12 +90,12 @@ def real_bots(settings: Settings, store: DataManager, journal: Journal, clock: M
     """Real bots whose scheduler does not tick: a started bot waits for its first cycle."""
     pool = Pool(settings.state_dir, Vault.open(settings.state_dir), store, clock)
     sessions = SessionManager(settings, store, pool, clock)
-    parts = CycleServices.put_together(settings, store, journal, sessions, Clients(settings, pool), clock)
-    return Bots(parts, Scheduler(parts, CycleRunner(parts)))
+    services = CycleServices.put_together(settings, store, journal, sessions, Clients(settings, pool), clock)
+    return Bots(services, Scheduler(services, CycleRunner(services)))
 
 
 def real_accounts(settings: Settings, store: DataManager, journal: Journal, clock: MovableClock) -> AccountServices:
-    """The rooms about accounts."""
+    """The services for accounts."""
     pool = Pool(settings.state_dir, Vault.open(settings.state_dir), store, clock)
     sessions, clients = SessionManager(settings, store, pool, clock), Clients(settings, pool)
     return AccountServices(store, journal, pool, sessions, clients, Logins(sessions, clients, clock), clock)
@@ -103,7 +103,7 @@ def real_accounts(settings: Settings, store: DataManager, journal: Journal, cloc
 
 @pytest.fixture
 def remake(api: Api, settings: Settings) -> Remake:
-    """A client of an API with other settings over the same rooms."""
+    """A client of an API with other settings over the same services."""
 
     def make(**changes: Any) -> httpx.AsyncClient:
         changed = load_settings(**{**settings.model_dump(), **changes})
