@@ -12,14 +12,14 @@ from sessions.client import Call
 
 AT_ONCE = 100
 MOST = 2000
-"""Chats that are looked through; Telegram itself lets an account be in about 1,000 (with Premium twice as many)."""
+"""How many chats are looked through. Telegram lets an account be in about 1,000; with Premium, in twice as many."""
 
 
 async def pages_of_chats(call: Call) -> AsyncIterator[dict[int, Any]]:
-    """Page after page: marked id → Telethon's Channel, Chat or User.
+    """Yield page after page: marked id → Telethon's Channel, Chat or User.
 
     Raises:
-        RPCError, OSError.
+        RPCError, OSError: Telegram refused, or the connection broke.
     """
     date, message_id, peer = None, 0, InputPeerEmpty()
     for _ in range(MOST // AT_ONCE):
@@ -36,7 +36,7 @@ async def pages_of_chats(call: Call) -> AsyncIterator[dict[int, Any]]:
 
 
 def _last_of(page: Any, chats: Mapping[int, Any]) -> Any | None:
-    """The message the next page begins after; None: the page holds none whose chat is known."""
+    """Return the message after which the next page begins; None if the page holds no message of a known chat."""
     dated = [message for message in page.messages if not isinstance(message, MessageEmpty)]
     return next((message for message in reversed(dated) if utils.get_peer_id(message.peer_id) in chats), None)
 
@@ -48,14 +48,14 @@ class OwnChats:
         self._by_id: dict[int, Any] = {}
         self._by_name: dict[str, Any] = {}
         self.complete = True
-        """Whether these are all of them: then what is not here is a chat the account is not in."""
+        """Whether these are all its chats: the account is in no other."""
 
     @classmethod
     async def read(cls, call: Call, wanted: Iterable[Target]) -> "OwnChats":
-        """Page after page until everything wanted was found, at most `MOST` chats.
+        """Read pages until everything wanted is found, at most `MOST` chats.
 
         Raises:
-            RPCError, OSError.
+            RPCError, OSError: Telegram refused, or the connection broke.
         """
         chats, missing, seen = cls(), {target.chat: target for target in wanted}, 0
         missing = {name: target for name, target in missing.items() if target.kind is not TargetKind.INVITE}
@@ -71,7 +71,7 @@ class OwnChats:
         return chats
 
     def find(self, target: Target) -> Any | None:
-        """The chat, if the account is in it. Invite links have to be asked about one by one."""
+        """Return the chat, if the account is in it. No invite link is found here: Telegram tells each one by itself."""
         if target.marked_id is not None:
             return self._by_id.get(target.marked_id)
         return self._by_name.get(target.value) if target.kind is TargetKind.USERNAME else None

@@ -19,11 +19,11 @@ NOT_A_MEMBER = frozenset(
         "USER_NOT_PARTICIPANT",
     }
 )
-"""Refusals that say this account is not in that group: another account of the user may be. Any other refusal is
-about the account or the group, and posting through another account would get round it."""
+"""Refusals that say: this account is not in that group. Another account of the user may be in it. Any other refusal is
+about the account or the group, and a post through another account would get round it."""
 
 REMOVED = "USER_KICKED"
-"""The group's people took this account out: nobody stands in for it there."""
+"""The group's people removed this account: no other account takes its place there."""
 
 AMBIGUOUS = frozenset(
     {
@@ -37,17 +37,17 @@ AMBIGUOUS = frozenset(
         "RIGHT_FORBIDDEN",
     }
 )
-"""Refusals that do not tell whether the account left the group, was taken out of it, or may not write there: that is
-asked before they are believed."""
+"""Refusals that do not tell whether the account left the group, was removed, or may not write there. Telegram is asked
+which of them it is before the refusal is believed."""
 
 
 def is_exempt(chat: Any) -> bool:
-    """Whether neither slow mode nor the group's restrictions bind the account: administrators post when they like."""
+    """Return whether the account is an administrator: neither slow mode nor the group's restrictions bind it."""
     return bool(getattr(chat, "creator", False) or getattr(chat, "admin_rights", None))
 
 
 def not_there(chat: Any) -> str | None:
-    """The refusal that keeps the account that was given `chat` out of it; None: the account is in it."""
+    """Return the refusal that keeps the account that was given `chat` out of it; None if the account is in it."""
     if isinstance(chat, tl.ChannelForbidden):
         return "CHANNEL_PRIVATE"
     if isinstance(chat, tl.ChatForbidden):

@@ -1,5 +1,8 @@
-"""From a group as its user wrote it to the peer one account can address. Remembered per account in the journal:
-Telegram limits look-ups hard, and an access hash is valid only for the account that got it."""
+"""From a group as its user wrote it to the peer that one account can address.
+
+The journal remembers the peers of each account: Telegram limits look-ups hard, and an access hash is valid only for the
+account that got it.
+"""
 
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
@@ -56,7 +59,7 @@ class KnownPeer:
     slow_mode_seconds: float = 0.0
     """Between two posts of this account there; 0 without slow mode and for administrators."""
     is_forum: bool | None = None
-    """Whether it has topics; None: nobody looked yet."""
+    """Whether it has topics; None if nobody has looked yet."""
 
     @property
     def id(self) -> int:
@@ -64,8 +67,8 @@ class KnownPeer:
         return int(utils.get_peer_id(self.peer))
 
     def place(self, target: Target) -> Place:
-        """Where a post to the target goes. A number is a topic in a forum alone; elsewhere it is a message's, and what
-        is meant is the chat."""
+        """Return where a post to the target goes. Only in a forum is the target's number a topic. In other chats it is
+        the number of a message, and the chat is meant."""
         return self.id, None if self.is_forum is False else target.topic
 
 
@@ -79,11 +82,11 @@ class Peers:
         self.seen = Seen(clock)
 
     async def resolve(self, client: PostingClient, session: str, chat: str) -> KnownPeer:
-        """The chat (`Target.chat`) for this account.
+        """Return the chat (`Target.chat`) as this account addresses it.
 
         Raises:
             RPCError: Telegram's refusal; UserNotParticipantError or ChannelPrivateError when the account is not in it.
-            TimeoutError, ConnectionError: ask again.
+            TimeoutError, ConnectionError: Telegram did not say; ask again.
         """
         known = await self.recall(session, chat)
         if known is None:
@@ -93,20 +96,20 @@ class Peers:
         return known
 
     async def keep(self, session: str, chat: str, known: KnownPeer) -> None:
-        """What was learnt another way, so that nobody has to ask again."""
+        """Remember what was learnt in another way, so that nobody has to ask again."""
         if self._known.get((session, chat)) != known:
             await self._journal.put_peer(session, chat, _encode(known))
             self._remember(session, chat, known)
 
     async def recall(self, session: str, chat: str) -> KnownPeer | None:
-        """What is remembered of a chat this account was in."""
+        """Return what is remembered of a chat that this account was in."""
         known = self._known.get((session, chat))
         if known is None and (kept := await self._journal.peer(session, chat)) is not None:
             known = _decode(kept)
         return known
 
     async def place(self, client: PostingClient, session: str, target: Target) -> Place:
-        """Where a post to the target goes. Whether a number is a topic is asked once an hour.
+        """Return where a post to the target goes. Telegram is asked once an hour whether a number is a topic.
 
         Raises:
             RPCError, TimeoutError, ConnectionError: as `resolve`.
@@ -126,10 +129,10 @@ class Peers:
             await self.see_topics(client, peer, chat, [topic])
 
     async def see_topics(self, client: PostingClient, peer: Any, chat: str, topics: Sequence[int]) -> None:
-        """Ask which of these topics (at most 100) a forum has, and whether they are closed; kept in `seen`.
+        """Ask which of these topics (at most 100) a forum has, and which are closed; note both in `seen`.
 
         Raises:
-            RPCError, TimeoutError, ConnectionError.
+            RPCError, TimeoutError, ConnectionError: as `resolve`.
         """
         answer = await client.call(GetForumTopicsByIDRequest(peer, list(topics)), self._timeout)
         shown = {topic.id: bool(topic.closed) for topic in answer.topics if isinstance(topic, ForumTopic)}
@@ -137,7 +140,7 @@ class Peers:
             self.seen.put_topic(chat, topic, closed=shown.get(topic))
 
     async def places(self, sessions: Iterable[str], groups: Iterable[str]) -> dict[str, Place]:
-        """Where posts to these groups go, as far as any of the accounts has looked the chat up before."""
+        """Return where posts to these groups go, for each chat that one of the accounts has looked up before."""
         targets = {group: parse_target(group) for group in groups}
         known = await self._known_to(sessions, {target.chat for target in targets.values()})
         places: dict[str, Place] = {}
@@ -162,7 +165,7 @@ class Peers:
         return found
 
     async def source(self, client: PostingClient, session: str, chat: str) -> Any:
-        """The InputPeer of a chat to read from: a public one can be read by accounts that are not in it.
+        """Return the InputPeer of a chat to read from. Accounts outside a public chat can read it, too.
 
         Raises:
             RPCError, TimeoutError, ConnectionError.
@@ -179,18 +182,18 @@ class Peers:
         return known.peer
 
     def slow_mode(self, session: str, chat: str) -> float:
-        """The chat's slow mode for this account in seconds, as far as it is known."""
+        """Return the chat's slow mode for this account in seconds; 0 if none is known."""
         known = self._known.get((session, chat))
         return known.slow_mode_seconds if known is not None else 0.0
 
     async def forget(self, session: str, chat: str) -> None:
-        """What was remembered turned out wrong; ask afresh next time."""
+        """Drop what is remembered: it turned out to be wrong. The next look-up asks Telegram."""
         self._known.pop((session, chat), None)
         self.seen.forget_chat(session, chat)
         await self._journal.forget_peer(session, chat)
 
     async def look(self, client: PostingClient, session: str, chat: str) -> Any:
-        """Telegram's own description of the chat for this account, asked for now and kept in `seen`.
+        """Ask Telegram to describe the chat to this account; note the description in `seen` and return it.
 
         Raises:
             RPCError, TimeoutError, ConnectionError: also when the account does not see the chat.
@@ -204,8 +207,8 @@ class Peers:
         return found
 
     async def look_again(self, client: PostingClient, session: str, chat: str) -> None:
-        """The same for a chat that was looked up before: by its id, which costs no search for a name. That the account
-        does not see it any more is no error here: `seen` says so.
+        """Look again for a chat that was looked up before, by its id, which costs no search for a name. It is no error
+        here if the account no longer sees the chat; `seen` notes it.
 
         Raises:
             RPCError, TimeoutError, ConnectionError: anything that is not about the chat.
@@ -228,14 +231,14 @@ class Peers:
             await self.keep(session, chat, replace(known, is_forum=is_forum))
 
     def note(self, session: str, chat: str, found: Any) -> None:
-        """How Telegram describes the chat to this account just now."""
+        """Note how Telegram describes the chat to this account now."""
         code = not_there(found)
         if isinstance(found, ChannelForbidden) and _is_public(chat):
             code = REMOVED  # everybody else is shown a public chat
         self.seen.put_chat(session, chat, found if code is None else Absent(code, BY_CODE[code][1], found))
 
     def _note_absence(self, session: str, chat: str, error: RPCError) -> bool:
-        """Whether the refusal is about the chat, and so written down."""
+        """Return whether the refusal is about the chat; note it then."""
         reaction = reaction_to(error)
         if reaction.scope is not Scope.GROUP:
             return False
@@ -260,10 +263,10 @@ class Peers:
         self.seen.put_slow_mode(session, chat)
 
     async def full(self, client: PostingClient, peer: Any) -> Any:
-        """Telegram's ChannelFull of a channel or supergroup.
+        """Return Telegram's ChannelFull of a channel or supergroup.
 
         Raises:
-            RPCError, TimeoutError, ConnectionError.
+            RPCError, TimeoutError, ConnectionError: as `resolve`.
         """
         return (await client.call(GetFullChannelRequest(peer), self._timeout)).full_chat
 
@@ -298,7 +301,7 @@ class Peers:
         return await self._among_dialogs(client, int(target.value))
 
     async def _basic_group(self, client: PostingClient, group_id: int) -> Any:
-        """Basic groups need no access hash. One that became a supergroup has another id since, and is that."""
+        """Return a basic group, which needs no access hash, or the supergroup that it has become."""
         chat = _only((await client.call(GetChatsRequest([group_id]), self._timeout)).chats)
         moved = getattr(chat, "migrated_to", None)
         return chat if moved is None else await self._channel(client, moved)
@@ -314,7 +317,7 @@ class Peers:
         return await self._ask(client, chat)
 
     async def _among_dialogs(self, client: PostingClient, chat_id: int) -> Any:
-        """A chat without a public name can only be found among those the account is in."""
+        """Return a chat without a public name: it can only be found among the account's own chats."""
 
         async def call(request: Any) -> Any:
             return await client.call(request, self._timeout)
@@ -326,7 +329,7 @@ class Peers:
 
 
 def as_known(entity: Any, slow_mode_seconds: float) -> KnownPeer:
-    """What is remembered of a chat, from Telegram's description of it."""
+    """Return what to remember of a chat, from Telegram's description of it."""
     is_forum = bool(getattr(entity, "forum", False))
     return KnownPeer(utils.get_input_peer(entity), utils.get_display_name(entity), slow_mode_seconds, is_forum)
 
@@ -344,14 +347,14 @@ def _the_one(peer: Any, entities: Iterable[Any]) -> Any:
 
 
 def _only(chats: Sequence[Any]) -> Any:
-    """The chat that was asked for: one that the account does not know is left out of the answer, or empty in it."""
+    """Return the one chat asked for. Telegram leaves a chat out, or empty, if the account does not know it."""
     if not chats or isinstance(chats[0], ChatEmpty):
         raise ChatIdInvalidError(None)
     return chats[0]
 
 
 class _Kept(msgspec.Struct, frozen=True, array_like=True):
-    """A peer as the journal keeps it. What was added later has a default: older rows do not hold it."""
+    """A peer as the journal keeps it. Fields that were added later have a default, because older rows lack them."""
 
     peer: bytes
     title: str

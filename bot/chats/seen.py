@@ -1,7 +1,7 @@
 """What Telegram said lately, account by account: chats, topics, messages to forward.
 
-Whoever asks writes it down here, and whoever plans reads it here: a preview and the cycle after it know the same.
-Bounded, and in memory alone.
+Whoever asks writes the result down here, and whoever plans reads it here. So a preview and the cycle after it know the
+same. It is bounded, and kept in memory alone.
 """
 
 from collections import OrderedDict
@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 from core.clock import Clock
 
 GOOD_FOR = timedelta(hours=1)
-"""So long what Telegram said is believed; then sending tells."""
+"""How long the results are believed. After that only sending tells."""
 _MOST = 10_000
 """Telethon's object of a chat takes about 3 KiB."""
 T = TypeVar("T")
@@ -31,7 +31,7 @@ class Absent:
 
 
 class Seen:
-    """The last hour's answers."""
+    """The results of the last hour."""
 
     def __init__(self, clock: Clock) -> None:
         self._chats: _Recent[Any] = _Recent(clock)
@@ -40,21 +40,21 @@ class Seen:
         self._slow_modes: _Recent[bool] = _Recent(clock)
 
     def put_chat(self, session: str, chat: str, found: Any) -> None:
-        """How Telegram describes the chat to this account: Telethon's Channel or Chat, or `Absent`."""
+        """Note how Telegram describes the chat to this account: Telethon's Channel or Chat, or `Absent`."""
         self._chats.put((session, chat), found)
 
     def chat(self, session: str, chat: str) -> Any | None:
-        """Telethon's object of the chat as this account was given it; None: not known, or not seen by the account."""
+        """Return Telethon's object of the chat as this account got it; None if it is unknown or absent."""
         found = self._chats.get((session, chat))
         return None if isinstance(found, Absent) else found
 
     def absence(self, session: str, chat: str) -> Absent | None:
-        """Why this account does not see the chat; None: it does, or it is not known."""
+        """Return why this account does not see the chat; None if it does, or if that is unknown."""
         found = self._chats.get((session, chat))
         return found if isinstance(found, Absent) else None
 
     def forget_chat(self, session: str, chat: str) -> None:
-        """What was said of the chat turned out wrong."""
+        """Drop what was noted of the chat: it turned out to be wrong."""
         self._chats.forget((session, chat))
 
     def put_slow_mode(self, session: str, chat: str) -> None:
@@ -66,27 +66,27 @@ class Seen:
         return self._slow_modes.has((session, chat))
 
     def put_topic(self, chat: str, topic: int, *, closed: bool | None) -> None:
-        """Whether a topic of the forum is closed; None: there is no such topic."""
+        """Note whether a topic of the forum is closed; None if there is no such topic."""
         self._topics.put((chat, topic), closed)
 
     def topic(self, chat: str, topic: int) -> str | None:
-        """`open`, `closed` or `missing`; None: not known."""
+        """Return `open`, `closed` or `missing`; None if it is unknown."""
         if not self._topics.has((chat, topic)):
             return None
         closed = self._topics.get((chat, topic))
         return "missing" if closed is None else "closed" if closed else "open"
 
     def put_message(self, session: str, message: str, *, hidden: bool) -> None:
-        """Whether the account was refused the message to forward."""
+        """Note whether Telegram refused the account the message to forward."""
         self._hidden_messages.put((session, message), hidden)
 
     def is_hidden(self, session: str, message: str) -> bool:
-        """Whether the account is known not to see that message."""
+        """Return whether the account is known not to see that message."""
         return bool(self._hidden_messages.get((session, message)))
 
 
 class _Recent(Generic[T]):
-    """Answers by what they are about, the newest `_MOST` of the last hour."""
+    """Results by what they are about: the newest `_MOST` of the last hour."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

@@ -87,13 +87,13 @@ class Target:
 
     @property
     def chat(self) -> str:
-        """The one spelling of the chat, without a topic: for looking up its peer."""
+        """The one spelling of the chat, without a topic. Peers are looked up by it."""
         prefix = {TargetKind.USERNAME: "@", TargetKind.INVITE: "https://t.me/+", TargetKind.ID: ""}[self.kind]
         return f"{prefix}{self.value}"
 
     @property
     def text(self) -> str:
-        """The one spelling of the whole; reading it again gives the same target."""
+        """The one spelling of chat and topic. It reads as an equal target."""
         return self.chat if self.topic is None else f"{self.chat}/{self.topic}"
 
     @property
@@ -113,7 +113,7 @@ class Target:
 
 @dataclass(frozen=True)
 class MessageLink:
-    """A message somebody may forward or copy."""
+    """A message to forward or copy."""
 
     chat: Target
     message_id: int
@@ -125,7 +125,7 @@ def parse_target(text: str, field: str = "groups") -> Target:
     """Read one way of writing a group.
 
     Raises:
-        InvalidInput: naming `field`, what is wrong and how to write it.
+        InvalidInput: no group can be read from the text; the error names `field`, the fault and the fix.
     """
     place = _read(text, field)
     topic = place.thread if place.thread is not None else (place.numbers[0] if place.numbers else None)

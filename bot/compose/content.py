@@ -38,7 +38,7 @@ class Rendered:
 
 
 def posts_of(post_type: PostType, post_content: str | PostContent, field: str = "post_content") -> tuple[Post, ...]:
-    """The posts that take turns; one when the content is no list, none when there is nothing to post."""
+    """Return the posts that take turns: one if the content is no list, none if there is nothing to post."""
     content = PostContent.of(post_content)
     if content.posts:
         default = content.type or post_type
@@ -48,7 +48,7 @@ def posts_of(post_type: PostType, post_content: str | PostContent, field: str = 
 
 
 def post_for_cycle(post_type: PostType, post_content: str | PostContent, number: int) -> Post:
-    """The post whose turn it is in the cycle of this number, counted from 1.
+    """Return the post whose turn it is in the cycle of this number, counted from 1.
 
     Raises:
         ValueError: there is nothing to post.
@@ -60,7 +60,7 @@ def post_for_cycle(post_type: PostType, post_content: str | PostContent, number:
 
 
 def media_of(content: str | PostContent, field: str = "post_content") -> Iterator[tuple[str, Media]]:
-    """Every file the content names, each after the field that names it (`post_content.posts[2].media[0]`)."""
+    """Yield every file the content names, after the field that names it (`post_content.posts[2].media[0]`)."""
     written = PostContent.of(content)
     for index, media in enumerate(written.media):
         yield f"{field}.media[{index}]", media
@@ -99,7 +99,7 @@ def check_post(post: Post) -> None:
 
 
 def render_for_group(post: Post, context: RenderContext, *, premium: bool = False) -> Rendered:
-    """The post with its placeholders filled in for one group.
+    """Return the post with its placeholders filled in for one group.
 
     Raises:
         DoesNotFitHere: this group cannot get it; others may.
@@ -116,7 +116,7 @@ def render_for_group(post: Post, context: RenderContext, *, premium: bool = Fals
 
 
 def render(post: Post, context: RenderContext | None, *, premium: bool = False) -> Formatted:
-    """The text or caption of a post with its placeholders filled in; without a context they stay as written.
+    """Return the text or caption with its placeholders filled in; without a context they stay as written.
 
     Raises:
         InvalidInput: the markup is broken, or the text is too long once it is filled in.

@@ -1,4 +1,4 @@
-"""The files of a post: as what each is sent, what its name has to say, and as what a message shows it."""
+"""The files of a post: the kind each is sent as, the names each kind takes, and the kind a message shows."""
 
 from typing import Any, NamedTuple
 
@@ -17,7 +17,7 @@ _SUFFIXES_OF_KIND = {
 
 
 class File(NamedTuple):
-    """A file of a post, and as what it is sent."""
+    """A file of a post, and the kind it is sent as."""
 
     media: Media
     kind: MediaKind
@@ -44,7 +44,7 @@ def check_file(file: File, field: str) -> None:
 
 
 def shown_as(message: Any) -> MediaKind | None:
-    """As what a message shows its file; None: it has none. The preview of a link is no file."""
+    """Return the kind of file a message shows; None if it has no file. The preview of a link is no file."""
     if isinstance(message.media, tl.MessageMediaPhoto):
         return MediaKind.PHOTO
     if not isinstance(message.media, tl.MessageMediaDocument):

@@ -31,18 +31,18 @@ class Wanted:
     sender_id: int
     """The Telegram id of the account that sent it."""
     since: datetime
-    """When it was sent for the first time: what is older is another post."""
+    """When it was first sent. What is older is another post."""
     text: Formatted | None = None
-    """What was sent as text or caption; None for forwards and copies."""
+    """The text or caption that was sent; None for forwards and copies."""
     source: Sequence[Any] = ()
     """For forwards and copies: the original messages (`Source.messages`)."""
     topic: int | None = None
     taken: frozenset[int] = frozenset()
-    """Messages known to be other deliveries."""
+    """The ids of messages that are known to be other deliveries."""
 
 
 async def find_delivered(call: Call, to: Destination, wanted: Wanted) -> Sent | None:
-    """The messages of a post as they stand in the chat, or None: it is not there (or too far back, or deleted).
+    """Return the messages of a post as they stand in the chat; None if it is not there, too far back, or deleted.
 
     Raises:
         RPCError, CONNECTION_LOST: the history cannot be read.
@@ -79,7 +79,8 @@ def _is_candidate(message: Any, wanted: Wanted) -> bool:
 
 
 def _is_from(message: Any, sender_id: int) -> bool:
-    """Channels and anonymous administrators show no sender; then only the account itself knows (`out`)."""
+    """Return whether the account sent the message. Channels and anonymous administrators show no sender; only the
+    account itself is told (`out`)."""
     if isinstance(message.from_id, tl.PeerUser):
         return bool(message.from_id.user_id == sender_id)
     return bool(message.out or message.post)
@@ -93,7 +94,7 @@ def _topic_of(message: Any) -> int:
 
 
 def _first_match(mine: Sequence[Any], wanted: Wanted) -> Sent | None:
-    """The oldest run of messages that is this post: an album is as long as it has parts."""
+    """Return the oldest run of messages that is this post. An album has several messages."""
     parts = max(1, len(wanted.source) or len(wanted.post.content.media))
     for start in range(len(mine) - parts + 1):
         run = mine[start : start + parts]

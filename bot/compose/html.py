@@ -1,7 +1,7 @@
 """HTML in, a draft out: the tags Telegram's Bot API documents, plus <br>.
 
-What is not closed, unknown or malformed is refused: an HTML parser leaves such things out, and words with them. Only
-<!-- a comment --> is left out, for that is what it is for.
+A tag that is unknown, malformed or never closed is refused: an HTML parser would drop it, and words with it. Only
+<!-- a comment --> is dropped.
 """
 
 import re

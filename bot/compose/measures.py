@@ -1,7 +1,7 @@
-"""What has to be known of a file before it is posted: the shape of a photo, the length and size of a video or sound.
+"""The numbers Telegram needs of a file: the shape of a photo, the length and size of a video or sound.
 
-Telegram refuses photos of other shapes, and shows a video it was told nothing of as one pixel of 0 seconds. The numbers
-come from the file (data.media.looks) or from whoever wrote the post, who is asked for what cannot be read.
+Telegram refuses photos that are too long or too large. It shows a video without numbers as one pixel of 0 seconds. The
+numbers come from the file (`data.media.looks`), or from the post where the file does not tell them.
 """
 
 from pathlib import Path
@@ -25,7 +25,7 @@ _NEEDED = {
 
 
 def photo_obstacle(media_type: str, width: int | None, height: int | None) -> str | None:
-    """Why Telegram would refuse a picture as a photo; None: it takes it."""
+    """Return why Telegram would refuse a picture as a photo; None if Telegram takes it."""
     if width is None or height is None:
         return "cannot be read as a picture; export it again"
     if media_type not in PHOTO_TYPES:
@@ -38,10 +38,10 @@ def photo_obstacle(media_type: str, width: int | None, height: int | None) -> st
 
 
 def check_measures(media: Media, kind: MediaKind, about: About, field: str) -> None:
-    """Refuse what Telegram would refuse or show wrong because of what is in the file.
+    """Refuse a file that Telegram would refuse, or show wrong, because of its content.
 
     Raises:
-        InvalidInput: naming the file, and what to do.
+        InvalidInput: the file cannot be sent as it is; the error names it and the fix.
     """
     if kind is MediaKind.PHOTO:
         obstacle = photo_obstacle(about.type, about.width, about.height)
@@ -57,7 +57,7 @@ def check_measures(media: Media, kind: MediaKind, about: About, field: str) -> N
 
 
 def attributes(media: Media, kind: MediaKind, about: About) -> list[Any]:
-    """Telethon's attributes of a document, with what was written beside the file before what was read from it."""
+    """Return Telethon's attributes of a document. What the post says goes before what the file says."""
     name = tl.DocumentAttributeFilename(about.label)
     duration = _given(media, about, "duration") or 0
     match kind:

@@ -36,11 +36,11 @@ _KEPT = 64
 
 
 def file_of(folder: Path, media: Media, kind: MediaKind, field: str, *, premium: bool = False) -> Path:
-    """Where the file lies, when it can be sent as this kind.
+    """Return the path of a file that can be sent as this kind.
 
     Raises:
-        InvalidInput: it is not there, empty, too big, or outside the user's folder.
-        StateError: the machine cannot read it just now, which is not the file's fault.
+        InvalidInput: the file is missing, empty, too big, or outside the user's folder.
+        StateError: the machine cannot read it now, which is not the file's fault.
     """
     path = folder / media.file
     with _reading(media, field):
@@ -60,10 +60,10 @@ def file_of(folder: Path, media: Media, kind: MediaKind, field: str, *, premium:
 
 
 def check_files(folder: Path, post: Post, *, premium: bool = False) -> int:
-    """How many bytes the files of a post have together.
+    """Return how many bytes the files of a post have together.
 
     Raises:
-        InvalidInput: naming the file that cannot be sent, and why.
+        InvalidInput: a file cannot be sent; the error names it and the reason.
     """
     return sum(
         file_of(folder, media, kind, _field(post, index), premium=premium).stat().st_size
@@ -72,11 +72,11 @@ def check_files(folder: Path, post: Post, *, premium: bool = False) -> int:
 
 
 async def check_contents(folder: Path, post: Post) -> int:
-    """How many bytes the files of a post have together. What is in them is looked at, once a file.
+    """Look into the files of a post, once a file, and return how many bytes they have together.
 
     Raises:
-        InvalidInput: naming the file that cannot be sent, even by a Premium account, and why.
-        NotRead, StateError: the machine cannot read a file just now.
+        InvalidInput: not even a Premium account can send a file; the error names it and the reason.
+        NotRead, StateError: the machine cannot read a file now.
     """
     size = await asyncio.to_thread(check_files, folder, post, premium=True)
     for index, (media, kind) in enumerate(files_of(post)):
@@ -85,12 +85,12 @@ async def check_contents(folder: Path, post: Post) -> int:
 
 
 def _field(post: Post, index: int) -> str:
-    """Where the post names its file number `index`."""
+    """Return the field in which the post names its file number `index`."""
     return f"{post.field}.media[{index}].file"
 
 
 async def _known(folder: Path, media: Media, kind: MediaKind, field: str) -> About | None:
-    """What is known of the file's content; None where nothing has to be. Raises as `check_contents` does."""
+    """Return what is known of the file's content; None for documents. Raises as `check_contents` does."""
     if kind is MediaKind.DOCUMENT:
         return None
     with _reading(media, field):
@@ -100,7 +100,7 @@ async def _known(folder: Path, media: Media, kind: MediaKind, field: str) -> Abo
 
 
 def premium_needed(folder: Path, post: Post) -> str | None:
-    """Why only an account with Telegram Premium can send this post; None: any account can, as far as is known."""
+    """Return why only an account with Telegram Premium can send this post; None if any account can."""
     try:
         render(post, None)
     except InvalidInput:
@@ -114,7 +114,7 @@ def premium_needed(folder: Path, post: Post) -> str | None:
 
 
 def _fits(folder: Path, post: Post) -> bool:
-    """Whether a Premium account could send the files."""
+    """Return whether a Premium account could send the files."""
     try:
         check_files(folder, post, premium=True)
     except InvalidInput:
@@ -123,9 +123,9 @@ def _fits(folder: Path, post: Post) -> bool:
 
 
 class MediaShelf:
-    """The files one account has brought to Telegram. A handle is good for that account alone, and grows old.
+    """The files one account has uploaded to Telegram. A handle is valid for that account alone, and expires.
 
-    It outlives connections. Used by one task at a time: an account sends one post after the other.
+    A shelf outlives connections. One task uses it at a time, because an account sends one post after another.
     """
 
     def __init__(self, folder: Path, *, within: float = 30.0) -> None:
@@ -135,15 +135,15 @@ class MediaShelf:
         """Seconds without any progress after which an upload counts as hung."""
         self._handles: OrderedDict[tuple[object, ...], Any] = OrderedDict()
         self.uploads = 0
-        """How many files it brought to Telegram."""
+        """How many files were uploaded."""
 
     async def ready(self, client: TelegramClient, call: Call, post: Post, *, premium: bool = False) -> list[Any]:
-        """Telethon's InputMedia for the files of a post: from the shelf, or uploaded now. A changed file is a new one.
+        """Return Telethon's InputMedia for the files of a post. What is not on the shelf, or has changed, is uploaded.
 
         Raises:
             InvalidInput: a file cannot be sent.
-            StateError: the machine cannot read a file just now.
-            CONNECTION_LOST, RPCError: what uploading met. Nothing was posted.
+            StateError: the machine cannot read a file now.
+            CONNECTION_LOST, RPCError: an upload failed. Nothing was posted.
         """
         return [
             await self._one(client, call, file, _field(post, index), premium=premium)
@@ -151,7 +151,7 @@ class MediaShelf:
         ]
 
     def forget(self, post: Post) -> None:
-        """Telegram does not know the handles of this post's files (any more): they are uploaded again."""
+        """Drop the handles of this post's files, because Telegram refuses them: the next post uploads them again."""
         for key in [key for key in self._handles if key[0] in post.content.media]:
             del self._handles[key]
 
@@ -180,7 +180,7 @@ class MediaShelf:
         return self._handles[key]
 
     async def _thumbnail(self, client: TelegramClient, media: Media, kind: MediaKind) -> Any:
-        """What people see of a video before it plays, brought to Telegram."""
+        """Upload the picture that stands for a video until it plays; None if the file has none."""
         picture = await asyncio.to_thread(thumbnail_of, self.folder, media.file) if kind is MediaKind.VIDEO else None
         if picture is None:
             return None
@@ -188,7 +188,12 @@ class MediaShelf:
 
 
 async def _upload(client: TelegramClient, stream: BinaryIO, size: int, name: str, within: float) -> Any:
-    """Telethon's upload, bounded by its progress; a connection that closes quietly is told as what it is."""
+    """Upload with Telethon.
+
+    Raises:
+        TimeoutError: the upload made no progress for `within` seconds.
+        ConnectionError: the connection closed.
+    """
     moved = asyncio.Event()
     uploading = asyncio.ensure_future(
         client.upload_file(stream, file_size=size, file_name=name, progress_callback=lambda *_: moved.set())
@@ -219,17 +224,18 @@ def _handle(answer: Any, media: Media, kind: MediaKind) -> Any:
 
 
 def _opened(path: Path, media: Media, field: str) -> BinaryIO:
-    """Opened here, so that a file that vanished is not taken for trouble of the network: both are OSErrors."""
+    """Open the file here, so that a file that vanished is not taken for trouble of the network: both are OSErrors."""
     with _reading(media, field):
         return path.open("rb")
 
 
 @contextlib.contextmanager
 def _reading(media: Media, field: str) -> Iterator[None]:
-    """Only a file that is missing or forbidden is the post's fault; whatever else it is, the machine has it.
+    """Turn the OSErrors of reading a file into errors of ours.
 
     Raises:
-        InvalidInput, StateError.
+        InvalidInput: the file is missing or may not be read, which is the post's fault.
+        StateError: the machine cannot read it.
     """
     try:
         yield

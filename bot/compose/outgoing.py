@@ -1,6 +1,6 @@
 """Everything between a post and its request, in the order a worker needs it: prepare, send, look whether it arrived.
 
-outgoing = await prepare(post, context, client=…, call=…, shelf=…, peer_of=…)    # nothing is posted yet
+outgoing = await prepare(post, context, client=…, call=…, shelf=…, peer_of=…)     # nothing is posted yet
 sent = await outgoing.send(call, to, key)                                         # safe to repeat
 sent = await outgoing.find(call, to, sender_id=…, since=…)                        # did it arrive?
 """
@@ -32,11 +32,11 @@ class Outgoing:
     media: tuple[Any, ...] = field(default=(), repr=False)
     source: Source | None = None
     remembered: bool = False
-    """Some of its files were brought to Telegram for an earlier post, and Telegram may have forgotten them."""
+    """Whether some of its files were uploaded for an earlier post: Telegram may have forgotten them."""
 
     @property
     def parts(self) -> int:
-        """How many messages it is."""
+        """How many messages the post has."""
         files = len(self.post.content.media)
         return max(1, files, len(self.source.message_ids) if self.source is not None else 0)
 
@@ -57,7 +57,7 @@ class Outgoing:
         since: datetime,
         taken: frozenset[int] = frozenset(),
     ) -> Sent | None:
-        """Where it stands in the chat, if it does. Any account that reads the chat can look.
+        """Return where the post stands in the chat, if it does. Any account that reads the chat can look.
 
         Raises:
             RPCError, CONNECTION_LOST: the history cannot be read.
@@ -84,14 +84,14 @@ async def prepare(
     peer_of: Callable[[str], Awaitable[Any]],
     premium: bool = False,
 ) -> Outgoing:
-    """Fill in the text, bring the files to Telegram, look up the message to forward. Nothing is posted.
+    """Fill in the text, upload the files, look up the message to forward. Nothing is posted.
 
-    Without a shelf the files stay where they are: enough to look whether the post arrived.
-    `peer_of` gives the sending account's InputPeer of a chat in its one spelling (`Target.chat`).
+    Without a shelf nothing is uploaded, which is enough to look whether the post arrived. `peer_of` returns the sending
+    account's InputPeer of a chat in its one spelling (`Target.chat`).
 
     Raises:
-        DoesNotFitHere: it is too long once it is filled in for this group.
-        InvalidInput: the post cannot be sent as it is (a file that is gone …).
+        DoesNotFitHere: the post is too long once it is filled in for this group.
+        InvalidInput: the post cannot be sent as it is; a file may be gone.
         SourceUnavailable: this account cannot see the message to forward.
         RPCError, CONNECTION_LOST: see `bot.reactions.classify`.
     """

@@ -58,7 +58,7 @@ class Post:
         return finish(self._draft)
 
     def text(self, context: RenderContext | None) -> Formatted:
-        """The text or caption with its placeholders filled in; without a context they stay as written.
+        """Return the text or caption with its placeholders filled in; without a context they stay as written.
 
         Raises:
             InvalidInput: the markup is broken.

@@ -58,14 +58,14 @@ def request_for(
     media: Sequence[Any] = (),
     source: Source | None = None,
 ) -> tuple[Any, list[int]]:
-    """Telethon's request for a post, and the random ids of its messages."""
+    """Return Telethon's request for a post, and the random ids of its messages."""
     parts = max(1, len(media), len(source.message_ids) if source is not None else 0)
     random_ids = [key(part) for part in range(parts)]
     return KINDS[post.type].request(to, Ready(post.content, text, random_ids, media, source)), random_ids
 
 
 def _new_ids(said: Any, random_ids: Sequence[int]) -> tuple[int, ...]:
-    """The ids of the new messages: Telegram names them beside the random ids, whatever else it says."""
+    """Return the ids of the new messages, which Telegram names beside their random ids."""
     if isinstance(said, tl.UpdateShortSentMessage):
         return (said.id,)
     named = {

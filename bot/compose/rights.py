@@ -1,4 +1,4 @@
-"""May an account post this in that chat? Read from what Telegram says about the chat, without sending anything.
+"""Whether an account may post something in a chat, read from what Telegram says about the chat. Nothing is sent.
 
 Telegram tells each account its own rights in every chat it lists (core.telegram.org/api/rights). The codes are those
 Telegram would refuse with, so that a foreseen refusal and a real one read the same.
@@ -33,19 +33,19 @@ class Obstacle:
 
 
 def obstacle(chat: Any, post: Post) -> Obstacle | None:
-    """What keeps the account that was given `chat` (Telethon's Channel or Chat) from posting; None: nothing known.
+    """Return what keeps the account that was given `chat` (Telethon's Channel or Chat) from posting, if anything.
 
-    Of a forward or a copy only the right to write at all is looked at: what is in it is not known here. Slow mode is
-    no obstacle but a wait, see `bot.pacing.decide`. Whether a topic is closed only sending tells.
+    The content of a forward or a copy is not known here, so only the right to write at all is looked at. Slow mode is
+    no obstacle but a wait, see `bot.pacing.decide`. Only sending tells whether a topic is closed.
     """
     code = not_there(chat) or _not_allowed(chat, post)
     return None if code is None else Obstacle(code, BY_CODE[code][1], personal=_is_personal(chat, code, post))
 
 
 def concerns(code: str, post: Post) -> bool:
-    """Whether this refusal of a group says anything about this post: one of photos says nothing about texts.
+    """Return whether a group's refusal says anything about this post: a refusal of photos says nothing about texts.
 
-    What is in a forward or a copy is not known here, so every refusal concerns it.
+    The content of a forward or a copy is not known here, so every refusal concerns it.
     """
     kind = KINDS[post.type]
     rights = kind.rights(post.content)
@@ -55,7 +55,7 @@ def concerns(code: str, post: Post) -> bool:
 
 
 def holds_about(user: User, post: Post) -> User:
-    """The user with those holds alone that keep this post from a group."""
+    """Return the user with only those holds that keep this post from a group."""
     holds = {
         group: {session: hold for session, hold in held.items() if concerns(hold.code, post)}
         for group, held in user.group_holds.items()
@@ -64,7 +64,7 @@ def holds_about(user: User, post: Post) -> User:
 
 
 def rights_needed(post: Post) -> tuple[str, ...]:
-    """What an account has to be allowed to send, by Telegram's names of the rights."""
+    """Return the rights an account needs to send this post, by Telegram's names."""
     return tuple(dict.fromkeys(("send_messages", *(right.right for right in _rights(post)))))
 
 

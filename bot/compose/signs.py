@@ -1,7 +1,7 @@
 """Single characters that Telegram drops or replaces, and those that show nothing.
 
-Telegram's servers clean what they are sent, and the entities beside a text are not moved along. So a text is cleaned
-here before its entities are counted. The rules are those of TDLib's `clean_input_string` and `strip_empty_characters`
+Telegram's servers clean the texts they get, but do not move the entities along. So a text is cleaned here, before its
+entities are counted. The rules are those of TDLib's `clean_input_string` and `strip_empty_characters`
 (github.com/tdlib/td, td/telegram/misc.cpp).
 """
 
@@ -18,7 +18,7 @@ DROPPED = re.compile(
     # Of several direction marks in a row only the last counts.
     rf"|[\u200e\u200f](?=[\u202a-\u202e\u0333\u033f{_RING_ABOVE}]*[\u200e\u200f])"
 )
-"""What Telegram drops or replaces. `instead_of` says by what."""
+"""What Telegram drops or replaces. `instead_of` returns the replacement."""
 
 _SHOWS_NOTHING = re.compile(
     r"[\s"
@@ -31,7 +31,7 @@ _SHOWS_NOTHING = re.compile(
 
 
 def instead_of(found: re.Match[str]) -> str:
-    """What stands in the place of a match of `CONTROL` or `DROPPED`."""
+    """Return what replaces a match of `CONTROL` or `DROPPED`."""
     signs = found.group()
     if signs[0] in "\r\u2028\u2029":
         return "\n"  # Telegram would drop U+2028 and U+2029 and glue two lines together
@@ -43,11 +43,11 @@ def instead_of(found: re.Match[str]) -> str:
 
 
 def _with_ring(signs: str) -> str:
-    """The letter that has the ring itself (å), or the letter alone where there is none."""
+    """Return the letter that has the ring itself (å), or the letter alone if there is none."""
     composed = unicodedata.normalize("NFC", signs)
     return composed if len(composed) == 1 and composed != _RING_ABOVE else signs.removesuffix(_RING_ABOVE)
 
 
 def is_invisible(text: str) -> bool:
-    """Whether nobody would see anything: there is nothing, or only white space and signs without width."""
+    """Return whether nobody would see anything: there is only white space, signs without width, or nothing."""
     return _SHOWS_NOTHING.fullmatch(text) is not None

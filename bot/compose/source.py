@@ -27,7 +27,7 @@ class SourceUnavailable(InvalidInput):
 
 
 async def source_of(message: str, call: Call, peer_of: Callable[[str], Awaitable[Any]]) -> Source:
-    """The message that `PostContent.message` names. `peer_of` returns the account's InputPeer of a `Target.chat`.
+    """Return the message that `PostContent.message` names. `peer_of` returns the InputPeer of a `Target.chat`.
 
     Raises:
         SourceUnavailable: this account cannot see it; another may.
@@ -45,8 +45,8 @@ async def source_of(message: str, call: Call, peer_of: Callable[[str], Awaitable
 
 
 async def find_source(call: Call, peer: Any, message_id: int | None, *, single: bool = False) -> Source:
-    """The message to forward, with the rest of its album unless it is meant alone (`single`). Without an id it is the
-    newest message of the chat.
+    """Return the message to forward, with the rest of its album unless it is meant alone (`single`). Without an id it
+    is the newest message of the chat.
 
     Raises:
         SourceUnavailable: this account cannot see it; another may.
@@ -73,7 +73,7 @@ async def find_source(call: Call, peer: Any, message_id: int | None, *, single: 
 
 
 def _as_unavailable(error: RPCError) -> RPCError | SourceUnavailable:
-    """What to raise for a refusal: one that is about the chat says that the account cannot see the message."""
+    """Return what to raise: a refusal that is about the chat means that the account cannot see the message."""
     return SourceUnavailable(_FIELD, _CANNOT_SEE) if reaction_to(error).scope is Scope.GROUP else error
 
 

@@ -1,7 +1,7 @@
 """Text and its formatting, as Telegram wants them: plain words beside entities counted in UTF-16 units.
 
-While it is being built, a text is a `TextDraft`: its spans count Python characters, which makes trimming and filling in
-placeholders plain arithmetic. `finish` turns it into what is sent. The markups are read in `html` and
+A text that is being built is a `TextDraft`: its spans count Python characters, so trimming it and filling in
+placeholders is plain arithmetic. `finish` turns it into what is sent. The markups are read in `html` and
 `markdown` beside it; Telethon's parsers lose "Q&A", miscount `&#128512;`, know no spoilers and accept unclosed tags.
 Limits and entity kinds: core.telegram.org/api/entities, core.telegram.org/api/config.
 """
@@ -74,17 +74,17 @@ class Span:
 
 @dataclass
 class TextDraft:
-    """A text on its way."""
+    """A text that is being built."""
 
     text: str = ""
     spans: list[Span] = field(default_factory=list)
 
     def add(self, text: str) -> None:
-        """Write on."""
+        """Append text."""
         self.text += text
 
     def mark(self, start: int, style: Style, argument: str = "") -> None:
-        """Everything from `start` to here has this style."""
+        """Give everything from `start` to the end of the text this style."""
         if start < len(self.text):
             self.spans.append(Span(start, len(self.text), style, argument))
 
@@ -108,14 +108,14 @@ class Formatted:
 
 
 def utf16_units(text: str) -> int:
-    """How long Telegram thinks a text is: an emoji outside the basic plane counts two."""
+    """Return the length as Telegram counts it: a character outside the basic plane, as most emoji are, counts two."""
     return len(text) + sum(character > "\uffff" for character in text)
 
 
 def checked_input(text: str, field_name: str) -> str:
-    """The text as its markup is read: line ends are \\n, control characters are spaces.
+    """Return the text as its markup is read: every line end is \\n, every other control character a space.
 
-    What Telegram drops besides is dropped by `finish`, when the markup was read and the placeholders were filled in.
+    `finish` drops what else Telegram drops, after the markup is read and the placeholders are filled in.
 
     Raises:
         InvalidInput: it holds half of a surrogate pair, which cannot be sent.
@@ -130,7 +130,7 @@ def checked_input(text: str, field_name: str) -> str:
 
 
 def checked_link(url: str, field_name: str) -> str:
-    """The address of a link, as it can be sent: spaces and signs without width in it are written as %20 and the like.
+    """Return the address of a link as it can be sent: spaces and signs without width are percent-encoded.
 
     Raises:
         InvalidInput: it has no scheme Telegram follows, holds control characters, or mentions a person by id.
@@ -156,9 +156,9 @@ def has_placeholders(draft: TextDraft) -> bool:
 
 
 def fill_in(draft: TextDraft, values: Mapping[str, str]) -> TextDraft:
-    """Put values for `{group} {date} {time} {n}`, in the words and in the addresses of links; `{{n}}` stays as `{n}`.
+    """Return the draft with `{group} {date} {time} {n}` filled in, in words and in links; `{{n}}` becomes `{n}`.
 
-    Values go in after the markup was read, so nothing in a group's title can turn into formatting.
+    The markup is read before the values go in, so nothing in a group's title can turn into formatting.
     """
     filled = _replaced(draft, _PLACEHOLDER, lambda found: _value(found, values))
     filled.spans = [
@@ -169,7 +169,7 @@ def fill_in(draft: TextDraft, values: Mapping[str, str]) -> TextDraft:
 
 
 def _replaced(draft: TextDraft, pattern: re.Pattern[str], value: Callable[[re.Match[str]], str]) -> TextDraft:
-    """The draft with every match replaced; its spans cover the same words as before."""
+    """Return the draft with every match replaced; its spans cover the same words as before."""
     pieces: list[str] = []
     moves: list[_Move] = []
     done = length = 0
@@ -194,7 +194,7 @@ def _replaced(draft: TextDraft, pattern: re.Pattern[str], value: Callable[[re.Ma
 
 
 class _Move(NamedTuple):
-    """A piece of a text that was replaced: where it stood, and where the new piece stands."""
+    """A replaced piece of a text: where it stood, and where the new piece stands."""
 
     start: int
     end: int
@@ -224,8 +224,8 @@ def _moved(index: int, moves: list[_Move], *, inside_to_end: bool) -> int:
 
 
 def finish(draft: TextDraft) -> Formatted:
-    """Drop what Telegram would drop, trim what it would trim, count in its units and order the entities by where they
-    begin: what is sent is what will stand in the chat."""
+    """Return the draft as it will stand in the chat: without what Telegram drops and trims, in Telegram's units, its
+    entities ordered by where they begin."""
     draft = _replaced(draft, DROPPED, instead_of)
     text = draft.text.rstrip()
     cut = len(text) - len(text.lstrip())
@@ -244,7 +244,7 @@ def finish(draft: TextDraft) -> Formatted:
 
 
 def check_limits(formatted: Formatted, field_name: str, *, limit: int, required: bool) -> Formatted:
-    """The text itself, when Telegram will take it.
+    """Return the text itself, if Telegram takes it.
 
     Raises:
         InvalidInput: saying by how much it is too long, or that nothing is left to show.

@@ -1,6 +1,6 @@
-"""What the next cycle would do, found out without posting: who posts where, why some groups are left out, how long.
+"""What the next cycle would do: who posts where, why some groups are left out, how long it takes. Nothing is posted.
 
-`bot.preflight.survey` asks Telegram. This module decides what follows, with the planner and the pacing of cycles.
+`bot.preflight.survey` asks Telegram. This module derives the report, with the planner and the pacing of cycles.
 """
 
 from collections import Counter
@@ -38,11 +38,11 @@ from core.models import PostContent, User
 
 
 async def preflight(parts: CycleServices, user_id: str, user: User) -> Preflight:
-    """Look at everything the next cycle of this bot needs. `user` may hold changes that are not stored yet.
+    """Return what the next cycle of this bot would do. `user` may hold changes that are not stored yet.
 
     Raises:
-        NoGroups, NoContent: there is nothing to look at.
-        NotRead, StateError: a file cannot be read just now.
+        NoGroups, NoContent: there is no group, or nothing to post.
+        NotRead, StateError: a file cannot be read now.
     """
     check_ready(user)
     number = user.cycles + 1
@@ -58,7 +58,7 @@ async def preflight(parts: CycleServices, user_id: str, user: User) -> Preflight
 
 
 async def _files(folder: Path, post: Post) -> tuple[list[str], list[ShownFile]]:
-    """The post's files, and why some of them cannot be sent."""
+    """Return why some of the post's files cannot be sent, and all of them as they are shown."""
     shown, problems = [], []
     for media, kind in files_of(post):
         size = None
@@ -71,7 +71,7 @@ async def _files(folder: Path, post: Post) -> tuple[list[str], list[ShownFile]]:
 
 
 class _Judgement:
-    """From what was seen to what will happen."""
+    """Derives the report from what was seen."""
 
     def __init__(
         self,
@@ -96,7 +96,7 @@ class _Judgement:
         self._sessions = parts.store.snapshot.sessions
 
     def report(self, problems: list[str], files: list[ShownFile]) -> Preflight:
-        """The post with its files, and what was found of them, judged together with all that was seen."""
+        """Return the report. `problems` and `files` are what `_files` found."""
         if self._found.source_problem is not None:
             problems.append(self._found.source_problem)
         rendered = self._rendered(problems)
@@ -120,7 +120,7 @@ class _Judgement:
     # The post
 
     def _rendered(self, problems: list[str]) -> Rendered:
-        """As the first group that can be named sees it."""
+        """Return the post as the first group with a known title gets it; add to `problems` why no group can get it."""
         first = next((self._title(group) for group in self._user.groups if self._title(group)), None)
         try:
             return self._render(first or self._user.groups[0], premium=True)
@@ -163,7 +163,7 @@ class _Judgement:
     # Groups
 
     def _premium(self, session: str) -> bool | None:
-        """As it says now, or said when it was last connected; None: nobody saw it yet."""
+        """Return whether the account has Premium, as it says now or said last; None if it never said."""
         seen = self._found.views[session].premium
         return self._sessions[session].premium if seen is None else seen
 
@@ -174,7 +174,7 @@ class _Judgement:
         return self._parts.peers.seen.topic(target.chat, target.topic) or "unknown"
 
     def _chats(self, target: Target) -> list[Any]:
-        """The chat as each account that sees it was given it."""
+        """Return the chat as each account that sees it got it."""
         seen = (self._parts.peers.seen.chat(session, target.chat) for session in self._found.views)
         return [chat for chat in seen if chat is not None]
 

@@ -1,4 +1,4 @@
-"""What a preflight tells: shapes that the API shows as they are."""
+"""What a preflight found. The API shows these structs as they are."""
 
 from datetime import datetime
 
@@ -28,7 +28,7 @@ class ShownFile(Report, frozen=True, kw_only=True):
     file: str
     kind: MediaKind
     bytes: int | None
-    """None: it cannot be used, and `problems` says why."""
+    """None if the file cannot be used; `problems` says why."""
 
 
 class ShownPost(Report, frozen=True, kw_only=True):
@@ -57,11 +57,11 @@ class AccountInGroup(Report, frozen=True, kw_only=True):
 
     session: str
     can_post: bool | None
-    """None: it could not be found out."""
+    """None if that could not be found out."""
     reason: str | None
     """Why not, in words."""
     not_before: datetime | None = None
-    """A wait that is known: slow mode, the account's rest, the cap of the day."""
+    """When a known wait ends: slow mode, the account's rest, the daily cap."""
     waits_for: str | None = None
 
 
@@ -75,10 +75,10 @@ class GroupCheck(Report, frozen=True, kw_only=True):
     reason: str | None
     """Why the next cycle leaves it out."""
     slow_mode_seconds: float | None
-    """0: none. None: it could not be found out."""
+    """0 without slow mode; None if that could not be found out."""
     topic: str | None
-    """`open`, `closed`, `missing`, `unknown`; None: the group is named without a topic, or has none: then a number
-    after it is a message's, and the post goes to the group."""
+    """`open`, `closed`, `missing` or `unknown`. None if the group is named without a topic, or has no topics: then a
+    number after it is a message's, and the post goes to the group."""
     protected: bool
     """Its messages cannot be forwarded elsewhere."""
     accounts: list[AccountInGroup]

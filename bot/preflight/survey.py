@@ -1,9 +1,10 @@
-"""Looking before posting: what Telegram says about a user's groups, account by account. What it says of chats, topics
-and the message to forward goes into `Seen`, which cycles read too.
+"""Ask Telegram about a user's groups, account by account, before anything is posted.
 
-Bounded: one connection an account, its chats a hundred a call, and at most `MOST_QUESTIONS` calls about single chats
-besides. What is the same for everybody (slow mode, topics) is asked once, by whichever account comes first. What was
-learnt is kept, so that the cycle that follows has nothing left to look up.
+What Telegram says of chats, topics and the message to forward goes into `Seen`, which cycles read, too. So the cycle
+that follows has nothing left to look up.
+
+A survey takes one connection an account, one call for a hundred of its chats, and at most `MOST_QUESTIONS` calls about
+single chats. What is the same for all accounts (slow mode, topics) is asked once, by the account that comes first.
 """
 
 import asyncio
@@ -33,7 +34,7 @@ from sessions.recognition import recognised
 
 MOST_QUESTIONS = 40
 WITHIN_SECONDS = 20.0
-"""An account that takes longer is told of as it is known so far."""
+"""How long an account is asked. Of a slower one the survey holds what it said so far."""
 _NOT_AMONG_ITS_CHATS = Absent("USER_NOT_PARTICIPANT", BY_CODE["USER_NOT_PARTICIPANT"][1])
 T = TypeVar("T")
 
@@ -52,22 +53,22 @@ class AccountView:
 
 @dataclass
 class Survey:
-    """What all of them see together."""
+    """What all the accounts see together."""
 
     views: dict[str, AccountView] = field(default_factory=dict)
     slow_modes: dict[str, float] = field(default_factory=dict)
-    """`Target.chat` → seconds, for who is no administrator."""
+    """`Target.chat` → seconds, for members who are no administrators."""
     source_problem: str | None = None
     """The message to forward is gone, or protected."""
     asked_for: set[tuple[str, str]] = field(default_factory=set)
 
     def forget_those_gone(self, sessions: Container[str]) -> None:
-        """An account may have been taken out while the others were asked."""
+        """Drop the views of accounts that were removed while the others were asked."""
         self.views = {session: view for session, view in self.views.items() if session in sessions}
 
 
 async def survey(parts: CycleServices, user: User, post: Post, targets: Sequence[Target]) -> Survey:
-    """Ask every account of the user that can be asked, side by side. Nothing is posted; never raises for Telegram."""
+    """Ask all accounts of the user at once. Nothing is posted, and no error of Telegram is raised."""
     found = Survey()
     async with asyncio.TaskGroup() as group:
         for session in user.assigned_sessions:
@@ -77,7 +78,7 @@ async def survey(parts: CycleServices, user: User, post: Post, targets: Sequence
 
 
 class _Look:
-    """One account's part."""
+    """One account's part of the survey."""
 
     def __init__(
         self, parts: CycleServices, found: Survey, view: AccountView, post: Post, targets: Sequence[Target]
@@ -108,7 +109,7 @@ class _Look:
             await self._trouble(reaction_to(error))
 
     async def _trouble(self, reaction: Reaction) -> None:
-        """Waits Telegram asks for are kept; everything else is left to the cycle, which will meet it too."""
+        """Keep a wait that Telegram asks for. Everything else is left to the cycle, which will meet it, too."""
         self._view.trouble = reaction.explanation
         if reaction.scope is Scope.ACCOUNT and reaction.action is Action.HOLD and reaction.hold_seconds:
             until = self._parts.clock.now() + timedelta(seconds=reaction.hold_seconds)
@@ -134,7 +135,7 @@ class _Look:
         await self._keep(by_chat)
 
     async def _one(self, client: PostingClient, own: OwnChats, target: Target) -> None:
-        """See the chat, or why not."""
+        """Note how the account sees the chat, or why it does not."""
         chat = own.find(target)
         asked_for_alone = target.kind is TargetKind.INVITE or target.basic_group_id is not None
         if chat is not None:
@@ -147,7 +148,7 @@ class _Look:
             self._seen.put_chat(self._view.session, target.chat, _NOT_AMONG_ITS_CHATS)
 
     async def _was_in(self, target: Target) -> bool:
-        """Then it is worth asking why it is not in the chat any more."""
+        """Return whether the account was in the chat before: then it is worth asking why it has left."""
         return await self._parts.peers.recall(self._view.session, target.chat) is not None
 
     async def _slow_modes(self, client: PostingClient, chats: Iterable[str]) -> None:
@@ -190,7 +191,7 @@ class _Look:
         self._seen.put_message(self._view.session, message, hidden=self._view.source_missing is not None)
 
     async def _keep(self, chats: Iterable[str]) -> None:
-        """The cycle need not ask again."""
+        """Remember the chats, so that the cycle need not ask again."""
         for name in chats:
             chat = self._chat(name)
             slow_mode = 0.0 if chat is None or is_exempt(chat) else self._found.slow_modes.get(name)
@@ -205,7 +206,7 @@ class _Look:
         return self._seen.chat(self._view.session, name)
 
     def _first_to_ask(self, what: str, name: str) -> bool:
-        """Whether no other account asks this already."""
+        """Return whether no other account has asked this."""
         if (what, name) in self._found.asked_for:
             return False
         self._found.asked_for.add((what, name))
@@ -217,7 +218,7 @@ class _Look:
 
 
 async def _about_one_chat(asking: Awaitable[T]) -> T | None:
-    """A refusal that is about this chat alone keeps nobody from asking about the others."""
+    """Return the result; None if the refusal is about this chat alone, so that the others are asked about, too."""
     try:
         return await asking
     except RPCError as error:

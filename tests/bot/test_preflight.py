@@ -8,7 +8,7 @@ import pytest
 from bot.cycle.run import CycleControl, StopReason
 from bot.preflight.report import AccountInGroup, GroupCheck, Preflight
 from core.errors import NoContent, NoGroups
-from core.models import Media, PostContent, PostType, TextFormat
+from core.models import Media, Poll, PostContent, PostType, TextFormat
 from sandbox.world import AccountSpec, ChatSpec, World
 from tests.bot.test_worker import PIXEL
 from tests.support.house import House, open_house, until
@@ -183,6 +183,16 @@ async def test_a_missing_file_is_a_problem_for_every_group(tmp_path: Path) -> No
         assert (report.problems, report.posts) == ([], 2)
         assert [file.bytes for file in report.post.files] == [len(PIXEL)]
         assert report.post.most_units == 1024
+
+
+async def test_a_poll_is_shown_as_its_first_group_gets_it(tmp_path: Path) -> None:
+    async with open_house(tmp_path, world(), sessions_at_start=1) as house:
+        content = PostContent(poll=Poll(question="Chess in {group}?", answers=("yes", "no, #{n}")))
+        await open_with(house, "@plaza01", post_type=PostType.POLL, post_content=content)
+        shown = (await preflight(house)).post
+        title = of(await preflight(house), "@plaza01").title
+        assert shown.summary == f"a poll: Chess in {title}? (yes / no, #1)"
+        assert (shown.poll_question, shown.poll_answers) == (f"Chess in {title}?", ("yes", "no, #1"))
 
 
 async def test_a_protected_message_cannot_be_forwarded_and_it_says_so(tmp_path: Path) -> None:

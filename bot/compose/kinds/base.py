@@ -77,11 +77,11 @@ class Kind(ABC):
 
     @abstractmethod
     def files(self, content: PostContent) -> tuple[File, ...]:
-        """The files to bring to Telegram, in the order of the post's messages."""
+        """Return the files to upload, in the order of the post's messages."""
 
     @abstractmethod
     def filled_in(self, content: PostContent, context: RenderContext, field: str) -> PostContent:
-        """The content with the placeholders in its own words, the text excepted, filled in.
+        """Return the content with the placeholders in its own words, the text excepted, filled in.
 
         Raises:
             InvalidInput: Telegram would refuse it once it is filled in.
@@ -89,7 +89,7 @@ class Kind(ABC):
 
     @abstractmethod
     def request(self, to: Destination, ready: Ready) -> Any:
-        """Telethon's request that sends the post.
+        """Return Telethon's request that sends the post.
 
         Raises:
             ValueError: `ready` lacks what the post is made from.
@@ -97,39 +97,39 @@ class Kind(ABC):
 
     @abstractmethod
     def matches(self, message: Any, part: Part) -> bool:
-        """Whether Telethon's message, as it stands in a chat, can be this part of the post."""
+        """Return whether Telethon's message, as it stands in a chat, can be this part of the post."""
 
     @abstractmethod
     def rights(self, content: PostContent) -> tuple[Right, ...] | None:
-        """What an account has to be allowed besides writing at all; None: what is in the post is not known."""
+        """Return the rights an account needs besides writing at all; None if what is in the post is unknown."""
 
     @abstractmethod
     def refused_in_channels(self, content: PostContent) -> str | None:
-        """The code with which channels refuse the post, whoever sends it; None: they take it."""
+        """Return the code with which channels refuse the post, whoever sends it; None if they take it."""
 
     @abstractmethod
     def summary(self, content: PostContent) -> str:
-        """What a preview says of the post, in one line, besides its text."""
+        """Return what a preview says of the post besides its text, in one line."""
 
 
 def rights_of_files(files: tuple[File, ...]) -> tuple[Right, ...]:
-    """What an account has to be allowed for sending these files."""
+    """Return the rights an account needs to send these files."""
     return (*(_RIGHT_OF[file.kind] for file in files), Right.ANY_MEDIA)
 
 
 def send_options(to: Destination, content: PostContent) -> dict[str, Any]:
-    """The arguments of a request that say where and how quietly."""
+    """Return the arguments of a request that say where the post goes and how quietly."""
     reply_to = None if to.topic is None else tl.InputReplyToMessage(to.topic, top_msg_id=to.topic)
     return {"silent": content.silent or None, "reply_to": reply_to}
 
 
 def words(ready: Ready) -> dict[str, Any]:
-    """The arguments of a request that say the text or caption."""
+    """Return the arguments of a request that hold the text or caption."""
     return {"message": ready.text.text, "entities": list(ready.text.entities) or None}
 
 
 def send_media(to: Destination, ready: Ready, media: Any) -> Any:
-    """The request for a post that is one message with one of Telethon's InputMedia."""
+    """Return the request for a post that is one message with one of Telethon's InputMedia."""
     (random_id,) = ready.random_ids
     return functions.messages.SendMediaRequest(
         to.peer, media, random_id=random_id, **words(ready), **send_options(to, ready.content)

@@ -16,7 +16,7 @@ SAVED = "saved"
 
 
 def is_saved(message: str) -> bool:
-    """Whether `PostContent.message` means the newest of the Saved Messages and is no link."""
+    """Return whether `PostContent.message` names the newest of the Saved Messages."""
     return message.strip().lower() == SAVED
 
 

@@ -64,7 +64,7 @@ def _poll_of(content: PostContent) -> Poll:
 
 
 def _filled_in(poll: Poll, context: RenderContext, field: str) -> Poll:
-    """The poll with its placeholders filled in and its words trimmed. Raises InvalidInput."""
+    """Return the poll with its placeholders filled in and its words trimmed. Raises InvalidInput."""
     value = partial(_words, field=field, values=context.values())
     filled = replace(
         poll,
@@ -108,7 +108,7 @@ def _check_quiz(poll: Poll, field: str) -> None:
 
 
 def _check_words(text: str, field: str, limit: int) -> str:
-    """The words as Telegram takes them. Raises InvalidInput."""
+    """Return the words as Telegram takes them. Raises InvalidInput."""
     words = finish(TextDraft(checked_input(text, field)))
     if is_invisible(words.text):
         raise InvalidInput(field, "is empty: it shows nothing; write some words")

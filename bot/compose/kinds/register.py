@@ -25,5 +25,5 @@ KINDS: Mapping[PostType, Kind] = {
 
 
 def files_of(post: Post) -> tuple[File, ...]:
-    """The post's files, each with the kind it is sent as."""
+    """Return the post's files, each with the kind it is sent as."""
     return KINDS[post.type].files(post.content)

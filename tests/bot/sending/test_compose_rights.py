@@ -22,6 +22,7 @@ from tests.bot.sending.support import deliver, post
 TEXT = post(PostType.TEXT, text="hi")
 RIGHTS = [
     "send_messages", "send_plain", "send_media", "send_photos", "send_videos", "send_voices", "send_docs", "send_polls",
+    "send_stickers",
 ]  # fmt: skip
 MEMBERS = ["ann", "bob"]
 CHATS = [
