@@ -94,6 +94,7 @@ _ADDRESSES = st.tuples(
 @given(_ADDRESSES, st.sampled_from(["", "**", "__", "~~", "||"]))
 @example("https://x.example/?filter[__type__]=a", "")
 @example("https://x.example/a__/b", "__")
+@example("src/__7__", "~~")
 @settings(max_examples=600)
 def test_an_address_keeps_every_sign_or_is_refused(address: str, around: str) -> None:
     try:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from core.models import DeliveryState, Media, PostContent, PostType
 from sandbox.world import AccountSpec, ChatSpec, World
-from tests.bot.test_worker import PIXEL
+from tests.bot.cycle.test_worker import PIXEL
 from tests.support.house import House, open_house
 
 PLACES = ("@plaza01", "@plaza02", "@plaza03", "@plaza04")

@@ -10,7 +10,7 @@ from bot.preflight.report import AccountInGroup, GroupCheck, Preflight
 from core.errors import NoContent, NoGroups
 from core.models import Media, Poll, PostContent, PostType, TextFormat
 from sandbox.world import AccountSpec, ChatSpec, World
-from tests.bot.test_worker import PIXEL
+from tests.bot.cycle.test_worker import PIXEL
 from tests.support.house import House, open_house, until
 
 INVITE = "AbCdEfGhIjKlMnOp"

@@ -10,7 +10,7 @@ from telethon.tl.functions.messages import MigrateChatRequest
 from bot.cycle.run import CycleControl, StopReason
 from core.models import DeliveryState, Media, PostContent, PostType
 from sandbox.world import AccountSpec, ChatSpec, World
-from tests.bot.test_worker import PIXEL
+from tests.bot.cycle.test_worker import PIXEL
 from tests.support.house import House, open_house, until
 
 INVITE = "AbCdEfGhIjKlMnOp"

@@ -14,7 +14,7 @@ from bot.reactions.classify import code_of, limited_account, reaction_to
 from bot.reactions.rules import Action, Scope
 from bot.reactions.table import BY_CODE
 from core.errors import InvalidInput, SessionInUse
-from tests.bot.errors_not_met import NOT_MET
+from tests.bot.reactions.errors_not_met import NOT_MET
 
 DAY = 86400.0
 NAMED: list[type[telegram.RPCError]] = sorted(
@@ -41,7 +41,7 @@ def an_error_of(cls: type[Any], capture: int = 7) -> telegram.RPCError:
 def test_every_error_class_of_telethon_is_in_the_table_or_named_as_impossible(cls: type[telegram.RPCError]) -> None:
     code = code_of(an_error_of(cls))
     assert (code in BY_CODE) != (code in IMPOSSIBLE), (
-        f"{code}: in exactly one of the table and tests/bot/errors_not_met"
+        f"{code}: in exactly one of the table and tests/bot/reactions/errors_not_met"
     )
 
 

@@ -26,7 +26,7 @@ TOLERATED = 60.0
 NOT_TELEGRAMS = frozenset(
     {"INVALID_INPUT", "TIMEOUT", "CONNECTION_ERROR", "AUTH_KEY_NOT_FOUND", "SECURITY_CHECK_FAILED"}
 )
-"""No answers to a call: they have tests of their own in test_worker and test_reactions."""
+"""No answers to a call: they have tests of their own in test_worker and test_classify."""
 FOLLOWED_BY_TELETHON = frozenset({"FILE_MIGRATE", "NETWORK_MIGRATE", "PHONE_MIGRATE", "USER_MIGRATE"})
 """Telethon goes to the data centre they name and asks again; it never hands them on."""
 ARRIVED = frozenset({"RANDOM_ID_DUPLICATE"})
