@@ -1,4 +1,4 @@
-"""The one place time comes from. Tests move a clock of their own (`tests/support/clock.py`)."""
+"""The one source of time. Tests move a clock of their own (`tests/support/clock.py`)."""
 
 import asyncio
 import time
@@ -10,15 +10,15 @@ class Clock(Protocol):
     """Wall time, monotonic time and waiting, from one source."""
 
     def now(self) -> datetime:
-        """The moment, aware, in UTC."""
+        """Return the present moment, aware, in UTC."""
         ...
 
     def monotonic(self) -> float:
-        """Seconds that never jump; for durations only."""
+        """Return seconds that never jump; for durations only."""
         ...
 
     async def sleep(self, seconds: float) -> None:
-        """Wait that long; nothing or less still yields to other tasks."""
+        """Wait that long. 0 or less still lets other tasks run."""
         ...
 
 
@@ -26,11 +26,11 @@ class SystemClock:
     """The machine's own clock."""
 
     def now(self) -> datetime:
-        """The moment, aware, in UTC."""
+        """Return the present moment, aware, in UTC."""
         return datetime.now(UTC)
 
     def monotonic(self) -> float:
-        """Seconds that never jump."""
+        """Return seconds that never jump."""
         return time.monotonic()
 
     async def sleep(self, seconds: float) -> None:
@@ -39,7 +39,7 @@ class SystemClock:
 
 
 async def wait_for_event(clock: Clock, event: asyncio.Event, seconds: float) -> bool:
-    """Wait for the event, at most that long by this clock; whether it came."""
+    """Wait for the event, at most that long by this clock. Return whether it came."""
     if event.is_set() or seconds <= 0:
         await asyncio.sleep(0)
         return event.is_set()

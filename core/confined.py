@@ -1,16 +1,16 @@
-"""Reads what others made in a process of its own, with bounds of time and memory.
+"""Reads files of others in a process of its own, with bounds of time and memory.
 
-Whoever made a file may have made it so that reading it never ends, fills the memory or breaks the reader. So files of
-others are read by functions that run elsewhere: `run(BOUNDS, read_picture, path)` gives what `read_picture(path)`
-returns, `await run_async(…)` the same without holding up the loop, and `stream(BOUNDS, read_all, path)` what the
-generator `read_all(path)` yields.
+A file may have been made so that reading it never ends, fills the memory or breaks the reader. So functions that read
+files of others run elsewhere: `run(BOUNDS, read_picture, path)` returns what `read_picture(path)` does, `await
+run_async(…)` the same without blocking the loop, and `stream(BOUNDS, read_all, path)` yields what the generator
+`read_all(path)` does.
 
 The function is named by its module, so it stands at the top of one, and that module imports little: it is loaded here
 and beside the first job. A library for those jobs alone is imported inside the function, and the module names it in
-`PRELOADED`, so that it is loaded once there and never here. The arguments are pickled; the answers are plain data
-(msgspec makes them into what the function's annotation says), so that nothing a reader was talked into runs here. A
-PostfleetError it raises is raised here too. Nothing of this process gets there: no environment, no descriptors, no
-memory.
+`PRELOADED`, so that it is loaded once there and never here. The arguments are pickled. Results are plain data, which
+msgspec converts to the function's annotation, so that a reader that was taken over can run nothing here. A
+PostfleetError that it raises is raised here too. Nothing of this process gets there: no environment, no descriptors,
+no memory.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ from core.errors import InvalidInput, NotRead, PostfleetError, ReaderBroke, Take
 
 log = logging.getLogger(__name__)
 MOST_AT_ONCE = 2
-"""Jobs of one process; others wait for their turn."""
+"""Jobs of one process at a time; others wait for their turn."""
 _LONGEST_TURN_SECONDS = 60.0
 _ROOM_FOR_WORDS = 4096
 P = ParamSpec("P")
@@ -51,25 +51,25 @@ class Bounds:
     """How much a job may use."""
 
     cpu_seconds: int = 5
-    """Of a processor, until its answer (of a generator: until its next one)."""
+    """Of processor time until the result; until the next one of a generator."""
     seconds: float = 30.0
-    """Of real time, until the same. It is generous: the machine may be busy."""
+    """Of real time until the same. It is generous: the machine may be busy."""
     all_seconds: float = 60.0
-    """Of real time, for all answers of a generator together."""
+    """Of real time for all results of a generator together."""
     memory_bytes: int = 128 * 2**20
-    """On top of what Python and its modules take."""
+    """Beyond what Python and its modules take."""
     answer_bytes: int = 2**20
-    """Of each answer."""
+    """Of each result."""
     open_files: int = 16
-    """At a time. It can write none."""
+    """At a time, for reading alone."""
 
 
 def run(bounds: Bounds, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-    """What the function returns. Blocks.
+    """Return what the function returns. It blocks.
 
     Raises:
-        TakesTooLong, TakesTooMuch, ReaderBroke: what it read is over the bounds, or broke it.
-        NotRead: the machine gives no process; nothing was read, and later it may be.
+        TakesTooLong, TakesTooMuch, ReaderBroke: the file exceeds the bounds, or breaks the reader.
+        NotRead: the machine has no process for it now; nothing was read.
         PostfleetError: what the function raised.
     """
     job = _Job(bounds, function, args, kwargs)
@@ -81,7 +81,7 @@ def run(bounds: Bounds, function: Callable[P, T], /, *args: P.args, **kwargs: P.
 
 
 async def run_async(bounds: Bounds, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-    """The same beside the loop; cancelled, it ends the job. Raises as `run` does."""
+    """Do the same without blocking the loop. Cancelling ends the job. Raises as `run` does."""
     job = _Job(bounds, function, args, kwargs)
     waiting = asyncio.get_running_loop().run_in_executor(_waiters(), job.value)
     try:
@@ -92,7 +92,7 @@ async def run_async(bounds: Bounds, function: Callable[P, T], /, *args: P.args, 
 
 
 def stream(bounds: Bounds, function: Callable[P, Iterator[T]], /, *args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
-    """What the generator yields, one by one; closed, it ends the job. Blocks. Raises as `run` does."""
+    """Yield what the generator yields. It blocks. Closing it ends the job. Raises as `run` does."""
     job = _Job(bounds, function, args, kwargs)
     try:
         yield from job.values()
@@ -101,12 +101,12 @@ def stream(bounds: Bounds, function: Callable[P, Iterator[T]], /, *args: P.args,
 
 
 def close() -> None:
-    """End the process and all jobs: whoever waits gets NotRead. The next job would start it anew."""
+    """End the process and all jobs. Those who wait get NotRead. The next job starts the process anew."""
     _child.close()
 
 
 class _Child:
-    """The process that forks the jobs: started with the first one, and anew if it was killed."""
+    """The process that forks the jobs. The first job starts it, and the next one if it was killed."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -115,7 +115,7 @@ class _Child:
         self._orders: socket.socket | None = None
 
     def begin(self, line: socket.socket) -> None:
-        """Hand over a job's line. Raises OSError."""
+        """Give it the line of a job. Raises OSError."""
         with self._lock:
             if self._owner == os.getpid() and self._orders is not None:
                 with contextlib.suppress(OSError):
@@ -169,7 +169,7 @@ atexit.register(close)
 
 
 def _waiters() -> ThreadPoolExecutor:
-    """Threads that wait for jobs: their own, so that nobody else waits for one."""
+    """Return the threads that wait for jobs. They serve nobody else, so nobody else waits for them."""
     global _pool
     if _pool is None:
         _pool = ThreadPoolExecutor(MOST_AT_ONCE, thread_name_prefix="confined")
@@ -199,7 +199,7 @@ class _Job:
         self._stopped = False
 
     def stop(self) -> None:
-        """End it, wherever it is; whoever waits for its answer waits no more."""
+        """End the job, wherever it is, and the wait for its result."""
         with self._lock:
             self._stopped = True
             if self._line is not None:
@@ -207,13 +207,13 @@ class _Job:
                     self._line.shutdown(socket.SHUT_RDWR)
 
     def value(self) -> typing.Any:
-        """What the function returned."""
+        """Return what the function returned."""
         for said in self._answers():
             return self._decoded(said, self._returns)
         raise ReaderBroke
 
     def values(self) -> Iterator[typing.Any]:
-        """What the generator yielded, as it comes."""
+        """Yield what the generator yields, as it comes."""
         (kind,) = typing.get_args(self._returns)[:1]
         for said in self._answers():
             if said.kind == "end":
@@ -225,11 +225,11 @@ class _Job:
             raise NotRead
         try:
             with self._connected() as line:
-                with contextlib.suppress(ConnectionError):  # it ended before it had it all, and says why
+                with contextlib.suppress(ConnectionError):  # it ended before it had the whole order, and says why
                     line.sendall(self._content)
                 while True:
                     yield self._next(line)
-        except (EOFError, OSError) as error:  # no descriptors, no memory; or the process that forks it has ended
+        except (EOFError, OSError) as error:  # no descriptors or memory, or the process that forks has ended
             if not self._stopped:
                 log.warning("Something was not read: no process for it (%r)", error, extra={"action": "reader_missing"})
             raise NotRead from error
@@ -274,7 +274,7 @@ def _packed(*messages: bytes) -> bytes:
 
 
 def _as_error(said: Said) -> PostfleetError:
-    """The error of a job that ended without an answer."""
+    """Return the error of a job that ended without a result."""
     if said.kind == "refused":
         if said.error == "InvalidInput":
             return InvalidInput(*said.words)

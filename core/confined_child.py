@@ -1,8 +1,8 @@
 """The other side of core/confined.py: a small process without secrets that forks once for every job.
 
-It is started with an empty environment and one descriptor. It imports the modules that jobs name, so that a job costs
-a fork, and never touches what a job reads. It kills a job that is over its time or that nobody waits for any more, and
-ends together with all jobs when the process that started it ends.
+It starts with an empty environment and one descriptor. It imports the modules that jobs name, so that a job costs only
+a fork, and never touches what a job reads. It kills a job that exceeds its time or that nobody waits for any more, and
+ends with all jobs when the process that started it ends.
 """
 
 import contextlib
@@ -26,15 +26,15 @@ import msgspec
 from core.errors import InvalidInput, PostfleetError
 
 LENGTH = struct.Struct(">I")
-"""Before every message on a job's line."""
+"""The length that precedes every message on a job's line."""
 _DIE_WITH_PARENT, _NO_NEW_PRIVILEGES = 1, 38
-"""Of prctl(2)."""
+"""Numbers of prctl(2)."""
 _HANDED_OVER_SECONDS = 10.0
 _NICE = 5
 
 
 class Order(msgspec.Struct, frozen=True, array_like=True):
-    """What a job is to do, and within which bounds (see core.confined.Bounds)."""
+    """A job and its bounds (see core.confined.Bounds)."""
 
     module: str
     function: str
@@ -47,7 +47,7 @@ class Order(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Said(msgspec.Struct, frozen=True, array_like=True):
-    """What came of it: `value` (of a generator: one of them), `end`, `refused`, `memory`, `large`, `broken`, `slow`."""
+    """What a job says: `value` (a generator: one of them), `end`, `refused`, `memory`, `large`, `broken`, `slow`."""
 
     kind: str
     value: msgspec.Raw = msgspec.Raw(b"\xc0")
@@ -67,7 +67,7 @@ class _AnswerTooLarge(Exception):
 
 
 def serve(descriptor: int) -> None:
-    """Take jobs from the socket until the other side is closed."""
+    """Take jobs from the socket until the other side closes it."""
     with socket.socket(fileno=descriptor) as orders:
         _Server(orders).serve()
 
@@ -82,7 +82,7 @@ class _Server:
             os.set_blocking(end, False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):  # its owner gets them too and decides
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):  # its owner gets these too, and decides
             signal.signal(number, signal.SIG_IGN)
 
     def serve(self) -> None:
@@ -102,12 +102,12 @@ class _Server:
                 _kill(job.pid)
 
     def _patience(self) -> float | None:
-        """Milliseconds until the next job is over its time."""
+        """Return milliseconds until the next job exceeds its time."""
         end = min((job.until for job in self._jobs.values()), default=None)
         return None if end is None else max(0.0, end - time.monotonic()) * 1000
 
     def _look_after(self, number: int, *, left: bool) -> None:
-        """Kill the job if it is over its time or whoever waited has left, and say how it ended if it did."""
+        """Kill the job if it exceeds its time or nobody waits for it. If it has ended, say how."""
         job = self._jobs[number]
         late = time.monotonic() >= job.until
         if left or late:
@@ -120,11 +120,11 @@ class _Server:
         with job.line:
             ended_by = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
             slow = late or ended_by in {signal.SIGXCPU, signal.SIGALRM}
-            # After its last word nobody hears that.
+            # Nobody listens to this after the job's own last message.
             _tell(job.line, Said("slow" if slow else "broken", error=f"signal {ended_by}"))
 
     def _take(self) -> bool:
-        """Begin the next job; False when there is nobody left to work for."""
+        """Begin the next job. Return False when the owner has left."""
         byte, descriptors, *_ = socket.recv_fds(self._orders, 1, 1)
         for descriptor in descriptors:
             line = socket.socket(fileno=descriptor)
@@ -147,7 +147,7 @@ class _Server:
             _live(order, line, here)
         job = _Job(pid, line, time.monotonic() + order.all_seconds)
         self._jobs[line.fileno()] = job
-        self._poll.register(line, 0)  # tells only that the other side has left
+        self._poll.register(line, 0)  # reports only that the other side has left
 
 
 def _live(order: Order, line: socket.socket, parent: int) -> NoReturn:
@@ -159,7 +159,7 @@ def _live(order: Order, line: socket.socket, parent: int) -> NoReturn:
             _send(line, Said("not begun", error=str(error)))
             os._exit(0)
         for said in _answers(order, line):
-            signal.setitimer(signal.ITIMER_REAL, 0)  # the other side may take its time to listen
+            signal.setitimer(signal.ITIMER_REAL, 0)  # the other side may listen late
             _send(line, said)
             _arm(order)
     finally:
@@ -218,7 +218,7 @@ def _confine(order: Order, line: socket.socket, parent: int) -> None:
         os._exit(0)
     with contextlib.suppress(OSError):
         os.nice(_NICE)
-    # Its line is all it keeps.
+    # It keeps its line alone.
     highest = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     os.closerange(3, line.fileno())
     os.closerange(line.fileno() + 1, highest)
@@ -231,9 +231,9 @@ def _confine(order: Order, line: socket.socket, parent: int) -> None:
 
 
 def _arm(order: Order) -> None:
-    """From here to the next answer it may use so much processor and time."""
+    """Set the processor time and the time it may use until the next result."""
     used = resource.getrusage(resource.RUSAGE_SELF)
-    # Whole seconds; one more for what is used of the current one.
+    # Whole seconds, and one more for the part of the current one.
     bound = int(used.ru_utime + used.ru_stime) + order.cpu_seconds + 1
     most = resource.getrlimit(resource.RLIMIT_CPU)[1]
     if most == resource.RLIM_INFINITY or most > bound:
@@ -246,7 +246,7 @@ def _limit(what: int, most: int) -> None:
 
 
 def _size() -> int:
-    """What the process maps already, in bytes: the bound is for what comes on top."""
+    """Return what the process maps already, in bytes; the bound applies beyond that."""
     try:
         with open("/proc/self/statm", "rb") as file:  # noqa: PTH123  pathlib need not be there
             return int(file.read().split()[0]) * resource.getpagesize()
@@ -257,7 +257,7 @@ def _size() -> int:
 def _kill(pid: int) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(pid, signal.SIGKILL)
-    with contextlib.suppress(ProcessLookupError):  # one that has not got its own group yet
+    with contextlib.suppress(ProcessLookupError):  # one that has no group of its own yet
         os.kill(pid, signal.SIGKILL)
 
 
@@ -267,7 +267,7 @@ def _receive(line: socket.socket) -> bytes:
 
 
 def receive_exactly(line: socket.socket, length: int) -> bytes:
-    """So many bytes. Raises EOFError when the other side has left."""
+    """Return so many bytes. Raises EOFError when the other side has left."""
     content = bytearray(length)
     view, done = memoryview(content), 0
     while done < length:
@@ -285,7 +285,7 @@ def _send(line: socket.socket, said: Said) -> None:
 
 
 def _tell(line: socket.socket, said: Said) -> None:
-    """The same without waiting for whoever may not listen."""
+    """Send without waiting for somebody who may not listen."""
     packed = msgspec.msgpack.encode(said)
     with contextlib.suppress(OSError):
         line.send(LENGTH.pack(len(packed)) + packed, socket.MSG_DONTWAIT)

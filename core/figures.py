@@ -1,4 +1,4 @@
-"""Counting that costs next to nothing, for what happens often and is looked at now and then."""
+"""Counting that costs next to nothing, for values that come often and are read now and then."""
 
 from bisect import bisect_left
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.
 
 
 class Histogram:
-    """How values spread: how many fell up to each bound, and their sum."""
+    """How many values are at most each bound, and the sum of all."""
 
     __slots__ = ("_bounds", "_counts", "total")
 
@@ -20,15 +20,15 @@ class Histogram:
         """The sum of all values."""
 
     def add(self, value: float, times: int = 1) -> None:
-        """A value, met so many times."""
+        """Count a value, `times` times."""
         self._counts[bisect_left(self._bounds, value)] += times
         self.total += value * times
 
     @property
     def count(self) -> int:
-        """How many values there were."""
+        """Return how many values there were."""
         return sum(self._counts)
 
     def up_to(self) -> list[tuple[float, int]]:
-        """Each bound, the last of them infinite, with the number of values no greater than it."""
+        """Return each bound, the last of them infinite, with the number of values no greater than it."""
         return list(zip((*self._bounds, float("inf")), accumulate(self._counts), strict=True))

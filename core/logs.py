@@ -1,11 +1,11 @@
 """Logs: a JSON line an event in `logs/postfleet.log` (rotated by renaming: `tail -F` follows), plain on a terminal.
 
-Others may rotate the file too: what was renamed or removed is begun anew with the next line, and a file that was
-truncated in place goes on from its beginning.
+Others may rotate the file too: after a rename or removal the next line begins a new file, and a file truncated in place
+continues from its beginning.
 
 Write a sentence and put the facts beside it: `log.info("Delivered to @news", extra={"action": "post_delivered"})`.
-Secrets never reach a line: what was named with `never_log` and everything shaped like a JWT is blanked in
-every record, arguments, extras and tracebacks included.
+Secrets never reach a line: texts given to `never_log` and everything shaped like a JWT are blanked in every record,
+arguments, extras and tracebacks included.
 """
 
 import logging
@@ -39,13 +39,13 @@ log = logging.getLogger(__name__)
 
 
 def never_log(secret: str) -> None:
-    """From now on this text is blanked wherever it would appear in a log line."""
+    """Blank this text in every log line from now on."""
     if len(secret) >= 8:
         _secrets.add(secret)
 
 
 def blank_secrets(text: str) -> str:
-    """The text without the secrets in it."""
+    """Return the text with its secrets blanked."""
     for secret in _secrets:
         text = text.replace(secret, _BLANK)
     return _JWT.sub(_BLANK, text)
@@ -62,10 +62,10 @@ class _PlainLine(logging.Formatter):
 
 
 class _Shown(logging.Formatter):
-    """For a terminal: nothing that others wrote steers it or looks like a line of its own."""
+    """For a terminal: text of others neither steers it nor looks like a line of its own."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The sentence on one line, a traceback set in below it."""
+        """Return the sentence on one line, with a traceback indented below it."""
         text = visible(record.getMessage())
         if not record.exc_info:
             return text
@@ -73,19 +73,22 @@ class _Shown(logging.Formatter):
 
 
 class _ToFile(RotatingFileHandler):
-    """Says now and then that lines are lost. By itself it would write a traceback for each to standard error, with its
-    secrets, and wait for whoever reads there."""
+    """Reports now and then that lines are lost.
+
+    The library's handler would write a traceback for each of them to standard error, secrets included, and wait for
+    whoever reads there.
+    """
 
     _said_at = -math.inf
 
     @cached_property
     def _place(self) -> Path:
-        # One for all lines; see data/disk/files.py on paths that come and go.
+        # One path for all lines; see `_beside` in data/disk/files.py.
         return Path(self.baseFilename)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write it, into a new file where somebody else has rotated the old one away."""
-        with suppress(OSError):  # is told of when the line cannot be written
+        """Write the line, into a new file if somebody has rotated the old one away."""
+        with suppress(OSError):  # reported once the line cannot be written
             if self.stream is not None and not self._is_in_place(self.stream):
                 self.stream.close()
                 self.stream = None
@@ -98,7 +101,7 @@ class _ToFile(RotatingFileHandler):
             return False
 
     def _open(self) -> TextIOWrapper:
-        """A line that was cut off, by a full disk or a crash, stays alone on its own."""
+        """Open the file. A line that a full disk or a crash cut off is ended first."""
         stream = super()._open()
         give_to_owner(self._place)
         if stream.seekable() and stream.tell():
@@ -109,12 +112,12 @@ class _ToFile(RotatingFileHandler):
         return stream
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  logging's name
-        """A line could not be written."""
+        """Report that a line could not be written."""
         error, now = sys.exc_info()[1], time.monotonic()
         if not isinstance(error, OSError):
             super().handleError(record)
             return
-        if self.stream is not None:  # with what it still holds of the line: opened anew by the next
+        if self.stream is not None:  # it still holds part of the line; the next one opens it anew
             with suppress(OSError):
                 self.stream.close()
             self.stream = None
@@ -124,9 +127,9 @@ class _ToFile(RotatingFileHandler):
 
 
 class _Beside(QueueHandler):
-    """Writes in a thread of its own: a terminal that stands still (Ctrl-S, a pipe nobody reads) must not stop us.
+    """Writes in a thread of its own: a terminal that is stopped (Ctrl-S, a pipe nobody reads) must not stop us.
 
-    Lines that it cannot take meanwhile are dropped; the file has them.
+    Lines that do not fit the queue meanwhile are dropped; the file has them.
     """
 
     def __init__(self, terminal: logging.Handler) -> None:
@@ -136,18 +139,18 @@ class _Beside(QueueHandler):
         QueueListener(self._lines, terminal).start()
 
     def enqueue(self, record: logging.LogRecord) -> None:
-        """Hand it over, or drop it."""
+        """Queue the line, or drop it."""
         with suppress(queue.Full):
             self._lines.put_nowait(record)
 
     def flush(self) -> None:
-        """Wait until all is written, but not for ever."""
+        """Wait a moment for all lines to be written."""
         end = time.monotonic() + _LAST_LINES_SECONDS
         while self._lines.unfinished_tasks and time.monotonic() < end:
             time.sleep(0.005)
 
     def close(self) -> None:
-        """The thread ends with its queue."""
+        """Write what is queued, then close."""
         self.flush()
         super().close()
 
@@ -184,7 +187,7 @@ def set_up_logs(
         root.addHandler(to_file)
     if terminal:
         root.addHandler(_Beside(_terminal_handler()))
-    # Telethon tells every reconnect and uvicorn every request; our own lines say what matters, and about whom.
+    # Telethon logs every reconnect and uvicorn every request; our own lines say what matters, and about whom.
     for noisy in ("telethon", "apscheduler", "httpx", "httpcore", "uvicorn"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     logging.getLogger("telethon.network").setLevel(logging.ERROR)
@@ -193,13 +196,16 @@ def set_up_logs(
 
 
 def _no_news(record: logging.LogRecord) -> bool:
-    """Telethon's own reconnecting is off, and each connection that ends makes it tell so as an error."""
+    """Drop the error that Telethon logs for every connection that ends, since its own reconnecting is off."""
     return not str(record.msg).startswith("Automatic reconnection failed")
 
 
 def _no_write_to_the_gone(record: logging.LogRecord) -> bool:
-    """A write to a connection that the other side has just closed is an OSError with asyncio, and news to nobody; with
-    uvloop it is a RuntimeError, which Telethon takes for a fault. It disconnects either way."""
+    """Drop the error of a write to a connection that the other side has just closed.
+
+    With asyncio it is an OSError, which Telethon keeps quiet about; with uvloop it is a RuntimeError, which it takes
+    for a fault. It disconnects either way.
+    """
     error = record.exc_info[1] if record.exc_info else None
     return not (isinstance(error, RuntimeError) and "the handler is closed" in str(error))
 

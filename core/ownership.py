@@ -1,4 +1,4 @@
-"""Whose a file is that root makes in somebody else's folder: theirs, so that what runs as them can go on with it."""
+"""Gives files that root makes in somebody's folder to that person, so that their own processes can use them."""
 
 import os
 import stat
@@ -6,10 +6,10 @@ from pathlib import Path
 
 
 def give_to_owner(path: Path, descriptor: int | None = None) -> None:
-    """Let a file or folder belong to the owner of the folder it is in; `descriptor` where it is open.
+    """Give a file or folder to the owner of the folder it is in. `descriptor`: that of the file, if it is open.
 
-    It is for root alone: whoever else makes a file owns it. No link is followed, and a file with a second name is left
-    alone, for that may stand anywhere.
+    Only root needs this: anybody else owns what they make. No link is followed. A file with a second name is left
+    alone, since that name may be anywhere.
 
     Raises:
         OSError: the file system takes no owners.

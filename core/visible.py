@@ -1,4 +1,4 @@
-"""What others wrote, made safe to show on a terminal: signs that steer it or hide something are written out."""
+"""Makes text of others safe to show on a terminal: characters that steer it or hide something are written out."""
 
 import re
 
@@ -15,12 +15,12 @@ _HIDDEN = re.compile(
 
 
 def visible(text: str) -> str:
-    """The text on one line, with control, bidirectional and invisible signs as `\\u001b`, the way JSON writes them."""
+    """Return the text on one line, with control, bidirectional and invisible characters as `\\u001b`, as in JSON."""
     return _HIDDEN.sub(_written_out, text)
 
 
 def visible_lines(text: str) -> str:
-    """The same for a text of several lines."""
+    """Return a text of several lines in the same way."""
     return "\n".join(map(visible, text.split("\n")))
 
 

@@ -17,7 +17,7 @@ from data.disk.files import Disk
 from data.journal.journal import Journal
 from data.users.data_manager import DataManager
 from tests.data.conftest import OpenStore
-from tests.data.support import add, count
+from tests.data.support import add, count, event
 
 ROOT = Path(__file__).parents[2]
 
@@ -128,6 +128,8 @@ def test_a_store_that_did_not_wait_for_the_disk_would_be_noticed(tmp_path: Path,
 
 async def test_a_journal_survives_two_processes_that_make_it_at_once(state_dir: Path) -> None:
     journals = await asyncio.gather(*(asyncio.to_thread(Journal.open, state_dir) for _ in range(8)))
+    await asyncio.gather(*(journal.add_event(event(str(number))) for number, journal in enumerate(journals)))
+    assert sorted(line.text for line in await journals[0].events("alice")) == [str(number) for number in range(8)]
     for journal in journals:
         await journal.close()
 

@@ -1,6 +1,7 @@
 """Transactions, crashes and a second process against a model that is a dictionary."""
 
 import asyncio
+import contextlib
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -164,13 +165,15 @@ class StoreMachine(RuleBasedStateMachine):
         after = self.model.apply(change)
         disk = UnsureDisk(steps)
         store = DataManager.open(self.folder / "state", SystemClock(), disk=disk)
+        refused: type[Exception] | None = None
         try:
-            store.transact_now(as_change(change))
-        except (PowerCut, OnPurposeError, UnknownSession, Conflict):
-            pass
-        else:
-            assert isinstance(after, Model)
-            self.model = after
+            with contextlib.suppress(PowerCut):
+                store.transact_now(as_change(change))
+                assert isinstance(after, Model)
+                self.model = after
+        except (OnPurposeError, UnknownSession, Conflict) as error:
+            refused = type(error)
+        assert after is refused or (isinstance(after, Model) and refused is None)
         store._let_go()
         self.a_crash_between_two_commits(0)  # the power was theirs too
         self.a_crash_between_two_commits(1)
