@@ -54,7 +54,8 @@ _RIGHT_OF = {kind: Right[kind.name] for kind in MediaKind}
 class Kind(ABC):
     """One kind of post: everything that tells it from the others.
 
-    Each member gets the `PostContent` of a post of this kind. `Kind` holds no state of a post.
+    Each member gets the `PostContent` of a post of this kind; a kind keeps nothing of a post. `files`, `rights`,
+    `refused_in_channels` and `summary` take a content that `check` would refuse, too: a preview shows what is wrong.
     """
 
     @property

@@ -55,7 +55,7 @@ class FileKind(Kind):
         return None
 
     def summary(self, content: PostContent) -> str:
-        return f"a {self._kind}: {content.media[0].file}"
+        return f"a {self._kind}: {', '.join(media.file for media in content.media)}"
 
 
 class AlbumKind(Kind):

@@ -68,5 +68,6 @@ class MessageKind(Kind):
         return None
 
     def summary(self, content: PostContent) -> str:
-        what = "your newest saved message" if is_saved(content.message or "") else content.message
+        message = content.message or "no message"
+        what = "your newest saved message" if is_saved(message) else message
         return f"a forward of {what}" if self._with_author else f"a copy of {what}"

@@ -29,37 +29,38 @@ class PollKind(Kind):
     own_fields = frozenset({"poll"})
 
     def check(self, content: PostContent, field: str) -> None:
-        if content.poll is None:
-            raise InvalidInput(f"{field}.poll", "a poll needs its question and answers")
-        _check_poll(content.poll, f"{field}.poll")
+        _check_poll(_poll_of(content, field), f"{field}.poll")
 
     def files(self, content: PostContent) -> tuple[File, ...]:
         return ()
 
     def filled_in(self, content: PostContent, context: RenderContext, field: str) -> PostContent:
-        return replace(content, poll=_filled_in(_poll_of(content), context, f"{field}.poll"))
+        return replace(content, poll=_filled_in(_poll_of(content, field), context, f"{field}.poll"))
 
     def request(self, to: Destination, ready: Ready) -> Any:
         return send_media(to, ready, _input_media(_poll_of(ready.content)))
 
     def matches(self, message: Any, part: Part) -> bool:
-        asked = _poll_of(part.content).question.strip()
-        return isinstance(message.media, tl.MessageMediaPoll) and message.media.poll.question.text == asked
+        if not isinstance(message.media, tl.MessageMediaPoll):
+            return False
+        return bool(message.media.poll.question.text == _poll_of(part.content).question.strip())
 
     def rights(self, content: PostContent) -> tuple[Right, ...]:
         return (Right.POLL,)
 
     def refused_in_channels(self, content: PostContent) -> str | None:
-        return None if _poll_of(content).anonymous else PUBLIC_VOTES
+        return PUBLIC_VOTES if content.poll is not None and not content.poll.anonymous else None
 
     def summary(self, content: PostContent) -> str:
-        poll = _poll_of(content)
+        if (poll := content.poll) is None:
+            return "a poll"
         return f"a {'poll' if poll.correct is None else 'quiz'}: {poll.question} ({' / '.join(poll.answers)})"
 
 
-def _poll_of(content: PostContent) -> Poll:
+def _poll_of(content: PostContent, field: str = "post_content") -> Poll:
+    """Return the poll. Raises InvalidInput if there is none."""
     if content.poll is None:
-        raise ValueError("a post of type poll needs its poll")
+        raise InvalidInput(f"{field}.poll", "a poll needs its question and answers")
     return content.poll
 
 

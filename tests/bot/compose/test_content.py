@@ -150,7 +150,7 @@ def test_nothing_to_post_is_recognised(nothing: str | PostContent) -> None:
         post_for_cycle(TEXT, nothing, 1)
 
 
-def test_a_text_is_filled_in_for_its_occasion() -> None:
+def test_a_text_is_filled_in_for_its_group() -> None:
     post = Post(TEXT, content(text="<b>{group}</b> {date} {time} #{n} {{n}}", format=TextFormat.HTML))
     assert render(post, CONTEXT).text == "Chess <Club> 2026-03-02 09:05 #7 {n}"
     assert render(post, None).text == "{group} {date} {time} #{n} {{n}}"

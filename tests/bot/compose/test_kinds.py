@@ -7,6 +7,7 @@ import pytest
 
 from bot.compose.content import check_post, render_for_group
 from bot.compose.kinds.base import Right
+from bot.compose.kinds.poll import PUBLIC_VOTES
 from bot.compose.kinds.register import KINDS
 from bot.compose.post import Post, RenderContext
 from bot.compose.rights import concerns, rights_needed
@@ -76,6 +77,22 @@ def test_a_refusal_of_one_kind_says_nothing_of_another(kind: PostType) -> None:
     assert about_it == {right.code for right in (Right if rights is None else rights)}
     assert about_it, "there is always something a group can forbid"
     assert rights_needed(POSTS[kind])[0] == "send_messages"
+
+
+@every_kind
+def test_a_preview_can_tell_of_a_post_that_would_be_refused(kind: PostType) -> None:
+    empty = Post(kind, PostContent(silent=True))
+    assert KINDS[kind].summary(empty.content)
+    assert (KINDS[kind].files(empty.content), KINDS[kind].refused_in_channels(empty.content)) == ((), None)
+    assert rights_needed(empty)
+
+
+def test_a_channel_that_takes_anonymous_polls_alone_is_no_obstacle_to_them() -> None:
+    anonymous = POSTS[PostType.POLL]
+    assert anonymous.content.poll is not None
+    public = msgspec.structs.replace(anonymous.content.poll, anonymous=False)
+    assert concerns(PUBLIC_VOTES, Post(PostType.POLL, PostContent(poll=public)))
+    assert not any(concerns(PUBLIC_VOTES, POSTS[kind]) for kind in (PostType.POLL, PostType.TEXT, PostType.ALBUM))
 
 
 def test_every_right_that_can_be_missing_has_its_refusal_in_the_table() -> None:

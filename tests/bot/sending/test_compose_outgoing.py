@@ -20,7 +20,7 @@ from sandbox.server import Sandbox
 from tests.bot.compose.examples import POSTS as EXAMPLES
 from tests.bot.sending.support import delivery_key, post, standing
 
-OCCASION = RenderContext("Plaza & <co>", datetime(2026, 3, 2, 9, 5, tzinfo=UTC), 7)
+CONTEXT = RenderContext("Plaza & <co>", datetime(2026, 3, 2, 9, 5, tzinfo=UTC), 7)
 POSTS = [
     post(PostType.TEXT, text="<b>{group}</b> #{n}", format=TextFormat.HTML),
     post(PostType.PHOTO, text="{date}", media=(Media(file="cat.png"),)),
@@ -37,7 +37,7 @@ POSTS = [
 
 async def prepared(client: Any, made: Post, folder: Path) -> Outgoing:
     return await prepare(
-        made, OCCASION, client=client, call=client, shelf=MediaShelf(folder), peer_of=client.get_input_entity
+        made, CONTEXT, client=client, call=client, shelf=MediaShelf(folder), peer_of=client.get_input_entity
     )
 
 
@@ -63,7 +63,7 @@ async def test_each_type_is_prepared_sent_repeated_and_found(
     assert await outgoing.find(ann, to, sender_id=me, since=since, taken=frozenset(sent.message_ids)) is None
 
 
-async def test_the_occasion_is_filled_in(sandbox: Sandbox, ann: Any, bob: Any, folder: Path) -> None:
+async def test_placeholders_are_filled_in(sandbox: Sandbox, ann: Any, bob: Any, folder: Path) -> None:
     to = Destination(await ann.get_input_entity("plaza"))
     for number in (0, 5, 6):
 
