@@ -102,13 +102,13 @@ async def _ours(facts: dict[str, Any], seconds: float) -> float:
             await parts.store.transact(lambda tx: _hand_out(tx, users))
             cycles = CycleRunner(parts)
             for user in users:  # the first cycle connects and looks up; a bot does that once
-                await cycles.run(user, CycleControl())
+                await cycles.execute(await cycles.begin(user, CycleControl()))
             controls: list[CycleControl] = []
 
             async def post(user: str) -> None:
                 while not ended:
                     controls.append(CycleControl())
-                    await cycles.run(user, controls[-1])
+                    await cycles.execute(await cycles.begin(user, controls[-1]))
 
             ended = False
             before, began = _messages(facts), time.perf_counter()

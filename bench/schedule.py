@@ -8,7 +8,6 @@ import asyncio
 import gc
 import tempfile
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from bench.report import Report
 from bot.cycle.run import CycleControl, CycleRun, CycleServices
 from bot.cycle.runner import CycleRunner
 from core.clock import SystemClock
-from core.models import BotStatus, Session, User
+from core.models import BotStatus, Cycle, Delivery, DeliveryState, PostContent, PostType, Session, User
 from core.settings import Settings
 from data.journal.journal import Journal
 from data.users.data_manager import DataManager, Transaction
@@ -63,19 +62,29 @@ class InstantCycles(CycleRunner):
         super().__init__(parts)
         self._notes = notes
 
-    async def run(
-        self,
-        user_id: str,
-        control: CycleControl,  # noqa: ARG002  nothing is ended early
-        started: Callable[[CycleRun], None] = lambda _: None,  # noqa: ARG002  there is no progress
-        wanted: Callable[[Transaction], bool] = lambda _: True,
-    ) -> None:
+    async def begin(self, user_id: str, control: CycleControl, *, only_running: bool = False) -> CycleRun:
         """Note how late it is when its work begins, and when it stands on disk that it has begun."""
         due = self._parts.store.snapshot.users[user_id].next_run_at
         assert due is not None
         self._notes.late.append((self._parts.clock.now() - due).total_seconds())
-        await self._begin(user_id, wanted, anew=True)
-        self._notes.begun.append((self._parts.clock.now() - due).total_seconds())
+        number = await self._count(user_id, anew=True, only_running=only_running)
+        now = self._parts.clock.now()
+        self._notes.begun.append((now - due).total_seconds())
+        cycle = Cycle(id=number, user=user_id, post_type=PostType.TEXT, post_content=PostContent(), started_at=now)
+        delivery = Delivery(
+            user=user_id,
+            cycle=number,
+            group="@plaza",
+            session="acc01",
+            random_id=number,
+            state=DeliveryState.DELIVERED,
+            planned_at=now,
+            finished_at=now,
+        )
+        return CycleRun(self._parts, cycle, number, [delivery], control)
+
+    async def execute(self, run: CycleRun) -> None:
+        """Post nothing: its one delivery is made already."""
 
 
 class BareScheduler(Scheduler):

@@ -48,7 +48,7 @@ class Scheduler:
         self._parts = parts
         self._due = DueHeap()
         self._records = RetryingWriter(parts)
-        self._turns = CycleSupervisor(parts, cycles, self._records, self._follow)
+        self._turns = CycleSupervisor(parts, cycles, self._records)
         self._woken = asyncio.Event()
         self._looks_at = math.inf
         """When the tick looks next by itself, in seconds since 1970."""
@@ -177,7 +177,10 @@ class Scheduler:
     async def change_schedule(self, user_id: str, change: Callable[[Transaction], T]) -> T:
         """Commit a change of the user's schedule together with the run that follows from it."""
         with self.changing([user_id]):
-            return await self._turns.change_schedule(user_id, change)
+            changed, coming = await self._turns.change_schedule(user_id, change)
+            if coming is not None:
+                await self._follow_all({user_id: coming})
+        return changed
 
     def end_stuck(self, user_id: str) -> None:
         """The user's cycle shows no sign of life: cut it off. Its posts stand in the journal and are gone on with."""
@@ -293,7 +296,7 @@ class Scheduler:
 
     async def _turn(self, user_id: str, active: Active) -> None:
         with self.changing([user_id]):
-            await self._turns.run(user_id, active)
+            self._follow(user_id, await self._turns.run(user_id, active))
 
     async def _catch_up(self, late: Mapping[str, datetime]) -> None:
         """Runs that nobody could begin in time: one after the other, so that they do not all begin at once."""

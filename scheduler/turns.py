@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
-from bot.cycle.run import CycleRun, CycleServices, StopReason
+from bot.cycle.run import CycleServices, StopReason
 from bot.cycle.runner import CycleRunner, NotWanted
 from core.errors import NotReady, StateError
 from core.figures import Histogram
@@ -36,18 +36,10 @@ class CycleStuck(Exception):
 class CycleSupervisor:
     """Whose cycles run now, and what comes after each."""
 
-    def __init__(
-        self,
-        parts: CycleServices,
-        cycles: CycleRunner,
-        records: RetryingWriter,
-        follow: Callable[[str, datetime | None], None],
-    ) -> None:
+    def __init__(self, parts: CycleServices, cycles: CycleRunner, records: RetryingWriter) -> None:
         self._parts = parts
         self._cycles = cycles
         self._records = records
-        self._follow = follow
-        """Lets the heap have the moment that was entered for a user, or none."""
         self._failures: dict[str, int] = {}
         self._ended: dict[str, datetime] = {}
         self._empty: dict[str, int] = {}
@@ -70,8 +62,8 @@ class CycleSupervisor:
         for before in (self._failures, self._empty, self._ended):
             before.pop(user_id, None)
 
-    async def run(self, user_id: str, active: Active) -> None:
-        """One cycle from its begin to the entry of the next one."""
+    async def run(self, user_id: str, active: Active) -> datetime | None:
+        """Run one cycle and enter the next one. Return when the user is due next, None when the bot does not run."""
         try:
             await self._run_and_enter(user_id, active)
         except Exception as error:
@@ -82,11 +74,12 @@ class CycleSupervisor:
         finally:
             # From here on the next cycle may begin, while this task still looks after what came meanwhile.
             del self.active[user_id]
-        if not self.leaving:
-            user = self._parts.store.snapshot.users.get(user_id)
-            if user is not None and user.bot_status is BotStatus.STOPPING:
-                await self.settle(user_id)  # a stop that came in the last moment still found the cycle running
-            self._look_again(user_id)  # and so did a start
+        user = self._parts.store.snapshot.users.get(user_id)
+        if not self.leaving and user is not None and user.bot_status is BotStatus.STOPPING:
+            await self.settle(user_id)  # a stop that came in the last moment still found the cycle running
+        # The newest state counts: a start that came while the cycle ran is not lost.
+        user = self._parts.store.snapshot.users.get(user_id)
+        return user.next_run_at if user is not None and user.bot_status is BotStatus.RUNNING else None
 
     async def settle(self, user_id: str) -> None:
         """A bot that was asked to stop and has no cycle left is stopped."""
@@ -101,19 +94,20 @@ class CycleSupervisor:
         if await self._records.commit(change):
             await self._records.tell_stopped(user_id)
 
-    async def change_schedule(self, user_id: str, change: Callable[[Transaction], T]) -> T:
-        """Commit a change of the user's schedule and enter a waiting run by it; moments before now were never due."""
+    async def change_schedule(self, user_id: str, change: Callable[[Transaction], T]) -> tuple[T, NextRun | None]:
+        """Commit a change of the user's schedule and enter a waiting run by it. Moments before now were never due.
+
+        Return what `change` returns, and the run that was entered, None when no run waited.
+        """
         now, ended = self._parts.clock.now(), self._ended.get(user_id)
 
         def commit(tx: Transaction) -> tuple[T, NextRun | None]:
             return change(tx), entries.enter_again(tx, user_id, self.active, now, ended)
 
         changed, coming = await self._parts.store.transact(commit)
-        if coming is not None:
-            await self._entered(user_id, coming)
-        elif user_id in self.active:
+        if coming is None and user_id in self.active:
             self.active[user_id].slot = now
-        return changed
+        return changed, coming
 
     def end_stuck(self, user_id: str) -> None:
         """The user's cycle shows no sign of life: cut it off. Its posts stand in the journal and are gone on with."""
@@ -141,12 +135,10 @@ class CycleSupervisor:
             await self._enter_next(user_id, active)
 
     async def _run(self, user_id: str, active: Active) -> None:
-        def started(run: CycleRun) -> None:
-            active.run = run
-            self.lateness.add((self._parts.clock.now() - active.due).total_seconds())
-
         try:
-            await self._cycles.run(user_id, active.control, started, lambda tx: _may_begin(tx, user_id))
+            active.run = await self._cycles.begin(user_id, active.control, only_running=True)
+            self.lateness.add((self._parts.clock.now() - active.due).total_seconds())
+            await self._cycles.execute(active.run)
         except asyncio.CancelledError:
             if not active.stuck or self.leaving:
                 raise
@@ -201,18 +193,14 @@ class CycleSupervisor:
             if self._parts.store.snapshot.users[user_id].bot_status is BotStatus.STOPPED:
                 await self._records.tell_stopped(user_id)
             return
-        await self._entered(user_id, coming)
+        if coming.at is None:
+            await self._records.tell_stopped(user_id)
         if coming.missed:
             passed = f"{coming.missed} runs were due" if coming.missed > 1 else "1 run was due"
             skip = self._parts.store.snapshot.users[user_id].schedule.missed is Missed.SKIP
             what = "they are left out" if skip else "one makes up for them"
             text = f"{passed} while the last cycle was still running; {what}"
             await self._records.tell(user_id, "runs_missed", text, Level.WARNING)
-
-    async def _entered(self, user_id: str, coming: NextRun) -> None:
-        self._follow(user_id, coming.at)
-        if coming.at is None:
-            await self._records.tell_stopped(user_id)
 
     async def _stop_with_error(self, user_id: str, reason: str) -> None:
         def change(tx: Transaction) -> None:
@@ -224,20 +212,9 @@ class CycleSupervisor:
         self._failures.pop(user_id, None)
         await self._records.tell(user_id, "bot_error", f"The bot stopped: {reason}", Level.ERROR)
 
-    def _look_again(self, user_id: str) -> None:
-        """A start that came while the cycle ran is not lost."""
-        user = self._parts.store.snapshot.users.get(user_id)
-        if user is not None and user.bot_status is BotStatus.RUNNING and user.next_run_at is not None:
-            self._follow(user_id, user.next_run_at)
-
 
 def _why(error: Exception) -> str:
     """What a user reads of it."""
     if isinstance(error, CycleStuck):
         return str(error)
     return error.for_users if isinstance(error, StateError) else type(error).__name__
-
-
-def _may_begin(tx: Transaction, user_id: str) -> bool:
-    user = tx.users.get(user_id)
-    return user is not None and user.bot_status is BotStatus.RUNNING

@@ -128,9 +128,18 @@ class CycleRun:
     """One cycle while it runs. Every change of a delivery goes through `record`, into the journal first."""
 
     def __init__(
-        self, parts: CycleServices, cycle: Cycle, number: int, deliveries: Iterable[Delivery], control: CycleControl
+        self,
+        parts: CycleServices,
+        cycle: Cycle,
+        number: int,
+        deliveries: Iterable[Delivery],
+        control: CycleControl,
+        *,
+        in_journal: bool = True,
     ) -> None:
         self._parts = parts
+        self.in_journal = in_journal
+        """False for a cycle that has nothing to post and is never written down."""
         self.number = number
         """Which cycle of this bot it is, from 1."""
         self._deliveries = {delivery.id: delivery for delivery in deliveries}

@@ -6,7 +6,7 @@ A cycle that a crash or a shutdown cut off is continued where it was: same deliv
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from msgspec.structs import replace
@@ -21,7 +21,19 @@ from bot.cycle.worker import execute_session_cycle
 from bot.pacing.budget import NO_ALLOWANCE, budget_of
 from bot.pacing.decide import waited_out_until
 from core.errors import NoContent, NoGroups, NoSpareSession, StateError
-from core.models import UNFINISHED, Cycle, Delivery, DeliveryState, Event, Level, PostContent, PostType, Session, User
+from core.models import (
+    UNFINISHED,
+    BotStatus,
+    Cycle,
+    Delivery,
+    DeliveryState,
+    Event,
+    Level,
+    PostContent,
+    PostType,
+    Session,
+    User,
+)
 from data.users.data_manager import Transaction
 from sessions.admission import take_holds_as_of
 
@@ -41,34 +53,35 @@ class CycleRunner:
         self._left_out: dict[str, float] = {}
         """Users whose last plan was left out as a whole for want of allowance → when, in monotonic seconds."""
 
-    async def run(
-        self,
-        user_id: str,
-        control: CycleControl,
-        started: Callable[[CycleRun], None] = lambda _: None,
-        wanted: Callable[[Transaction], bool] = lambda _: True,
-    ) -> None:
-        """Run the user's next cycle, or the one that was cut off.
+    async def begin(self, user_id: str, control: CycleControl, *, only_running: bool = False) -> CycleRun:
+        """Begin the user's next cycle, or the one that was cut off; `execute` posts it.
 
-        `wanted` is asked in the transaction that begins the cycle: a stop comes wholly before it or wholly after it.
+        With `only_running` the transaction that begins the cycle checks that the bot runs. A stop therefore comes
+        wholly before the cycle or wholly after its beginning.
 
         Raises:
-            NotWanted: so it said; nothing was done.
+            NotWanted: the bot does not run; nothing was done.
             NoGroups, NoContent, NoSpareSession: there is nothing to run.
-            StateError: something could not be read or written down; the next run goes on with the cycle.
+            StateError: the state could not be read or written; the next run continues the cycle.
         """
         found = await self._left_over(user_id, control)
         empty = found is None and await self._still_has_nothing_left(user_id)
-        number = await self._begin(user_id, wanted, anew=found is None and not empty)
+        number = await self._count(user_id, anew=found is None and not empty, only_running=only_running)
         if empty:
-            started(self._empty(user_id, number, control))
-            return
+            return self._empty(user_id, number, control)
         if found is not None:
-            run = await self._resume(*found, number, control)
-        else:
-            run = await self._plan(user_id, number, control)
-        started(run)
-        await self._parts.books.open(user_id)
+            return await self._resume(*found, number, control)
+        return await self._plan(user_id, number, control)
+
+    async def execute(self, run: CycleRun) -> None:
+        """Post what is left of the cycle and finish it.
+
+        Raises:
+            StateError: the state could not be read or written; the next run continues the cycle.
+        """
+        if not run.in_journal:
+            return
+        await self._parts.books.open(run.user)
         await self._post_everything(run)
         await self._finish(run)
 
@@ -86,20 +99,18 @@ class CycleRunner:
             await self._finish(run)
         return await self._parts.journal.unfinished_cycle(user_id)
 
-    async def _begin(self, user_id: str, wanted: Callable[[Transaction], bool], *, anew: bool) -> int:
-        """One commit for whether it may begin, and its number among the bot's cycles."""
+    async def _count(self, user_id: str, *, anew: bool, only_running: bool) -> int:
+        """Check that the cycle may begin and return its number among the bot's cycles, in one commit."""
 
-        def begin(tx: Transaction) -> tuple[int, tuple[str, ...]] | None:
-            if not wanted(tx):
-                return None
+        def begin(tx: Transaction) -> tuple[int, tuple[str, ...]]:
+            user = tx.users.get(user_id)
+            if only_running and (user is None or user.bot_status is not BotStatus.RUNNING):
+                raise NotWanted
             _take_holds_as_of(tx, user_id, self._parts.clock.now())
             number = _count_cycle(tx, user_id, anew=anew)
             return number, self._parts.sessions.assign_more(tx, user_id) if anew else ()
 
-        begun = await self._parts.store.transact(begin)
-        if begun is None:
-            raise NotWanted
-        number, given = begun
+        number, given = await self._parts.store.transact(begin)
         if given:
             self._parts.sessions.follow(*given)
             text = f"{len(given)} more account{'s' if len(given) > 1 else ''} for your groups: {', '.join(given)}"
@@ -121,7 +132,7 @@ class CycleRunner:
         """A cycle that is not worth a line in the journal."""
         user, now = self._parts.store.snapshot.users[user_id], self._parts.clock.now()
         cycle = _cycle(user_id, user.post_type, PostContent(), now)
-        return CycleRun(self._parts, cycle, number, [], control)
+        return CycleRun(self._parts, cycle, number, [], control, in_journal=False)
 
     async def _resume(self, cycle: Cycle, known: list[Delivery], number: int, control: CycleControl) -> CycleRun:
         left = {delivery.id for delivery in known if delivery.state in UNFINISHED}

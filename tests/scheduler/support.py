@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from bot.cycle.run import CycleControl, CycleRun, CycleServices
 from bot.cycle.runner import CycleRunner, NotWanted
-from core.models import BotStatus, Cycle, Delivery, PostContent, PostType, User
+from core.models import BotStatus, Cycle, Delivery, DeliveryState, PostContent, PostType, User
 from core.settings import Settings
 from data.disk.files import Disk
 from data.journal.journal import Journal
@@ -46,6 +46,24 @@ def cycle_of(delivery: Delivery) -> Cycle:
     )
 
 
+def planned(user_id: str, at: datetime) -> Delivery:
+    """The one post of a cycle, before it is sent."""
+    return Delivery(
+        user=user_id,
+        cycle=int(at.timestamp() * 1000),
+        group="@plaza",
+        session="acc01",
+        random_id=1,
+        planned_at=at,
+    )
+
+
+def check_wanted(tx: Transaction, user_id: str, *, only_running: bool) -> None:
+    """The check that begins a real cycle."""
+    if only_running and tx.user(user_id).bot_status is not BotStatus.RUNNING:
+        raise NotWanted
+
+
 class RamDisk(Disk):
     """The same files without waiting for them to be durable: simulated years are long."""
 
@@ -69,25 +87,27 @@ class NotedCycles(CycleRunner):
         """What those that break off have planned and leave for later."""
         self.running: set[str] = set()
 
-    async def run(
-        self,
-        user_id: str,
-        control: CycleControl,
-        started: Callable[[CycleRun], None] = lambda _: None,
-        wanted: Callable[[Transaction], bool] = lambda _: True,
-    ) -> None:
-        if not await self._parts.store.transact(wanted):
-            raise NotWanted
+    async def begin(self, user_id: str, control: CycleControl, *, only_running: bool = False) -> CycleRun:
+        await self._parts.store.transact(lambda tx: check_wanted(tx, user_id, only_running=only_running))
         assert user_id not in self.running, "two cycles of one user at once"
+        now = self._parts.clock.now()
+        self.begun[user_id].append(now)
+        if self.faults.get(user_id) and user_id not in self.left:
+            self.ended[user_id].append(now)
+            raise self.faults[user_id].pop()
         self.running.add(user_id)
-        self.begun[user_id].append(self._parts.clock.now())
+        delivery = self.left[user_id] if self.faults.get(user_id) else planned(user_id, now)
+        return CycleRun(self._parts, cycle_of(delivery), 1, [delivery], control)
+
+    async def execute(self, run: CycleRun) -> None:
+        user_id = run.user
         try:
             if self.faults.get(user_id):
-                if user_id in self.left:
-                    started(CycleRun(self._parts, cycle_of(self.left[user_id]), 1, [self.left[user_id]], control))
                 raise self.faults[user_id].pop()
             if (seconds := self.seconds(user_id)) > 0:
                 await self._parts.clock.sleep(seconds)
+            sent = [replace(delivery, state=DeliveryState.DELIVERED) for delivery in run.pending]
+            run._deliveries.update({delivery.id: delivery for delivery in sent})
         finally:
             self.running.discard(user_id)
             self.ended[user_id].append(self._parts.clock.now())

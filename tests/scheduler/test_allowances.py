@@ -191,7 +191,8 @@ async def test_while_nothing_is_left_that_is_written_down_at_most_once_an_hour(t
         async def cycles(count: int) -> tuple[int, int]:
             """How many posts stand, and how many posts and lines the journal holds, after so many more cycles."""
             for _ in range(count):
-                await house.cycles.run("alice", CycleControl(), seen.append)
+                seen.append(await house.cycles.begin("alice", CycleControl()))
+                await house.cycles.execute(seen[-1])
                 await clock.advance(5)
             rows = len(await house.journal.deliveries("alice")) + len(house.events("alice"))
             return len(house.texts("@plaza01")) + len(house.texts("@plaza02")), rows

@@ -125,7 +125,8 @@ async def run(state: Path, facts: dict[str, str], text: str, kill_at: int) -> in
         async with httpx.AsyncClient() as http:
             (await http.post(f"{facts['control']}/accounts/{BANNED}/ban", json={"kind": "ban"})).raise_for_status()
     if kill_at or await journal.unfinished_cycle("alice") or not store.snapshot.users["alice"].banned_sessions:
-        await CycleRunner(parts).run("alice", CycleControl())
+        cycles = CycleRunner(parts)
+        await cycles.execute(await cycles.begin("alice", CycleControl()))
     await clients.close()
     await journal.close()
     await store.close()

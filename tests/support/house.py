@@ -73,7 +73,8 @@ class House:
         """Run one cycle to its end."""
         if not self.user(user_id).assigned_sessions:
             await self.give_sessions(user_id)
-        await asyncio.wait_for(self.cycles.run(user_id, control or CycleControl()), SOON)
+        async with asyncio.timeout(SOON):
+            await self.cycles.execute(await self.cycles.begin(user_id, control or CycleControl()))
 
     def texts(self, group: str) -> list[str]:
         """What stands in a chat, by the data centre's own books."""

@@ -61,7 +61,7 @@ async def test_a_chat_that_never_answers_does_not_use_up_the_tries_of_the_others
         await house.add_user("alice", [G1, G2, G3])
         control = CycleControl()
         await house.give_sessions("alice")
-        cycle = asyncio.create_task(house.cycles.run("alice", control))
+        cycle = asyncio.create_task(house.cycle("alice", control))
         await until(lambda: house.texts(G2) and house.texts(G3), "the posts to the groups that answer")
         control.end(StopReason.STOPPED)
         await cycle
@@ -158,7 +158,7 @@ async def test_when_every_account_is_gone_the_cycle_says_so(tmp_path: Path) -> N
         await house.cycle("alice")
         assert (await house.deliveries("alice"))[G1].state is DeliveryState.SKIPPED
         with pytest.raises(NoSpareSession):
-            await house.cycles.run("alice", CycleControl())
+            await house.cycles.begin("alice", CycleControl())
 
 
 async def test_a_revoked_login_asks_for_a_new_one_and_is_not_replaced(tmp_path: Path) -> None:
