@@ -1,4 +1,4 @@
-"""Who is due: a heap of moments. Asking costs next to nothing when nobody is; nobody else is ever looked at."""
+"""Who is due: a heap of moments. A look costs next to nothing when nobody is due."""
 
 import heapq
 from datetime import datetime
@@ -15,7 +15,7 @@ class DueHeap:
         return len(self._at)
 
     def set(self, user_id: str, at: datetime) -> None:
-        """The user is due then, and at no other time."""
+        """Make the user due at that moment and at no other."""
         moment = at.timestamp()
         if self._at.get(user_id) != moment:
             self._at[user_id] = moment
@@ -25,16 +25,16 @@ class DueHeap:
             heapq.heapify(self._heap)
 
     def remove(self, user_id: str) -> None:
-        """The user is not due any more."""
+        """Take the user out of the heap."""
         self._at.pop(user_id, None)
 
     def next_due(self) -> float | None:
-        """When the first user is due, in seconds since 1970; None when nobody ever is."""
+        """Return when the first user is due, in seconds since 1970, None when the heap is empty."""
         self._drop_outdated()
         return self._heap[0][0] if self._heap else None
 
     def pop_due(self, now: datetime) -> list[tuple[str, float]]:
-        """Everyone who is due by now and since when, the longest due first; they are no longer in the heap."""
+        """Take everyone who is due by now out of the heap. Return when each was due, earliest first."""
         due: list[tuple[str, float]] = []
         limit = now.timestamp()
         while (first := self.next_due()) is not None and first <= limit:

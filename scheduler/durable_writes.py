@@ -28,7 +28,7 @@ class RetryingWriter:
         self._said_at = -math.inf
 
     def leave(self) -> None:
-        """The daemon ends: what cannot be written now is not waited for."""
+        """Stop waiting for a disk that takes nothing, because the daemon ends."""
         self._leaving.set()
 
     async def commit(self, change: Callable[[Transaction], T]) -> T:
@@ -47,7 +47,7 @@ class RetryingWriter:
             await wait_for_event(self._parts.clock, self._leaving, AGAIN_SECONDS)
 
     def _say(self, error: StateError) -> None:
-        """Once a minute, not once for each user who waits."""
+        """Log once a minute, not once for each user who waits."""
         now = self._parts.clock.monotonic()
         if now >= self._said_at + _SAY_SECONDS:
             self._said_at = now
@@ -60,10 +60,10 @@ class RetryingWriter:
                 Event(at=self._parts.clock.now(), user=user_id, action=action, text=text, level=level)
             )
         except StateError as error:
-            # A full disk is no fault of the code: where it was met tells nothing.
+            # A full disk is no fault of the code, so a traceback tells nothing.
             log.error("The user's log cannot be written (%s); it would say: %s", error, text, extra={"user": user_id})  # noqa: TRY400
 
     async def tell_stopped(self, user_id: str) -> None:
-        """Say that the bot is stopped, and why."""
+        """Add the line that the bot is stopped, and why."""
         reason = self._parts.store.snapshot.users[user_id].status_reason
         await self.tell(user_id, "bot_stopped", "The bot is stopped" + (f": {reason}" if reason else ""))

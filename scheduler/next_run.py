@@ -28,7 +28,7 @@ RESTARTED = "the daemon was restarted; start the bot again"
 
 @dataclass
 class TakenOver:
-    """What became of the bots of the daemon before."""
+    """What became of the bots of the previous daemon."""
 
     resumed: dict[str, datetime] = field(default_factory=dict)
     stopped: list[str] = field(default_factory=list)
@@ -42,22 +42,22 @@ class Ended:
     """The moment it was for."""
     at: datetime
     failures: int = 0
-    """How many broke off in a row, this one too."""
+    """How many broke off in a row, including this one."""
     cut_off: bool = False
-    """It left posts or its end to be written, or made no plan at all: the next one only goes on with it."""
+    """It left posts or its end to be written, or made no plan: the next cycle only continues it."""
     stopped: bool = False
     """Somebody stopped the bot before its last post."""
     rest_seconds: float = 0.0
-    """Where the delay between cycles counts, it is at least that long this time."""
+    """The least delay before the next cycle, where the delay between cycles counts."""
 
 
 def first(user_id: str, user: User, now: datetime) -> NextRun:
-    """The first run of a bot that is started."""
+    """Return the first run of a bot that is started."""
     return _worked_out(user_id, lambda: first_run(user, now))
 
 
 def take_over(tx: Transaction, *, resume: bool, now: datetime) -> TakenOver:
-    """No bot runs after a restart, unless the settings say so."""
+    """Stop every bot, or resume those that ran when `resume` is set."""
     taken = TakenOver()
     for user_id, user in list(tx.users.items()):
         if user.bot_status is BotStatus.RUNNING and resume:
@@ -72,7 +72,7 @@ def take_over(tx: Transaction, *, resume: bool, now: datetime) -> TakenOver:
 
 
 def put_off(tx: Transaction, until: Mapping[str, datetime]) -> None:
-    """Runs that were due, but may not begin before these moments."""
+    """Put off runs that were due until these moments."""
     for user_id, at in until.items():
         user = tx.users.get(user_id)
         if user is not None and user.bot_status is BotStatus.RUNNING:
@@ -80,7 +80,7 @@ def put_off(tx: Transaction, until: Mapping[str, datetime]) -> None:
 
 
 def enter_after(tx: Transaction, user_id: str, ended: Ended) -> NextRun | None:
-    """After a cycle: the next one, or the end of the bot. None when it was stopped meanwhile."""
+    """Enter the run after a cycle, or the end of the bot. Return None when the bot was stopped meanwhile."""
     user = tx.user(user_id)
     if user.bot_status is BotStatus.STOPPING:
         _stop(tx, user_id, user, user.status_reason)
@@ -100,7 +100,7 @@ def enter_after(tx: Transaction, user_id: str, ended: Ended) -> NextRun | None:
 
 
 def enter_all_after(tx: Transaction, ended: Mapping[str, Ended]) -> dict[str, NextRun]:
-    """The same for several."""
+    """Do the same for several users."""
     entered = {user_id: enter_after(tx, user_id, how) for user_id, how in ended.items()}
     return {user_id: coming for user_id, coming in entered.items() if coming is not None}
 
@@ -108,8 +108,8 @@ def enter_all_after(tx: Transaction, ended: Mapping[str, Ended]) -> dict[str, Ne
 def enter_late(
     tx: Transaction, late: Mapping[str, datetime], now: datetime, begins: datetime, apart: timedelta
 ) -> tuple[dict[str, tuple[NextRun, Missed]], datetime]:
-    """Users whose slot passed long ago: make up for it, one after another, or leave it out, as each of them wants.
-    Answers when one more might begin, too."""
+    """Enter users whose moment passed long ago. Each makes up for it, one after another, or leaves it out, as the
+    schedule says. Return also when one more may begin."""
     entered: dict[str, tuple[NextRun, Missed]] = {}
     for user_id, slot in late.items():
         user = tx.users.get(user_id)
@@ -129,7 +129,7 @@ def enter_late(
 
 
 def enter_after_jump(tx: Transaction, busy: Collection[str], now: datetime, jump: timedelta) -> dict[str, NextRun]:
-    """The clock was set back: nobody waits longer for that."""
+    """Enter every waiting run anew after the clock was set back, so that nobody waits longer."""
     entered: dict[str, NextRun] = {}
     for user_id, user in list(tx.users.items()):
         if user.bot_status is BotStatus.RUNNING and user.next_run_at is not None and user_id not in busy:
@@ -142,7 +142,7 @@ def enter_after_jump(tx: Transaction, busy: Collection[str], now: datetime, jump
 def enter_again(
     tx: Transaction, user_id: str, busy: Collection[str], now: datetime, ended: datetime | None
 ) -> NextRun | None:
-    """The schedule was changed: what was entered by the old one does not count. None when nothing is entered."""
+    """Enter the run again after the schedule was changed. Return None when no run waits."""
     user = tx.user(user_id)
     if user.bot_status is not BotStatus.RUNNING or user_id in busy:
         return None
@@ -160,7 +160,7 @@ def _again(user: User, now: datetime, ended: datetime | None) -> NextRun:
 
 
 def _no_further(user: User, slot: datetime, now: datetime) -> NextRun:
-    """The run that was entered, or the first one now where no clock that is right would enter one so far away."""
+    """Return the entered run, or the first one from now when it is further away than any right clock enters."""
     calendar = has_calendar(user.schedule)
     latest = first_run(user, now + LARGE_JUMP) if calendar else after_cycle(user, now, now)
     if latest.at is None or slot <= latest.at:
@@ -169,7 +169,7 @@ def _no_further(user: User, slot: datetime, now: datetime) -> NextRun:
 
 
 def _worked_out(user_id: str, work: Callable[[], NextRun]) -> NextRun:
-    """A schedule that cannot be worked out ends its own bot and nobody else's."""
+    """Work out a run. A schedule that cannot be worked out stops its own bot alone."""
     try:
         return work()
     except Exception as error:

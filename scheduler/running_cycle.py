@@ -7,7 +7,7 @@ from bot.cycle.run import CycleControl, CycleProgress, CycleRun
 
 
 class Active:
-    """How the scheduler holds on to one cycle."""
+    """One cycle as the scheduler sees it."""
 
     def __init__(self, due: datetime, slot: datetime, began: float) -> None:
         self.due = due
@@ -18,20 +18,20 @@ class Active:
         self.run: CycleRun | None = None
         self.task: asyncio.Task[None] | None = None
         self.stuck = False
-        """The watchdog gave it up."""
+        """The watchdog ended it."""
         self.over = False
-        """The cycle itself is done with; what comes next is being entered."""
+        """The cycle has ended and the next run is being entered."""
         self._began = began
 
     def progress(self) -> CycleProgress | None:
-        """None until the plan stands."""
+        """Return the progress, None until the plan stands."""
         return self.run.progress() if self.run is not None else None
 
     def last_sign(self) -> float:
-        """When it last showed that it lives, in monotonic seconds."""
+        """Return when it last showed a sign of life, in monotonic seconds."""
         return max(self._began, self.run.last_sign) if self.run is not None else self._began
 
     @property
     def cut_off(self) -> bool:
-        """It ended before its last post, which waits in the journal."""
+        """Whether posts of it, or its plan, are still to be made."""
         return self.run is None or bool(self.run.pending)

@@ -30,13 +30,13 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 LONGEST_CATCH_UP_SECONDS = 300.0
-"""Late runs are spread over no more than this, however many they are."""
+"""Late runs are spread over at most this long, however many there are."""
 UNSURE_LOOK_SECONDS = 10.0
-"""How often it is looked what became of changes whose end was not seen, and"""
+"""Seconds between two looks at changes whose end was not seen."""
 _UNSURE_FOR_SECONDS = 600.0
-"""for how long: so long a commit may still be on its way."""
+"""How long such a change is looked at: a commit may take that long."""
 _TOGETHER_SECONDS = 0.005
-"""Users who are due so soon after one another are served in one look."""
+"""Users who are due within this time of each other are started in one look."""
 _STARTS_A_BREATH = 50
 _JUMP_SECONDS = 1.0
 
@@ -51,7 +51,7 @@ class Scheduler:
         self._turns = CycleSupervisor(parts, cycles, self._records)
         self._woken = asyncio.Event()
         self._looks_at = math.inf
-        """When the tick looks next by itself, in seconds since 1970."""
+        """When the tick looks next without being woken, in seconds since 1970."""
         self._leaving = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._entering: set[str] = set()
@@ -62,13 +62,13 @@ class Scheduler:
         self._looked_at: tuple[datetime, float] | None = None
         self._others_looked_at = -math.inf
         self._unsure: dict[str, float] = {}
-        """Users of whom a change was begun whose end was not seen, until when they are looked at."""
+        """Users with a change whose end was not seen → until when they are looked at, in monotonic seconds."""
         self._unsure_looked_at = -math.inf
         self._foreign_writes = parts.store.foreign_writes
         self._refreshing: asyncio.Task[None] | None = None
 
     async def take_over(self) -> None:
-        """At the start of the daemon: no bot runs after a restart, unless RESUME_ON_START says so."""
+        """Take over the bots at the start of the daemon. None runs after a restart unless RESUME_ON_START says so."""
         now = self._parts.clock.now()
         resume = self._parts.settings.resume_on_start
         taken = await self._parts.store.transact(lambda tx: entries.take_over(tx, resume=resume, now=now))
@@ -85,7 +85,9 @@ class Scheduler:
                 user = self._parts.store.snapshot.users[user_id]
                 done[user_id] = entries.Ended(user.slot or slot, ended)  # the daemon ended before the next was entered
             elif cut_off or now - slot <= grace:
-                at_once.append(user_id)  # what was begun goes on, whatever is said about missed runs
+                at_once.append(
+                    user_id
+                )  # a cycle that has begun continues, whatever the schedule says about missed runs
         if done:
             await self._follow_all(await self._parts.store.transact(lambda tx: entries.enter_all_after(tx, done)))
         begins: dict[str, datetime] = {}
@@ -95,35 +97,35 @@ class Scheduler:
             self._due.set(user_id, begins[user_id])
         later = {user_id: begin for user_id, begin in begins.items() if begin > now}
         if later:
-            # Written down: what another process writes to users.json would else bring them all forward again.
+            # Written down, so that a write of another process to users.json does not bring them all forward again.
             await self._parts.store.transact(lambda tx: entries.put_off(tx, later))
         text = "The bot is stopped: the daemon was restarted"
         await asyncio.gather(*(self._records.tell(user_id, "bot_stopped", text) for user_id in taken.stopped))
 
     def wake(self, user_id: str, at: datetime) -> None:
-        """The user is due then."""
+        """Make the user due at that moment."""
         self._due.set(user_id, at)
         if at.timestamp() < self._looks_at:
             self._woken.set()
 
     def begin(self, user_id: str, at: datetime) -> None:
-        """The bot was started: it is due then, and what went wrong before counts no more."""
+        """Make a bot that was started due at that moment, and forget its earlier failures."""
         self._turns.begin_anew(user_id)
         self.wake(user_id, at)
 
     def forget(self, user_id: str) -> None:
-        """The user is not due any more."""
+        """Take the user out of the heap."""
         self._due.remove(user_id)
 
     def take_new_settings(self) -> None:
-        """Settings were reloaded: let in who waits where a limit was raised, and look again."""
+        """Apply reloaded settings: let in those who wait where a limit was raised, and look again."""
         self._parts.connections.refill()
         self._parts.sends.refill()
         self._woken.set()
 
     @property
     def active(self) -> Mapping[str, Active]:
-        """Whose cycles run now."""
+        """user → the cycle that runs now"""
         return self._turns.active
 
     @property
@@ -155,7 +157,10 @@ class Scheduler:
             await wait_for_event(clock, self._woken, wait)
 
     async def leave(self, within: float) -> None:
-        """No new cycle; posts in flight end; what is left of the cycles waits in the journal."""
+        """Begin no new cycle and let posts in flight end. The rest of each cycle waits in the journal.
+
+        Cycles that still run after `within` seconds are cut off.
+        """
         self._leaving = self._turns.leaving = True
         self._records.leave()
         self._woken.set()
@@ -171,7 +176,7 @@ class Scheduler:
                 await asyncio.wait(late, timeout=1)
 
     async def settle(self, user_id: str) -> None:
-        """A bot that was asked to stop and has no cycle left is stopped."""
+        """Stop a bot that was asked to stop and has no cycle left."""
         await self._turns.settle(user_id)
 
     async def change_schedule(self, user_id: str, change: Callable[[Transaction], T]) -> T:
@@ -183,13 +188,13 @@ class Scheduler:
         return changed
 
     def end_stuck(self, user_id: str) -> None:
-        """The user's cycle shows no sign of life: cut it off. Its posts stand in the journal and are gone on with."""
+        """Cut off the user's cycle, which shows no sign of life. The next one continues from the journal."""
         self._turns.end_stuck(user_id)
 
     # What happened outside.
 
     def _notice_other_writers(self) -> None:
-        """A command may have changed users.json while nothing here is written: one look at the file's date a tick."""
+        """Look at the date of users.json once a tick: a command may change it while the daemon writes nothing."""
         now = self._parts.clock.monotonic()
         if now < self._others_looked_at + self._parts.settings.tick_seconds:
             return
@@ -208,7 +213,7 @@ class Scheduler:
         self._woken.set()
 
     def _follow_others(self) -> None:
-        """Let the heap hold what another process wrote, for those whose cycles do not run or begin just now."""
+        """Take the next runs that another process wrote into the heap, except for users whose cycle runs."""
         store = self._parts.store
         if store.foreign_writes == self._foreign_writes:
             return
@@ -224,8 +229,10 @@ class Scheduler:
 
     @contextlib.contextmanager
     def changing(self, users: Iterable[str]) -> Iterator[None]:
-        """While something is committed that decides when these users are due. When it breaks off (a request that was
-        cut off, a fault of ours), what stands in users.json then is followed later."""
+        """Wrap a commit that decides when these users are due.
+
+        When it breaks off, by a cancelled request or a fault, the tick follows users.json for them later.
+        """
         try:
             yield
         except BaseException:
@@ -249,7 +256,10 @@ class Scheduler:
                 self._due.set(user_id, user.next_run_at)
 
     def _notice_a_jump(self) -> None:
-        """A wall clock that was set back must not make anybody wait for that long; one set forward makes runs late."""
+        """Enter every run anew when the wall clock was set back, so that nobody waits for it to catch up.
+
+        A clock that was set forward makes runs late, which needs nothing here.
+        """
         before, looked = self._looked_at, (self._parts.clock.now(), self._parts.clock.monotonic())
         self._looked_at = looked
         if before is None:
@@ -270,7 +280,7 @@ class Scheduler:
     # Who is due.
 
     async def _start_all(self, due: list[tuple[str, float]]) -> None:
-        """Start whoever is due, with a breath now and then: at nine o'clock that may be everybody."""
+        """Start everyone who is due. Other tasks get a turn in between, since that may be everybody at once."""
         now, users = self._parts.clock.now(), self._parts.store.snapshot.users
         grace = self._parts.settings.misfire_grace_seconds
         late: dict[str, datetime] = {}
@@ -299,7 +309,7 @@ class Scheduler:
             self._follow(user_id, await self._turns.run(user_id, active))
 
     async def _catch_up(self, late: Mapping[str, datetime]) -> None:
-        """Runs that nobody could begin in time: one after the other, so that they do not all begin at once."""
+        """Enter the runs that could not begin in time one after another, so that they do not all begin at once."""
         users = self._parts.store.snapshot.users
         slots = {user_id: users[user_id].next_run_at or at for user_id, at in late.items() if user_id in users}
         try:
@@ -320,7 +330,7 @@ class Scheduler:
     def _line_up(
         self, tx: Transaction, slots: Mapping[str, datetime]
     ) -> tuple[dict[str, tuple[NextRun, Missed]], datetime]:
-        """Enter them behind those of a moment ago: after a full disk users come one by one, and all at once."""
+        """Enter late runs behind those entered a moment ago: after a full disk users come one by one."""
         now = self._parts.clock.now()
         waits = (self._line_ends - now).total_seconds()
         if not 0 < waits < LONGEST_CATCH_UP_SECONDS / 2:  # more is of a clock that was ahead, or as long as it may be
@@ -329,7 +339,7 @@ class Scheduler:
         return entries.enter_late(tx, slots, now, now + timedelta(seconds=waits), apart)
 
     def _apart(self, users: int, within: float = LONGEST_CATCH_UP_SECONDS) -> timedelta:
-        """From one to the next of users who would otherwise all begin now."""
+        """Return the time between two users who would otherwise all begin now."""
         slowest = within / max(1, users)
         return timedelta(seconds=min(slowest, 1 / self._parts.settings.catch_up_per_second))
 
@@ -341,7 +351,7 @@ class Scheduler:
         return min(tick, max(_TOGETHER_SECONDS, first - self._parts.clock.now().timestamp()))
 
     async def _follow_all(self, entered: Mapping[str, NextRun]) -> None:
-        """Everybody is in the heap before anything else is written down."""
+        """Update the heap for everybody before anything else is written down."""
         for user_id, coming in entered.items():
             self._follow(user_id, coming.at)
         for user_id, coming in entered.items():
@@ -349,7 +359,7 @@ class Scheduler:
                 await self._records.tell_stopped(user_id)
 
     def _follow(self, user_id: str, at: datetime | None) -> None:
-        """Let the heap have what was entered."""
+        """Update the heap with a run that was entered. None takes the user out."""
         if at is None:
             self.forget(user_id)
         else:

@@ -1,4 +1,4 @@
-"""A user's turn: one cycle, from its begin to the entry of the next one. Never two of one user at once."""
+"""A user's turn: one cycle, from its beginning until the next one is entered. A user has one turn at a time."""
 
 import asyncio
 import logging
@@ -24,9 +24,9 @@ log = logging.getLogger(__name__)
 
 EMPTY_CYCLE_REST_SECONDS = 5.0
 LONGEST_EMPTY_CYCLE_REST_SECONDS = 60.0
-"""Cycles that post nothing are that far apart at least: twice as far with each, up to a minute."""
+"""The rest after a cycle that posted nothing. It doubles with each such cycle in a row, up to a minute."""
 FAILURES_UNTIL_ERROR = 5
-"""After so many broken cycles in a row a bot stops with the status `error`."""
+"""A bot stops with the status `error` after this many broken cycles in a row."""
 
 
 class CycleStuck(Exception):
@@ -34,7 +34,7 @@ class CycleStuck(Exception):
 
 
 class CycleSupervisor:
-    """Whose cycles run now, and what comes after each."""
+    """Runs the cycles and enters the run that follows each."""
 
     def __init__(self, parts: CycleServices, cycles: CycleRunner, records: RetryingWriter) -> None:
         self._parts = parts
@@ -43,14 +43,14 @@ class CycleSupervisor:
         self._failures: dict[str, int] = {}
         self._ended: dict[str, datetime] = {}
         self._empty: dict[str, int] = {}
-        """How many cycles in a row posted nothing."""
+        """user → how many cycles in a row posted nothing"""
         self.leaving = False
         self.lateness = Histogram()
         """Seconds from when a cycle was due until it began."""
         self.active: dict[str, Active] = {}
 
     def begin(self, user_id: str) -> Active:
-        """The user's turn begins; `run` has to follow."""
+        """Begin the user's turn. The caller has to `run` it."""
         user = self._parts.store.snapshot.users.get(user_id)
         due = user.next_run_at if user is not None and user.next_run_at is not None else self._parts.clock.now()
         slot = user.slot if user is not None and user.slot is not None else due
@@ -58,7 +58,7 @@ class CycleSupervisor:
         return active
 
     def begin_anew(self, user_id: str) -> None:
-        """The bot was started: what was before counts no more."""
+        """Forget how earlier cycles ended, because the bot was started."""
         for before in (self._failures, self._empty, self._ended):
             before.pop(user_id, None)
 
@@ -72,7 +72,7 @@ class CycleSupervisor:
             log.exception("The turn of %s broke off", user_id, extra={"user": user_id, "action": "cycle_failed"})
             await self._failed(user_id, active, error)
         finally:
-            # From here on the next cycle may begin, while this task still looks after what came meanwhile.
+            # From here on the next cycle may begin, while this task still settles what came meanwhile.
             del self.active[user_id]
         user = self._parts.store.snapshot.users.get(user_id)
         if not self.leaving and user is not None and user.bot_status is BotStatus.STOPPING:
@@ -82,7 +82,7 @@ class CycleSupervisor:
         return user.next_run_at if user is not None and user.bot_status is BotStatus.RUNNING else None
 
     async def settle(self, user_id: str) -> None:
-        """A bot that was asked to stop and has no cycle left is stopped."""
+        """Stop a bot that was asked to stop and has no cycle left."""
 
         def change(tx: Transaction) -> bool:
             user = tx.user(user_id)
@@ -110,14 +110,14 @@ class CycleSupervisor:
         return changed, coming
 
     def end_stuck(self, user_id: str) -> None:
-        """The user's cycle shows no sign of life: cut it off. Its posts stand in the journal and are gone on with."""
+        """Cut off the user's cycle, which shows no sign of life. The next one continues from the journal."""
         active = self.active[user_id]
         active.stuck = True
         if active.task is not None:
             active.task.cancel()
 
     async def _run_and_enter(self, user_id: str, active: Active) -> None:
-        """Run the cycle; whatever it raises becomes the user's own event and never anybody else's trouble."""
+        """Run the cycle. Whatever it raises becomes an event of this user and reaches no other user."""
         try:
             await self._run(user_id, active)
         except NotWanted:
@@ -147,8 +147,11 @@ class CycleSupervisor:
             active.over = True
 
     def _rest_after(self, user_id: str, active: Active) -> float:
-        """A cycle in which nothing could be posted is not followed by the next at once, whatever its user's delay:
-        a list of groups that are all on hold would turn without end and fill the journal."""
+        """Return the least rest after this cycle, in seconds.
+
+        A cycle that posted nothing is followed by a rest, whatever the user's delay. A list of groups that are all on
+        hold would otherwise run without end and fill the journal.
+        """
         if active.run is None or active.run.progress().delivered > 0:
             self._empty.pop(user_id, None)
             return 0.0
@@ -157,15 +160,14 @@ class CycleSupervisor:
 
     async def _failed(self, user_id: str, active: Active, error: Exception) -> None:
         failures = 1
-        if not isinstance(
-            error, StateError
-        ):  # a disk that is full for long, or a file that is mended late, stops no bot
+        # A full disk or a damaged file stops no bot, however long it lasts.
+        if not isinstance(error, StateError):
             failures = self._failures[user_id] = self._failures.get(user_id, 0) + 1
         why = _why(error)
         if failures >= FAILURES_UNTIL_ERROR:
             await self._stop_with_error(user_id, f"{failures} cycles in a row broke off ({why})")
             return
-        # When nothing is left to post, it is the end that is still to be written; else nobody knows whether it was.
+        # After a StateError the end of the cycle may still have to be written, even when nothing is left to post.
         goes_on = active.cut_off or isinstance(error, StateError)
         await self._enter_next(user_id, active, failures, cut_off=goes_on)
         action = "cycle_stuck" if isinstance(error, CycleStuck) else "cycle_failed"
@@ -174,13 +176,13 @@ class CycleSupervisor:
 
     async def _enter_next(self, user_id: str, active: Active, failures: int = 0, *, cut_off: bool = False) -> None:
         at = self._ended[user_id] = self._parts.clock.now()
-        # A delay may have been stored before the operator set a least one.
+        # The stored delay may be older than the least one that the operator set.
         rest = max(self._rest_after(user_id, active), self._parts.settings.least_cycle_delay_seconds)
 
         def enter(tx: Transaction) -> NextRun | None:
             ended = entries.Ended(
                 slot=active.slot,
-                at=min(at, self._parts.clock.now()),  # while the disk was full the clock may have been set back
+                at=min(at, self._parts.clock.now()),  # the clock may have been set back while the disk was full
                 failures=failures,
                 cut_off=cut_off,
                 stopped=active.control.why is StopReason.STOPPED,
@@ -214,7 +216,7 @@ class CycleSupervisor:
 
 
 def _why(error: Exception) -> str:
-    """What a user reads of it."""
+    """Return the reason as a user reads it."""
     if isinstance(error, CycleStuck):
         return str(error)
     return error.for_users if isinstance(error, StateError) else type(error).__name__

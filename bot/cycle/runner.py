@@ -1,6 +1,6 @@
 """One cycle: plan, write the plan down, let every session post its share, hand over what a lost account leaves.
 
-A cycle that a crash or a shutdown cut off is continued where it was: same deliveries, same random_ids, same content.
+A cycle that a crash or a shutdown cut off continues where it was, with the same deliveries, random_ids and content.
 """
 
 import asyncio
@@ -46,12 +46,12 @@ class NotWanted(Exception):
 
 
 class CycleRunner:
-    """Runs cycles. One at a time a user; the scheduler sees to that."""
+    """Runs cycles. The scheduler runs at most one at a time for each user."""
 
     def __init__(self, parts: CycleServices) -> None:
         self._parts = parts
         self._left_out: dict[str, float] = {}
-        """Users whose last plan was left out as a whole for want of allowance → when, in monotonic seconds."""
+        """Users whose last plan had no post left in the allowance → when it was made, in monotonic seconds."""
 
     async def begin(self, user_id: str, control: CycleControl, *, only_running: bool = False) -> CycleRun:
         """Begin the user's next cycle, or the one that was cut off; `execute` posts it.
@@ -86,7 +86,8 @@ class CycleRunner:
         await self._finish(run)
 
     async def _left_over(self, user_id: str, control: CycleControl) -> tuple[Cycle, list[Delivery]] | None:
-        """The cycle to go on with. One that its user let go is closed first; what was being posted is found out."""
+        """Return the cycle to continue. One whose rest its user does not want is closed first, except for the posts in
+        flight: whether they arrived is still to be found out."""
         found = await self._parts.journal.unfinished_cycle(user_id)
         user = self._parts.store.snapshot.users.get(user_id)
         if found is None or user is None or not user.let_go:
@@ -120,8 +121,11 @@ class CycleRunner:
         return number
 
     async def _still_has_nothing_left(self, user_id: str) -> bool:
-        """Whether what a plan would say was said within the last hour: without a pause between cycles it would else be
-        written down every few seconds, a row a group, until the day ends."""
+        """Return whether the allowance is still used up and the journal said so within the last hour.
+
+        Without a pause between cycles the same plan would fill the journal, one row for each group every few seconds,
+        until the day ends.
+        """
         said_at, user = self._left_out.get(user_id), self._parts.store.snapshot.users.get(user_id)
         if said_at is None or user is None or self._parts.clock.monotonic() - said_at > _SAID_AGAIN_SECONDS:
             return False
@@ -129,7 +133,7 @@ class CycleRunner:
         return (await self._parts.journal.allowance(user_id, budget)).left == 0
 
     def _empty(self, user_id: str, number: int, control: CycleControl) -> CycleRun:
-        """A cycle that is not worth a line in the journal."""
+        """Return a cycle without deliveries, which the journal does not hold."""
         user, now = self._parts.store.snapshot.users[user_id], self._parts.clock.now()
         cycle = _cycle(user_id, user.post_type, PostContent(), now)
         return CycleRun(self._parts, cycle, number, [], control, in_journal=False)
@@ -180,7 +184,7 @@ class CycleRunner:
         return CycleRun(self._parts, cycle, number, deliveries, control)
 
     async def _post_everything(self, run: CycleRun) -> None:
-        """Round after round, until nothing is left that somebody could post, or look for."""
+        """Post in rounds until no session can post a delivery or look for one."""
         slots = asyncio.Semaphore(self._parts.settings.max_sessions_per_user)
         batches = await self._by_session(run, run.pending)
         while batches and run.control.why is not StopReason.SHUTDOWN:
@@ -199,7 +203,7 @@ class CycleRunner:
     async def _one_session(
         self, run: CycleRun, slots: asyncio.Semaphore, session: str, batch: list[Delivery]
     ) -> list[Delivery]:
-        """One session's share. Whatever goes wrong in it never stops the others in the middle of a post."""
+        """Post one session's share. A failure in it never stops another session in the middle of a post."""
         async with slots:
             try:
                 return await self._share(run, session, batch)
@@ -220,9 +224,13 @@ class CycleRunner:
             return []
 
     async def _by_session(self, run: CycleRun, deliveries: list[Delivery]) -> dict[str, list[Delivery]]:
-        """Who posts what. A delivery keeps its account while that has it, and waits for a later cycle when that rests
-        for long; else one that was never sent is planned anew. Of one that may have arrived another account only finds
-        out (see `worker`), or its own where no other can. Once the cycle is over that is all that is left to do."""
+        """Return session → the deliveries it works on.
+
+        A delivery keeps its account while the user has that account. It waits for a later cycle when the account rests
+        for long. Without its account a delivery that was never sent is planned anew. Of one that may have arrived,
+        another account only finds out whether it did (see `worker`); its own account does where no other can. Once the
+        cycle is over, finding out is all that is left to do.
+        """
         if run.over:
             deliveries = [delivery for delivery in deliveries if delivery.state is DeliveryState.SENDING]
         if not deliveries:
@@ -257,7 +265,7 @@ class CycleRunner:
         return batches
 
     async def _close_left_over(self, run: CycleRun, delivery: Delivery, reason: str) -> None:
-        """Nobody is left to post it. One that Telegram refused an account (`error`) failed."""
+        """Close a delivery that no account can post. It failed when Telegram refused it to an account (`error`)."""
         if delivery.state is DeliveryState.SENDING:
             state = DeliveryState.UNKNOWN
         else:
@@ -265,7 +273,7 @@ class CycleRunner:
         await run.close(delivery, state, reason, error=delivery.error)
 
     async def _finish(self, run: CycleRun) -> None:
-        """Close what was not posted, unless a shutdown cut the cycle off: then it goes on after the restart."""
+        """Close what was not posted. A cycle that a shutdown cut off stays open and continues after the restart."""
         if run.control.why is StopReason.SHUTDOWN and run.pending:
             text = f"The daemon stops; {len(run.pending)} posts are left for when the bot starts again"
             await run.record(event=run.event("cycle_cut_off", text))
@@ -288,24 +296,24 @@ class CycleRunner:
         text = f"Cycle finished: {progress.delivered} of {progress.total} posts delivered"
         level = Level.INFO if progress.delivered == progress.total else Level.WARNING
         events.append(run.event("cycle_finished", text, level))
-        # One commit: a finished cycle whose end could not be told would be taken for broken, and another would follow.
+        # One commit: a finished cycle without its event would look broken, and another cycle would follow it.
         await self._parts.journal.finish_cycle(run.user, run.cycle.id, self._parts.clock.now(), *events)
 
 
 def _cycle(user_id: str, post_type: PostType, content: PostContent, now: datetime) -> Cycle:
-    """One that begins now; its number is the moment in milliseconds."""
+    """Return a cycle that begins now. Its id is that moment in milliseconds since 1970."""
     number = int(now.timestamp() * 1000)
     return Cycle(id=number, user=user_id, post_type=post_type, post_content=content, started_at=now)
 
 
 def _is_left_out(deliveries: Sequence[Delivery]) -> bool:
-    """Whether the allowance alone keeps a plan from having anything to post."""
+    """Return whether the allowance leaves a plan nothing to post."""
     without = any(delivery.error == NO_ALLOWANCE for delivery in deliveries)
     return without and all(delivery.state is DeliveryState.SKIPPED for delivery in deliveries)
 
 
 def _told_of_plan(deliveries: Sequence[Delivery]) -> list[Event]:
-    """Why posts are left out: one line for all that the allowance has no room for, one for each other."""
+    """Return why posts are left out: one event for all that exceed the allowance, one for each other post."""
     skipped = [delivery for delivery in deliveries if delivery.state is DeliveryState.SKIPPED]
     without = [delivery for delivery in skipped if delivery.error == NO_ALLOWANCE]
     events = []
@@ -331,8 +339,7 @@ def _as_given(
     until: datetime,
     bars: Mapping[str, Mapping[str, Exclusion]],
 ) -> Plan:
-    """What becomes of a delivery with the account that it was given to, by then; an empty plan: others may have it.
-    One that was sent is that account's."""
+    """Return what the account of a delivery can do with it until then. An empty plan leaves it to other accounts."""
     is_new = delivery.state is DeliveryState.PLANNED
     known = bars if is_new else {}
     if not keeps(user, sessions, delivery.session, delivery.group, until, known):
@@ -354,8 +361,10 @@ def _count_cycle(tx: Transaction, user_id: str, *, anew: bool) -> int:
 
 
 def _take_holds_as_of(tx: Transaction, user_id: str, now: datetime) -> None:
-    """Nobody waits for a clock that was set back to catch up: holds of this user and their accounts are as long as
-    Telegram asked for, from now."""
+    """Limit the holds of this user and their accounts to what Telegram asked for, counted from now.
+
+    A clock that was set back would make them longer.
+    """
     user = tx.user(user_id)
     holds = {group: {name: hold.as_of(now) for name, hold in by.items()} for group, by in user.group_holds.items()}
     if holds != user.group_holds:
@@ -364,12 +373,11 @@ def _take_holds_as_of(tx: Transaction, user_id: str, now: datetime) -> None:
 
 
 def check_ready(user: User) -> None:
-    """Whether there is something to post and somewhere to post it.
+    """Check that there is something to post and a group to post it to.
 
     Raises:
-        NoGroups, NoContent: saying what to set.
+        NoGroups, NoContent: it is missing; the message says what to set.
     """
-
     if not user.groups:
         raise NoGroups("there is no group to post to: set groups with PATCH /api/config")
     posts = posts_of(user.post_type, user.post_content)
