@@ -76,7 +76,7 @@ class Bots:
                 bot_status=BotStatus.RUNNING,
                 status_reason=None,
                 next_run_at=coming.at,
-                slot=None,
+                scheduled_for=None,
                 cycles_done=0,
             )
             tx.put_user(user_id, running)
@@ -109,15 +109,15 @@ class Bots:
             if before is BotStatus.STOPPED:
                 return before, before
             # It counts also when no cycle runs, but one that broke off waits, or when the daemon is killed now.
-            let_go = user.let_go or now or before is BotStatus.STOPPING
+            drop_unfinished = user.drop_unfinished or now or before is BotStatus.STOPPING
             if before is BotStatus.STOPPING:
-                if not user.let_go:
-                    tx.put_user(user_id, replace(user, let_go=True))
+                if not user.drop_unfinished:
+                    tx.put_user(user_id, replace(user, drop_unfinished=True))
                 return before, before
             # The cycle's own first step is a transaction too, so it either sees this or is seen here.
             after = BotStatus.STOPPING if user_id in self._scheduler.active else BotStatus.STOPPED
-            stopped = replace(user, bot_status=after, status_reason=None, next_run_at=None, let_go=let_go)
-            tx.put_user(user_id, stopped)
+            stopped = replace(user, bot_status=after, status_reason=None, next_run_at=None)
+            tx.put_user(user_id, replace(stopped, drop_unfinished=drop_unfinished))
             return before, after
 
         before, after = await self._parts.store.transact(change)

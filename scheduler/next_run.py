@@ -64,7 +64,7 @@ def take_over(tx: Transaction, *, resume: bool, now: datetime) -> TakenOver:
             slot = user.next_run_at or now
             taken.resumed[user_id] = _worked_out(user_id, partial(_no_further, user, slot, now)).at or slot
             if taken.resumed[user_id] != slot:
-                tx.put_user(user_id, replace(user, next_run_at=taken.resumed[user_id], slot=None))
+                tx.put_user(user_id, replace(user, next_run_at=taken.resumed[user_id], scheduled_for=None))
         elif user.bot_status in {BotStatus.RUNNING, BotStatus.STOPPING}:
             _stop(tx, user_id, user, user.status_reason or RESTARTED)
             taken.stopped.append(user_id)
@@ -76,7 +76,7 @@ def put_off(tx: Transaction, until: Mapping[str, datetime]) -> None:
     for user_id, at in until.items():
         user = tx.users.get(user_id)
         if user is not None and user.bot_status is BotStatus.RUNNING:
-            tx.put_user(user_id, replace(user, next_run_at=at, slot=user.slot or user.next_run_at))
+            tx.put_user(user_id, replace(user, next_run_at=at, scheduled_for=user.scheduled_for or user.next_run_at))
 
 
 def enter_after(tx: Transaction, user_id: str, ended: Ended) -> NextRun | None:
@@ -115,7 +115,8 @@ def enter_late(
         user = tx.users.get(user_id)
         if user is None or user.bot_status is not BotStatus.RUNNING or user.next_run_at not in {slot, None}:
             continue
-        if user.slot is not None and has_calendar(user.schedule):  # put off already: what it missed counts after it
+        if user.scheduled_for is not None and has_calendar(user.schedule):
+            # It was put off already. What it missed is counted after it.
             begin = partial(not_before, user)
         else:
             begin = partial(when_late, user, min(slot, now))
@@ -124,7 +125,7 @@ def enter_late(
             # By then quiet hours may have begun.
             coming = _worked_out(user_id, partial(begin, begins))
             begins += apart
-        entered[user_id] = (_enter(tx, user_id, user, coming, slot=user.slot), user.schedule.missed)
+        entered[user_id] = (_enter(tx, user_id, user, coming, slot=user.scheduled_for), user.schedule.missed)
     return entered, begins
 
 
@@ -134,7 +135,7 @@ def enter_after_jump(tx: Transaction, busy: Collection[str], now: datetime, jump
     for user_id, user in list(tx.users.items()):
         if user.bot_status is BotStatus.RUNNING and user.next_run_at is not None and user_id not in busy:
             coming = _worked_out(user_id, partial(after_jump, user, user.next_run_at, now, jump))
-            slot = user.slot if coming.at == user.next_run_at else None
+            slot = user.scheduled_for if coming.at == user.next_run_at else None
             entered[user_id] = _enter(tx, user_id, user, coming, slot=slot)
     return entered
 
@@ -182,7 +183,7 @@ def _enter(tx: Transaction, user_id: str, user: User, coming: NextRun, *, slot: 
     if coming.at is None:
         _stop(tx, user_id, user, coming.over)
     else:
-        tx.put_user(user_id, replace(user, next_run_at=coming.at, slot=slot))
+        tx.put_user(user_id, replace(user, next_run_at=coming.at, scheduled_for=slot))
     return coming
 
 

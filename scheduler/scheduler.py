@@ -83,7 +83,8 @@ class Scheduler:
             ended = None if cut_off else await self._parts.journal.last_end(user_id, slot, now)
             if ended is not None:
                 user = self._parts.store.snapshot.users[user_id]
-                done[user_id] = entries.Ended(user.slot or slot, ended)  # the daemon ended before the next was entered
+                # The daemon ended before the next run was entered.
+                done[user_id] = entries.Ended(user.scheduled_for or slot, ended)
             elif cut_off or now - slot <= grace:
                 at_once.append(
                     user_id

@@ -53,7 +53,7 @@ class CycleSupervisor:
         """Begin the user's turn. The caller has to `run` it."""
         user = self._parts.store.snapshot.users.get(user_id)
         due = user.next_run_at if user is not None and user.next_run_at is not None else self._parts.clock.now()
-        slot = user.slot if user is not None and user.slot is not None else due
+        slot = user.scheduled_for if user is not None and user.scheduled_for is not None else due
         active = self.active[user_id] = Active(due, slot, self._parts.clock.monotonic())
         return active
 

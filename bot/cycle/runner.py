@@ -90,7 +90,7 @@ class CycleRunner:
         flight: whether they arrived is still to be found out."""
         found = await self._parts.journal.unfinished_cycle(user_id)
         user = self._parts.store.snapshot.users.get(user_id)
-        if found is None or user is None or not user.let_go:
+        if found is None or user is None or not user.drop_unfinished:
             return found
         run = CycleRun(self._parts, found[0], user.cycles, found[1], control)
         for delivery in run.pending:
@@ -356,7 +356,7 @@ def _count_cycle(tx: Transaction, user_id: str, *, anew: bool) -> int:
     check_ready(user)
     if not user.assigned_sessions:
         raise NoSpareSession("no account is left: every one was banned or released; start the bot to get spare ones")
-    tx.put_user(user_id, replace(user, cycles=user.cycles + 1, let_go=False))
+    tx.put_user(user_id, replace(user, cycles=user.cycles + 1, drop_unfinished=False))
     return user.cycles + 1
 
 

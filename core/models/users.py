@@ -55,10 +55,10 @@ class User(Model, frozen=True, kw_only=True):
     status_reason: str | None = None
     """Why the bot is in that state, unless its user asked for it."""
     next_run_at: datetime | None = None
-    slot: datetime | None = None
-    """Where that run was put off: the moment it is for. What a calendar named since is missed, not met by it."""
-    let_go: bool = False
-    """The user wanted no further post of the last cycle: what it left in the journal is not gone on with."""
+    scheduled_for: datetime | None = None
+    """The moment that run is for, where it was put off. Moments that a calendar named since count as missed."""
+    drop_unfinished: bool = False
+    """The user wants no further post of the last cycle. What it left in the journal is dropped."""
     cycles: int = 0
     """Cycles planned so far. It numbers them for `{n}` and for posts that take turns."""
     banned_sessions: tuple[BannedSession, ...] = ()

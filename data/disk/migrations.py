@@ -13,7 +13,7 @@ from data.disk.strict_json import damaged
 
 Step = Callable[[dict[str, Any]], dict[str, Any]]
 
-USERS_VERSION = 2
+USERS_VERSION = 3
 
 
 def _only_confirmed_ids(parsed: dict[str, Any]) -> dict[str, Any]:
@@ -30,7 +30,24 @@ def _as_confirmed(session: object) -> object:
     return {field: value for field, value in session.items() if field != "telegram_id"}
 
 
-USERS_STEPS: dict[int, Step] = {1: _only_confirmed_ids}
+_RENAMED = {"slot": "scheduled_for", "let_go": "drop_unfinished"}
+
+
+def _renamed_run_fields(parsed: dict[str, Any]) -> dict[str, Any]:
+    """Rename the fields of users that tell what the next run is for and whether an unfinished cycle is dropped."""
+    users = parsed.get("users")
+    if not isinstance(users, dict):
+        return parsed
+    return {**parsed, "users": {name: _as_renamed(user) for name, user in users.items()}}
+
+
+def _as_renamed(user: object) -> object:
+    if not isinstance(user, dict):
+        return user
+    return {_RENAMED.get(field, field): value for field, value in user.items()}
+
+
+USERS_STEPS: dict[int, Step] = {1: _only_confirmed_ids, 2: _renamed_run_fields}
 """Version → the step that leads on from it."""
 
 

@@ -257,7 +257,7 @@ async def test_a_cycle_that_waited_when_its_bot_was_stopped_at_once_or_twice_is_
         await until(lambda: not house.scheduler.active, "its end")
         assert (house.texts(G1), house.texts(G2)) == (["Hello from alice"], ["Hello from alice"])
         assert "Left out @plaza02: the bot was stopped" in house.said("alice")
-        assert not house.user("alice").let_go
+        assert not house.user("alice").drop_unfinished
 
 
 async def test_of_a_cycle_that_was_let_go_only_the_post_in_flight_is_finished(tmp_path: Path) -> None:
