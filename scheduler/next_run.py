@@ -38,7 +38,7 @@ class TakenOver:
 class Ended:
     """How a cycle ended."""
 
-    slot: datetime
+    scheduled_for: datetime
     """The moment it was for."""
     at: datetime
     failures: int = 0
@@ -61,9 +61,11 @@ def take_over(tx: Transaction, *, resume: bool, now: datetime) -> TakenOver:
     taken = TakenOver()
     for user_id, user in list(tx.users.items()):
         if user.bot_status is BotStatus.RUNNING and resume:
-            slot = user.next_run_at or now
-            taken.resumed[user_id] = _worked_out(user_id, partial(_no_further, user, slot, now)).at or slot
-            if taken.resumed[user_id] != slot:
+            scheduled_for = user.next_run_at or now
+            taken.resumed[user_id] = (
+                _worked_out(user_id, partial(_no_further, user, scheduled_for, now)).at or scheduled_for
+            )
+            if taken.resumed[user_id] != scheduled_for:
                 tx.put_user(user_id, replace(user, next_run_at=taken.resumed[user_id], scheduled_for=None))
         elif user.bot_status in {BotStatus.RUNNING, BotStatus.STOPPING}:
             _stop(tx, user_id, user, user.status_reason or RESTARTED)
@@ -93,10 +95,12 @@ def enter_after(tx: Transaction, user_id: str, ended: Ended) -> NextRun | None:
         return _enter(tx, user_id, user, _worked_out(user_id, lambda: first_run(user, begins)))
     if ended.failures:
         coming = _worked_out(user_id, lambda: next_try(user, ended.at, ended.failures, cut_off=ended.cut_off))
-        return _enter(tx, user_id, user, coming, slot=ended.slot)
+        return _enter(tx, user_id, user, coming, scheduled_for=ended.scheduled_for)
     counted = replace(user, cycles_done=user.cycles_done + 1)
     rested = replace(counted, delay_between_cycles=max(user.delay_between_cycles, ended.rest_seconds))
-    return _enter(tx, user_id, counted, _worked_out(user_id, lambda: after_cycle(rested, ended.slot, ended.at)))
+    return _enter(
+        tx, user_id, counted, _worked_out(user_id, lambda: after_cycle(rested, ended.scheduled_for, ended.at))
+    )
 
 
 def enter_all_after(tx: Transaction, ended: Mapping[str, Ended]) -> dict[str, NextRun]:
@@ -111,21 +115,21 @@ def enter_late(
     """Enter users whose moment passed long ago. Each makes up for it, one after another, or leaves it out, as the
     schedule says. Return also when one more may begin."""
     entered: dict[str, tuple[NextRun, Missed]] = {}
-    for user_id, slot in late.items():
+    for user_id, scheduled_for in late.items():
         user = tx.users.get(user_id)
-        if user is None or user.bot_status is not BotStatus.RUNNING or user.next_run_at not in {slot, None}:
+        if user is None or user.bot_status is not BotStatus.RUNNING or user.next_run_at not in {scheduled_for, None}:
             continue
         if user.scheduled_for is not None and has_calendar(user.schedule):
             # It was put off already. What it missed is counted after it.
             begin = partial(not_before, user)
         else:
-            begin = partial(when_late, user, min(slot, now))
+            begin = partial(when_late, user, min(scheduled_for, now))
         coming = _worked_out(user_id, partial(begin, now))
         if coming.at is not None and coming.at <= now:
             # By then quiet hours may have begun.
             coming = _worked_out(user_id, partial(begin, begins))
             begins += apart
-        entered[user_id] = (_enter(tx, user_id, user, coming, slot=user.scheduled_for), user.schedule.missed)
+        entered[user_id] = (_enter(tx, user_id, user, coming, scheduled_for=user.scheduled_for), user.schedule.missed)
     return entered, begins
 
 
@@ -135,8 +139,8 @@ def enter_after_jump(tx: Transaction, busy: Collection[str], now: datetime, jump
     for user_id, user in list(tx.users.items()):
         if user.bot_status is BotStatus.RUNNING and user.next_run_at is not None and user_id not in busy:
             coming = _worked_out(user_id, partial(after_jump, user, user.next_run_at, now, jump))
-            slot = user.scheduled_for if coming.at == user.next_run_at else None
-            entered[user_id] = _enter(tx, user_id, user, coming, slot=slot)
+            scheduled_for = user.scheduled_for if coming.at == user.next_run_at else None
+            entered[user_id] = _enter(tx, user_id, user, coming, scheduled_for=scheduled_for)
     return entered
 
 
@@ -160,12 +164,12 @@ def _again(user: User, now: datetime, ended: datetime | None) -> NextRun:
     return coming
 
 
-def _no_further(user: User, slot: datetime, now: datetime) -> NextRun:
+def _no_further(user: User, scheduled_for: datetime, now: datetime) -> NextRun:
     """Return the entered run, or the first one from now when it is further away than any right clock enters."""
     calendar = has_calendar(user.schedule)
     latest = first_run(user, now + LARGE_JUMP) if calendar else after_cycle(user, now, now)
-    if latest.at is None or slot <= latest.at:
-        return NextRun(slot)
+    if latest.at is None or scheduled_for <= latest.at:
+        return NextRun(scheduled_for)
     return first_run(user, now) if calendar else latest
 
 
@@ -179,11 +183,13 @@ def _worked_out(user_id: str, work: Callable[[], NextRun]) -> NextRun:
         return NextRun(None, over=why)
 
 
-def _enter(tx: Transaction, user_id: str, user: User, coming: NextRun, *, slot: datetime | None = None) -> NextRun:
+def _enter(
+    tx: Transaction, user_id: str, user: User, coming: NextRun, *, scheduled_for: datetime | None = None
+) -> NextRun:
     if coming.at is None:
         _stop(tx, user_id, user, coming.over)
     else:
-        tx.put_user(user_id, replace(user, next_run_at=coming.at, scheduled_for=slot))
+        tx.put_user(user_id, replace(user, next_run_at=coming.at, scheduled_for=scheduled_for))
     return coming
 
 

@@ -65,7 +65,9 @@ def overview(
     for user_id, active in list(scheduler.active.items()):
         progress = active.progress()
         total, done, delivered = (progress.total, progress.done, progress.delivered) if progress else (0, 0, 0)
-        running.append(RunningCycle(user=user_id, due_at=active.slot, total=total, done=done, delivered=delivered))
+        running.append(
+            RunningCycle(user=user_id, due_at=active.scheduled_for, total=total, done=done, delivered=delivered)
+        )
     resting = [
         RestingAccount(session=name, until=session.hold.until, reason=session.hold.reason)
         for name, session in parts.store.snapshot.sessions.items()

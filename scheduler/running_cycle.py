@@ -9,9 +9,9 @@ from bot.cycle.run import CycleControl, CycleProgress, CycleRun
 class Active:
     """One cycle as the scheduler sees it."""
 
-    def __init__(self, due: datetime, slot: datetime, began: float) -> None:
+    def __init__(self, due: datetime, scheduled_for: datetime, began: float) -> None:
         self.due = due
-        self.slot = slot
+        self.scheduled_for = scheduled_for
         """The moment it is for, before `due` where it was put off; after a change of the
         schedule, the moment of that change."""
         self.control = CycleControl()

@@ -75,17 +75,17 @@ class Scheduler:
         grace = timedelta(seconds=self._parts.settings.misfire_grace_seconds)
         at_once: list[str] = []
         done: dict[str, entries.Ended] = {}
-        for user_id, slot in taken.resumed.items():
-            self._due.set(user_id, slot)
-            if slot > now:
+        for user_id, scheduled_for in taken.resumed.items():
+            self._due.set(user_id, scheduled_for)
+            if scheduled_for > now:
                 continue
             cut_off = await self._parts.journal.unfinished_cycle(user_id) is not None
-            ended = None if cut_off else await self._parts.journal.last_end(user_id, slot, now)
+            ended = None if cut_off else await self._parts.journal.last_end(user_id, scheduled_for, now)
             if ended is not None:
                 user = self._parts.store.snapshot.users[user_id]
                 # The daemon ended before the next run was entered.
-                done[user_id] = entries.Ended(user.scheduled_for or slot, ended)
-            elif cut_off or now - slot <= grace:
+                done[user_id] = entries.Ended(user.scheduled_for or scheduled_for, ended)
+            elif cut_off or now - scheduled_for <= grace:
                 at_once.append(
                     user_id
                 )  # a cycle that has begun continues, whatever the schedule says about missed runs
@@ -312,11 +312,11 @@ class Scheduler:
     async def _catch_up(self, late: Mapping[str, datetime]) -> None:
         """Enter the runs that could not begin in time one after another, so that they do not all begin at once."""
         users = self._parts.store.snapshot.users
-        slots = {user_id: users[user_id].next_run_at or at for user_id, at in late.items() if user_id in users}
+        scheduled = {user_id: users[user_id].next_run_at or at for user_id, at in late.items() if user_id in users}
         try:
             with self.changing(late):
                 async with self._one_line:
-                    entered, self._line_ends = await self._records.commit(lambda tx: self._line_up(tx, slots))
+                    entered, self._line_ends = await self._records.commit(lambda tx: self._line_up(tx, scheduled))
         finally:
             self._entering.difference_update(late)
         await self._follow_all({user_id: coming for user_id, (coming, _) in entered.items()})
@@ -325,19 +325,19 @@ class Scheduler:
                 continue
             runs = f"{coming.missed} runs" if coming.missed > 1 else "1 run"
             what = "left out" if missed is Missed.SKIP else "made up for by one"
-            text = f"{runs} since {slots[user_id]:%Y-%m-%d %H:%M} UTC could not begin in time, now {what}"
+            text = f"{runs} since {scheduled[user_id]:%Y-%m-%d %H:%M} UTC could not begin in time, now {what}"
             await self._records.tell(user_id, "runs_missed", text, Level.WARNING)
 
     def _line_up(
-        self, tx: Transaction, slots: Mapping[str, datetime]
+        self, tx: Transaction, scheduled: Mapping[str, datetime]
     ) -> tuple[dict[str, tuple[NextRun, Missed]], datetime]:
         """Enter late runs behind those entered a moment ago: after a full disk users come one by one."""
         now = self._parts.clock.now()
         waits = (self._line_ends - now).total_seconds()
         if not 0 < waits < LONGEST_CATCH_UP_SECONDS / 2:  # more is of a clock that was ahead, or as long as it may be
             waits = 0.0
-        apart = self._apart(len(slots), LONGEST_CATCH_UP_SECONDS - waits)
-        return entries.enter_late(tx, slots, now, now + timedelta(seconds=waits), apart)
+        apart = self._apart(len(scheduled), LONGEST_CATCH_UP_SECONDS - waits)
+        return entries.enter_late(tx, scheduled, now, now + timedelta(seconds=waits), apart)
 
     def _apart(self, users: int, within: float = LONGEST_CATCH_UP_SECONDS) -> timedelta:
         """Return the time between two users who would otherwise all begin now."""

@@ -53,8 +53,8 @@ class CycleSupervisor:
         """Begin the user's turn. The caller has to `run` it."""
         user = self._parts.store.snapshot.users.get(user_id)
         due = user.next_run_at if user is not None and user.next_run_at is not None else self._parts.clock.now()
-        slot = user.scheduled_for if user is not None and user.scheduled_for is not None else due
-        active = self.active[user_id] = Active(due, slot, self._parts.clock.monotonic())
+        scheduled_for = user.scheduled_for if user is not None and user.scheduled_for is not None else due
+        active = self.active[user_id] = Active(due, scheduled_for, self._parts.clock.monotonic())
         return active
 
     def begin_anew(self, user_id: str) -> None:
@@ -106,7 +106,7 @@ class CycleSupervisor:
 
         changed, coming = await self._parts.store.transact(commit)
         if coming is None and user_id in self.active:
-            self.active[user_id].slot = now
+            self.active[user_id].scheduled_for = now
         return changed, coming
 
     def end_stuck(self, user_id: str) -> None:
@@ -181,7 +181,7 @@ class CycleSupervisor:
 
         def enter(tx: Transaction) -> NextRun | None:
             ended = entries.Ended(
-                slot=active.slot,
+                scheduled_for=active.scheduled_for,
                 at=min(at, self._parts.clock.now()),  # the clock may have been set back while the disk was full
                 failures=failures,
                 cut_off=cut_off,
