@@ -8,7 +8,6 @@ import os
 import resource
 import sqlite3
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -159,20 +158,6 @@ async def test_a_migration_keeps_a_copy_of_what_it_found(
     assert json.loads(users_json.read_bytes())["version"] == 2
     assert (users_json.parent / "copies" / "users-of-version-1-5.json").read_bytes() == old
     assert open_store().snapshot.revision == 5
-
-
-async def test_a_file_of_version_2_keeps_what_its_next_run_is_for_and_what_is_dropped(
-    open_store: OpenStore, users_json: Path
-) -> None:
-    alice = b'{"slot": "2026-01-05T09:00:00Z", "next_run_at": "2026-01-05T09:05:00Z", "let_go": true}'
-    old = b'{"version": 2, "revision": 5, "users": {"alice": %s, "bob": {}}, "sessions": {}}' % alice
-    users_json.write_bytes(old)
-    scheduled_for = datetime(2026, 1, 5, 9, tzinfo=UTC)
-    user = User(scheduled_for=scheduled_for, next_run_at=scheduled_for + timedelta(minutes=5), drop_unfinished=True)
-    assert open_store().snapshot.users == {"alice": user, "bob": User()}
-    assert json.loads(users_json.read_bytes())["version"] == 3
-    assert (users_json.parent / "copies" / "users-of-version-2-5.json").read_bytes() == old
-    assert open_store().snapshot.users["alice"] == user
 
 
 async def test_copies_are_kept_at_each_start_and_the_oldest_go(open_store: OpenStore, state_dir: Path) -> None:
