@@ -37,6 +37,7 @@ _CONFLICTS: dict[str, tuple[str, ...]] = {
     "DELETE /api/sessions/logins": (*_ACCOUNTS, *LOGIN_CODES),
     "GET /api/sessions": (known.NotReady.code,),
     "POST /api/sessions/import": (*_ACCOUNTS, known.NoRoomOnApiPairs.code),
+    "POST /api/sessions/{name}/assign": (*_ACCOUNTS, known.NoRoomOnApiPairs.code),
     "POST /api/admin/sessions/{name}/move": (*_ACCOUNTS, known.NoRoomOnApiPairs.code),
     "PUT /api/admin/sessions/{name}/pair": (
         *(*_ACCOUNTS, known.NoRoomOnApiPairs.code, known.PairNotChecked.code, "login_lost"),

@@ -7,10 +7,10 @@ import jsonschema_rs
 import pytest
 
 from api.openapi.examples import ANSWERS, REQUESTS
-from api.openapi.problem_codes import LOGIN_CODES
+from api.openapi.problem_codes import LOGIN_CODES, codes_of
 from api.problems import CODES, MEDIA_TYPE, status_of
 from api.requests.paths import STATE_PATH
-from core.errors import PostfleetError
+from core.errors import NoRoomOnApiPairs, PostfleetError
 from tests.api.support import Api, codes_in
 from tests.api.test_isolation import BY_TICKET, OPEN
 
@@ -148,3 +148,8 @@ def test_every_moment_of_an_answer_is_a_date_time(document: dict[str, Any]) -> N
         and "date-time" not in str(kind)
     ]
     assert plain == []
+
+
+@pytest.mark.parametrize("path", ["/api/sessions/{name}/assign", "/api/admin/sessions/{name}/move"])
+def test_whoever_gives_an_account_to_a_user_may_hear_that_its_api_pair_is_full(path: str) -> None:
+    assert NoRoomOnApiPairs.code in codes_of("POST", path, 409, keyed=True)
