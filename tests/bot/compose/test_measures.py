@@ -12,9 +12,9 @@ from bot.compose.measures import photo_obstacle
 from core.models import Media, PostContent, PostType
 from sandbox.errors import RpcError
 from sandbox.state.files import Files
-from tests.bot.sending.support import png
 from tests.support.films import film, sound
 from tests.support.house import House, open_house
+from tests.support.pictures import png
 
 
 def put(house: House, name: str, content: bytes) -> None:

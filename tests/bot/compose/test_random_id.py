@@ -11,9 +11,9 @@ from msgspec.structs import replace
 from bot.compose.random_id import new_random_id, random_id_of
 from bot.cycle.run import CycleControl, StopReason
 from core.models import Cycle, Delivery, DeliveryState, Media, PostContent, PostType
-from tests.bot.sending.support import png
 from tests.support.clock import START
 from tests.support.house import House, open_house, until
+from tests.support.pictures import png
 
 G1 = "@plaza01"
 DERIVED = Delivery(

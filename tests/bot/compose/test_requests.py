@@ -7,10 +7,11 @@ from telethon.extensions import BinaryReader
 from telethon.tl import functions
 from telethon.tl import types as tl
 
-from bot.compose.content import check_content, render
+from bot.compose.content import render
 from bot.compose.post import Destination, Post, Source
 from bot.compose.requests import request_for
-from core.models import Media, Poll, PostContent, PostType, TextFormat
+from core.models import Media, Poll, PostType, TextFormat
+from tests.bot.compose.support import post
 
 CHAT = tl.InputPeerChannel(1500000001, 77)
 OTHER = tl.InputPeerChannel(1500000002, 78)
@@ -20,12 +21,6 @@ FILM = tl.InputMediaDocument(tl.InputDocument(3, 4, b"ref"))
 
 def key(part: int) -> int:
     return 1000 + part
-
-
-def post(kind: PostType, **fields: Any) -> Post:
-    made = Post(kind, PostContent(**fields))
-    check_content(made.type, made.content)
-    return made
 
 
 def built(made: Post, to: Destination | None = None, **given: Any) -> Any:

@@ -14,8 +14,8 @@ from bot.preflight.preflight import preflight
 from core.errors import InvalidInput, StateDamaged, StateError
 from core.models import DeliveryState, Media, MediaKind, PostContent, PostType
 from data.media.layout import ABOUT, shown_name
-from tests.bot.sending.support import png
 from tests.support.house import House, open_house, until
+from tests.support.pictures import png
 
 G1, G2 = "@plaza01", "@plaza02"
 CAT, DOG, PAPER = Media(file="cat.png"), Media(file="dog.png"), Media(file="paper.pdf")

@@ -9,9 +9,9 @@ from bot.cycle.run import CycleControl, StopReason
 from core.models import DeliveryState, Media, Poll, PostContent, PostType
 from sandbox.server import Sandbox
 from sandbox.world import demo_world
-from tests.bot.sending.support import png
 from tests.support.clock import HurriedClock
 from tests.support.house import House, house_on, open_house, until
+from tests.support.pictures import png
 
 G1, G2 = "@plaza01", "@plaza02"
 GROUPS = [f"@plaza{number:02}" for number in range(1, 5)]

@@ -14,7 +14,7 @@ from bot.compose.source import find_source
 from core.models import Media, PostType
 from sandbox.server import Sandbox
 from tests.bot.compose.examples import MADE_HERE
-from tests.bot.sending.support import a_message, deliver, post, topic_named
+from tests.bot.compose.support import a_message, deliver, post, topic_named
 
 POSTS = {
     **{str(kind): made for kind, made in MADE_HERE.items()},

@@ -17,7 +17,8 @@ from bot.reactions.classify import Action, reaction_to
 from core.errors import InvalidInput
 from core.models import Media, Poll, PostType, TextFormat
 from sandbox.server import Sandbox
-from tests.bot.sending.support import a_message, deliver, delivery_key, png, post, standing, topic_named
+from tests.bot.compose.support import a_message, deliver, delivery_key, post, standing, topic_named
+from tests.support.pictures import png
 
 
 async def test_a_formatted_text_stands_in_the_chat_entity_by_entity(sandbox: Sandbox, ann: Any, bob: Any) -> None:

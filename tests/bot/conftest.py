@@ -1,5 +1,6 @@
 """A sandbox with two accounts that are connected, and a user's media folder."""
 
+import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,8 @@ from telethon import TelegramClient
 
 from sandbox.server import Sandbox
 from sandbox.world import AccountSpec, ChatSpec, World
-from tests.bot.sending.support import png
 from tests.support.films import film, sound
+from tests.support.pictures import png
 
 
 @pytest.fixture
@@ -30,22 +31,25 @@ async def sandbox(tmp_path: Path) -> AsyncIterator[Sandbox]:
     await centre.stop()
 
 
-@pytest.fixture
-async def ann(sandbox: Sandbox, tmp_path: Path) -> AsyncIterator[Any]:
-    path = sandbox.write_session("ann", tmp_path / "ann")
+@contextlib.asynccontextmanager
+async def _connected(sandbox: Sandbox, name: str, folder: Path) -> AsyncIterator[Any]:
+    path = sandbox.write_session(name, folder / name)
     client = TelegramClient(str(path), 1, "hash", flood_sleep_threshold=0, request_retries=1, retry_delay=0)
     await client.connect()
     yield client
     await client.disconnect()
+
+
+@pytest.fixture
+async def ann(sandbox: Sandbox, tmp_path: Path) -> AsyncIterator[Any]:
+    async with _connected(sandbox, "ann", tmp_path) as client:
+        yield client
 
 
 @pytest.fixture
 async def bob(sandbox: Sandbox, tmp_path: Path) -> AsyncIterator[Any]:
-    path = sandbox.write_session("bob", tmp_path / "bob")
-    client = TelegramClient(str(path), 1, "hash", flood_sleep_threshold=0, request_retries=1, retry_delay=0)
-    await client.connect()
-    yield client
-    await client.disconnect()
+    async with _connected(sandbox, "bob", tmp_path) as client:
+        yield client
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from core.models import Poll, PostType, TextFormat
 from sandbox.server import Sandbox
 from sandbox.world import AccountSpec, ChatSpec, World
 from tests.bot.compose.examples import MADE_HERE
-from tests.bot.sending.support import deliver, post
+from tests.bot.compose.support import deliver, post
 
 TEXT = post(PostType.TEXT, text="hi")
 RIGHTS = [

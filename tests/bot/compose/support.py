@@ -1,7 +1,5 @@
 """What the tests of sending share."""
 
-import struct
-import zlib
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -21,17 +19,6 @@ def post(kind: PostType, **fields: Any) -> Post:
     made = Post(kind, PostContent(**fields))
     check_content(made.type, made.content)
     return made
-
-
-def png(width: int = 40, height: int = 30, shade: int = 120) -> bytes:
-    """A grey picture."""
-
-    def chunk(name: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-
-    rows = (b"\0" + bytes([shade]) * width) * height
-    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
 def standing(sandbox: Sandbox, chat: str = "plaza") -> list[dict[str, Any]]:

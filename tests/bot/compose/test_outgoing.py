@@ -18,7 +18,7 @@ from core.errors import InvalidInput
 from core.models import Media, Poll, PostContent, PostType, TextFormat
 from sandbox.server import Sandbox
 from tests.bot.compose.examples import POSTS as EXAMPLES
-from tests.bot.sending.support import delivery_key, post, standing
+from tests.bot.compose.support import delivery_key, post, standing
 
 CONTEXT = RenderContext("Plaza & <co>", datetime(2026, 3, 2, 9, 5, tzinfo=UTC), 7)
 POSTS = [
