@@ -3,13 +3,14 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import Depends, Path, Request, Security
+from fastapi import Depends, Path, Query, Request, Security
 from fastapi.security import HTTPBearer
 
 from api.context import ApiContext
 from api.security.audit_log import SecurityLog, facts_of
+from api.security.tickets import Purpose
 from api.security.tokens import Identity
-from core.errors import Forbidden, NotReady
+from core.errors import AuthError, Forbidden, NotReady
 from sessions.account_services import AccountServices
 
 bearer = HTTPBearer(
@@ -51,6 +52,25 @@ async def _caller(request: Request, context: Context, _: Annotated[object, Secur
 
 Caller = Annotated[Identity, Depends(_caller)]
 """The verified caller."""
+
+
+StreamTicket = Annotated[str, Query(max_length=200, description="From `POST /api/auth/tickets`.")]
+DownloadTicket = Annotated[
+    str, Query(max_length=200, description='From `POST /api/auth/tickets` with `{"purpose": "download"}`.')
+]
+
+
+def redeem(context: ApiContext, ticket: str, purpose: Purpose, facts: dict[str, str]) -> Identity:
+    """Consume the ticket and return whom it was given to.
+
+    Raises:
+        AuthError: the ticket is not valid; the security log notes it.
+    """
+    try:
+        return context.tickets.take(ticket, purpose)
+    except AuthError:
+        context.security.refusal("ticket_refused", "A ticket was refused", **facts)
+        raise
 
 
 def operator_only(context: ApiContext, caller: Identity, facts: dict[str, str]) -> Identity:

@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 from api.context import ApiContext
 from api.openapi.document import json_answer, problems, shows
 from api.requests.concurrency_limits import Kind
-from api.routes.dependencies import Caller, Context
+from api.routes.dependencies import Caller, Context, DownloadTicket, Facts, redeem
 from api.routes.router import resource
 from api.security.tickets import Purpose
 from api.views.history import CountsView, DeliveryPage, DeliveryView, LogPage, StatsPage
@@ -67,15 +67,14 @@ async def deliveries(
 )
 async def deliveries_csv(
     context: Context,
-    ticket: Annotated[
-        str, Query(max_length=200, description='From `POST /api/auth/tickets` with `{"purpose": "download"}`.')
-    ],
+    facts: Facts,
+    ticket: DownloadTicket,
     group: Group = None,
     since: Since = None,
     until: Until = None,
 ) -> Response:
     """The same as a table, opened with a one-time ticket so that a browser can save it."""
-    user_id = context.tickets.take(ticket, Purpose.DOWNLOAD).user_id
+    user_id = redeem(context, ticket, Purpose.DOWNLOAD, facts).user_id
     lines = _lines(context, user_id, _normal(group), _utc(since), _utc(until))
     headers = {"Content-Disposition": 'attachment; filename="deliveries.csv"', "Cache-Control": "no-store"}
     return _Table(context.limiter.place(Kind.WORK, user_id), lines, media_type="text/csv", headers=headers)

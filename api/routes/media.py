@@ -13,7 +13,7 @@ from api.openapi.document import json_answer, problems, shows
 from api.problems import problem_response, request_id_of, response_to
 from api.requests.bodies import BOUND_BELOW, declared_size, pieces_of
 from api.requests.concurrency_limits import Kind
-from api.routes.dependencies import Caller, Context, Facts
+from api.routes.dependencies import Caller, Context, DownloadTicket, Facts, redeem
 from api.routes.router import resource
 from api.security.tickets import Purpose
 from api.services.media import MediaPage, MediaView, media_view, receive, uses_now
@@ -137,15 +137,9 @@ async def one(caller: Caller, context: Context, name: str) -> Response:
         **problems(401, 403, 404, 422),
     },
 )
-async def content(
-    context: Context,
-    name: str,
-    ticket: Annotated[
-        str, Query(max_length=200, description='From `POST /api/auth/tickets` with `{"purpose": "download"}`.')
-    ],
-) -> Response:
+async def content(context: Context, facts: Facts, name: str, ticket: DownloadTicket) -> Response:
     """The file itself, opened with a one-time ticket so that a browser can show or save it."""
-    user_id = context.tickets.take(ticket, Purpose.DOWNLOAD).user_id
+    user_id = redeem(context, ticket, Purpose.DOWNLOAD, facts).user_id
     file = await asyncio.to_thread(context.media.file, user_id, name)
     shown = media_view(file, None)
     opened = await asyncio.to_thread(context.media.opened, user_id, name)

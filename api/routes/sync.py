@@ -12,13 +12,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.openapi.document import problems, shows
 from api.requests.paths import STATE_PATH, STREAM_PATH
-from api.routes.dependencies import Caller, Context, Facts
+from api.routes.dependencies import Caller, Context, Facts, StreamTicket, redeem
 from api.routes.router import resource
 from api.security.tickets import Purpose
 from api.security.tokens import Identity
 from api.state.streams import Reader, Streams
 from api.views.state import StateView
-from core.errors import AuthError
 
 routes = resource(tags=["sync"])
 _EVENT = {
@@ -63,18 +62,9 @@ async def state(
         **problems(401, 403, 422, 503),
     },
 )
-async def stream(
-    context: Context,
-    facts: Facts,
-    ticket: Annotated[str, Query(max_length=200, description="From `POST /api/auth/tickets`.")],
-) -> Response:
+async def stream(context: Context, facts: Facts, ticket: StreamTicket) -> Response:
     """The state as server-sent events, opened with a one-time ticket."""
-    try:
-        identity = context.tickets.take(ticket, Purpose.STREAM)
-    except AuthError:
-        context.security.refusal("ticket_refused", "A ticket was refused", **facts)
-        raise
-    return _Stream(context.streams, identity)
+    return _Stream(context.streams, redeem(context, ticket, Purpose.STREAM, facts))
 
 
 class _Delegated(Response):
