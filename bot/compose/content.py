@@ -98,6 +98,11 @@ def check_post(post: Post) -> None:
     render(post, None, premium=True)
 
 
+def lacks_text(post: Post) -> bool:
+    """Return whether the post has to have a text and holds nothing but white space."""
+    return KINDS[post.type].text.is_required and not post.content.text.strip()
+
+
 def render_for_group(post: Post, context: RenderContext, *, premium: bool = False) -> Rendered:
     """Return the post with its placeholders filled in for one group.
 

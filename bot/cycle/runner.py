@@ -11,7 +11,7 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
-from bot.compose.content import post_for_cycle, posts_of
+from bot.compose.content import lacks_text, post_for_cycle, posts_of
 from bot.compose.random_id import new_random_id
 from bot.compose.rights import holds_about
 from bot.cycle.known_obstacles import arrange, claim_what_was_begun, who_posts
@@ -381,5 +381,5 @@ def check_ready(user: User) -> None:
     if not user.groups:
         raise NoGroups("there is no group to post to: set groups with PATCH /api/config")
     posts = posts_of(user.post_type, user.post_content)
-    if not posts or any(post.type is PostType.TEXT and not post.content.text.strip() for post in posts):
+    if not posts or any(map(lacks_text, posts)):
         raise NoContent("there is nothing to post: set post_content with PATCH /api/config")
