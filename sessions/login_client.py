@@ -11,7 +11,7 @@ from telethon.password import compute_check
 from telethon.tl import functions, types
 from telethon.tl.types import User
 
-from core.errors import InvalidInput, LoginRefused, PostfleetError, TooMany
+from core.errors import InvalidInput, LoginCode, LoginRefused, PostfleetError, TooMany
 from sessions.client import CONNECTION_LOST, PostingClient, connect
 from sessions.foreign.credentials import Credentials
 
@@ -207,9 +207,15 @@ _INPUT: dict[type[BaseException], tuple[str, str]] = {
 }
 PAIR_REFUSED = (errors.ApiIdInvalidError, errors.ConnectionApiIdInvalidError, errors.ApiIdPublishedFloodError)
 """Telegram takes this API pair from nobody."""
-_API_PAIR = ("api_pair_refused", "Telegram does not accept this API pair any more; the operator has to look at it")
-_BANNED = ("account_banned", "Telegram has banned this number; its owner can write to recover@telegram.org")
-_REFUSALS: dict[type[BaseException], tuple[str, str]] = {
+_API_PAIR: tuple[LoginCode, str] = (
+    "api_pair_refused",
+    "Telegram does not accept this API pair any more; the operator has to look at it",
+)
+_BANNED: tuple[LoginCode, str] = (
+    "account_banned",
+    "Telegram has banned this number; its owner can write to recover@telegram.org",
+)
+_REFUSALS: dict[type[BaseException], tuple[LoginCode, str]] = {
     errors.PhoneCodeExpiredError: ("code_expired", "the code is not valid any more; begin again to get a new one"),
     errors.PhoneNumberBannedError: _BANNED,
     errors.UserDeactivatedBanError: _BANNED,

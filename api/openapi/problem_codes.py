@@ -3,6 +3,8 @@
 Tests hold every problem they meet against these lists (`tests.api.support.problem`).
 """
 
+from typing import get_args
+
 from api.problems import CODES, AnswerNotKept, Busy, KeyInUse
 from core import errors as known
 
@@ -19,10 +21,7 @@ _STATE = tuple(
 )
 _CONTENT = (known.NoGroups.code, known.NoContent.code)
 _ROOM = (known.NoSpareSession.code, known.NoRoomOnApiPairs.code)
-LOGIN_CODES = (
-    *("login_used", "login_over", "login_busy", "login_step", "login_lost", "login_not_possible", "login_refused"),
-    *("code_expired", "account_banned", "account_deleted", "api_pair_refused", "telegram_unreachable"),
-)
+LOGIN_CODES: tuple[str, ...] = get_args(known.LoginCode)
 _ACCOUNTS = (known.NotReady.code, known.Conflict.code, known.SessionInUse.code, known.AccountRefused.code)
 _FOREIGN = ("POST /api/media", "POST /api/sessions/import")
 """Operations that read files which others made."""

@@ -1,6 +1,24 @@
 """Changes that do not fit the present state."""
 
+from typing import Literal
+
 from core.errors.base import PostfleetError
+
+LoginCode = Literal[
+    "account_banned",
+    "account_deleted",
+    "api_pair_refused",
+    "code_expired",
+    "login_busy",
+    "login_lost",
+    "login_not_possible",
+    "login_over",
+    "login_refused",
+    "login_step",
+    "login_used",
+    "telegram_unreachable",
+]
+"""Why an account cannot be logged in."""
 
 
 class Conflict(PostfleetError):
@@ -24,9 +42,9 @@ class FileInUse(Conflict):
 class LoginRefused(Conflict):
     """An account cannot be logged in, or not in this way; each reason has a `code` of its own."""
 
-    code = "login_refused"
+    code: str = "login_refused"
 
-    def __init__(self, code: str, text: str) -> None:
+    def __init__(self, code: LoginCode, text: str) -> None:
         super().__init__(text)
         self.code = code
 
