@@ -14,25 +14,31 @@ def read_object(raw: bytes) -> dict[str, Any]:
     Raises:
         NotStrictJson: they hold none; the text says why, and where.
     """
-    if not raw.strip():
-        raise NotStrictJson("is empty")
-    if raw.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
-        raise NotStrictJson("starts with a byte order mark; save it as plain UTF-8")
     try:
         found = _DECODER.decode(raw.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        raise NotStrictJson(f"is not UTF-8 (byte {error.start})") from error
-    except json.JSONDecodeError as error:
-        raise NotStrictJson(f"is not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from error
     except NotStrictJson:
         raise
-    except ValueError as error:
-        raise NotStrictJson("holds a number of more digits than can be read") from error
-    except RecursionError as error:
-        raise NotStrictJson("is nested too deeply") from error
+    except (ValueError, RecursionError) as error:
+        raise NotStrictJson(_fault(raw, error)) from error
     if not isinstance(found, dict):
         raise NotStrictJson("does not hold a JSON object")
     return found
+
+
+def _fault(raw: bytes, error: ValueError | RecursionError) -> str:
+    """Return what is wrong with bytes that cannot be decoded."""
+    if not raw.strip():
+        return "is empty"
+    if raw.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
+        return "starts with a byte order mark; save it as plain UTF-8"
+    match error:
+        case UnicodeDecodeError():
+            return f"is not UTF-8 (byte {error.start})"
+        case json.JSONDecodeError():
+            return f"is not JSON: {error.msg} at line {error.lineno}, column {error.colno}"
+        case RecursionError():
+            return "is nested too deeply"
+    return "holds a number of more digits than can be read"
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

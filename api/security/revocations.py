@@ -28,7 +28,7 @@ class Revocations:
             return True
         if identity.family is not None and (identity.user_id, identity.family) in self._families:
             return True
-        cutoff = max(self._cutoffs.get(whose, -math.inf) for whose in (identity.user_id, EVERYONE))
+        cutoff = max(self._cutoffs.get(identity.user_id, -math.inf), self._cutoffs.get(EVERYONE, -math.inf))
         # Another issuer's clock may be ahead: a token from before the logout may claim a later time.
         return identity.issued_at <= cutoff + (0.0 if identity.made_here else LEEWAY_SECONDS)
 
