@@ -146,7 +146,7 @@ def read_token(token: bytes, keys: Keys, rules: TokenRules, now: float) -> Ident
             raise BadToken("no such key, or another algorithm than the key's, or not signed with it")
         claims = read_object(_bytes(payload))
         _check_rules(claims, rules)
-        return _identity(claims, now, key_id)
+        return identity_of(claims, now, key_id)
     except (ValueError, TypeError, OverflowError) as error:
         raise BadToken(str(error)) from None
 
@@ -183,7 +183,12 @@ def _check_rules(claims: dict[str, object], rules: TokenRules) -> None:
             raise BadToken("for somebody else")
 
 
-def _identity(claims: dict[str, object], now: float, key_id: str | None) -> Identity:
+def identity_of(claims: dict[str, object], now: float, key_id: str | None) -> Identity:
+    """Return the identity that the claims of a signed token name.
+
+    Raises:
+        BadToken: the token has ended, is not valid yet, or says what no token may say.
+    """
     expires_at = _moment(claims["exp"]) if "exp" in claims else 0.0
     # One second more, because we round `exp` up to a whole number.
     if not now < expires_at <= now + LONGEST_SECONDS + 1:

@@ -17,6 +17,7 @@ from core.settings import Settings, load_settings
 from data.journal.journal import Journal
 from data.users.data_manager import DataManager
 from scheduler.bots import Bots
+from scheduler.housekeeping import Housekeeping
 from scheduler.scheduler import Scheduler
 from sessions.account_services import AccountServices
 from sessions.client import Clients
@@ -58,12 +59,13 @@ async def whole_api(settings: Settings, clock: MovableClock) -> AsyncIterator[Ap
 async def open_api(settings: Settings, clock: MovableClock, *, accounts: bool) -> AsyncIterator[Api]:
     store = DataManager.open(settings.state_dir, clock)
     journal = Journal.open(settings.state_dir)
-    bots = real_bots(settings, store, journal, clock)
+    services = real_services(settings, store, journal, clock)
+    bots = bots_of(services)
     account_services = real_accounts(settings, store, journal, clock) if accounts else None
     app = create_app(settings, store, journal, bots, clock, account_services)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://postfleet.test") as http:
-        yield Api(app=app, http=http, store=store, journal=journal, bots=bots, clock=clock, accounts=account_services)
+        yield Api(app, http, store, journal, services, bots, clock, account_services)
     await app.close()
     if account_services is not None:
         await account_services.logins.close()
@@ -86,12 +88,16 @@ def bearer(clock: MovableClock, user_id: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
-def real_bots(settings: Settings, store: DataManager, journal: Journal, clock: MovableClock) -> Bots:
-    """Real bots whose scheduler does not tick: a started bot waits for its first cycle."""
+def real_services(settings: Settings, store: DataManager, journal: Journal, clock: MovableClock) -> CycleServices:
+    """What real bots post with."""
     pool = Pool(settings.state_dir, Vault.open(settings.state_dir), store, clock)
     sessions = SessionManager(settings, store, pool, clock)
-    services = CycleServices.put_together(settings, store, journal, sessions, Clients(settings, pool), clock)
-    return Bots(services, Scheduler(services, CycleRunner(services)))
+    return CycleServices.put_together(settings, store, journal, sessions, Clients(settings, pool), clock)
+
+
+def bots_of(services: CycleServices, housekeeping: Housekeeping | None = None) -> Bots:
+    """Real bots whose scheduler does not tick: a started bot waits for its first cycle."""
+    return Bots(services, Scheduler(services, CycleRunner(services)), housekeeping)
 
 
 def real_accounts(settings: Settings, store: DataManager, journal: Journal, clock: MovableClock) -> AccountServices:

@@ -18,7 +18,7 @@ from api.openapi.document import describe
 from api.problems import CODES, MEDIA_TYPE
 from api.server.gateway import Gateway
 from api.server.server import Server
-from bot.cycle.run import CycleProgress
+from bot.cycle.run import CycleProgress, CycleServices
 from core.models import Session
 from core.settings import load_settings
 from data.journal.journal import Journal
@@ -40,6 +40,7 @@ class Api:
     http: httpx.AsyncClient
     store: DataManager
     journal: Journal
+    services: CycleServices
     bots: Bots
     clock: MovableClock
     accounts: AccountServices | None = None

@@ -83,7 +83,7 @@ async def test_all_refusals_are_the_same_to_the_byte_but_for_the_requests_id(
 def work(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     """Counts what costs time that somebody outside could measure: signatures verified, claims looked at."""
     done = {"verified": 0, "claims": 0}
-    verify, look = Key.signed, tokens._identity
+    verify, look = Key.signed, tokens.identity_of
 
     def counted_verify(key: Key, message: bytes, signature: bytes) -> bool:
         done["verified"] += 1
@@ -94,7 +94,7 @@ def work(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
         return look(claims, now, key_id)
 
     monkeypatch.setattr(Key, "signed", counted_verify)
-    monkeypatch.setattr(tokens, "_identity", counted_look)
+    monkeypatch.setattr(tokens, "identity_of", counted_look)
     return done
 
 
