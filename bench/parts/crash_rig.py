@@ -95,7 +95,7 @@ class Rig:
                 tx.put_session(f"s{number}", Session())
 
         store.transact_now(change)
-        store._let_go()  # noqa: SLF001  close() wants a loop, and the rig has none
+        store.release()  # close() wants a loop, and the rig has none
         self.revision = store.snapshot.revision
 
     def round(self, found: Found, step: tuple[str, str] | None = None, call: str | None = None) -> None:

@@ -139,7 +139,7 @@ class DataManager:
         """Finish the commits that wait, and close the file."""
         await self._group.close()
         with self._thread_lock:
-            self._let_go()
+            self.release()
 
     # One commit.
 
@@ -287,7 +287,7 @@ class DataManager:
         except BaseException:
             os.close(descriptor)
             raise
-        self._let_go()
+        self.release()
         self._descriptor, self._stamp = descriptor, stamp
         self._document = document
         self._holders = {
@@ -303,11 +303,12 @@ class DataManager:
 
     def _hold(self, descriptor: int) -> None:
         """Keep the current file open, so that no other file gets its inode and the stamp tells them apart."""
-        self._let_go()
+        self.release()
         self._descriptor = descriptor
         self._stamp = _stamp(os.fstat(descriptor))
 
-    def _let_go(self) -> None:
+    def release(self) -> None:
+        """Release the file. `close` does it too, once every change is made."""
         if self._descriptor is not None:
             os.close(self._descriptor)
         self._descriptor = self._stamp = None

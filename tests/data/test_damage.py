@@ -8,6 +8,7 @@ import os
 import resource
 import sqlite3
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,10 @@ from core.clock import SystemClock
 from core.errors import StateDamaged, StateNotWritten, StateTooNew
 from core.models import User
 from data.disk.files import Disk
+from data.disk.inventory import JOURNAL_FILE
 from data.journal.journal import Journal
+from data.journal.schema import open_journal
+from data.journal.stats_file import Counted
 from data.users import data_manager, document
 from data.users.data_manager import DataManager
 from tests.data.conftest import OpenStore
@@ -220,6 +224,12 @@ async def test_a_damaged_journal_is_refused_with_what_is_wrong_with_it(state_dir
         Journal.open(state_dir)
 
 
+def change_rows(state_dir: Path, statement: str) -> None:
+    """Change the journal behind Postfleet's back."""
+    with closing(sqlite3.connect(state_dir / JOURNAL_FILE)) as connection, connection:
+        connection.execute(statement)
+
+
 @pytest.mark.parametrize(
     "damage",
     [
@@ -231,16 +241,15 @@ async def test_a_damaged_journal_is_refused_with_what_is_wrong_with_it(state_dir
 async def test_a_row_of_the_journal_that_cannot_be_understood_is_named_as_damage(state_dir: Path, damage: str) -> None:
     journal = Journal.open(state_dir)
     await journal.add_event(event("something"))
-    journal._connection.execute(damage)
+    change_rows(state_dir, damage)
     with pytest.raises(StateDamaged, match=r"journal\.sqlite3 .*python run\.py restore"):
         await journal.events("alice")
     await journal.close()
 
 
 async def test_a_journal_of_a_newer_version_is_refused(state_dir: Path) -> None:
-    journal = Journal.open(state_dir)
-    journal._connection.execute("PRAGMA user_version=99")
-    await journal.close()
+    await Journal.open(state_dir).close()
+    change_rows(state_dir, "PRAGMA user_version=99")
     with pytest.raises(StateTooNew, match="is of version 99"):
         Journal.open(state_dir)
 
@@ -254,15 +263,19 @@ async def test_a_missing_journal_is_not_made_anew_when_counters_say_there_was_on
         Journal.open(state_dir)
 
 
-async def test_a_full_disk_fails_the_journals_callers_and_passes_with_the_shortage(journal: Journal) -> None:
+async def test_a_full_disk_fails_the_journals_callers_and_passes_with_the_shortage(state_dir: Path) -> None:
+    state_dir.mkdir(mode=0o700)
+    connection = open_journal(state_dir / JOURNAL_FILE)
+    journal = Journal(state_dir, connection, Counted(), Disk())
     await journal.add_event(event("before"))
-    pages = journal._connection.execute("PRAGMA page_count").fetchone()[0]
-    journal._connection.execute(f"PRAGMA max_page_count={pages}")
+    pages = connection.execute("PRAGMA page_count").fetchone()[0]
+    connection.execute(f"PRAGMA max_page_count={pages}")
     with pytest.raises(StateNotWritten, match="full"):
         await asyncio.gather(*(journal.add_event(event("x" * 1000)) for _ in range(200)))
-    journal._connection.execute("PRAGMA max_page_count=1000000")
+    connection.execute("PRAGMA max_page_count=1000000")
     await journal.add_event(event("after"))
     assert [line.text for line in journal.last_events("alice")] == ["after", "before"]
+    await journal.close()
 
 
 class FailingDisk(Disk):

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from bot.cycle.runner import CycleRunner
 from bot.health import Health
 from bot.pacing.post_history import PostHistory
 from tests.support.clock import MovableClock
@@ -54,7 +55,7 @@ async def test_the_daily_number_of_posts_is_neither_exceeded_nor_counted_for_lon
         for _ in range(3):
             await posts_after(house, 6 * HOUR)
         if restarted:
-            house.cycles._parts = replace(house.parts, books=PostHistory(house.journal, house.settings, clock))
+            house.cycles = CycleRunner(replace(house.parts, books=PostHistory(house.journal, house.settings, clock)))
         assert await posts_after(house, -YEAR) == 3, "three posts of the last twelve hours"
         assert await posts_after(house, 11 * HOUR) == 3
         assert await posts_after(house, 2 * HOUR) == 4

@@ -4,6 +4,7 @@ import asyncio
 import shutil
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -200,9 +201,8 @@ async def test_restore_takes_the_journal_that_holds_more_and_counts_again(
     journal = Journal.open(state_dir)
     await journal.add_event(event("Second"))
     older = tmp_path / "older"
-    with sqlite3.connect(older) as copy:
-        journal._connection.backup(copy)
-    copy.close()
+    with closing(sqlite3.connect(state_dir / "journal.sqlite3")) as now, closing(sqlite3.connect(older)) as copy:
+        now.backup(copy)
     await journal.update(event=event("Third"), floods=1)
     await journal.close()
     shutil.copyfile(older, state_dir / "journal.sqlite3")

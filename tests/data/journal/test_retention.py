@@ -1,12 +1,15 @@
 """Forgetting what is old without losing a count, an id or a cycle to be resumed."""
 
 import asyncio
+import sqlite3
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
 import msgspec
 
 from core.models import DeliveryState, Stats
+from data.disk.inventory import JOURNAL_FILE
 from data.journal.journal import Journal
 from data.journal.retention import EVENTS_KEPT
 from data.journal.schema import stamp
@@ -61,7 +64,8 @@ async def test_counters_lose_nothing_and_can_still_be_counted_from_the_journal_a
             old_file = (state_dir / "stats.json").read_bytes()
     await journal.trim(NOW + 4 * DAY)
     old = "SELECT COUNT(*), SUM(posts) FROM tallies WHERE user = 'alice' AND at < ?"
-    assert journal._connection.execute(old, (stamp(NOW + 4 * DAY),)).fetchone() == (1, 80)
+    with closing(sqlite3.connect(state_dir / JOURNAL_FILE)) as connection:
+        assert connection.execute(old, (stamp(NOW + 4 * DAY),)).fetchone() == (1, 80)
     right = {user: journal.stats(user) for user in ("alice", "bob")}
     assert right["alice"].total_posts == right["alice"].total_messages_sent == 120
     await journal.close()
@@ -91,7 +95,7 @@ async def test_others_write_on_while_old_rows_go_and_the_file_keeps_its_size(jou
         await asyncio.gather(
             journal.trim(NOW + (day - 5) * DAY), a_day(journal, day, posts=100), a_day(journal, day, "bob", posts=100)
         )
-        pages = journal._connection.execute("PRAGMA page_count").fetchone()[0]
-        sizes.append(pages)
+        with closing(sqlite3.connect(state_dir / JOURNAL_FILE)) as connection:
+            sizes.append(connection.execute("PRAGMA page_count").fetchone()[0])
     assert journal.stats("alice").total_posts == 3000
     assert max(sizes[10:]) <= 1.3 * max(sizes[:10])

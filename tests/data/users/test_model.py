@@ -157,7 +157,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(process=PROCESSES)
     def a_crash_between_two_commits(self, process: int) -> None:
-        self.stores[process]._let_go()  # the kernel closes its files; everything in memory is gone
+        self.stores[process].release()  # the kernel closes its files; everything in memory is gone
         self.stores[process] = self._open(process)
 
     @rule(change=CHANGES, steps=st.integers(0, 5))
@@ -174,7 +174,7 @@ class StoreMachine(RuleBasedStateMachine):
         except (OnPurposeError, UnknownSession, Conflict) as error:
             refused = type(error)
         assert after is refused or (isinstance(after, Model) and refused is None)
-        store._let_go()
+        store.release()
         self.a_crash_between_two_commits(0)  # the power was theirs too
         self.a_crash_between_two_commits(1)
         found = self._read(self.stores[0])
