@@ -15,7 +15,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Self, TypeVar
 
-from core.errors import StateNotWritten, StateTooNew
+from core.errors import StateError, StateNotWritten, StateTooNew
 from data.disk.files import make_folder, touch_own
 from data.disk.inventory import AUTH_FILE
 from data.disk.sqlite_files import translated
@@ -131,11 +131,13 @@ class AuthStore:
         except (OSError, sqlite3.Error):
             raise StateNotWritten(f"{file} cannot be opened") from None
         try:
+            if version_of(connection) == 0:  # it has bytes, and no tables of ours
+                refuse_new_beginning(file)
             prepare(connection, file)
         except sqlite3.Error as error:
             connection.close()
             raise translated(error, file) from None
-        except StateTooNew:
+        except StateError:
             connection.close()
             raise
         note_made(file)
@@ -301,6 +303,12 @@ def _end_family(db: sqlite3.Cursor, family_id: str, user: str, access_ends: floa
     return True
 
 
+def version_of(connection: sqlite3.Connection) -> int:
+    """Return the version of the tables; 0: there are none of ours. Raises sqlite3.Error."""
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    return version
+
+
 def prepare(connection: sqlite3.Connection, file: Path) -> None:
     """Make or migrate the tables.
 
@@ -315,7 +323,7 @@ def prepare(connection: sqlite3.Connection, file: Path) -> None:
     connection.execute("PRAGMA wal_autocheckpoint = 1")
     # Deleted content is overwritten in the file.
     connection.execute("PRAGMA secure_delete = ON")
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    version = version_of(connection)
     if version > _VERSION:
         raise StateTooNew(f"{file} was written by a newer Postfleet; start that one")
     if version < _VERSION:

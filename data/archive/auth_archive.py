@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
-from data.auth_store import EVERYONE, prepare
+from data.auth_store import EVERYONE, prepare, version_of
 from data.disk.files import touch_own
 from data.disk.sqlite_files import read_only, translated
 from data.disk.strict_json import damaged
@@ -22,6 +22,8 @@ def check_auth(path: Path) -> None:
         with read_only(path) as connection:
             if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
                 raise damaged(path, "is damaged")
+            if version_of(connection) == 0:
+                raise damaged(path, "holds no tables of Postfleet")
     except sqlite3.Error as error:
         raise translated(error, path) from error
 

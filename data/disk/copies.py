@@ -39,7 +39,8 @@ def keep_copy(path: Path, revision: int, *, version: int = USERS_VERSION) -> Non
         _settle(beside, target)
         _forget_oldest(path, KEPT)
     except (OSError, StateNotWritten) as error:
-        beside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            beside.unlink()
         if old:
             raise StateNotWritten(f"no copy of {path} could be kept before its migration ({error})") from error
         log.warning("No copy of %s could be kept: %s", path.name, error, extra={"action": "copy_failed"})
@@ -62,7 +63,8 @@ def keep_journal_copy(path: Path, connection: sqlite3.Connection) -> None:
         _settle(beside, beside.with_name(f"{path.stem}-{int(time.time())}{path.suffix}"))
         _forget_oldest(path, _JOURNALS_KEPT)
     except (OSError, StateNotWritten, sqlite3.Error) as error:
-        beside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            beside.unlink()
         log.warning("No copy of %s could be kept: %s", path.name, error, extra={"action": "copy_failed"})
 
 

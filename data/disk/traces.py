@@ -24,7 +24,8 @@ from data.disk.sealed import sealed_files, sealed_hashes
 from data.disk.sqlite_files import read_only
 from data.disk.strict_json import parse_object
 
-_LARGEST_TALLY = 10**18
+LARGEST_TALLY = 10**18
+"""No journal comes that far, and SQLite can still compare it."""
 _ROWS = (
     "SELECT EXISTS(SELECT 1 FROM cycles) OR EXISTS(SELECT 1 FROM deliveries) OR EXISTS(SELECT 1 FROM events)"
     " OR EXISTS(SELECT 1 FROM tallies)"
@@ -66,7 +67,7 @@ def refuse_new_beginning(path: Path) -> None:
     """
     proofs = list(_proofs(path))
     if proofs:
-        gone = "is empty" if path.exists() else "is missing"
+        gone = "holds nothing" if path.exists() else "is missing"
         raise StateDamaged(
             f"{path} {gone}, though there was one: {', '.join(proofs)}. Bring it back, or see what can be done: "
             "python run.py restore"
@@ -103,7 +104,7 @@ def counted_in_stats(state_dir: Path) -> int:
     path = state_dir / STATS_FILE
     with contextlib.suppress(OSError, StateDamaged):
         watermark = parse_object(path.read_bytes(), path).get("watermark", 0)
-        return watermark if isinstance(watermark, int) and 0 < watermark < _LARGEST_TALLY else 0
+        return watermark if isinstance(watermark, int) and 0 < watermark < LARGEST_TALLY else 0
     return 0
 
 

@@ -8,6 +8,7 @@ import os
 import sqlite3
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
@@ -17,6 +18,7 @@ from data.disk.files import Disk, locked, open_to_read, read_whole, write_whole
 from data.disk.inventory import STATS_FILE
 from data.disk.migrations import migrated
 from data.disk.strict_json import damaged, parse_object
+from data.disk.traces import LARGEST_TALLY
 from data.journal.schema import moment
 from data.journal.writes import added
 
@@ -54,7 +56,7 @@ def read_stats(state_dir: Path) -> Counted:
         os.close(descriptor)
     try:
         parsed, _ = migrated(parse_object(raw, path), path, STATS_VERSION, {})
-        watermark = msgspec.convert(parsed.get("watermark", 0), int)
+        watermark = msgspec.convert(parsed.get("watermark", 0), Annotated[int, msgspec.Meta(ge=0, le=LARGEST_TALLY)])
         return Counted(watermark, msgspec.convert(parsed.get("users", {}), dict[str, Stats]))
     except msgspec.ValidationError as error:
         raise damaged(path, f"cannot be understood: {error}") from error

@@ -196,6 +196,8 @@ def _read_any_layout(raw: bytes, path: Path) -> Document:
     revision = parsed.get("revision", 0)
     if isinstance(revision, bool) or not isinstance(revision, int) or not 0 <= revision <= _LARGEST_REVISION:
         raise damaged(path, f"says revision {revision!r}, which is none")
+    if "users" not in parsed:
+        raise damaged(path, "holds no users; a state without any says so with an empty object")
     document = Document(revision=revision, read_version=version)
     _fill(document.users, parsed.get("users", {}), User, "user", path)
     _fill(document.sessions, parsed.get("sessions", {}), Session, "session", path)

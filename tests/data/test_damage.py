@@ -54,6 +54,8 @@ DAMAGED = {
     "a wrong type": (b'{"users": {"alice": {"groups": "news"}}}', r"at user 'alice': Expected `array`"),
     "users as a list": (b'{"users": []}', "no object where its users"),
     "an unknown field": (b'{"users": {"alice": {"grups": []}}}', "unknown field `grups`"),
+    "an empty object": (b"{}", "holds no users"),
+    "a version alone": (b'{"version": 3, "revision": 1}', "holds no users"),
     "an unknown part": (b'{"user": {}}', "part 'user' that does not belong"),
     "no version": (b'{"version": "one"}', "version 'one'"),
     "no revision": (b'{"revision": -1}', "revision -1"),
@@ -164,6 +166,13 @@ async def test_a_migration_keeps_a_copy_of_what_it_found(
     assert open_store().snapshot.revision == 5
 
 
+async def test_a_folder_that_can_hold_no_copies_fails_no_change(open_store: OpenStore, state_dir: Path) -> None:
+    state_dir.mkdir(mode=0o700)
+    (state_dir / "copies").write_bytes(b"a file of that name")
+    assert await open_store().transact(add("alice")) == 1
+    assert await open_store().transact(add("alice")) == 2
+
+
 async def test_copies_are_kept_at_each_start_and_the_oldest_go(open_store: OpenStore, state_dir: Path) -> None:
     for _ in range(8):
         await open_store().transact(add("alice"))
@@ -173,7 +182,11 @@ async def test_copies_are_kept_at_each_start_and_the_oldest_go(open_store: OpenS
 
 
 @pytest.mark.parametrize(
-    "raw", [b"", b"{", b"[]", b'{"watermark": "x"}', b'{"users": {"alice": {"total_posts": "x"}}}']
+    "raw",
+    [
+        *(b"", b"{", b"[]", b'{"watermark": "x"}', b'{"users": {"alice": {"total_posts": "x"}}}'),
+        *(b'{"watermark": %s}' % (b"9" * 30), b'{"watermark": -1}'),
+    ],
 )
 async def test_a_damaged_stats_json_is_refused_and_left_as_it_is(state_dir: Path, raw: bytes) -> None:
     state_dir.mkdir()

@@ -135,6 +135,18 @@ async def test_a_file_that_was_there_is_not_begun_anew(used: Path, name: str, lo
         assert (used / name).read_bytes() == b""
 
 
+async def test_passwords_and_ended_tokens_are_not_begun_anew_in_a_database_without_tables(used: Path) -> None:
+    for path in used.glob("api.sqlite3*"):
+        path.unlink()
+    with closing(sqlite3.connect(used / "api.sqlite3")) as connection:
+        connection.execute("VACUUM")  # a whole database of one page, as `sqlite3 api.sqlite3 vacuum` leaves it
+    before = (used / "api.sqlite3").read_bytes()
+    with pytest.raises(StateDamaged, match=r"api\.sqlite3 holds nothing, though there was one"):
+        AuthStore.open(used)
+    assert (used / "api.sqlite3").read_bytes() == before
+    assert [finding.name for finding in examine(used)] == ["api.sqlite3"]
+
+
 @pytest.mark.parametrize(
     ("gone", "missing"),
     [
