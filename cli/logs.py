@@ -13,6 +13,7 @@ import typer
 
 from cli.state_folder import StateDir, settings_for
 from cli.terminal import clear_errors, fail, say
+from core.errors import StateDamaged
 from core.visible import visible
 from data.disk.presence import require_state
 
@@ -30,20 +31,20 @@ def logs(
     with clear_errors():
         folder = settings_for(state_dir).state_dir
         path = folder / "logs" / "postfleet.log"
-        if not path.exists():
+        file = _Followed(path)
+        if not file.is_there:
             require_state(folder)
             if not follow:
                 fail(f"there is no log at {path.absolute()}; has the daemon run on this state folder?")
-    try:
-        for line in _lines(path, lines, follow, user):
-            say(visible(line) if as_json else _readable(line))
-    except KeyboardInterrupt:
-        raise typer.Exit(0) from None
+        try:
+            for line in _lines(file, lines, follow, user):
+                say(visible(line) if as_json else _readable(line))
+        except KeyboardInterrupt:
+            raise typer.Exit(0) from None
 
 
-def _lines(path: Path, last: int, follow: bool, user: str | None) -> Iterator[str]:
+def _lines(file: "_Followed", last: int, follow: bool, user: str | None) -> Iterator[str]:
     """The last lines about the user, then (following) every new one."""
-    file = _Followed(path)
     standing = file.whole_lines() if follow else file.rest()
     yield from deque((line for line in standing if _concerns(line, user)), maxlen=last)
     while follow:
@@ -64,6 +65,11 @@ class _Followed:
         self._path = path
         self._file: BinaryIO | None = None
         self._open()
+
+    @property
+    def is_there(self) -> bool:
+        """Whether there is such a file."""
+        return self._file is not None
 
     def rest(self) -> Iterator[str]:
         """Everything up to the end, half a line there included."""
@@ -101,6 +107,10 @@ class _Followed:
             self._file = self._path.open("rb")
         except FileNotFoundError:
             self._file = None
+        except OSError as error:
+            raise StateDamaged(
+                f"{self._path} cannot be read ({error.strerror}); run this as the user it belongs to"
+            ) from error
 
 
 def _text(line: bytes) -> str:
@@ -110,7 +120,7 @@ def _text(line: bytes) -> str:
 def _facts(line: str) -> dict[str, Any] | None:
     try:
         facts = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return facts if isinstance(facts, dict) else None
 
@@ -124,6 +134,6 @@ def _readable(line: str) -> str:
     if facts is None:
         return visible(line)
     who = f"[{facts['user']}] " if facts.get("user") else ""
-    text = visible(f"{facts.get('at', '')} {facts.get('level', ''):<7} {who}{facts.get('message', '')}")
+    text = visible(f"{facts.get('at', '')} {facts.get('level', '')!s:<7} {who}{facts.get('message', '')}")
     # Set in, so that no line of it looks like one of the log.
     return f"{text}\n{indent(str(facts['exc_info']), '  ')}" if facts.get("exc_info") else text

@@ -43,6 +43,22 @@ def test_without_a_log_it_says_where_it_looked(tmp_path: Path) -> None:
     assert str(tmp_path / "logs" / "postfleet.log") in ended.stderr
 
 
+def test_a_log_that_cannot_be_read_is_named_with_the_reason(tmp_path: Path) -> None:
+    log_in(tmp_path).mkdir()
+    ended = run_command("logs", env={"POSTFLEET_STATE_DIR": str(tmp_path)}, cwd=tmp_path)
+    assert ended.returncode == 2
+    assert ended.stderr.startswith(f"postfleet: {tmp_path / 'logs' / 'postfleet.log'} cannot be read")
+
+
+def test_lines_that_no_daemon_wrote_are_shown_as_they_are(tmp_path: Path) -> None:
+    odd = ['{"level": null, "message": []}', '{"at":' * 5_000, "9" * 6_000, "[1, 2]"]
+    log_in(tmp_path).write_text("\n".join(odd) + "\n" + ALICE)
+    ended = run_command("logs", env={"POSTFLEET_STATE_DIR": str(tmp_path)}, cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.endswith("[alice] Posted to @news\n")
+    assert ended.stdout.splitlines()[1:4] == odd[1:]
+
+
 @contextmanager
 def following(folder: Path) -> Iterator[Path]:
     """`logs -f --json` on the folder; the file that it writes to. Ctrl-C ends it in order."""
