@@ -8,7 +8,7 @@ from bench.report import Report
 
 
 def names() -> list[str]:
-    """Every bench there is."""
+    """Return the name of every bench."""
     return sorted(
         path.stem for path in Path(__file__).parent.glob("*.py") if path.stem not in {"__init__", "__main__", "report"}
     )

@@ -1,14 +1,14 @@
-"""`python -m bench api`: how fast the sync state is, against bare Starlette with the same bytes in the same run.
+"""`python -m bench api`: the speed of the sync state, against bare Starlette with the same bytes in the same run.
 
-Each server runs alone in a process of its own (uvicorn, httptools, uvloop, logs to a file as in the daemon); the load
-comes from this process over 64 connections that each wait for their answer. Short rounds of all kinds take turns, and
-each round has its own ratios, to the bare server's rate a moment before or after; the figures are the medians of those,
-because only ratios within one run mean anything. They compare requests a second of the server's own processor time, so
-that others on the machine do not move them; on a free machine that is the rate seen from outside.
+Each server runs alone in a process of its own (uvicorn, httptools, uvloop, logs to a file as in the daemon). The load
+comes from this process, over 64 connections that each wait for the response. Short rounds of all kinds take turns. Each
+round gives a ratio to the bare server's rate a moment before or after, and the figures are the medians of those ratios.
+A ratio compares requests per second of the server's own processor time, so other programs on the machine do not change
+it. On an idle machine that is the rate seen from outside.
 
-The last figures are the delays of single polls at 500 a second while 50 accounts write a post a second each into the
-store and the journal; and the same with 1,000 open streams and 100 slow clients (half a head, half a body, a stream
-that is not read) and somebody who uploads a gigabyte, and how much memory those cost the server.
+The last figures are the delays of single polls at 500 a second while 50 accounts each write a post a second into the
+store and the journal. They are measured again with 1,000 open streams, 100 slow clients (half a head, half a body, a
+stream that is not read) and an upload of a gigabyte, together with the memory those cost the server.
 """
 
 import argparse
@@ -22,15 +22,15 @@ from pathlib import Path
 import httpx
 import uvloop
 
-from bench.parts.api_load import Delays, Kind, Rate, at_a_steady_rate, at_full_speed, crowd, polls, upload_without_end
-from bench.parts.api_servers import PATH, POSTING, USERS, Server, server, token
 from bench.report import Report
+from bench.support.api_load import Delays, Kind, Rate, at_a_steady_rate, at_full_speed, crowd, polls, upload_without_end
+from bench.support.api_servers import PATH, POSTING, USERS, Server, server, token
 
 STREAMS = 1000
 SLOW_CLIENTS = 100
 UPLOAD_MB = 1000
 NEW_TOKENS = 25_000
-"""More than the cache of verified tokens holds: by the time one comes round again it is forgotten."""
+"""More than the cache of verified tokens holds, so that each is forgotten before its next use."""
 POLLS_PER_SECOND = 500
 MAX_CROWD_MB = 150.0
 
@@ -45,13 +45,13 @@ class _Crowded:
 
 
 def run(argv: Sequence[str]) -> Report:
-    """Measure; a round is `--seconds` long."""
+    """Compare with bare Starlette, then measure the delays."""
     options = argparse.ArgumentParser(prog="python -m bench api")
     options.add_argument("--seconds", type=float, default=0.3, help="length of one kind's turn in a round")
     options.add_argument("--rounds", type=int, default=30)
     options.add_argument("--poll-seconds", type=float, default=15.0, help="length of the polling at a steady rate")
     chosen = options.parse_args(argv)
-    report = Report("api", ("load", "requests/s", "requests/s of processor", "against bare"))
+    report = Report("api", ("load", "requests/s", "requests per CPU second", "against bare"))
     with tempfile.TemporaryDirectory() as folder:
         uvloop.run(_measure(report, Path(folder), chosen.seconds, chosen.rounds, chosen.poll_seconds))
     return report

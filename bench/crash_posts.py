@@ -1,7 +1,7 @@
-"""kill -9 at random moments of cycles, over a broken network: does every post stand in its chat exactly once?
+"""kill -9 at random moments of cycles, over a broken network: is every post in its chat exactly once?
 
-The real daemon and the data centre are processes of their own. Two houses run side by side, for the real server has
-been seen to answer a repeated random_id in two ways: with the first message, and with RANDOM_ID_DUPLICATE.
+The real daemon and the data centre are processes of their own. Two such pairs run side by side, because Telegram has
+been seen to handle a repeated random_id in two ways: it returns the first message, or RANDOM_ID_DUPLICATE.
 """
 
 import argparse
@@ -16,8 +16,8 @@ from functools import partial
 from pathlib import Path
 from random import Random
 
-from bench.parts.posts_audit import Audit, audit
 from bench.report import Report
+from bench.support.posts_audit import Audit, audit
 from core.clock import SystemClock
 from core.models import Delivery
 from data.journal.journal import Journal
@@ -26,10 +26,10 @@ from tests.support.daemon import HTTP, DaemonProcess, SandboxProcess, plain_worl
 KILLS = 200
 ACCOUNTS, GROUPS = 12, 60
 PARTS = {"alice": 1, "bob": 2, "carol": 1}
-"""user → messages a post has: alice posts a text, bob an album of two pictures, carol forwards a message."""
+"""User → messages per post: alice posts a text, bob an album of two pictures, carol forwards a message."""
 USERS = tuple(PARTS)
 LONGEST_LIFE = 1.2
-"""Seconds from the moment the daemon answers to the latest kill: about one cycle."""
+"""Seconds from the API's first response to the kill, at most: about one cycle."""
 POST = "messages.[sf]*"
 """sendMessage, sendMultiMedia, forwardMessages."""
 FAULTS = (
@@ -55,7 +55,7 @@ SETTINGS = {
 
 @dataclass
 class Ordeal:
-    """What became of one house."""
+    """The result of one daemon's kills."""
 
     repeats: str
     kills: list[float] = field(default_factory=list)
@@ -63,27 +63,27 @@ class Ordeal:
     in_cycles: int = 0
     faults: int = 0
     repeated_ids: int = 0
-    """How often a random_id came again and the data centre knew it."""
+    """Requests whose random_id the data centre knew already."""
     miscounted: int = 0
     """Users whose counters disagree with the journal."""
     result: Audit = field(default_factory=Audit)
 
 
 def ordeal(folder: Path, repeats: str, kills: int, seed: int) -> Ordeal:
-    """Kill one daemon that often, then let it finish in peace and look at everything."""
-    told, draw = Ordeal(repeats), Random(f"{seed}/{repeats}")
+    """Kill one daemon that often, let it finish undisturbed, then check everything."""
+    found, draw = Ordeal(repeats), Random(f"{seed}/{repeats}")
     world = plain_world(ACCOUNTS, GROUPS, seed=seed, repeats=repeats)
     with whole_house(folder, world, **SETTINGS) as (sandbox, daemon):
         _begin(sandbox, daemon)
         for rule in FAULTS:
             sandbox.fault(**rule)
         for _ in range(kills):
-            _live_and_die(told, draw, sandbox, daemon)
-        told.faults = sum(rule["hits"] for rule in HTTP.get(f"{sandbox.control}/faults").json()["faults"])
+            _live_and_die(found, draw, sandbox, daemon)
+        found.faults = sum(rule["hits"] for rule in HTTP.get(f"{sandbox.control}/faults").json()["faults"])
         sandbox.clear_faults()
         _finish_in_peace(daemon)
-        _judge(told, sandbox, daemon)
-    return told
+        _judge(found, sandbox, daemon)
+    return found
 
 
 def _begin(sandbox: SandboxProcess, daemon: DaemonProcess) -> None:
@@ -108,8 +108,12 @@ def _content(daemon: DaemonProcess, user: str) -> dict[str, object]:
     return {"post_content": f"{user} {{n}}"}
 
 
-def _live_and_die(told: Ordeal, draw: Random, sandbox: SandboxProcess, daemon: DaemonProcess) -> None:
-    """One life: some cycles are disturbed by a kick too, and half the lives are begun by people, not by a setting."""
+def _live_and_die(found: Ordeal, draw: Random, sandbox: SandboxProcess, daemon: DaemonProcess) -> None:
+    """Let the daemon run for a while and kill it.
+
+    In one life of five the data centre drops every connection, too. Half the restarts resume by the setting, and half
+    because users start their bots.
+    """
     life = draw.uniform(0.0, LONGEST_LIFE)
     if draw.random() < 0.2:
         time.sleep(life / 2)
@@ -117,7 +121,7 @@ def _live_and_die(told: Ordeal, draw: Random, sandbox: SandboxProcess, daemon: D
         life /= 2
     time.sleep(life)
     daemon.kill()
-    told.kills.append(time.time())
+    found.kills.append(time.time())
     _resurrect(daemon, resume=draw.random() < 0.5)
 
 
@@ -130,7 +134,7 @@ def _resurrect(daemon: DaemonProcess, *, resume: bool) -> None:
 
 def _finish_in_peace(daemon: DaemonProcess) -> None:
     for user in USERS:
-        # Stopped before it is taken up again, a cycle that was cut off rightly waits for the next start.
+        # A bot that is stopped before it resumes rightly leaves its interrupted cycle to the next start.
         wait_until(partial(_runs, daemon, user), f"a cycle of {user}")
         daemon.call(user, "POST", "/api/bot/stop").raise_for_status()
     for user in USERS:
@@ -145,21 +149,21 @@ def _is_stopped(daemon: DaemonProcess, user: str) -> bool:
     return bool(daemon.state(user)["bot_status"] == "stopped")
 
 
-def _judge(told: Ordeal, sandbox: SandboxProcess, daemon: DaemonProcess) -> None:
+def _judge(found: Ordeal, sandbox: SandboxProcess, daemon: DaemonProcess) -> None:
     counted = {user: daemon.state(user)["stats"] for user in USERS}
     daemon.stop()
     report = sandbox.report()
-    told.repeated_ids = len(report["dedup_hits"])
-    deliveries, told.in_cycles = asyncio.run(_read_journal(daemon.state_dir, told.kills))
+    found.repeated_ids = len(report["dedup_hits"])
+    deliveries, found.in_cycles = asyncio.run(_read_journal(daemon.state_dir, found.kills))
     chats = {chat: facts["messages"] for chat, facts in report["chats"].items()}
-    told.result = audit(deliveries, chats, dict.fromkeys(USERS, GROUPS), PARTS)
+    found.result = audit(deliveries, chats, dict.fromkeys(USERS, GROUPS), PARTS)
     for user in USERS:
         delivered = sum(delivery.user == user and delivery.state == "delivered" for delivery in deliveries)
-        told.miscounted += counted[user]["total_success"] != delivered
+        found.miscounted += counted[user]["total_success"] != delivered
 
 
 async def _read_journal(state_dir: Path, kills: Sequence[float]) -> tuple[list[Delivery], int]:
-    """Every delivery, and how many kills fell into a cycle: after its plan was written, before its last entry."""
+    """Return every delivery, and the number of kills in a cycle: between its plan and its last entry."""
     journal = Journal.open(state_dir)
     try:
         deliveries = [delivery for user in USERS for delivery in await journal.deliveries(user, limit=1_000_000)]
@@ -174,43 +178,43 @@ async def _read_journal(state_dir: Path, kills: Sequence[float]) -> tuple[list[D
 
 
 def proof(kills: int, seed: int) -> list[Ordeal]:
-    """Both houses, half of the kills each, and a few more for those that miss a cycle."""
+    """Run both daemons with half of the kills each, and a few more for kills between cycles."""
     each = -(-kills // 2) + kills // 40
-    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(2) as houses:
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(2) as threads:
         places = [(Path(folder) / repeats, repeats) for repeats in ("first", "error")]
         for place, _ in places:
             place.mkdir()
-        running = [houses.submit(ordeal, place, repeats, each, seed) for place, repeats in places]
-        return [house.result() for house in running]
+        running = [threads.submit(ordeal, place, repeats, each, seed) for place, repeats in places]
+        return [ordeal.result() for ordeal in running]
 
 
 def report_of(ordeals: Sequence[Ordeal], wanted: int) -> Report:
-    """The table and the figures."""
-    report = Report("crash_posts", ("figure", *(f"repeats: {told.repeats}" for told in ordeals)))
-    report.row("kill -9 of the daemon", *(len(told.kills) for told in ordeals))
-    report.row("of them in a cycle", *(told.in_cycles for told in ordeals))
-    report.row("dropped connections, lost replies, server errors", *(told.faults for told in ordeals))
-    report.row("random_ids sent again", *(told.repeated_ids for told in ordeals))
-    report.row("deliveries planned", *(told.result.deliveries for told in ordeals))
-    report.row("messages in the chats", *(told.result.messages for told in ordeals))
+    """Return the table and the figures."""
+    report = Report("crash_posts", ("figure", *(f"repeats: {one.repeats}" for one in ordeals)))
+    report.row("kill -9 of the daemon", *(len(one.kills) for one in ordeals))
+    report.row("kills in a cycle", *(one.in_cycles for one in ordeals))
+    report.row("dropped connections, lost replies, server errors", *(one.faults for one in ordeals))
+    report.row("random_ids sent again", *(one.repeated_ids for one in ordeals))
+    report.row("deliveries planned", *(one.result.deliveries for one in ordeals))
+    report.row("messages in the chats", *(one.result.messages for one in ordeals))
     for state in ("delivered", "unknown", "failed", "skipped"):
-        report.row(f"deliveries {state}", *(told.result.states[state] for told in ordeals))
-    for reason in sorted({reason for told in ordeals for reason in told.result.reasons}):
-        report.row(reason, *(told.result.reasons[reason] for told in ordeals))
-    for finding in [text for told in ordeals for text in told.result.duplicates + told.result.missing][:20]:
+        report.row(f"deliveries {state}", *(one.result.states[state] for one in ordeals))
+    for reason in sorted({reason for one in ordeals for reason in one.result.reasons}):
+        report.row(reason, *(one.result.reasons[reason] for one in ordeals))
+    for finding in [text for one in ordeals for text in one.result.duplicates + one.result.missing][:20]:
         report.row(finding)
-    report.target("kills", sum(told.in_cycles for told in ordeals), ">=", wanted)
-    report.target("duplicates", sum(len(told.result.duplicates) for told in ordeals), "==", 0)
-    report.target("missing", sum(len(told.result.missing) for told in ordeals), "==", 0)
-    report.target("not_delivered", sum(told.result.deliveries - told.result.states["delivered"] for told in ordeals))
-    report.target("counters_wrong", sum(told.miscounted for told in ordeals), "==", 0)
+    report.target("kills", sum(one.in_cycles for one in ordeals), ">=", wanted)
+    report.target("duplicates", sum(len(one.result.duplicates) for one in ordeals), "==", 0)
+    report.target("missing", sum(len(one.result.missing) for one in ordeals), "==", 0)
+    report.target("not_delivered", sum(one.result.deliveries - one.result.states["delivered"] for one in ordeals))
+    report.target("counters_wrong", sum(one.miscounted for one in ordeals), "==", 0)
     return report
 
 
 def run(argv: list[str]) -> Report:
-    """Kill, count, tell."""
+    """Kill until `--kills` fell into cycles."""
     parser = argparse.ArgumentParser(prog="python -m bench crash_posts")
-    parser.add_argument("--kills", type=int, default=KILLS, help="how often, at least, in the middle of a cycle")
+    parser.add_argument("--kills", type=int, default=KILLS, help="kills in the middle of a cycle, at least")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args(argv)
     return report_of(proof(options.kills, options.seed), options.kills)

@@ -1,9 +1,9 @@
-"""Kill -9 at any moment, and at every step of a commit: what was answered stands, what stands is whole.
+"""Kill -9 at any moment and at every step of a commit: confirmed changes survive, and the files stay whole.
 
     python -m bench crash_store [--kills 1000] [--variant "in place"] [--seed N] [--no-variants]
 
-Two processes of 64 callers write the same state and are killed; 0 answered changes may be lost. Stores broken on
-purpose go through the same rig and must be noticed.
+Two processes with 64 callers each write the same state and are killed. No confirmed change may be lost. Stores that
+are broken on purpose go through the same rig, which must notice them.
 """
 
 import argparse
@@ -13,27 +13,27 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench.parts.crash_rig import Found, Rig, quiet
-from bench.parts.crash_variants import STEPS, VARIANTS, WHEN
 from bench.report import Report
+from bench.support.crash_rig import Found, Rig, quiet
+from bench.support.crash_variants import STEPS, VARIANTS, WHEN
 
 _ROUNDS_A_STATE = 25
 _SYSTEM_CALLS = ("openat", "writev", "fsync", "rename", "flock", "close", "pwrite64", "pread64", "fdatasync", "fcntl")
-"""Every call by which a commit of users.json or of the journal touches the disk."""
+"""Every system call by which a commit of users.json or of the journal reaches the disk."""
 _MOST_KILLS_A_VARIANT = 80
 
 
 def run(argv: list[str]) -> Report:
-    """About five minutes for 1,000 kills."""
+    """Run the rig. 1,000 kills take about five minutes."""
     parser = argparse.ArgumentParser(prog="python -m bench crash_store")
     parser.add_argument("--kills", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=random.randrange(2**31))
-    parser.add_argument("--variant", choices=VARIANTS, default="", help="a store broken on purpose, alone")
-    parser.add_argument("--traced", type=int, default=4, help="kills in each system call of a commit, with strace")
+    parser.add_argument("--variant", choices=VARIANTS, default="", help="only this store, which is broken on purpose")
+    parser.add_argument("--traced", type=int, default=4, help="kills per system call of a commit, with strace")
     parser.add_argument("--no-variants", action="store_true", help="only the store as it is")
     options = parser.parse_args(argv)
     chance = random.Random(options.seed)
-    report = Report("crash_store", ("store", "kills", "answered", "lost", "unparsable", "broken", "first remark"))
+    report = Report("crash_store", ("store", "kills", "confirmed", "lost", "unparsable", "broken", "first remark"))
     found = Found()
     if options.variant:
         _kill_until_noticed(found, options.kills, options.variant, chance)
@@ -41,7 +41,7 @@ def run(argv: list[str]) -> Report:
         _kill_at_every_step(found, "", chance)
         traced = _kill_at_system_calls(found, options.traced, chance)
         if options.traced and not traced:
-            print("skipped: kills at system calls by name; strace is not installed")
+            print("skipped the kills at system calls: strace is not installed")
         _kill_at_random(found, options.kills, "", chance)
     _row(report, options.variant or f"as it is (seed {options.seed})", found)
     report.target("kills", found.kills, ">=", options.kills)
@@ -110,7 +110,7 @@ def _missed(report: Report, chance: random.Random) -> int:
 def _row(report: Report, name: str, found: Found) -> None:
     remark = found.remarks[0] if found.remarks else ""
     report.row(
-        name, found.kills, found.answered, found.lost_acks, found.unparsable, found.broken_invariants, remark[:100]
+        name, found.kills, found.confirmed, found.lost_acks, found.unparsable, found.broken_invariants, remark[:100]
     )
 
 

@@ -1,9 +1,8 @@
-"""A day of posting under the limits of a realistic world, in simulated time, beside a naive loop that only waits a
-fixed delay: who is told to wait, and how much of what the limits allow is delivered?
+"""A day of posting under the limits of a realistic world, in simulated time, beside a naive loop with a fixed delay.
 
-Three users, each 4 accounts and 20 groups, some in slow mode and one closed to members, and a schedule of their own.
-All settings are the defaults, but for the daily cap and the allowance, which are ours and no limits of the table. What
-the cap would leave of each schedule is told beside.
+Who gets flood waits, and how much of what the limits allow is delivered? Each of three users has 4 accounts, 20 groups
+(some in slow mode, one closed to members) and a schedule. Every setting has its default except the daily cap and the
+allowance, because those are limits of ours and not of Telegram. A row of the table shows what the cap would leave.
 """
 
 import argparse
@@ -22,8 +21,8 @@ from telethon.crypto import AuthKey
 from telethon.errors import RPCError
 from telethon.sessions import MemorySession
 
-from bench.parts.simulated import SimulatedClock, SimulatedLoop
 from bench.report import Report
+from bench.support.simulated import SimulatedClock, SimulatedLoop
 from bot.cycle.planner import plan_cycle
 from core.models import User
 from core.settings import Settings
@@ -40,18 +39,18 @@ ACCOUNTS, GROUPS = 4, 20
 """Of each user."""
 SLOW_MODES = (10, 30, 60, 60, 300, 300, 900, 3600)
 """Of a user's groups; the others have none."""
-ANSWER_SECONDS = 0.15
-"""From a post to Telegram's answer."""
+RESPONSE_SECONDS = 0.15
+"""From a request to Telegram's response."""
 DEFAULTS: dict[str, Any] = {
     name: Settings.model_fields[name].default
     for name in ("send_timeout_seconds", "wait_patience_seconds", "group_gap_seconds")
 }
-_MEMORY = Path("/dev/shm")  # noqa: S108  only the folder in which a temporary one is made
+_MEMORY = Path("/dev/shm")  # noqa: S108  a temporary folder is made in it
 DAILY_CAP: int = Settings.model_fields["daily_posts_per_account"].default
 
 
 def world_of() -> World:
-    """12 accounts, everyone a member of all 60 groups."""
+    """Return a world of 12 accounts that are members of all 60 groups."""
     chats = []
     for user in SCHEDULES:
         slow = dict(enumerate(SLOW_MODES))
@@ -61,18 +60,18 @@ def world_of() -> World:
         limits="realistic",
         accounts=[AccountSpec(f"acc{number:02d}") for number in range(1, 1 + ACCOUNTS * len(SCHEDULES))],
         chats=chats,
-        faults=[{"do": "delay", "method": "messages.sendMessage", "seconds": ANSWER_SECONDS}],
+        faults=[{"do": "delay", "method": "messages.sendMessage", "seconds": RESPONSE_SECONDS}],
     )
 
 
 def groups_of(user: str) -> list[str]:
-    """As the user writes them."""
+    """Return the groups as the user writes them."""
     return [f"@{user}{number:02d}" for number in range(GROUPS)]
 
 
 @dataclass(frozen=True)
-class Share:
-    """Which account posts to which groups, how fast, and which of the groups let it."""
+class Programme:
+    """Which account posts to which groups, how fast, and which groups allow it."""
 
     plan: Mapping[str, list[str]]
     gap: float
@@ -81,9 +80,12 @@ class Share:
     closed: frozenset[str]
 
     def allowed(self, seconds: float) -> int:
-        """Posts the limits leave of this schedule at best: to each group one a cycle or, where the table or its slow
-        mode asks for longer, one as soon as that is over. A cycle is at best its shortest: nobody waits but between
-        posts, and no time is spent on groups that are too slow for every cycle."""
+        """Return the most posts that the limits allow this schedule.
+
+        Each group gets one post a cycle, or one as soon as its slow mode and Telegram's limits are over when those last
+        longer. The cycle is as short as it can be: it waits only between posts, and spends no time on groups that are
+        too slow for every cycle.
+        """
         quick = [sum(self.slow_modes[group] <= self.pause for group in groups) for groups in self.plan.values()]
         cycle = self.pause + self.gap * (max(quick) - 1)
         table = max(LIMITS["group"].seconds / LIMITS["group"].calls, LIMITS["chat"].seconds / LIMITS["chat"].calls)
@@ -96,31 +98,31 @@ class Share:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the data centre saw of one user's accounts."""
+    """What one user's accounts did, by the data centre's report."""
 
     delivered: int
     floods: int
     limited: int
-    """Accounts that Telegram would not let post any more."""
+    """Accounts with a peer flood, which may not post any more."""
 
 
-def outcomes(sandbox: Sandbox, shares: Mapping[str, Share]) -> dict[str, Outcome]:
-    """By user."""
+def outcomes(sandbox: Sandbox, programmes: Mapping[str, Programme]) -> dict[str, Outcome]:
+    """Return the outcome of each user."""
     report = sandbox.report()
     limited = sandbox.centre.limits.peer_flood
     return {
         user: Outcome(
             sum(report["chats"][group.removeprefix("@")]["count"] for group in groups_of(user)),
-            sum(report["floods"].get(account, 0) for account in share.plan),
-            len(limited & set(share.plan)),
+            sum(report["floods"].get(account, 0) for account in programme.plan),
+            len(limited & set(programme.plan)),
         )
-        for user, share in shares.items()
+        for user, programme in programmes.items()
     }
 
 
-async def begin(house: House) -> dict[str, Share]:
-    """Three users with their accounts and groups; who posts where."""
-    shares = {}
+async def begin(house: House) -> dict[str, Programme]:
+    """Add the three users with their accounts and groups. Return the programme of each."""
+    programmes = {}
     for user, pause in SCHEDULES.items():
         defaults = User()
         await house.add_user(
@@ -129,18 +131,18 @@ async def begin(house: House) -> dict[str, Share]:
         sessions = await house.give_sessions(user)
         planned = plan_cycle(house.user(user), house.store.snapshot.sessions, house.parts.clock.now()).sessions
         chats = {f"@{chat.username}": chat for chat in house.sandbox.world.chats}
-        shares[user] = Share(
+        programmes[user] = Programme(
             plan={name: [group for group in planned if planned[group] == name] for name in sessions},
             gap=defaults.delay_between_posts,
             pause=pause,
             slow_modes={group: int(chats[group].slow_mode) for group in groups_of(user)},
             closed=frozenset(group for group in groups_of(user) if chats[group].default_banned),
         )
-    return shares
+    return programmes
 
 
 async def bots(house: House, seconds: float) -> None:
-    """Postfleet at work for so long."""
+    """Let Postfleet post for that long."""
     ticking = asyncio.create_task(house.scheduler.run())
     for user in SCHEDULES:
         await house.bots.start(user)
@@ -149,16 +151,15 @@ async def bots(house: House, seconds: float) -> None:
     await ticking
 
 
-async def naive(sandbox: Sandbox, shares: Mapping[str, Share], seconds: float) -> None:
-    """The same accounts, groups and delays; a stock client with Telethon's own defaults, and a loop that goes on
-    whatever it is told."""
+async def naive(sandbox: Sandbox, programmes: Mapping[str, Programme], seconds: float) -> None:
+    """Post with the same accounts, groups and delays, but stock clients and a loop that ignores every error."""
     async with asyncio.timeout(seconds + 1e-3), asyncio.TaskGroup() as loops:
-        for share in shares.values():
-            for account, groups in share.plan.items():
-                loops.create_task(_naive_loop(sandbox, account, groups, share))
+        for programme in programmes.values():
+            for account, groups in programme.plan.items():
+                loops.create_task(_naive_loop(sandbox, account, groups, programme))
 
 
-async def _naive_loop(sandbox: Sandbox, account: str, groups: Sequence[str], share: Share) -> None:
+async def _naive_loop(sandbox: Sandbox, account: str, groups: Sequence[str], programme: Programme) -> None:
     session = MemorySession()
     session.set_dc(sandbox.dc_id, *sandbox.address)
     session.auth_key = AuthKey(derived_auth_key(sandbox.world.seed, account))
@@ -167,29 +168,29 @@ async def _naive_loop(sandbox: Sandbox, account: str, groups: Sequence[str], sha
     try:
         while True:
             for group in groups:
-                client._flood_waited_requests.clear()  # noqa: SLF001  it keeps them by the machine's clock
+                client._flood_waited_requests.clear()  # noqa: SLF001  Telethon times them by the machine's clock
                 with contextlib.suppress(RPCError, ValueError):
                     await client.send_message(group, "Hello")
-                await asyncio.sleep(share.gap)
-            await asyncio.sleep(share.pause - share.gap)
+                await asyncio.sleep(programme.gap)
+            await asyncio.sleep(programme.pause - programme.gap)
     finally:
         await client.disconnect()
 
 
 @dataclass(frozen=True)
 class Day:
-    """Both sides of the same time."""
+    """The outcomes of both sides."""
 
     seconds: float
-    shares: Mapping[str, Share]
+    programmes: Mapping[str, Programme]
     ours: Mapping[str, Outcome]
     theirs: Mapping[str, Outcome]
-    told_floods: int
-    """Flood waits in our own counters: they must be the data centre's."""
+    counted_floods: int
+    """Flood waits in our own counters, which must equal the data centre's."""
 
     def share_of_allowed(self, user: str) -> float:
-        """Delivered of what the limits allow."""
-        return self.ours[user].delivered / self.shares[user].allowed(self.seconds)
+        """Return the part of the allowed posts that was delivered."""
+        return self.ours[user].delivered / self.programmes[user].allowed(self.seconds)
 
 
 async def _day(folder: Path, clock: SimulatedClock, seconds: float) -> Day:
@@ -197,11 +198,14 @@ async def _day(folder: Path, clock: SimulatedClock, seconds: float) -> Day:
         chosen = DEFAULTS | {"tick_seconds": 60.0, "sessions_at_start": ACCOUNTS, "daily_posts_per_account": 1_000_000}
         chosen |= {"posts_per_day": 1_000_000, "posts_per_month": 1_000_000}
         async with house_on(folder, ours, clock=clock, **chosen) as house:
-            shares = await begin(house)
-            side_by_side: list[Awaitable[None]] = [bots(house, seconds), _until_over(naive(theirs, shares, seconds))]
+            programmes = await begin(house)
+            side_by_side: list[Awaitable[None]] = [
+                bots(house, seconds),
+                _until_over(naive(theirs, programmes, seconds)),
+            ]
             await asyncio.gather(*side_by_side)
             floods = sum(house.journal.stats(user).total_flood_waits for user in SCHEDULES)
-            return Day(seconds, shares, outcomes(ours, shares), outcomes(theirs, shares), floods)
+            return Day(seconds, programmes, outcomes(ours, programmes), outcomes(theirs, programmes), floods)
 
 
 async def _until_over(endless: Awaitable[None]) -> None:
@@ -220,36 +224,36 @@ async def _sandbox(folder: Path, clock: SimulatedClock) -> AsyncIterator[Sandbox
 
 
 def simulate(hours: float) -> Day:
-    """So many simulated hours."""
+    """Simulate that many hours."""
     loops: list[SimulatedLoop] = []
 
     def make() -> SimulatedLoop:
         loops.append(SimulatedLoop())
         return loops[0]
 
-    memory = _MEMORY if _MEMORY.is_dir() else None  # nothing here is about the disk, and it would take most of the time
+    memory = _MEMORY if _MEMORY.is_dir() else None  # the disk is not measured, and would take most of the time
     with tempfile.TemporaryDirectory(dir=memory) as folder, asyncio.Runner(loop_factory=make) as runner:
         runner.get_loop()
         return runner.run(_day(Path(folder), SimulatedClock(loops[0]), hours * HOUR))
 
 
 def report_of(day: Day) -> Report:
-    """The table and the figures."""
-    shares, ours, theirs = day.shares, list(day.ours.values()), list(day.theirs.values())
-    allowed = [share.allowed(day.seconds) for share in shares.values()]
+    """Return the table and the figures."""
+    programmes, ours, theirs = day.programmes, list(day.ours.values()), list(day.theirs.values())
+    allowed = [programme.allowed(day.seconds) for programme in programmes.values()]
     most = math.ceil(day.seconds / (24 * HOUR)) * ACCOUNTS * DAILY_CAP
-    report = Report("day", (f"{day.seconds / HOUR:g} simulated hours", *shares))
-    report.row("a cycle every", *(f"{share.pause:g} s" for share in shares.values()))
+    report = Report("day", (f"{day.seconds / HOUR:g} simulated hours", *programmes))
+    report.row("a cycle every", *(f"{programme.pause:g} s" for programme in programmes.values()))
     report.row("posts the limits allow", *allowed)
     report.row("Postfleet: delivered", *(outcome.delivered for outcome in ours))
-    report.row("share of allowed", *(f"{day.share_of_allowed(user):.1%}" for user in shares))
+    report.row("share of allowed", *(f"{day.share_of_allowed(user):.1%}" for user in programmes))
     report.row("floods", *(outcome.floods for outcome in ours))
     report.row("naive loop: delivered", *(outcome.delivered for outcome in theirs))
     report.row("floods", *(outcome.floods for outcome in theirs))
     report.row(f"accounts of {ACCOUNTS} limited for good", *(outcome.limited for outcome in theirs))
     report.row(f"what a daily cap of {DAILY_CAP} leaves of the allowed", *(min(posts, most) for posts in allowed))
-    report.target("floods_caused", max(sum(outcome.floods for outcome in ours), day.told_floods), "==", 0)
-    report.target("share_of_allowed", min(map(day.share_of_allowed, shares)), ">=", 0.95)
+    report.target("floods_caused", max(sum(outcome.floods for outcome in ours), day.counted_floods), "==", 0)
+    report.target("share_of_allowed", min(map(day.share_of_allowed, programmes)), ">=", 0.95)
     report.target("naive_floods", sum(outcome.floods for outcome in theirs), ">=", 1)
     report.target("delivered", sum(outcome.delivered for outcome in ours))
     report.target("naive_delivered", sum(outcome.delivered for outcome in theirs))
@@ -261,5 +265,5 @@ def run(argv: list[str]) -> Report:
     parser = argparse.ArgumentParser(prog="python -m bench day")
     parser.add_argument("--hours", type=float, default=24.0, help="simulated")
     hours = parser.parse_args(argv).hours
-    logging.disable(logging.WARNING)  # every post that slow mode leaves out is a line
+    logging.disable(logging.WARNING)  # each post that slow mode skips logs a line
     return report_of(simulate(hours))

@@ -1,9 +1,9 @@
-"""`python -m bench fuzz_api`: asks the API whatever its OpenAPI document allows, and what it does not, for long.
+"""`python -m bench fuzz_api`: thousands of requests that the OpenAPI document allows, or forbids, sent to the API.
 
-Schemathesis makes the requests, from the document the API serves, against the real daemon with a sandbox behind it: as
-a user, as an operator, and as nobody. Many of them are given what earlier answers told (names, ids, tickets), and some
-walk from operation to operation along the links schemathesis finds between them. Where a file is taken, many are files
-as others make them. Every answer must have a status, a content type and a body that the document names.
+Schemathesis makes the requests from the document that the API serves. They go to the real daemon with a sandbox behind
+it, as a user, as an operator and without a token. Many contain values of earlier responses (names, ids, tickets), and
+some walk along the links that schemathesis finds between operations. Many uploads are files of other programs.
+Every response must have a status, a content type and a body that the document names.
 """
 
 import argparse
@@ -34,9 +34,9 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from api.security.tokens import OPERATOR, issue_token
-from bench.parts.fuzz_foreign import Foreign
-from bench.parts.fuzz_memory import Memory
 from bench.report import Report
+from bench.support.fuzz_foreign import Foreign
+from bench.support.fuzz_memory import Memory
 from core.clock import SystemClock
 from tests.support.daemon import DaemonProcess, plain_world, whole_house
 from tests.support.house import SECRET
@@ -44,7 +44,7 @@ from tests.support.house import SECRET
 USER, ROOT, OTHER = "alice", "root", "bob"
 _NO_LIMIT = "100000000/second"
 _NO_LIMITS = {f"RATE_{what}": _NO_LIMIT for what in ("PER_USER", "PER_ADDRESS", "EXPENSIVE", "FAILED_AUTH", "LOGIN")}
-# What it says on its standard error is not read until its end: it must not fill the pipe.
+# Nobody reads its standard error before the end, and the pipe must not fill up.
 _SETTINGS = _NO_LIMITS | {"LOG_LEVEL": "ERROR"}
 _SECONDS_A_REQUEST = 60
 _LIFETIME = timedelta(seconds=4)
@@ -53,17 +53,17 @@ _STEPS = 15
 _WALKS_A_RUN = 5
 _EXAMPLES_A_ROUND = 6
 _WALKED = 0.25
-"""The part of the cases that are steps of walks."""
+"""The part of the requests that are steps of walks."""
 _TAKES_FILES = ("POST /api/sessions/import", "POST /api/media")
 _FOREIGN = 0.1
-"""The part of the cases that are files as others make them."""
+"""The part of the requests that upload files of other programs."""
 _CHECKS = [
     schemathesis.checks.not_a_server_error,
     status_code_conformance,
     content_type_conformance,
     response_schema_conformance,
 ]
-_PASSWORD = "correct horse battery staple 9"  # noqa: S105  of users that last as long as the run
+_PASSWORD = "correct horse battery staple 9"  # noqa: S105  its users exist only during the run
 _KNOWN = {
     "user": [USER, OTHER],
     "group": [f"@plaza{number:02}" for number in range(1, 9)],
@@ -73,13 +73,13 @@ _KNOWN = {
     "understood": True,
     "ends": int(time.time()) + 86_400,
 }
-"""What nobody guesses."""
+"""Values that fuzzing would never guess."""
 Headers = Callable[[], dict[str, str]]
 
 
 @dataclass
 class Found:
-    """What came of it."""
+    """The result of a run."""
 
     cases: int = 0
     fed_back: int = 0
@@ -87,14 +87,14 @@ class Found:
     walked: int = 0
     statuses: Counter[int] = field(default_factory=Counter)
     reached: set[str] = field(default_factory=set)
-    """Operations that were seen to succeed."""
+    """Operations that succeeded at least once."""
     server_errors: int = 0
     undocumented: int = 0
-    """Answers whose status, content type or body the document does not name."""
+    """Responses whose status, content type or body the document does not name."""
     examples: list[str] = field(default_factory=list)
 
     def judge(self, case: Any, response: Any) -> None:
-        """Count an answer, and what is wrong with it."""
+        """Count a response and what is wrong with it."""
         self.cases += 1
         self.statuses[response.status_code] += 1
         self.server_errors += response.status_code >= 500 and not _is_busy(response)
@@ -122,18 +122,18 @@ class Fuzz:
         self._operations: list[Any] = [
             result.ok() for result in self._schema.get_all_operations() if isinstance(result, Ok)
         ]
-        # A token a request: some of them end every token their user has.
+        # Each request gets a token of its own, because some requests revoke every token of their user.
         self._callers: list[Headers] = [lambda: _bearer(USER), lambda: _bearer(ROOT, OPERATOR), dict]
         self._seeds = itertools.count(chosen_seed)
         self._chance = random.Random(chosen_seed)
 
     @property
     def never_reached(self) -> list[str]:
-        """Operations that never succeeded."""
+        """Return the operations that never succeeded."""
         return [operation.label for operation in self._operations if operation.label not in self.found.reached]
 
     def run(self, cases: int) -> Found:
-        """Send about so many requests, or a few more."""
+        """Send at least that many requests."""
         walked = int(cases * _WALKED)
         ways = [
             (operation, headers, mode)
@@ -142,7 +142,7 @@ class Fuzz:
             for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
         ]
         each = max(1, -(-(cases - walked - int(cases * _FOREIGN)) // len(ways)))
-        # In rounds, each in another order: what one call makes is there for any other, and tickets do not last.
+        # In rounds, each in another order, so that any request can use what another made before it expires.
         rounds = -(-each // _EXAMPLES_A_ROUND)
         each = -(-each // rounds)
         for _ in range(rounds):
@@ -170,11 +170,11 @@ class Fuzz:
                     case.query["ticket"] = self._ticket(case.path)
             self._call(case, headers)
 
-        with contextlib.suppress(Unsatisfiable):  # what takes nothing cannot be given anything wrong
+        with contextlib.suppress(Unsatisfiable):  # an operation without parameters has no wrong ones
             ask()
 
     def _bring(self, files: int) -> None:
-        """Send files as others make them to whatever takes some."""
+        """Upload files of other programs."""
         for operation in self._operations:
             if operation.label in _TAKES_FILES:
 
@@ -189,7 +189,7 @@ class Fuzz:
                 bring()
 
     def _ticket(self, path: str) -> str:
-        """One that opens something; a stream opened with it ends soon."""
+        """Return a valid ticket. A stream that it opens ends soon."""
         wish = {"purpose": "stream" if path.endswith("/stream") else "download"}
         url = f"{self._url}/api/auth/tickets"
         given = self._session.post(url, json=wish, headers=_bearer(USER, lasts=timedelta(seconds=1)), timeout=10)
@@ -204,10 +204,10 @@ class Fuzz:
                 return fuzz._call(case, headers)
 
             def validate_response(self, *_: Any, **__: Any) -> None:
-                """Done when it was called."""
+                """Do nothing: `call` has checked the response."""
 
         for _ in range(-(-walks // _WALKS_A_RUN)):
-            # Hypothesis minds that an API answers the same call differently the second time. That is what it is for.
+            # Hypothesis objects when a repeated call gets another response, which is normal for an API.
             with contextlib.suppress(Flaky):
                 Walking.run(settings=_quietly(_WALKS_A_RUN, stateful_step_count=_STEPS))
 
@@ -221,12 +221,12 @@ class Fuzz:
 
 
 def run(argv: Sequence[str]) -> Report:
-    """Fuzz with `--cases` requests or more."""
+    """Send at least `--cases` requests."""
     options = argparse.ArgumentParser(prog="python -m bench fuzz_api")
     options.add_argument("--cases", type=int, default=20_000)
     options.add_argument("--seed", type=int, default=1)
     chosen = options.parse_args(argv)
-    report = Report("fuzz_api", ("status", "answers"))
+    report = Report("fuzz_api", ("status", "responses"))
     began = time.monotonic()
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -240,11 +240,11 @@ def run(argv: Sequence[str]) -> Report:
         report.row(status, count)
     for example in found.examples[:20]:
         report.row("example", example)
-    report.row("fed back", found.fed_back)
-    report.row("files as others make them", found.foreign)
+    report.row("with values of earlier responses", found.fed_back)
+    report.row("uploads of files of other programs", found.foreign)
     report.row("steps of walks", found.walked)
     report.row("operations that succeeded", len(found.reached))
-    report.row("that never did", ", ".join(fuzz.never_reached) or "none")
+    report.row("operations that never did", ", ".join(fuzz.never_reached) or "none")
     report.row("minutes", f"{(time.monotonic() - began) / 60:.1f}")
     for line in errors.splitlines()[-20:]:
         report.row("the daemon said", line)
@@ -256,7 +256,7 @@ def run(argv: Sequence[str]) -> Report:
 
 
 def _settle_in(daemon: DaemonProcess) -> None:
-    """Users as the API meets them: with groups, posts, accounts and a bot that ran."""
+    """Give each user groups, posts, accounts, a running bot and a password."""
     for user in (USER, OTHER, ROOT):
         config = {
             "groups": ["@plaza01", "@plaza02"],
@@ -271,12 +271,12 @@ def _settle_in(daemon: DaemonProcess) -> None:
 
 
 def _resource(path: str) -> str:
-    """`media` of `/api/media/{name}`."""
+    """Return the resource of a path: `media` of `/api/media/{name}`."""
     return path.removeprefix("/api/").partition("/")[0]
 
 
 def _bearer(user: str, *roles: str, lasts: timedelta = _LIFETIME) -> dict[str, str]:
-    """A token that ends soon, and with it a stream that was opened with it."""
+    """Return the header with a token that ends soon, which also ends the streams it opens."""
     token = issue_token(SECRET, user, now=SystemClock().now(), lifetime=lasts, roles=roles)
     return {"Authorization": f"Bearer {token}"}
 
@@ -293,11 +293,11 @@ def _quietly(examples: int, **more: Any) -> settings:
 
 
 def _is_busy(response: Any) -> bool:
-    """503 `busy` is an answer, not an error: it says when to come back."""
+    """Return whether the response is 503 `busy`, which is no error: it says when to try again."""
     return bool(response.status_code == 503 and b'"code":"busy"' in response.content)
 
 
 def _said(failure: Failure | FailureGroup) -> str:
-    """One line a failure, without the request: the seed is the same in the next run."""
+    """Return one line per failure. The request is left out, because the seed brings it back in the next run."""
     several = failure.exceptions if isinstance(failure, FailureGroup) else [failure]
     return "; ".join(" ".join(str(one).split())[:300] for one in several)

@@ -1,6 +1,6 @@
-"""How long it takes to take in many sessions of every format, without asking Telegram about them.
+"""The time to import many sessions of every format, without asking Telegram about them.
 
-And what a zip costs in which every other file was damaged or made to do harm: it loses none of the good ones.
+And the time for a zip in which every other file is damaged or hostile. None of the good ones may be lost.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ _PAIR = "1001:0123456789abcdef0123456789abcdef"
 
 
 def run(argv: list[str]) -> Report:
-    """Import `--files` (200) mixed files, and a zip of harmful ones."""
+    """Import `--files` mixed files, then a zip with hostile ones."""
     parser = ArgumentParser(prog="python -m bench imports")
     parser.add_argument("--files", type=int, default=200)
     options = parser.parse_args(argv)
@@ -77,7 +77,7 @@ def _import(folder: Path, bag: Path) -> tuple[float, Counter[Verdict]]:
 
 
 def _write(bag: Path, number: int) -> None:
-    """One of every format in turn: files alone, in a zip with what SQLite left beside them, and strings."""
+    """Write one file. The formats take turns: a file alone, a zip with SQLite's log beside the file, and strings."""
     key, kind = some_key(number), number % (2 + len(STRINGS))
     if kind == 0:
         (bag / f"f{number}.session").write_bytes(telethon_bytes(key))

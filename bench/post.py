@@ -1,16 +1,14 @@
-"""Posts a second through the whole path, beside a bare Telethon loop on the same data centre; what an account costs.
+"""Posts a second through the whole path, beside a bare Telethon loop on the same data centre; the cost of an account.
 
-The accounts sit in the same groups, as they do in life: a stock client is told of every message of every other
-account, which is most of its work.
+The accounts are in the same groups, as they are in practice. A stock client gets an update about every message of every
+other account, which is most of its work.
 """
 
 import argparse
 import asyncio
 import contextlib
-import json
 import logging
 import random
-import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator
@@ -21,10 +19,9 @@ import httpx
 import psutil
 from msgspec.structs import replace
 from telethon import TelegramClient
-from telethon.crypto import AuthKey
-from telethon.sessions import MemorySession
 
 from bench.report import Report
+from bench.support.data_centre import DataCentre, data_centre
 from bot.cycle.run import CycleControl, CycleServices, StopReason
 from bot.cycle.runner import CycleRunner
 from core.clock import SystemClock
@@ -33,7 +30,7 @@ from core.settings import Settings, load_settings
 from data.journal.journal import Journal
 from data.users.data_manager import DataManager, Transaction
 from sandbox.keys import derived_auth_key, write_session_file
-from sessions.client import Clients, trust_key
+from sessions.client import Clients
 from sessions.pool import Pool
 from sessions.session_manager import SessionManager
 from sessions.vault import Vault
@@ -49,34 +46,34 @@ PAIRS = ",".join(f"{1000 + number}:{number:032x}" for number in range(200))
 
 
 def run(argv: list[str]) -> Report:
-    """`--seconds N`: how long each side posts."""
+    """Post for `--seconds` on each side."""
     options = argparse.ArgumentParser()
     options.add_argument("--seconds", type=float, default=5.0)
     seconds = options.parse_args(argv).seconds
     report = Report("post", ["what", "figure"])
     logging.getLogger("postfleet.events").setLevel(logging.CRITICAL)
-    asyncio.run(_cost(report))  # first: memory is measured in a fresh process
+    asyncio.run(_cost(report))  # first, because memory is measured in a fresh process
     asyncio.run(_throughput(report, seconds))
     return report
 
 
 async def _throughput(report: Report, seconds: float) -> None:
-    async with _data_centre(ACCOUNTS, GROUPS) as facts:
-        bare = await _bare(facts, seconds)
-        ours = await _ours(facts, seconds)
+    async with data_centre(_world(ACCOUNTS, GROUPS)) as centre:
+        bare = await _bare(centre, seconds)
+        ours = await _ours(centre, seconds)
     report.row("bare Telethon, posts/s, 50 accounts", bare)
     report.row("the whole path, posts/s, 50 accounts", ours)
     report.target("vs_bare_50", ours / bare, ">=", 1.0)
 
 
-async def _bare(facts: dict[str, Any], seconds: float) -> float:
-    """What a script does: stock clients, each sending to one group after the other."""
-    clients = [_stock_client(facts, f"acc{number:04d}") for number in range(ACCOUNTS)]
+async def _bare(centre: DataCentre, seconds: float) -> float:
+    """Post as a script does: stock clients, each sending to one group after the other."""
+    clients = [TelegramClient(centre.session(f"acc{number:04d}"), 1, "hash") for number in range(ACCOUNTS)]
     await asyncio.gather(*(client.connect() for client in clients))
     peers = await asyncio.gather(
         *(asyncio.gather(*(client.get_input_entity(f"plaza{n:04d}") for n in range(GROUPS))) for client in clients)
     )
-    before, began = _messages(facts), time.perf_counter()
+    before, began = _messages(centre), time.perf_counter()
 
     async def send(client: Any, mine: list[Any]) -> None:
         while True:
@@ -85,7 +82,7 @@ async def _bare(facts: dict[str, Any], seconds: float) -> float:
 
     tasks = [asyncio.create_task(send(client, mine)) for client, mine in zip(clients, peers, strict=True)]
     await asyncio.sleep(seconds)
-    took, sent = time.perf_counter() - began, _messages(facts) - before
+    took, sent = time.perf_counter() - began, _messages(centre) - before
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
@@ -93,15 +90,15 @@ async def _bare(facts: dict[str, Any], seconds: float) -> float:
     return sent / took
 
 
-async def _ours(facts: dict[str, Any], seconds: float) -> float:
-    """Every user's cycles one after the other, written down before and after each post."""
+async def _ours(centre: DataCentre, seconds: float) -> float:
+    """Run every user's cycles one after the other. The journal gets each post before and after it is sent."""
     with tempfile.TemporaryDirectory() as folder:
-        async with _parts(Path(folder), facts, ACCOUNTS) as parts:
+        async with _services(Path(folder), centre.facts, ACCOUNTS) as services:
             names = [f"acc{number:04d}" for number in range(ACCOUNTS)]
             users = {f"user{number}": tuple(names[number::USERS]) for number in range(USERS)}
-            await parts.store.transact(lambda tx: _hand_out(tx, users))
-            cycles = CycleRunner(parts)
-            for user in users:  # the first cycle connects and looks up; a bot does that once
+            await services.store.transact(lambda tx: _hand_out(tx, users))
+            cycles = CycleRunner(services)
+            for user in users:  # the first cycle connects and looks up groups, which a bot does once
                 await cycles.execute(await cycles.begin(user, CycleControl()))
             controls: list[CycleControl] = []
 
@@ -111,10 +108,10 @@ async def _ours(facts: dict[str, Any], seconds: float) -> float:
                     await cycles.execute(await cycles.begin(user, controls[-1]))
 
             ended = False
-            before, began = _messages(facts), time.perf_counter()
+            before, began = _messages(centre), time.perf_counter()
             tasks = [asyncio.create_task(post(user)) for user in users]
             await asyncio.sleep(seconds)
-            took, sent = time.perf_counter() - began, _messages(facts) - before
+            took, sent = time.perf_counter() - began, _messages(centre) - before
             ended = True
             for control in controls:
                 control.end(StopReason.STOPPED)
@@ -140,21 +137,21 @@ def _hand_out(tx: Transaction, users: dict[str, tuple[str, ...]]) -> None:
 
 
 async def _cost(report: Report) -> None:
-    """A thousand accounts connected and idle."""
-    async with _data_centre(CONNECTED, 1) as facts:
+    """Measure a thousand accounts that are connected and idle."""
+    async with data_centre(_world(CONNECTED, 1)) as centre:
         with tempfile.TemporaryDirectory() as folder:
-            async with _parts(Path(folder), facts, CONNECTED) as parts:
+            async with _services(Path(folder), centre.facts, CONNECTED) as services:
                 memory, files = _resident_kib(), _descriptors()
                 gate = asyncio.Semaphore(AT_ONCE)
 
                 async def touch(number: int) -> None:
-                    async with gate, parts.clients.connected(f"acc{number:04d}", 1000 + number // 7):
+                    async with gate, services.clients.connected(f"acc{number:04d}", 1000 + number // 7):
                         pass
 
                 began = time.perf_counter()
                 await asyncio.gather(*(touch(number) for number in range(CONNECTED)))
                 took = time.perf_counter() - began
-                assert parts.clients.open == CONNECTED
+                assert services.clients.open == CONNECTED
                 kib = (_resident_kib() - memory) / CONNECTED
                 descriptors = (_descriptors() - files) / CONNECTED
                 used, began = time.process_time(), time.perf_counter()
@@ -165,38 +162,22 @@ async def _cost(report: Report) -> None:
     report.row("file descriptors of an account", descriptors)
     report.row("CPU of 1,000 idle accounts, % of a core", idle)
     report.target("kib_per_account", kib, "<=", 60)
-    report.target("fds_per_account", descriptors, "<=", 1.01)  # one lock file for all of them
+    report.target("fds_per_account", descriptors, "<=", 1.01)  # all share one lock file
     report.target("connect_1000_s", took, "<=", 3)
     report.target("idle_cpu_pct_1000", idle, "<=", 1.5)
 
 
-@contextlib.asynccontextmanager
-async def _data_centre(accounts: int, groups: int) -> AsyncIterator[dict[str, Any]]:
-    """`run.py sandbox` with that many accounts, all of them in every group."""
-    with tempfile.TemporaryDirectory() as folder:
-        world = {
-            "accounts": [{"name": f"acc{number:04d}"} for number in range(accounts)],
-            "chats": [{"username": f"plaza{number:04d}", "members": "all"} for number in range(groups)],
-        }
-        path = Path(folder) / "world.json"
-        path.write_text(json.dumps(world))
-        options = ["--json", "--world", str(path), "--folder", folder]
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "run.py", "sandbox", *options, stdout=asyncio.subprocess.PIPE
-        )
-        try:
-            assert process.stdout is not None
-            facts: dict[str, Any] = json.loads(await process.stdout.readline())
-            trust_key(await asyncio.to_thread(Path(facts["public_key"]).read_text))
-            yield facts
-        finally:
-            process.terminate()
-            await process.wait()
+def _world(accounts: int, groups: int) -> dict[str, Any]:
+    """Return a world with that many accounts, all of them in every group."""
+    return {
+        "accounts": [{"name": f"acc{number:04d}"} for number in range(accounts)],
+        "chats": [{"username": f"plaza{number:04d}", "members": "all"} for number in range(groups)],
+    }
 
 
 @contextlib.asynccontextmanager
-async def _parts(folder: Path, facts: dict[str, Any], accounts: int) -> AsyncIterator[CycleServices]:
-    """The rooms below the scheduler, with a session file an account."""
+async def _services(folder: Path, facts: dict[str, Any], accounts: int) -> AsyncIterator[CycleServices]:
+    """Open the services of a cycle, with a session file for each account."""
     available = folder / "sessions" / "available"
     available.mkdir(parents=True)
     for number in range(accounts):
@@ -227,16 +208,9 @@ async def _parts(folder: Path, facts: dict[str, Any], accounts: int) -> AsyncIte
         await store.close()
 
 
-def _stock_client(facts: dict[str, Any], account: str) -> Any:
-    session = MemorySession()
-    session.set_dc(facts["dc_id"], facts["host"], facts["port"])
-    session.auth_key = AuthKey(derived_auth_key(1, account))
-    return TelegramClient(session, 1, "hash")
-
-
-def _messages(facts: dict[str, Any]) -> int:
-    """How many messages stand in the chats, by the data centre's count of answered sends."""
-    sends = httpx.get(f"{facts['control']}/report", timeout=60).json()["accounts"].values()
+def _messages(centre: DataCentre) -> int:
+    """Return the number of messages in the chats, by the data centre's count of answered sends."""
+    sends = httpx.get(f"{centre.facts['control']}/report", timeout=60).json()["accounts"].values()
     return sum(account["sends"] for account in sends)
 
 

@@ -1,4 +1,4 @@
-"""What a bench found: a table for people, then one JSON line for machines."""
+"""The result of a bench: a table for people, then one JSON line for machines."""
 
 import json
 import operator
@@ -17,7 +17,7 @@ _COMPARE: dict[str, Callable[[float, float], bool]] = {
 
 @dataclass(frozen=True)
 class Target:
-    """One figure and what it should be; `target` None means it is only told."""
+    """One figure and its target. Without a target the figure is only reported."""
 
     name: str
     value: float
@@ -26,7 +26,7 @@ class Target:
 
     @property
     def ok(self) -> bool:
-        """Whether the figure is what it should be."""
+        """Return whether the figure meets its target."""
         return self.target is None or _COMPARE[self.compare](self.value, self.target)
 
 
@@ -41,11 +41,11 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Whether every target is met."""
+        """Return whether every target is met."""
         return all(target.ok for target in self.targets)
 
     def row(self, *cells: object) -> None:
-        """Add a row to the table; floats are shown with three significant digits."""
+        """Add a row to the table. Floats are shown with three significant digits."""
         self.rows.append(tuple(f"{cell:,.3g}" if isinstance(cell, float) else str(cell) for cell in cells))
 
     def target(self, name: str, value: float, compare: str = ">=", target: float | None = None) -> None:
@@ -53,7 +53,7 @@ class Report:
         self.targets.append(Target(name, value, compare, target))
 
     def show(self) -> None:
-        """Print the table and the line."""
+        """Print the table and the JSON line."""
         table = Table(*self.columns, title=self.bench)
         for row in self.rows:
             table.add_row(*row)

@@ -1,76 +1,24 @@
-"""The data centre under load: its own process on one side, stock Telethon clients in this one on the other."""
+"""The sandbox under load: it runs in a process of its own, stock Telethon clients in this one."""
 
 import asyncio
-import contextlib
-import json
-import signal
-import sys
-import tempfile
 import time
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
-import psutil
 from telethon import TelegramClient, functions
-from telethon.crypto import AuthKey, rsa
-from telethon.sessions import MemorySession
 
 from bench.report import Report
-from sandbox.keys import derived_auth_key
+from bench.support.data_centre import DataCentre, data_centre
 from sandbox.world import AccountSpec, ChatSpec, World
 
 SENDERS = 50
 SECONDS = 5.0
-ROUNDS = 3  # the best counts: other programs on the machine only ever take away
+ROUNDS = 3  # the best one counts: other programs on the machine can only slow it down
 HANDSHAKES = 40
 CONNECTED = 1_000
 
 
-class DataCentre:
-    """The process under load, looked at from outside."""
-
-    def __init__(self, pid: int, facts: dict[str, Any]) -> None:
-        self.pid = pid
-        self.facts = facts
-
-    def cpu_seconds(self) -> float:
-        """What it has used so far."""
-        used = psutil.Process(self.pid).cpu_times()
-        return used.user + used.system
-
-    def resident_kib(self) -> float:
-        """What it occupies now."""
-        return psutil.Process(self.pid).memory_info().rss / 1024
-
-
-def trust(public_key: str) -> None:
-    """Have Telethon take the data centre's key for one of Telegram's."""
-    rsa.add_key(Path(public_key).read_text(encoding="ascii"), old=False)
-
-
-@contextlib.asynccontextmanager
-async def data_centre(world: World) -> AsyncIterator[DataCentre]:
-    """`run.py sandbox` with this world."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "world.json"
-        path.write_text(json.dumps(world.as_dict()), encoding="utf-8")
-        options = ["--json", "--world", str(path), "--folder", folder]
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "run.py", "sandbox", *options, stdout=asyncio.subprocess.PIPE
-        )
-        try:
-            assert process.stdout is not None
-            facts = json.loads(await process.stdout.readline())
-            trust(facts["public_key"])
-            yield DataCentre(process.pid, facts)
-        finally:
-            process.send_signal(signal.SIGTERM)
-            await process.wait()
-
-
 def world_of(accounts: int) -> World:
-    """Accounts with a group each, so that nobody gets anybody else's news."""
+    """Return a world of accounts with a group each, so that nobody gets updates about others."""
     return World(
         accounts=[AccountSpec(f"acc{number:04d}") for number in range(accounts)],
         chats=[ChatSpec(f"plaza{number:04d}", members=[f"acc{number:04d}"]) for number in range(accounts)],
@@ -78,7 +26,7 @@ def world_of(accounts: int) -> World:
 
 
 class Poster(TelegramClient):  # type: ignore[misc]  # Telethon ships no types
-    """A client that posts and wants no news: it throws away what comes back with its own messages."""
+    """A client that throws away the updates that come back with its own messages."""
 
     async def _update_loop(self) -> None:
         while self.is_connected():
@@ -86,16 +34,12 @@ class Poster(TelegramClient):  # type: ignore[misc]  # Telethon ships no types
 
 
 def client_for(centre: DataCentre, account: str | None) -> Any:
-    """A stock client, with a ready key or none."""
-    session = MemorySession()
-    session.set_dc(centre.facts["dc_id"], centre.facts["host"], centre.facts["port"])
-    if account is not None:
-        session.auth_key = AuthKey(derived_auth_key(1, account))
-    return Poster(session, 1, "hash", receive_updates=False)
+    """Return a client, with the account's key or none."""
+    return Poster(centre.session(account), 1, "hash", receive_updates=False)
 
 
 async def sends(centre: DataCentre) -> tuple[float, float]:
-    """Messages a second from 50 clients, and the data centre's CPU seconds for one."""
+    """Return messages a second from 50 clients, and the data centre's CPU seconds per message."""
     clients = [client_for(centre, f"acc{number:04d}") for number in range(SENDERS)]
     await asyncio.gather(*(client.connect() for client in clients))
     peers = [await client.get_input_entity(f"plaza{number:04d}") for number, client in enumerate(clients)]
@@ -116,7 +60,7 @@ async def sends(centre: DataCentre) -> tuple[float, float]:
 
 
 async def handshakes(centre: DataCentre) -> tuple[float, float]:
-    """Key exchanges a second one after the other, and how many a second the data centre's CPU would allow."""
+    """Return key exchanges a second, made one after the other, and how many a second the data centre's CPU allows."""
     clients = [client_for(centre, None) for _ in range(HANDSHAKES)]
     used, began = centre.cpu_seconds(), time.perf_counter()
     for client in clients:
@@ -127,7 +71,7 @@ async def handshakes(centre: DataCentre) -> tuple[float, float]:
 
 
 async def memory(centre: DataCentre) -> tuple[float, float]:
-    """KiB the data centre keeps a connected client, and connects a second."""
+    """Return the data centre's KiB per connected client, and connects a second."""
     first = client_for(centre, "acc0000")
     await first.connect()
     before = centre.resident_kib()
@@ -143,18 +87,18 @@ async def memory(centre: DataCentre) -> tuple[float, float]:
 
 async def _run() -> Report:
     report = Report("sandbox", ("figure", "value", "unit"))
-    async with data_centre(world_of(CONNECTED)) as centre:
+    async with data_centre(world_of(CONNECTED).as_dict()) as centre:
         kept, connects = await memory(centre)
-    async with data_centre(world_of(SENDERS)) as centre:
+    async with data_centre(world_of(SENDERS).as_dict()) as centre:
         rounds = [await sends(centre) for _ in range(ROUNDS)]
     rate, cost = max(rate for rate, _ in rounds), min(cost for _, cost in rounds)
-    async with data_centre(world_of(SENDERS)) as centre:
+    async with data_centre(world_of(SENDERS).as_dict()) as centre:
         exchanges, possible = await handshakes(centre)
     report.row("sends, 50 clients", rate, "1/s")
-    report.row("data centre's CPU a send", cost * 1e6, "µs")
+    report.row("data centre's CPU per send", cost * 1e6, "µs")
     report.row("key exchanges, one client after the other", exchanges, "1/s")
     report.row("key exchanges the data centre alone could do", possible, "1/s")
-    report.row("data centre's memory a connected client", kept, "KiB")
+    report.row("data centre's memory per connected client", kept, "KiB")
     report.row("connects with ready keys", connects, "1/s")
     report.target("sends_per_s_50", rate, ">=", 4_000)
     report.target("handshakes_per_s", exchanges, ">=", 12)
@@ -164,5 +108,5 @@ async def _run() -> Report:
 
 
 def run(_argv: list[str]) -> Report:
-    """Bench the data centre."""
+    """Measure the data centre."""
     return asyncio.run(_run())

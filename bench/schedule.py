@@ -1,7 +1,7 @@
-"""The tick in real time: 10,000 users of whom 500 are due each second, beside APScheduler with a job a user and a scan.
+"""The tick in real time: 10,000 users, 500 of them due each second, beside APScheduler with a job per user and a scan.
 
-The durable run is the daemon's own: every start looks at the store, every end is committed to disk. The bare runs only
-start something and enter the next time, which is what the other two do.
+The durable run is the daemon's own: every start reads the store and every end is committed to disk. The bare run only
+starts something and enters the next time, which is what APScheduler and the scan do.
 """
 
 import asyncio
@@ -39,31 +39,32 @@ _SCAN_SECONDS = 0.05
 
 
 class Notes:
-    """How late each start was, in seconds."""
+    """The delays of all starts, in seconds from the moment they were due."""
 
     def __init__(self) -> None:
         self.late: list[float] = []
+        """Until the start."""
         self.begun: list[float] = []
         """Until the first commit of the cycle was durable."""
 
-    def percentile(self, share: float) -> float:
-        """In milliseconds."""
-        return _percentile(self.late, share)
+    def percentile(self, part: float) -> float:
+        """Return a percentile of `late` in milliseconds; `part` is from 0 to 1."""
+        return _percentile(self.late, part)
 
 
-def _percentile(seconds: list[float], share: float) -> float:
-    return sorted(seconds)[min(len(seconds) - 1, int(share * len(seconds)))] * 1000
+def _percentile(seconds: list[float], part: float) -> float:
+    return sorted(seconds)[min(len(seconds) - 1, int(part * len(seconds)))] * 1000
 
 
 class InstantCycles(CycleRunner):
-    """Cycles that begin (one commit) and end at once; all that is left is the scheduler's own work."""
+    """Cycles that begin (one commit) and end at once, so that only the scheduler's own work is left."""
 
-    def __init__(self, parts: CycleServices, notes: Notes) -> None:
-        super().__init__(parts)
+    def __init__(self, services: CycleServices, notes: Notes) -> None:
+        super().__init__(services)
         self._notes = notes
 
     async def begin(self, user_id: str, control: CycleControl, *, only_running: bool = False) -> CycleRun:
-        """Note how late it is when its work begins, and when it stands on disk that it has begun."""
+        """Note the delay of the cycle's start, and of the commit that writes it."""
         due = self._parts.store.snapshot.users[user_id].next_run_at
         assert due is not None
         self._notes.late.append((self._parts.clock.now() - due).total_seconds())
@@ -84,11 +85,11 @@ class InstantCycles(CycleRunner):
         return CycleRun(self._parts, cycle, number, [delivery], control)
 
     async def execute(self, run: CycleRun) -> None:
-        """Post nothing: its one delivery is made already."""
+        """Post nothing: the one delivery is made already."""
 
 
 class BareScheduler(Scheduler):
-    """The tick and the heap without what is written down."""
+    """The tick and the heap, without anything on disk."""
 
     notes: Notes
     entered: dict[str, datetime]
@@ -105,13 +106,13 @@ class BareScheduler(Scheduler):
         self.enter(user_id, due + timedelta(seconds=_INTERVAL))
 
     def enter(self, user_id: str, at: datetime) -> None:
-        """The next time."""
+        """Enter the next start."""
         self.entered[user_id] = at
         self.wake(user_id, at)
 
 
 class House:
-    """Real rooms on a folder of their own."""
+    """The real services on a folder of their own."""
 
     def __init__(self, folder: Path) -> None:
         self.settings = Settings(state_dir=folder, tick_seconds=2.0, log_level="ERROR")
@@ -121,16 +122,16 @@ class House:
         pool = Pool(folder, Vault.open(folder), self.store, clock)
         sessions = SessionManager(self.settings, self.store, pool, clock)
         clients = Clients(self.settings, pool)
-        self.parts = CycleServices.put_together(self.settings, self.store, self.journal, sessions, clients, clock)
+        self.services = CycleServices.put_together(self.settings, self.store, self.journal, sessions, clients, clock)
 
     async def close(self) -> None:
-        """Let go of the files."""
+        """Close the files."""
         await self.journal.close()
         await self.store.close()
 
 
 async def durable(folder: Path) -> tuple[Notes, float]:
-    """The daemon's own scheduler, store and all; answers CPU seconds a start too."""
+    """Run the daemon's own scheduler with its store. Return the delays and the CPU seconds per start."""
     house, notes = House(folder), Notes()
     begin = datetime.now(UTC) + timedelta(seconds=2)
 
@@ -149,7 +150,7 @@ async def durable(folder: Path) -> tuple[Notes, float]:
             tx.put_user(f"user{number:05}", user)
 
     await house.store.transact(fill)
-    scheduler = Scheduler(house.parts, InstantCycles(house.parts, notes))
+    scheduler = Scheduler(house.services, InstantCycles(house.services, notes))
     for user_id, user in house.store.snapshot.users.items():
         assert user.next_run_at is not None
         scheduler.wake(user_id, user.next_run_at)
@@ -159,9 +160,9 @@ async def durable(folder: Path) -> tuple[Notes, float]:
 
 
 async def bare(folder: Path) -> tuple[Notes, float]:
-    """The same tick with nothing written down."""
+    """Run the same tick without writing anything."""
     house, notes = House(folder), Notes()
-    scheduler = BareScheduler(house.parts, InstantCycles(house.parts, notes))
+    scheduler = BareScheduler(house.services, InstantCycles(house.services, notes))
     scheduler.notes, scheduler.entered = notes, {}
     begin = datetime.now(UTC) + timedelta(seconds=1)
     for number in range(USERS):
@@ -184,7 +185,7 @@ async def _measured(scheduler: Scheduler, notes: Notes, begin: datetime) -> floa
 
 
 async def apscheduler() -> tuple[Notes, float]:
-    """A job a user."""
+    """Run APScheduler with a job per user."""
     notes, scheduler = Notes(), AsyncIOScheduler(timezone=UTC)
     begin = datetime.now(UTC) + timedelta(seconds=6)
     due = {number: begin + timedelta(seconds=number / DUE_A_SECOND) for number in range(USERS)}
@@ -206,7 +207,7 @@ async def apscheduler() -> tuple[Notes, float]:
 
 
 async def scan() -> tuple[Notes, float]:
-    """Look at everybody, again and again."""
+    """Look at every user again and again."""
     notes = Notes()
     begin = time.time() + 0.5
     due = {f"user{number:05}": begin + number / DUE_A_SECOND for number in range(USERS)}
@@ -230,7 +231,7 @@ async def scan() -> tuple[Notes, float]:
 
 
 async def idle(folder: Path) -> tuple[float, float]:
-    """100,000 users of whom nobody is due: share of a core in per cent, and KiB a user (store and heap)."""
+    """Keep 100,000 users of whom nobody is due. Return per cent of a core, and KiB per user (store and heap)."""
     house = House(folder)
     later = datetime.now(UTC) + timedelta(days=1)
     gc.collect()
@@ -242,7 +243,7 @@ async def idle(folder: Path) -> tuple[float, float]:
             tx.put_user(f"user{number:06}", user)
 
     await house.store.transact(fill)
-    scheduler = Scheduler(house.parts, InstantCycles(house.parts, Notes()))
+    scheduler = Scheduler(house.services, InstantCycles(house.services, Notes()))
     for user_id, user in house.store.snapshot.users.items():
         scheduler.wake(user_id, user.next_run_at or later)
     gc.collect()
@@ -251,11 +252,11 @@ async def idle(folder: Path) -> tuple[float, float]:
     await asyncio.sleep(2)
     used = time.process_time()
     await asyncio.sleep(IDLE_SECONDS)
-    share = (time.process_time() - used) / IDLE_SECONDS * 100
+    percent = (time.process_time() - used) / IDLE_SECONDS * 100
     await scheduler.leave(1)
     await ticking
     await house.close()
-    return share, kept
+    return percent, kept
 
 
 def _resident_kib() -> float:
@@ -263,25 +264,27 @@ def _resident_kib() -> float:
 
 
 def run(_argv: list[str]) -> Report:
-    """Bench the tick."""
-    report = Report("schedule", ("who", "late p50 ms", "p99 ms", "max ms", "CPU µs a start", "starts"))
+    """Measure the tick."""
+    report = Report("schedule", ("who", "late p50 ms", "p99 ms", "max ms", "CPU µs per start", "starts"))
     figures: dict[str, tuple[Notes, float]] = {}
     with tempfile.TemporaryDirectory() as folder:
-        share, kept = asyncio.run(idle(Path(folder) / "idle"))
+        percent, kept = asyncio.run(idle(Path(folder) / "idle"))
         figures["Postfleet, durable"] = asyncio.run(durable(Path(folder) / "durable"))
         figures["Postfleet, the tick alone"] = asyncio.run(bare(Path(folder) / "bare"))
-    figures["APScheduler, a job a user"] = asyncio.run(apscheduler())
+    figures["APScheduler, a job per user"] = asyncio.run(apscheduler())
     figures["scan every 50 ms"] = asyncio.run(scan())
     for name, (notes, cost) in figures.items():
         late = (notes.percentile(0.5), notes.percentile(0.99), notes.percentile(1))
         report.row(name, *late, cost * 1e6, len(notes.late))
         if notes.begun:
             begun = (_percentile(notes.begun, 0.5), _percentile(notes.begun, 0.99), _percentile(notes.begun, 1))
-            report.row("  until its begin is on disk", *begun, "", "")
-    report.row(f"idle with {IDLE_USERS:,} users: {share:.3f} % of a core, {kept:.2f} KiB a user", "", "", "", "", "")
-    times = figures["APScheduler, a job a user"][1] / figures["Postfleet, the tick alone"][1]
+            report.row("  until the start is on disk", *begun, "", "")
+    report.row(
+        f"idle with {IDLE_USERS:,} users: {percent:.3f} % of a core, {kept:.2f} KiB per user", "", "", "", "", ""
+    )
+    times = figures["APScheduler, a job per user"][1] / figures["Postfleet, the tick alone"][1]
     report.target("lateness_p99_ms", figures["Postfleet, durable"][0].percentile(0.99), "<=", 50)
     report.target("vs_apscheduler_cpu", times, ">=", 1)
-    report.target("idle_cpu_pct_100k", share, "<=", 0.1)
+    report.target("idle_cpu_pct_100k", percent, "<=", 0.1)
     report.target("kib_per_user", kept, "<=", 4)
     return report

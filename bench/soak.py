@@ -1,41 +1,32 @@
-"""The whole house under load for long: does it keep growing? 100 users, 300 accounts, short delays, faults all along.
+"""The daemon under load for a long time: does it keep growing? 100 users, 300 accounts, short delays, many faults.
 
-The daemon and the data centre are processes of their own, as anybody would start them; the daemon alone is looked at,
-from outside: memory and threads by the system, descriptors and tasks by what it says. Slopes are least squares from
-minute 5 to the end (of a shorter run, over its second half).
+The daemon and the data centre run in processes of their own, as anybody would start them. The bench measures the daemon
+from outside: the system tells its memory and threads, the daemon its descriptors and tasks. Slopes are least squares
+from minute 5 to the end, or over the second half of a shorter run.
 
-What counts as flat. Some 6,000 posts are made a minute, so a mere date kept for each (56 bytes with its place in a
-list) grows the daemon by 340 KiB a minute, a task kept for each fault by 12. The limits lie below that. They are
-not 0 because the allocator and the pages of SQLite (up to 2 MiB a connection) fill up slowly, and because the number
-of tasks swings by 150 with the cycles that run. Each account is disconnected every few minutes, as Telegram does: what
-Telethon remembers of a connection (the ids of its last 500 messages, against replays) then begins anew, and what a
-closed client leaves behind is seen too.
+What counts as flat: some 6,000 posts are made a minute, so one date kept for each (56 bytes with its place in a list)
+grows the daemon by 340 KiB a minute, and one task kept for each fault by 12 tasks. The limits are below that. They are
+not 0 because the allocator and SQLite's pages (up to 2 MiB a connection) fill up slowly, and because the number of
+tasks swings by 150 with the cycles that run. Each account is disconnected every few minutes, as Telegram does. That
+resets what Telethon remembers of a connection (the ids of its last 500 messages, against replays), and shows what a
+closed client leaves behind.
 """
 
 import argparse
-import contextlib
-import json
-import os
 import random
-import secrets
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import psutil
 
-from api.security.tokens import OPERATOR, issue_token
 from bench.report import Report
-from core.clock import SystemClock
+from tests.support.daemon import HTTP, DaemonProcess, SandboxProcess, whole_house
 
-ROOT = Path(__file__).parents[1]
 USERS = 100
 ACCOUNTS_A_USER = 3
 GROUPS = 60
@@ -44,9 +35,21 @@ MINUTES = 30.0
 _WARM_MINUTES = 5.0
 _FAULT_SECONDS = 5.0
 _KICKED_PART = 30
-"""One account in so many is disconnected with each fault: every 150 seconds, on average."""
-_START_SECONDS = 60.0
+"""One account in this many is disconnected with each fault: each account every 150 seconds on average."""
 _PAIRS = ",".join(f"{number}:{number:032x}" for number in range(2001, 2060))
+_SETTINGS = {
+    "API_PAIRS": _PAIRS,
+    "TICK_SECONDS": "2",
+    "GROUP_GAP_SECONDS": "3",
+    "SESSIONS_AT_START": str(ACCOUNTS_A_USER),
+    "POSTS_PER_DAY": "1000000",
+    "POSTS_PER_MONTH": "10000000",
+    "DAILY_POSTS_PER_ACCOUNT": "1000000",
+    "MAX_CONCURRENT_SESSIONS": "50",
+    "RATE_PER_USER": "1000000/minute",
+    "RATE_PER_ADDRESS": "1000000/minute",
+    "LOG_LEVEL": "ERROR",  # nobody reads its standard error before the end, and the pipe must not fill up
+}
 _FAULTS: tuple[dict[str, Any], ...] = (
     {"do": "error", "method": "messages.sendMessage", "error": "FLOOD_WAIT_3", "count": 5},
     {"do": "error", "method": "messages.sendMessage", "error": "SLOWMODE_WAIT_5", "count": 5},
@@ -58,7 +61,7 @@ _FAULTS: tuple[dict[str, Any], ...] = (
 
 @dataclass(frozen=True)
 class Sample:
-    """One look at the daemon."""
+    """What was measured at one moment."""
 
     minute: float
     resident_kib: float
@@ -68,51 +71,50 @@ class Sample:
 
 
 def run(argv: list[str]) -> Report:
-    """Soak for `--minutes`."""
+    """Run for `--minutes`."""
     options = argparse.ArgumentParser(prog="python -m bench soak")
     options.add_argument("--minutes", type=float, default=MINUTES)
     options.add_argument("--users", type=int, default=USERS)
     chosen = options.parse_args(argv)
     with tempfile.TemporaryDirectory() as folder:
         samples, stats = soak(Path(folder), chosen.minutes, chosen.users)
-    return report(samples, stats, chosen.minutes)
+    return _report(samples, stats, chosen.minutes)
 
 
 def soak(folder: Path, minutes: float, users: int) -> tuple[list[Sample], dict[str, int]]:
-    """Run the house so long; what was seen, and what it posted."""
-    secret = secrets.token_urlsafe(48)
-    state = folder / "state"
-    state.mkdir(mode=0o700)
-    with _data_centre(folder, state, users) as centre, _daemon(folder, state, centre, secret) as process:
-        url = _wait_for_address(state, process)
-        with httpx.Client(base_url=url, timeout=30) as http:
-            for number in range(users):
-                _start_bot(http, secret, number)
-            samples = _look(http, process.pid, secret, centre["control"], minutes, users)
-        counts = httpx.get(f"{centre['control']}/report", timeout=60).json()
-        posts = [message["random_id"] for chat in counts["chats"].values() for message in chat["messages"]]
-        process.terminate()
-        code = process.wait(20)
+    """Run daemon and data centre for that long. Return the samples, and counts of what was posted."""
+    world = {
+        "seed": 1,
+        "accounts": [{"name": name} for name in _accounts(users)],
+        "chats": [{"username": f"plaza{number:02}", "members": "all"} for number in range(GROUPS)],
+    }
+    with whole_house(folder, world, **_SETTINGS) as (sandbox, daemon):
+        for number in range(users):
+            _start_bot(daemon, number)
+        samples = _sampled(daemon, sandbox, minutes, users)
+        report = httpx.get(f"{sandbox.control}/report", timeout=60).json()
+        posts = [message["random_id"] for chat in report["chats"].values() for message in chat["messages"]]
+        code, _ = daemon.stop()
     return samples, {"posts": len(posts), "doubled": len(posts) - len(set(posts)), "exit code": code}
 
 
-def report(samples: Sequence[Sample], stats: dict[str, int], minutes: float) -> Report:
-    """Slopes from when everything has warmed up."""
-    answer = Report("soak", ("minute", "resident KiB", "descriptors", "threads", "tasks"))
+def _report(samples: Sequence[Sample], stats: dict[str, int], minutes: float) -> Report:
+    """Compute the slopes from the moment everything has warmed up."""
+    report = Report("soak", ("minute", "resident KiB", "descriptors", "threads", "tasks"))
     for sample in samples[:: max(1, len(samples) // 15)]:
-        answer.row(sample.minute, sample.resident_kib, sample.descriptors, sample.threads, sample.tasks)
+        report.row(sample.minute, sample.resident_kib, sample.descriptors, sample.threads, sample.tasks)
     warm = [sample for sample in samples if sample.minute >= min(_WARM_MINUTES, minutes / 2)]
-    answer.row(", ".join(f"{name}: {count}" for name, count in stats.items()), "", "", "", "")
-    answer.target("minutes", minutes)
-    answer.target("rss_slope_kib_per_min", _slope(warm, "resident_kib"), "<=", 150)
-    answer.target("fd_slope_per_min", _slope(warm, "descriptors"), "<=", 0.5)
-    answer.target("task_slope_per_min", _slope(warm, "tasks"), "<=", 1)
-    answer.target("doubled_posts", stats["doubled"], "==", 0)
-    return answer
+    report.row(", ".join(f"{name}: {count}" for name, count in stats.items()), "", "", "", "")
+    report.target("minutes", minutes)
+    report.target("rss_slope_kib_per_min", _slope(warm, "resident_kib"), "<=", 150)
+    report.target("fd_slope_per_min", _slope(warm, "descriptors"), "<=", 0.5)
+    report.target("task_slope_per_min", _slope(warm, "tasks"), "<=", 1)
+    report.target("doubled_posts", stats["doubled"], "==", 0)
+    return report
 
 
 def _slope(samples: Sequence[Sample], name: str) -> float:
-    """Least squares, per minute."""
+    """Return the least-squares slope per minute."""
     if len(samples) < 2:
         return 0.0
     xs = [sample.minute for sample in samples]
@@ -122,24 +124,30 @@ def _slope(samples: Sequence[Sample], name: str) -> float:
     return sum((x - middle_x) * (y - middle_y) for x, y in zip(xs, ys, strict=True)) / spread if spread else 0.0
 
 
-def _look(http: httpx.Client, pid: int, secret: str, control: str, minutes: float, users: int) -> list[Sample]:
+def _sampled(daemon: DaemonProcess, sandbox: SandboxProcess, minutes: float, users: int) -> list[Sample]:
     samples: list[Sample] = []
     names = _accounts(users)
     chance = random.Random(1)
     began = time.monotonic()
-    faulty = 0.0
+    next_fault = 0.0
     every = min(5.0, minutes * 60 / 20)
     while (passed := time.monotonic() - began) < minutes * 60:
-        if passed >= faulty:
-            httpx.post(f"{control}/faults", json=chance.choice(_FAULTS), timeout=10).raise_for_status()
+        if passed >= next_fault:
+            sandbox.fault(**chance.choice(_FAULTS))
             kicked = chance.sample(names, max(1, len(names) // _KICKED_PART))
-            httpx.post(f"{control}/kick", json={"accounts": kicked}, timeout=10).raise_for_status()
-            faulty = passed + _FAULT_SECONDS
-        headers = {"Authorization": f"Bearer {_token(secret, 'soak', OPERATOR)}"}
-        seen = http.get("/api/admin/overview", headers=headers).raise_for_status().json()
-        figures = http.get("/metrics", headers=headers).raise_for_status().text
-        memory, threads = _of_process(pid)
-        samples.append(Sample(passed / 60, memory, _descriptors(figures), threads, tasks=seen["tasks"]))
+            HTTP.post(f"{sandbox.control}/kick", json={"accounts": kicked}).raise_for_status()
+            next_fault = passed + _FAULT_SECONDS
+        process = psutil.Process(daemon.process.pid)
+        samples.append(
+            Sample(
+                minute=passed / 60,
+                resident_kib=process.memory_info().rss / 1024,
+                # Only the daemon can count these: the system does not show an undumpable process's files to others.
+                descriptors=daemon.figures()["process_open_fds"],
+                threads=process.num_threads(),
+                tasks=daemon.overview()["tasks"],
+            )
+        )
         time.sleep(every)
     return samples
 
@@ -148,91 +156,13 @@ def _accounts(users: int) -> list[str]:
     return [f"acc{number:03}" for number in range(users * ACCOUNTS_A_USER)]
 
 
-def _of_process(pid: int) -> tuple[float, float]:
-    process = psutil.Process(pid)
-    return process.memory_info().rss / 1024, process.num_threads()
-
-
-def _descriptors(figures: str) -> float:
-    """As the daemon itself counts them: its memory is private, and with it what the system tells of its files."""
-    return next(float(line.split()[1]) for line in figures.splitlines() if line.startswith("process_open_fds "))
-
-
-def _start_bot(http: httpx.Client, secret: str, number: int) -> None:
-    headers = {"Authorization": f"Bearer {_token(secret, f'user{number:03}')}"}
-    groups = [f"@plaza{(number * 7 + step) % GROUPS:02}" for step in range(GROUPS_A_USER)]
+def _start_bot(daemon: DaemonProcess, number: int) -> None:
+    user = f"user{number:03}"
     config = {
-        "groups": groups,
+        "groups": [f"@plaza{(number * 7 + step) % GROUPS:02}" for step in range(GROUPS_A_USER)],
         "post_content": f"Hello from {number}",
         "delay_between_posts": 0.5,
         "delay_between_cycles": 5,
     }
-    http.patch("/api/config", headers=headers, json=config).raise_for_status()
-    http.post("/api/bot/start", headers=headers).raise_for_status()
-
-
-def _token(secret: str, user: str, *roles: str) -> str:
-    return issue_token(secret, user, now=SystemClock().now(), lifetime=timedelta(minutes=10), roles=roles)
-
-
-@contextlib.contextmanager
-def _data_centre(folder: Path, state: Path, users: int) -> Iterator[dict[str, Any]]:
-    world = {
-        "seed": 1,
-        "accounts": [{"name": name} for name in _accounts(users)],
-        "chats": [{"username": f"plaza{number:02}", "members": "all"} for number in range(GROUPS)],
-    }
-    (folder / "world.json").write_text(json.dumps(world), encoding="utf-8")
-    options = ["--world", folder / "world.json", "--folder", folder / "dc"]
-    command = [sys.executable, ROOT / "run.py", "sandbox", "--json", *options]
-    command += ["--sessions-dir", state / "sessions" / "available"]
-    process = subprocess.Popen([str(part) for part in command], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    try:
-        yield json.loads(process.stdout.readline())
-    finally:
-        process.terminate()
-        process.wait(20)
-        process.stdout.close()
-
-
-@contextlib.contextmanager
-def _daemon(folder: Path, state: Path, centre: dict[str, Any], secret: str) -> Iterator["subprocess.Popen[bytes]"]:
-    settings = {
-        "STATE_DIR": str(state),
-        "PORT": "0",
-        "JWT_SECRET": secret,
-        "API_PAIRS": _PAIRS,
-        "DC": centre["dc"],
-        "DC_PUBLIC_KEY": str(centre["public_key"]),
-        "SESSIONS_AT_START": str(ACCOUNTS_A_USER),
-        "POSTS_PER_DAY": "1000000",
-        "POSTS_PER_MONTH": "10000000",
-        "DAILY_POSTS_PER_ACCOUNT": "1000000",
-        "MAX_CONCURRENT_SESSIONS": "50",
-        "RATE_PER_USER": "1000000/minute",
-        "RATE_PER_ADDRESS": "1000000/minute",
-        "LEAST_CYCLE_DELAY_SECONDS": "0",
-        "LOG_LEVEL": "WARNING",
-    }
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("POSTFLEET_")}
-    environment |= {f"POSTFLEET_{name}": value for name, value in settings.items()}
-    command = [sys.executable, str(ROOT / "run.py"), "serve"]
-    process = subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL)
-    try:
-        yield process
-    finally:
-        if process.poll() is None:
-            process.kill()
-            process.wait(20)
-
-
-def _wait_for_address(state: Path, process: "subprocess.Popen[bytes]") -> str:
-    deadline = time.monotonic() + _START_SECONDS
-    while time.monotonic() < deadline and process.poll() is None:
-        with contextlib.suppress(FileNotFoundError, httpx.HTTPError):
-            url = (state / "api.address").read_text(encoding="ascii").strip()
-            if url and httpx.get(f"{url}/healthz", timeout=5).is_success:
-                return url
-        time.sleep(0.1)
-    raise RuntimeError("the daemon did not start")
+    daemon.call(user, "PATCH", "/api/config", json=config).raise_for_status()
+    daemon.call(user, "POST", "/api/bot/start").raise_for_status()

@@ -1,9 +1,9 @@
-"""How many durable updates the store makes, beside other ways of doing it in the same run.
+"""Durable updates a second by the store, beside other designs in the same run.
 
     python -m bench store [--quick] [--seconds S]
 
-Every design holds the same users and makes the same update: one field of one user, chosen at random, durable before its
-caller goes on. Only ratios within one run travel from machine to machine.
+Every design holds the same users and makes the same update: one field of a random user, durable before the call
+returns. Only ratios within one run can be compared between machines.
 """
 
 import argparse
@@ -17,7 +17,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.parts.store_designs import (
+from bench.report import Report
+from bench.support.store_designs import (
     DESIGNS,
     Design,
     GroupedSqlite,
@@ -28,14 +29,13 @@ from bench.parts.store_designs import (
     outcomes_per_second,
     seconds_to_start,
 )
-from bench.report import Report
 
 _STALL_TICK = 0.001
 
 
 @dataclass(frozen=True)
 class Pace:
-    """What one measurement found."""
+    """The result of one measurement."""
 
     per_second: float
     p99_ms: float
@@ -43,9 +43,9 @@ class Pace:
 
 
 def run(argv: list[str]) -> Report:
-    """Measure everything; about three minutes, a third of that with --quick."""
+    """Measure everything. It takes about three minutes, a third of that with --quick."""
     parser = argparse.ArgumentParser(prog="python -m bench store")
-    parser.add_argument("--seconds", type=float, default=1.5, help="how long each measurement lasts")
+    parser.add_argument("--seconds", type=float, default=1.5, help="length of each measurement")
     parser.add_argument("--quick", action="store_true", help="only the targets, without the table")
     options = parser.parse_args(argv)
     report = Report("store", ("users", "callers", "design", "updates/s", "p99 ms", "loop stall p99 ms"))
@@ -59,7 +59,7 @@ def run(argv: list[str]) -> Report:
 
 
 def measure(design: type[Design], users: int, callers: int, seconds: float) -> Pace:
-    """One design, in a folder of its own."""
+    """Measure one design in a folder of its own."""
     with tempfile.TemporaryDirectory() as folder:
         made = design(Path(folder), users)
         try:
@@ -94,7 +94,7 @@ async def _load(
     working = [asyncio.create_task(caller(number)) for number in range(callers)]
     await watch()
     took, done = time.perf_counter() - began, list(taken)
-    await close()  # a slow design need not finish what still waits
+    await close()  # a slow design need not finish what is still queued
     await asyncio.gather(*working)
     return Pace(len(done) / took, _p99(done) * 1000, _p99(stalls) * 1000)
 
@@ -119,9 +119,10 @@ def _targets(report: Report, seconds: float) -> None:
 
 
 def _against(other: type[Design], callers: int, turns: int, seconds: float) -> float:
-    """Ours against another at 1,000 users: the median of turns that follow each other, as a machine's mood changes.
+    """Return our rate divided by another design's, at 1,000 users.
 
-    One that finished nothing in its turn counts as having made one update.
+    The two take turns, because a machine's speed changes, and the median of the turns counts. A design that finished no
+    update in its turn counts as having made one.
     """
     ratios = []
     for _ in range(turns):

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from bench.parts.posts_audit import audit
+from bench.support.posts_audit import audit
 from bot.compose.random_id import random_id_of
 from core.models import Delivery, DeliveryState
 

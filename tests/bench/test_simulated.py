@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from bench.parts.simulated import START, SimulatedClock, SimulatedLoop
+from bench.support.simulated import START, SimulatedClock, SimulatedLoop
 
 
 def test_a_day_passes_in_a_moment_and_timers_keep_their_order() -> None:

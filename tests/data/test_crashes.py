@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.parts.crash_variants import VARIANTS
+from bench.support.crash_variants import VARIANTS
 from core.clock import SystemClock
 from core.errors import StateError
 from data.disk.files import Disk

@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from bench.parts.api_servers import Server, server, token
+from bench.support.api_servers import Server, server, token
 
 GIGABYTE = 1_000_000_000
 BLOCK = b"x" * 1_000_000

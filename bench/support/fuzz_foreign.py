@@ -1,4 +1,4 @@
-"""Bodies as others make them, for what takes files: sessions of every client, whole, damaged and made to do harm."""
+"""Uploads for fuzzing: session files of every client, whole, damaged and hostile."""
 
 import random
 
@@ -22,14 +22,14 @@ _CHANGED_BYTES = 20
 
 
 class Foreign:
-    """Makes them up, the same ones for the same seed."""
+    """Makes uploads, the same ones for the same seed."""
 
     def __init__(self, seed: int) -> None:
         self._chance = random.Random(seed)
         self._fixed = [content for _, content in (*harmful_files(), *damaged_files(), *damaged_zips(self._file()))]
 
     def body(self) -> bytes:
-        """A file, a text or a zip; one of three with bytes changed, cut off or put in."""
+        """Return a file, a text or a zip. In one of three, bytes are changed, cut off or inserted."""
         content = self._chance.choice((self._file, self._text, self._zip, self._one_of_the_fixed))()
         return self._hurt(content) if self._chance.random() < 1 / 3 else content
 

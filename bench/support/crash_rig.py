@@ -1,8 +1,8 @@
-"""Processes that write the same state as fast as they can and are killed; then what they were promised is checked.
+"""Processes that write the same state as fast as they can and are killed. Then the rig checks what was confirmed.
 
-Each caller counts up a number of its own and one that everybody shares, takes and gives back sessions from a pool that
-is too small for all, and writes to the journal; what was answered it notes in memory shared with the rig, which a kill
-leaves as it is. The rig must be a process without threads: it forks.
+Each caller increments a number of its own and a shared one, takes and returns sessions of a pool that is too small for
+all, and writes to the journal. It notes each confirmed change in memory that it shares with the rig and that outlives
+the kill. The rig forks, so its process must have no threads.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from pathlib import Path
 
 import msgspec
 
-from bench.parts.crash_variants import DISKS, STORES, KillingDisk, open_journal_of
+from bench.support.crash_variants import DISKS, STORES, KillingDisk, open_journal_of
 from core.clock import SystemClock
 from core.errors import StateError
 from core.models import Event, Session, User
@@ -42,10 +42,10 @@ _PATIENCE = 20.0
 
 @dataclass
 class Found:
-    """What the checks found over all kills."""
+    """The result of the checks after all kills."""
 
     kills: int = 0
-    answered: int = 0
+    confirmed: int = 0
     lost_acks: int = 0
     unparsable: int = 0
     broken_invariants: int = 0
@@ -53,7 +53,7 @@ class Found:
 
     @property
     def good(self) -> bool:
-        """Whether every promise was kept."""
+        """Return whether every promise was kept."""
         return not (self.lost_acks or self.unparsable or self.broken_invariants)
 
     def note(self, kind: str, remark: str) -> None:
@@ -63,7 +63,7 @@ class Found:
 
 
 class Promises:
-    """What callers were answered, in memory that outlives them: a number each caller, thrice."""
+    """What callers were promised, in memory that outlives them: three numbers per caller."""
 
     def __init__(self) -> None:
         slots = PROCESSES * CALLERS
@@ -74,7 +74,7 @@ class Promises:
 
 @dataclass
 class Rig:
-    """One state folder and what it is known to hold."""
+    """One state folder, and what it held after the last kill."""
 
     state_dir: Path
     variant: str = ""
@@ -84,7 +84,7 @@ class Rig:
     shared: int = 0
 
     def set_up(self) -> None:
-        """Make the state that the writers share."""
+        """Create the state that the writers share."""
         store = DataManager.open(self.state_dir, SystemClock())
 
         def change(tx: Transaction) -> None:
@@ -99,17 +99,17 @@ class Rig:
         self.revision = store.snapshot.revision
 
     def round(self, found: Found, step: tuple[str, str] | None = None, call: str | None = None) -> None:
-        """Let the writers run, kill them, check what they were promised.
+        """Let the writers run, kill them, and check what they were promised.
 
-        With a step of `Disk`, or a system call by its name (which needs strace), the first one dies in it.
+        Given a step of `Disk`, or the name of a system call (which needs strace), the first writer dies in it.
         """
         self.promises.shared[:] = memoryview(bytes(8 * len(self.promises.shared))).cast("q")
         children = [self._fork(number, step if number == 0 else None) for number in range(PROCESSES)]
         tracer = self._trace(children[0], call) if call is not None else None
         doomed = children[0] if step is not None or tracer is not None else None
         try:
-            if not self._wait_for_answers(children, doomed):
-                found.note("broken_invariants", "a writer gave up, or made no progress")
+            if not self._wait_for_progress(children, doomed):
+                found.note("broken_invariants", "a writer ended by itself or made no progress")
             for child in self.chance.sample(children, len(children)):
                 os.kill(child, signal.SIGKILL)
                 if self.chance.random() < 0.3:
@@ -129,7 +129,7 @@ class Rig:
             return child
         try:
             asyncio.run(self._write(number, step))
-        except Exception:  # noqa: BLE001  the last thing this process does is to say why
+        except Exception:  # noqa: BLE001  the process says why before it ends
             traceback.print_exc()
         finally:
             os._exit(1)
@@ -139,8 +139,11 @@ class Rig:
         command = ["strace", "-f", "-qq", "-o", os.devnull, "-e", f"trace={call}", "-e", inject, "-p", str(child)]
         return subprocess.Popen(command)
 
-    def _wait_for_answers(self, children: list[int], doomed: int | None) -> bool:
-        """Until each writer was answered something, or the doomed one died of itself and the others go on."""
+    def _wait_for_progress(self, children: list[int], doomed: int | None) -> bool:
+        """Wait until each writer has a confirmed change, or the doomed one is dead and the others still write.
+
+        Return False if one of the others ended, or if it took too long.
+        """
         end = time.monotonic() + _PATIENCE
         waiting = set(range(PROCESSES))
         others = [child for child in children if child != doomed]
@@ -173,8 +176,8 @@ class Rig:
 
         async def count_up(slot: int) -> None:
             while True:
-                self.promises.own[slot] = await store.transact(_count_and_swap(_name(slot)))
-                await store.transact(_count_and_swap(_SHARED))
+                self.promises.own[slot] = await store.transact(_CountAndSwap(_name(slot)))
+                await store.transact(_CountAndSwap(_SHARED))
                 self.promises.shared[slot] += 1
 
         async def write_down(slot: int) -> None:
@@ -209,19 +212,19 @@ class Rig:
 
     def _check_counts(self, found: Found, counts: dict[str, int]) -> None:
         for slot, promised in enumerate(self.promises.own):
-            stands = counts.get(_name(slot), -1)
-            if stands < promised:
-                found.note("lost_acks", f"{_name(slot)} was answered {promised}, {stands} stands")
-            elif stands > promised + 1:
-                found.note("broken_invariants", f"{_name(slot)} asked for {promised + 1} at most, {stands} stands")
-            self.promises.own[slot] = stands
-        answered = sum(self.promises.shared)
-        found.answered += answered
+            held = counts.get(_name(slot), -1)
+            if held < promised:
+                found.note("lost_acks", f"{_name(slot)} was promised {promised}, the state has {held}")
+            elif held > promised + 1:
+                found.note("broken_invariants", f"{_name(slot)} asked for at most {promised + 1}, the state has {held}")
+            self.promises.own[slot] = held
+        confirmed = sum(self.promises.shared)
+        found.confirmed += confirmed
         gained = counts.get(_SHARED, -1) - self.shared
-        if gained < answered:
-            found.note("lost_acks", f"{answered} shared counts were answered, {gained} stand")
-        elif gained > answered + PROCESSES * CALLERS:
-            found.note("broken_invariants", f"{gained} shared counts stand, {answered} were answered")
+        if gained < confirmed:
+            found.note("lost_acks", f"{confirmed} shared counts were confirmed, the state has {gained}")
+        elif gained > confirmed + PROCESSES * CALLERS:
+            found.note("broken_invariants", f"{confirmed} shared counts were confirmed, the state has {gained}")
         self.shared += gained
 
     def _check_journal(self, found: Found) -> None:
@@ -229,32 +232,33 @@ class Rig:
             with closing(open_journal(self.state_dir / JOURNAL_FILE)) as journal:
                 counted = counted_from(journal, Counted()).users
                 if counted_from(journal, read_stats(self.state_dir)).users != counted:
-                    found.note("broken_invariants", "stats.json and its watermark do not lead to the journal's counts")
+                    found.note(
+                        "broken_invariants", "stats.json and its watermark do not add up to the journal's counts"
+                    )
                 events = dict(journal.execute("SELECT user, COUNT(*) FROM events GROUP BY user").fetchall())
         except (StateError, sqlite3.Error) as error:
             found.note("unparsable", str(error))
             return
         for slot, promised in enumerate(self.promises.written):
             user = counted.get(_name(slot))
-            stands = 0 if user is None else user.total_messages_sent
-            if stands < promised:
-                found.note("lost_acks", f"{promised} lines of {_name(slot)} were answered, {stands} stand")
-            elif stands > promised + 1 or events.get(_name(slot), 0) != stands:
-                found.note("broken_invariants", f"{_name(slot)}: {promised} answered, {stands} counted, {events} told")
-            self.promises.written[slot] = stands
+            held = 0 if user is None else user.total_messages_sent
+            if held < promised:
+                found.note("lost_acks", f"{promised} lines of {_name(slot)} were confirmed, the journal has {held}")
+            elif held > promised + 1 or events.get(_name(slot), 0) != held:
+                found.note(
+                    "broken_invariants",
+                    f"{_name(slot)}: {promised} confirmed, {held} counted, {events.get(_name(slot), 0)} events",
+                )
+            self.promises.written[slot] = held
 
 
 def _name(slot: int) -> str:
     return f"caller{slot}"
 
 
-def _count_and_swap(user_id: str) -> "_Change":
-    return _Change(user_id)
-
-
 @dataclass(frozen=True)
-class _Change:
-    """Count one up, and give back the session held or take a free one: check and act in one."""
+class _CountAndSwap:
+    """Increments the user's number and returns the session it holds or takes a free one, in one transaction."""
 
     user_id: str
 
@@ -270,13 +274,13 @@ class _Change:
 
 
 def _is_gone(child: int) -> bool:
-    # WNOWAIT leaves it to be waited for later.
+    # WNOWAIT leaves the process for a later wait.
     return os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Nothing of what dying writers complain about."""
+    """Discard standard error, where dying writers complain."""
     kept = os.dup(2)
     with Path(os.devnull).open("wb") as nowhere:
         os.dup2(nowhere.fileno(), 2)

@@ -1,4 +1,4 @@
-"""The load `bench/api.py` puts on a server: at full speed, at a steady rate, and a crowd that holds connections."""
+"""The load of `bench/api.py`: requests at full speed or at a steady rate, and a crowd that holds connections."""
 
 import asyncio
 import contextlib
@@ -11,7 +11,7 @@ from typing import cast
 
 import httpx
 
-from bench.parts.api_servers import PATH, Server
+from bench.support.api_servers import PATH, Server
 
 CONNECTIONS = 64
 _PATIENCE_SECONDS = 60.0
@@ -19,7 +19,7 @@ _PATIENCE_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Rate:
-    """Requests a second, by the clock and by the server's processor time."""
+    """Requests per second of the clock, and per second of the server's processor time."""
 
     clock: float
     processor: float
@@ -37,26 +37,26 @@ class Kind:
 
 @dataclass(frozen=True)
 class Delays:
-    """Of single polls, in milliseconds, and how many were answered."""
+    """The delays of single polls in milliseconds, and the number of polls."""
 
     p50: float
     p99: float
-    answers: int
+    polls: int
 
 
-class _Asking(asyncio.Protocol):
-    """One connection; `answered` is called after each whole answer."""
+class _Client(asyncio.Protocol):
+    """One connection. It calls `received` after each whole response."""
 
-    def __init__(self, status: bytes, answered: Callable[["_Asking"], None]) -> None:
+    def __init__(self, status: bytes, received: Callable[["_Client"], None]) -> None:
         self._status = status
-        self._answered = answered
+        self._received = received
         self._buffer = b""
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
 
-    def ask(self, request: bytes) -> None:
+    def send(self, request: bytes) -> None:
         assert self._transport is not None
         self._transport.write(request)
 
@@ -71,7 +71,7 @@ class _Asking(asyncio.Protocol):
             if len(buffer) < end + 4 + int(buffer[at : buffer.index(b"\r", at)]):
                 return
         self._buffer = b""
-        self._answered(self)
+        self._received(self)
 
     def close(self) -> None:
         if self._transport is not None:
@@ -80,49 +80,49 @@ class _Asking(asyncio.Protocol):
 
 @contextlib.asynccontextmanager
 async def _connected(
-    server: Server, status: bytes, answered: Callable[[_Asking], None]
-) -> AsyncIterator[list[_Asking]]:
+    server: Server, status: bytes, received: Callable[[_Client], None]
+) -> AsyncIterator[list[_Client]]:
     loop = asyncio.get_running_loop()
     async with contextlib.AsyncExitStack() as made:
-        clients: list[_Asking] = []
+        clients: list[_Client] = []
         for _ in range(CONNECTIONS):
-            _, client = await loop.create_connection(lambda: _Asking(status, answered), "127.0.0.1", server.port)
+            _, client = await loop.create_connection(lambda: _Client(status, received), "127.0.0.1", server.port)
             made.callback(client.close)
             clients += [client]
         yield clients
 
 
 async def at_full_speed(kind: Kind, seconds: float) -> Rate:
-    """Each connection sends the next request when it has the answer to the one before."""
-    answers = 0
+    """Send requests over every connection, each as soon as the response to the one before is there."""
+    responses = 0
 
-    def next_one(client: _Asking) -> None:
-        nonlocal answers
-        answers += 1
-        client.ask(next(kind.requests))
+    def next_one(client: _Client) -> None:
+        nonlocal responses
+        responses += 1
+        client.send(next(kind.requests))
 
     async with _connected(kind.server, kind.status, next_one) as clients:
         for client in clients:
-            client.ask(next(kind.requests))
-        await asyncio.sleep(min(seconds, 0.05))  # the first ones pay for the connections
-        before, began, worked = answers, time.perf_counter(), kind.server.worked()
+            client.send(next(kind.requests))
+        await asyncio.sleep(min(seconds, 0.05))  # the first requests include the connecting
+        before, began, worked = responses, time.perf_counter(), kind.server.worked()
         await asyncio.sleep(seconds)
-        got = answers - before
+        got = responses - before
         return Rate(got / (time.perf_counter() - began), got / (kind.server.worked() - worked))
 
 
 async def at_a_steady_rate(server: Server, requests: Iterator[bytes], rate: float, seconds: float) -> Delays:
-    """Delays counted from the moment each poll was due: a late start is delay, too."""
-    due: dict[_Asking, float] = {}
-    free: asyncio.Queue[_Asking] = asyncio.Queue()
+    """Poll at that rate. A poll's delay counts from the moment it was due, so a late start is delay, too."""
+    due: dict[_Client, float] = {}
+    free: asyncio.Queue[_Client] = asyncio.Queue()
     delays: list[float] = []
 
-    def answered(client: _Asking) -> None:
+    def received(client: _Client) -> None:
         delays.append(time.perf_counter() - due[client])
         free.put_nowait(client)
 
     total = int(seconds * rate)
-    async with _connected(server, b"200", answered) as clients:
+    async with _connected(server, b"200", received) as clients:
         for client in clients:
             free.put_nowait(client)
         began = time.perf_counter()
@@ -131,19 +131,19 @@ async def at_a_steady_rate(server: Server, requests: Iterator[bytes], rate: floa
             await asyncio.sleep(max(0.0, moment - time.perf_counter()))
             client = await asyncio.wait_for(free.get(), _PATIENCE_SECONDS)
             due[client] = moment
-            client.ask(next(requests))
+            client.send(next(requests))
         async with asyncio.timeout(_PATIENCE_SECONDS):
-            while len(delays) < total:  # noqa: ASYNC110  the last answers are moments away
+            while len(delays) < total:  # noqa: ASYNC110  the last responses are moments away
                 await asyncio.sleep(0.01)
     cut = statistics.quantiles(delays, n=100)
     return Delays(cut[49] * 1000, cut[98] * 1000, len(delays))
 
 
-class _Listening(asyncio.Protocol):
-    """One open stream; what comes is counted and dropped. A lazy one reads nothing at all."""
+class _Stream(asyncio.Protocol):
+    """One open stream, which counts and drops what it gets. A lazy one reads nothing at all."""
 
-    def __init__(self, ask: bytes, *, lazy: bool) -> None:
-        self._ask = ask
+    def __init__(self, request: bytes, *, lazy: bool) -> None:
+        self._request = request
         self._lazy = lazy
         self._transport: asyncio.Transport | None = None
         self.began: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -152,7 +152,7 @@ class _Listening(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        self._transport.write(self._ask)
+        self._transport.write(self._request)
 
     def data_received(self, data: bytes) -> None:
         if not self.began.done():
@@ -162,7 +162,7 @@ class _Listening(asyncio.Protocol):
                 self._transport.pause_reading()
         self.events += data.count(b"event: change")
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  however it was lost
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  the cause does not matter
         self.lost = True
 
     def close(self) -> None:
@@ -172,28 +172,30 @@ class _Listening(asyncio.Protocol):
 
 @dataclass
 class Crowd:
-    """Who holds connections besides those who poll."""
+    """The connections besides those that poll."""
 
-    streams: list[_Listening]
+    streams: list[_Stream]
     slow: list[asyncio.StreamWriter]
 
     @property
     def events(self) -> int:
-        """Changes that the open streams were told of."""
+        """Return the number of changes that the open streams got."""
         return sum(stream.events for stream in self.streams)
 
     @property
     def lost(self) -> int:
-        """Streams that ended though they were read."""
+        """Return the number of streams that ended although they were read."""
         return sum(stream.lost for stream in self.streams)
 
 
 @contextlib.asynccontextmanager
 async def crowd(server: Server, headers: Sequence[str], streams: int, slow: int) -> AsyncIterator[Crowd]:
-    """So many open streams, and slow clients: a third each sends half a head, sends half a body, and reads nothing of
-    the stream it opened."""
+    """Open that many streams and slow clients.
+
+    A third of the slow clients sends half a head, a third half a body, and a third reads nothing of its stream.
+    """
     found = Crowd([], [])
-    lazy: list[_Listening] = []
+    lazy: list[_Stream] = []
     try:
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{server.port}") as http:
             for number in range(streams):
@@ -215,9 +217,10 @@ async def crowd(server: Server, headers: Sequence[str], streams: int, slow: int)
 
 
 async def upload_without_end(server: Server, header: str, megabytes: int) -> float:
-    """Send so much without saying beforehand how much it will be; the megabytes that went out before it was refused.
+    """Upload without announcing a size. Return the megabytes that were sent before the server refused the rest.
 
-    Fails when all of it was taken.
+    Raises:
+        AssertionError: the server took all of it.
     """
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     head = "POST /api/media HTTP/1.1\r\nHost: bench\r\nContent-Type: application/octet-stream\r\n"
@@ -238,16 +241,16 @@ async def upload_without_end(server: Server, header: str, megabytes: int) -> flo
     return sent / 1e6
 
 
-async def _stream(http: httpx.AsyncClient, server: Server, header: str, *, lazy: bool) -> _Listening:
+async def _stream(http: httpx.AsyncClient, server: Server, header: str, *, lazy: bool) -> _Stream:
     name, _, value = header.partition(": ")
     given = (await http.post("/api/auth/tickets", headers={name: value})).raise_for_status()
-    ask = f"GET /api/sync/stream?ticket={given.json()['ticket']} HTTP/1.1\r\nHost: bench\r\n\r\n".encode()
+    request = f"GET /api/sync/stream?ticket={given.json()['ticket']} HTTP/1.1\r\nHost: bench\r\n\r\n".encode()
     loop = asyncio.get_running_loop()
-    _, stream = await loop.create_connection(lambda: _Listening(ask, lazy=lazy), "127.0.0.1", server.port)
+    _, stream = await loop.create_connection(lambda: _Stream(request, lazy=lazy), "127.0.0.1", server.port)
     await asyncio.wait_for(stream.began, _PATIENCE_SECONDS)
     return stream
 
 
 def polls(headers: Sequence[str]) -> Iterator[bytes]:
-    """Requests for the sync state with these headers in turn, for ever."""
+    """Yield requests for the sync state forever, with these headers in turn."""
     return itertools.cycle([f"GET {PATH} HTTP/1.1\r\nHost: bench\r\n{header}\r\n\r\n".encode() for header in headers])

@@ -1,4 +1,4 @@
-"""The journal held against the chats: what stands there twice, and what should stand there and does not."""
+"""Compares the journal with the chats: which posts are there twice, and which are missing."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,13 +15,13 @@ _ONE_EACH: Mapping[str, int] = {}
 
 @dataclass
 class Audit:
-    """What was found; each finding is a sentence."""
+    """The result. Each duplicate and each missing post is a sentence."""
 
     messages: int = 0
     deliveries: int = 0
     states: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
-    """Why deliveries were not delivered."""
+    """Why deliveries failed or were skipped."""
     duplicates: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
 
@@ -32,12 +32,14 @@ def audit(
     groups: Mapping[str, int],
     parts: Mapping[str, int] = _ONE_EACH,
 ) -> Audit:
-    """Compare. `chats` is chat → messages as the sandbox tells them, `groups` is user → groups in each cycle, `parts`
-    is user → messages a post of theirs has (albums have several).
+    """Compare deliveries with messages, by random_id.
 
-    Deliveries and messages are matched by random_id. A message too many: one that no delivery explains, that repeats
-    a random_id, that is the second of one cycle in one chat, or whose delivery says it was not posted. Missing: a
-    delivery that does not stand whole in its chat nor says why not, and one that a cycle should have planned.
+    `chats` is chat → messages as the sandbox reports them, `groups` is user → groups in each cycle, and `parts` is
+    user → messages per post (albums have several).
+
+    A message is a duplicate if it has no delivery, repeats a random_id, is the second of one cycle in one chat, or has
+    a delivery that says it was not posted. A delivery is missing if its messages are not all in the chat and it does
+    not say why, or if a cycle should have planned it and did not.
     """
     found = Audit(deliveries=len(deliveries), states=Counter(delivery.state.value for delivery in deliveries))
     found.reasons.update(
@@ -51,8 +53,8 @@ def audit(
     for delivery, ids in wholes:
         absent = len(set(ids) - standing)
         if absent and (delivery.state not in _EXPLAINED or absent < len(ids)):
-            what = "stands in no chat" if absent == len(ids) else "does not stand whole in its chat"
-            found.missing.append(f"{_name(delivery)} is {delivery.state.value} and {what}")
+            what = "is in no chat" if absent == len(ids) else "is not complete in its chat"
+            found.missing.append(f"{_name(delivery)} is {delivery.state.value} but {what}")
     for (user, cycle), planned in Counter((delivery.user, delivery.cycle) for delivery in deliveries).items():
         found.missing += [f"cycle {cycle} of {user} never planned a post"] * (groups[user] - planned)
     return found
@@ -69,9 +71,9 @@ def _look_through(
         if delivery is None or delivery.group.removeprefix("@") != chat:
             found.duplicates.append(f"{chat}: message {message['id']} belongs to no delivery")
         elif message["random_id"] in standing or (delivery.user, delivery.cycle, part) in seen:
-            found.duplicates.append(f"{_name(delivery)} stands there more than once")
+            found.duplicates.append(f"{_name(delivery)} is there more than once")
         elif delivery.state not in _MAY_STAND:
-            found.duplicates.append(f"{_name(delivery)} stands there and is told to be {delivery.state.value}")
+            found.duplicates.append(f"{_name(delivery)} is there, but the journal says {delivery.state.value}")
         if delivery is not None:
             standing.add(message["random_id"])
             seen.add((delivery.user, delivery.cycle, part))
@@ -79,7 +81,7 @@ def _look_through(
 
 
 def _random_ids(delivery: Delivery, parts: int) -> list[int]:
-    """One a message of the post; the first stands in the journal."""
+    """Return the random_id of each message of the post. The journal holds the first."""
     return [random_id_of(delivery, part) for part in range(parts)]
 
 

@@ -1,13 +1,13 @@
-"""What the API told before, put into later requests: what was made is read, changed and deleted."""
+"""Puts values of earlier responses into later requests, so that they read, change and delete what was made."""
 
 import random
 from collections import deque
 from typing import Any
 
 KEPT = 30
-"""Of each kind of value, the newest."""
+"""Values kept of each kind: the newest."""
 _OFTEN = 0.6
-# Where a value that came under one name is asked for under another.
+# Other names under which responses hold what a parameter of this name takes.
 _ALSO = {
     "name": ("session", "sessions", "assigned_sessions"),
     "session": ("name",),
@@ -24,14 +24,14 @@ _ALSO = {
 
 
 class Memory:
-    """Scalars of answers by the name they came under."""
+    """The scalars of responses, by the names of their fields."""
 
     def __init__(self, seed: int) -> None:
         self._chance = random.Random(seed)
         self._known: dict[str, deque[Any]] = {}
 
     def note(self, value: object, name: str = "", place: str = "") -> None:
-        """Take in whatever an answer of that resource holds."""
+        """Keep every scalar in a response of that resource."""
         if isinstance(value, dict):
             for key, inner in value.items():
                 self.note(inner, str(key), place)
@@ -45,7 +45,7 @@ class Memory:
                     known.append(value)
 
     def put_into(self, parameters: object, place: str) -> bool:
-        """Replace some of these parameters or fields of that resource by what is known; whether any was."""
+        """Replace some parameters of a request by known values. Return whether any was replaced."""
         if not isinstance(parameters, dict):
             return False
         replaced = False

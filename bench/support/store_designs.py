@@ -1,4 +1,4 @@
-"""The ways of keeping users on disk that `bench store` sets beside each other."""
+"""The ways of keeping users on disk that `bench store` compares."""
 
 import asyncio
 import json
@@ -31,7 +31,7 @@ _TEXT = "Our shop moves to its new place this week. Come by, bring a friend, and
 
 
 def a_user(number: int) -> User:
-    """A user as they are: twenty groups, three accounts, a few holds, a post of some lines."""
+    """Return a typical user: twenty groups, three accounts, a few holds, a post of some lines."""
     names = tuple(f"s{number}_{index}" for index in range(3))
     groups = tuple(f"@group_{number}_{index}" for index in range(20))
     hold = Hold(until=_NOW, code="SLOWMODE_WAIT", reason="The group lets an account post once in a while")
@@ -65,20 +65,20 @@ class Design(Protocol):
     def __init__(self, folder: Path, users: int) -> None: ...
 
     async def update(self, user_id: str) -> None:
-        """Change one field of one user; durable afterwards."""
+        """Change one field of one user, durably."""
         ...
 
     async def close(self) -> None:
-        """Let go."""
+        """Close it. Updates that are still queued may be dropped."""
         ...
 
     def remove(self) -> None:
-        """Clean up what is not in the folder."""
+        """Remove what the design holds outside the folder."""
         ...
 
 
 class Ours(Design):
-    """data.users.data_manager."""
+    """Postfleet's `DataManager`."""
 
     name = "ours"
 
@@ -101,14 +101,14 @@ class Ours(Design):
 
 
 class Idle(Ours):
-    """No store at all: what the machine itself does to the loop."""
+    """No store at all, to show how much the machine itself stalls the loop."""
 
     name = "idle"
 
     def __init__(self, folder: Path, users: int) -> None:
-        """Nothing to hold."""
+        """Hold nothing."""
 
-    async def update(self, user_id: str) -> None:  # noqa: ARG002  nobody is updated
+    async def update(self, user_id: str) -> None:  # noqa: ARG002  it updates nobody
         await asyncio.sleep(1)
 
     async def close(self) -> None:
@@ -122,7 +122,7 @@ def _bytes_of_ours(users: int) -> bytes:
 
 
 class _InThread(Design):
-    """A blocking update, one at a time, in a thread."""
+    """Blocking updates, one at a time, in a thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -137,7 +137,7 @@ class _InThread(Design):
                 self.change(user_id)
 
     def change(self, user_id: str) -> None:
-        """The update itself."""
+        """Make the update."""
         raise NotImplementedError
 
     async def close(self) -> None:
@@ -148,7 +148,7 @@ class _InThread(Design):
 
 
 class Naive(_InThread):
-    """Lock, load, change, rewrite, every time, as a readable file."""
+    """Locks, loads, changes and rewrites an indented JSON file for every update."""
 
     name = "naive"
     indent: int | None = 2
@@ -172,14 +172,14 @@ class Naive(_InThread):
 
 
 class NaiveCompact(Naive):
-    """The same without indentation, which Python's json writes much faster."""
+    """The same without indentation, which Python writes much faster."""
 
     name = "naive, one line"
     indent = None
 
 
 class Tiny(_InThread):
-    """TinyDB as it comes (it does not wait for the disk)."""
+    """TinyDB with its defaults. It does not wait for the disk."""
 
     name = "TinyDB"
 
@@ -198,7 +198,7 @@ class Tiny(_InThread):
 
 
 class GroupedSqlite(Design):
-    """A row a user, WAL, synchronous FULL, the same shared commits as ours."""
+    """SQLite with a row per user, WAL, synchronous FULL, and the same group commits as ours."""
 
     name = "grouped SQLite"
 
@@ -235,7 +235,7 @@ class GroupedSqlite(Design):
 
 
 class Raw(_InThread):
-    """What the disk gives: the same bytes written, fsynced, renamed, folder fsynced; no change, no lock."""
+    """The disk's own speed: the same bytes written, fsynced, renamed, folder fsynced; no change, no lock."""
 
     name = "raw"
 
@@ -245,10 +245,10 @@ class Raw(_InThread):
         self._chunks = [_bytes_of_ours(users)]
 
     async def update(self, user_id: str) -> None:
-        self.change(user_id)  # in the loop's thread: nothing is added to the disk's time
+        self.change(user_id)  # in the loop's thread, which adds nothing to the disk's time
         await asyncio.sleep(0)
 
-    def change(self, user_id: str) -> None:  # noqa: ARG002  the whole file, whoever it is
+    def change(self, user_id: str) -> None:  # noqa: ARG002  it writes the whole file for any user
         os.close(write_whole(Disk(), self._path, self._chunks))
 
 
@@ -269,7 +269,7 @@ print(time.perf_counter() - began)
 
 
 def seconds_to_start(users: int, deliveries: int) -> float:
-    """From the first import to both opened, in a new process; the median of three."""
+    """Return the seconds in which a new process imports and opens store and journal: the median of three."""
     folder = Path(tempfile.mkdtemp())
     try:
         _fill(users, DataManager.open(folder, SystemClock()))
@@ -293,7 +293,7 @@ async def _record(folder: Path, count: int) -> None:
 
 
 def outcomes_per_second(callers: int, seconds: float) -> float:
-    """Delivered posts recorded, each with its event and its counters, durable before its caller goes on."""
+    """Return how many delivered posts a second are recorded durably, each with its event and counters."""
     with tempfile.TemporaryDirectory() as folder:
         return asyncio.run(_outcomes(Path(folder), callers, seconds))
 

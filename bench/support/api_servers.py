@@ -1,6 +1,6 @@
-"""The servers `bench/api.py` and `bench/fuzz_api.py` ask: ours with real rooms behind it, and bare Starlette.
+"""The servers that `bench/api.py` loads: ours with the real services behind it, and bare Starlette.
 
-`python -m bench.parts.api_servers KIND FOLDER` runs one; `server` starts it in a process of its own.
+`python -m bench.support.api_servers KIND FOLDER` runs one. `server` starts it in a process of its own.
 """
 
 import asyncio
@@ -60,30 +60,31 @@ NO_LIMIT = "100000000/second"
 
 
 def token(user: int, roles: Sequence[str] = ()) -> str:
-    """A token for one of the bench's users."""
+    """Return a token for one of the bench's users."""
     return issue_token(SECRET, f"user{user}", now=SystemClock().now(), lifetime=timedelta(hours=1), roles=roles)
 
 
 @dataclass(frozen=True)
 class Server:
-    """One that runs in a process of its own."""
+    """A server in a process of its own."""
 
     pid: int
     port: int
 
     def worked(self) -> float:
-        """Seconds of processor time its threads have used."""
+        """Return the seconds of processor time its threads have used."""
         tasks = Path(f"/proc/{self.pid}/task").glob("*/schedstat")
         return sum(int(task.read_text().split()[0]) for task in tasks) / 1e9
 
     def megabytes(self) -> float:
-        """Memory it holds."""
+        """Return the memory it holds."""
         return psutil.Process(self.pid).memory_info().rss / 1e6
 
 
 @contextlib.contextmanager
-def server(kind: str, state: Path) -> Iterator["Server"]:
-    command = [sys.executable, "-m", "bench.parts.api_servers", kind, str(state)]
+def server(kind: str, state: Path) -> Iterator[Server]:
+    """Run a server of that kind (`ours`, `posting`, `bare`) on the state folder."""
+    command = [sys.executable, "-m", "bench.support.api_servers", kind, str(state)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
@@ -104,7 +105,7 @@ async def _announce(server: uvicorn.Server) -> None:
 
 
 async def _serve(kind: str, state: Path) -> None:
-    """Ours as the daemon serves it, the bare one as uvicorn does by itself."""
+    """Serve ours as the daemon does, the bare one as uvicorn does by default."""
     set_up_logs(state / "logs", terminal=False)
     if kind == "bare":
         bare = uvicorn.Config(_bare(state), port=0, log_config=None, access_log=False, lifespan="off")
@@ -112,7 +113,7 @@ async def _serve(kind: str, state: Path) -> None:
         return
     settings = _settings(state)
     async with _ours(settings, posting=kind == "posting") as app:
-        # What is still open when the bench is done is cut off.
+        # The connections that are open at the bench's end are cut off.
         server = ApiServer(app, settings, graceful_seconds=1)
         leave = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -128,15 +129,15 @@ async def _serve(kind: str, state: Path) -> None:
 def _bare(state: Path) -> Starlette:
     body = (state / "body").read_bytes()
 
-    async def answer(_: Request) -> Response:
+    async def respond(_: Request) -> Response:
         return Response(body, media_type="application/json")
 
-    return Starlette(routes=[Route(PATH, answer)])
+    return Starlette(routes=[Route(PATH, respond)])
 
 
 def _settings(state: Path) -> Settings:
     return Settings(
-        jwt_secret=SECRET,  # type: ignore[arg-type]  # as the environment has it
+        jwt_secret=SECRET,  # type: ignore[arg-type]  # a string, as in the environment
         state_dir=state / "state",
         rate_per_user=NO_LIMIT,
         rate_per_address=NO_LIMIT,
@@ -156,8 +157,8 @@ async def _ours(settings: Settings, *, posting: bool) -> AsyncIterator[Gateway]:
         await _fill(store, journal, clock)
     pool = Pool(settings.state_dir, Vault.open(settings.state_dir), store, clock)
     sessions, clients = SessionManager(settings, store, pool, clock), Clients(settings, pool)
-    parts = CycleServices.put_together(settings, store, journal, sessions, clients, clock)
-    app = create_app(settings, store, journal, Bots(parts, Scheduler(parts, CycleRunner(parts))), clock)
+    services = CycleServices.put_together(settings, store, journal, sessions, clients, clock)
+    app = create_app(settings, store, journal, Bots(services, Scheduler(services, CycleRunner(services))), clock)
     posts = [
         asyncio.create_task(_post(f"user{user}", store, journal, clock)) for user in range(POSTING if posting else 0)
     ]
@@ -171,7 +172,7 @@ async def _ours(settings: Settings, *, posting: bool) -> AsyncIterator[Gateway]:
 
 
 async def _fill(store: DataManager, journal: Journal, clock: SystemClock) -> None:
-    """Users as they are in the field: 20 groups, 7 accounts, 50 lines of log; about 6 KB of state each."""
+    """Fill in typical users: 20 groups, 2 accounts and 24 lines of log each."""
 
     def users(tx: Transaction) -> None:
         for number in range(USERS):
@@ -204,7 +205,7 @@ def _event(user: str, number: int, clock: SystemClock) -> Event:
 
 
 async def _post(user: str, store: DataManager, journal: Journal, clock: SystemClock) -> None:
-    """What a posting account writes, once a second: a delivery before and after, its event, and when it runs next."""
+    """Write once a second what a posting account writes: a delivery before and after, its event, and the next run."""
     for number in itertools.count():
         now = clock.now()
         cycle = Cycle(

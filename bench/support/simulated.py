@@ -1,7 +1,7 @@
-"""Simulated time for a whole process: an event loop that skips to its next timer as soon as nothing else is left to do.
+"""Simulated time for a whole process: an event loop that skips to its next timer when nothing else is left to do.
 
-The clock stands still while work is done, so a day of waiting costs what its work costs. Both ends of every connection
-have to live in this loop: then nothing is ever under way that a look at the sockets would not show.
+The clock stands still during work, so a simulated day takes only as long as its work. Both ends of every connection
+have to be in this loop. Then everything that is on its way shows at the sockets.
 """
 
 import asyncio
@@ -15,25 +15,25 @@ A = TypeVarTuple("A")
 T = TypeVar("T")
 START = datetime(2026, 3, 2, tzinfo=UTC)
 _LOOKS = 3
-"""A packet on loopback is there at once, but for the rare one that the kernel delivers a moment later."""
+"""Polls of the sockets before time is skipped. The kernel rarely delivers a packet on loopback a moment late."""
 
 _LATE = 1e-6
-"""Seconds a timer comes late, as every real one does: Telethon's update loop spins for ever on one that is on time."""
+"""Seconds by which each timer is late, as real ones are. Telethon's update loop spins forever on a punctual one."""
 
 
 class SimulatedLoop(asyncio.SelectorEventLoop):
-    """Every timer of asyncio runs in simulated time."""
+    """An event loop whose timers run in simulated time."""
 
     def __init__(self) -> None:
         self._passed = 0.0
         super().__init__(_SkippingSelector(self))
 
     def time(self) -> float:
-        """Simulated seconds since the loop was made."""
+        """Return the simulated seconds since the loop was made."""
         return self._passed
 
     def skip(self, seconds: float) -> None:
-        """Let so much time pass, and a moment more."""
+        """Advance the time by that many seconds, and a moment more."""
         self._passed += seconds + _LATE
 
     def run_in_executor(
@@ -42,11 +42,11 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
         func: Callable[[*A], T],
         *args: *A,
     ) -> asyncio.Future[T]:
-        """Done here and now: what a thread brings cannot be seen coming, and no time must pass until it is there."""
+        """Run the function at once: the loop cannot see that a thread works, and would skip time meanwhile."""
         future = self.create_future()
         try:
             future.set_result(func(*args))
-        except Exception as error:  # noqa: BLE001  it belongs to whoever waits for the future
+        except Exception as error:  # noqa: BLE001  whoever awaits the future gets it
             future.set_exception(error)
         return future
 
@@ -68,23 +68,23 @@ class _SkippingSelector(selectors.DefaultSelector):
 
 
 class SimulatedClock:
-    """The loop's time as Postfleet (`core.clock.Clock`) and the sandbox ask for it."""
+    """The loop's time as a `core.clock.Clock` and as the sandbox's clock."""
 
     def __init__(self, loop: SimulatedLoop) -> None:
         self._loop = loop
 
     def now(self) -> datetime:
-        """The simulated moment."""
+        """Return the simulated moment."""
         return START + timedelta(seconds=self._loop.time())
 
     def time(self) -> float:
-        """The same in Unix seconds."""
+        """Return the simulated moment in Unix seconds."""
         return START.timestamp() + self._loop.time()
 
     def monotonic(self) -> float:
-        """Simulated seconds."""
+        """Return simulated seconds since the start."""
         return self._loop.time()
 
     async def sleep(self, seconds: float) -> None:
-        """Wait that long in simulated time."""
+        """Wait in simulated time."""
         await asyncio.sleep(max(0.0, seconds))

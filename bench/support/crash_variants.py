@@ -1,4 +1,4 @@
-"""Stores that are broken on purpose, each in one way, to show that the crash rig would notice; and disks that kill."""
+"""Stores that are broken on purpose, each in one way, to prove that the crash rig notices; and disks that kill."""
 
 import contextlib
 import os
@@ -18,7 +18,7 @@ WHEN = ("before", "half-way", "after")
 
 
 class KillingDisk(Disk):
-    """Ends the process at the so-many-th call of one step: before it, after it, or in the middle of a write."""
+    """Kills the process at a call of one step, the `countdown`-th: before it, after it, or in the middle of a write."""
 
     def __init__(self, disk: Disk, step: str, when: str, countdown: int) -> None:
         self._disk = disk
@@ -40,7 +40,7 @@ class KillingDisk(Disk):
             return self._disk.create(path)
 
     def write(self, descriptor: int, chunks: Sequence[bytes | memoryview]) -> int:
-        """Append the chunks, or half of them."""
+        """Append the chunks, or half of them before the kill."""
         with self._around("write"):
             if self._step == "write" and self._when == "half-way" and self._countdown == 0:
                 return self._disk.write(descriptor, chunks[: max(1, len(chunks) // 2)])
@@ -67,18 +67,18 @@ def _die() -> None:
 
 
 class InPlace(Disk):
-    """Writes over the file itself: a crash in the middle leaves half of it."""
+    """Overwrites the file itself, so that a crash in the middle leaves half of it."""
 
     def create(self, path: Path) -> int:
         """Open the file itself."""
         return super().create(path.with_suffix(""))
 
     def rename(self, source: Path, target: Path) -> None:
-        """Nothing to rename."""
+        """Do nothing: there is one file only."""
 
 
 class WriteBehind(DataManager):
-    """Answers from memory and writes only every third commit."""
+    """Confirms commits that are in memory only, and writes every third."""
 
     _commits = 0
 
@@ -95,14 +95,14 @@ class WriteBehind(DataManager):
 
 
 class NeverReadsAgain(DataManager):
-    """Trusts its memory: what another process wrote is lost."""
+    """Trusts its memory and overwrites what another process wrote."""
 
     def _read_if_others_wrote(self) -> None:
         return
 
 
 class NoFileLock(DataManager):
-    """Locks out its own threads but no other process."""
+    """Locks out its own threads, but no other process."""
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
@@ -111,7 +111,7 @@ class NoFileLock(DataManager):
 
 
 class JournalBehind(Journal):
-    """Answers before its commit is made."""
+    """Confirms changes before they are committed."""
 
     def _commit(self, batch: Sequence[Work]) -> Sequence[WorkResult]:
         waiting: list[Work] = [*getattr(self, "_behind", ()), *batch]
@@ -122,7 +122,7 @@ class JournalBehind(Journal):
 
 
 def open_journal_of(variant: str) -> type[Journal]:
-    """The journal that a variant uses."""
+    """Return the journal that a variant uses."""
     return JournalBehind if variant == "journal behind" else Journal
 
 

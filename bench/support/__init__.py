@@ -1,0 +1,1 @@
+"""Parts that several benches use, or that would make one too long."""
