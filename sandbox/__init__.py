@@ -1,1 +1,1 @@
-"""A Telegram data centre on loopback, for demos and tests. Stands apart from the other rooms."""
+"""A Telegram data centre on loopback, for demos and tests. It imports nothing from the rest of Postfleet."""

@@ -1,4 +1,4 @@
-"""What can be done to a running world, by the control channel, the timeline or a test."""
+"""Changes to a running world, made by the control channel, the timeline or a test."""
 
 import asyncio
 import time
@@ -13,16 +13,16 @@ from sandbox.state.peers import Account
 
 STATES = {"ban": "banned", "deactivated": "deactivated", "frozen": "frozen"}
 ENDINGS = {"revoked": "SESSION_REVOKED", "duplicated": "AUTH_KEY_DUPLICATED"}
-DOINGS = (*STATES, *ENDINGS, "restore", "kick", "outage", "drop", "ban_wave", "fault", "clear_faults")
+ACTIONS = (*STATES, *ENDINGS, "restore", "kick", "outage", "drop", "ban_wave", "fault", "clear_faults")
 NEED_ACCOUNT = frozenset({*STATES, *ENDINGS, "restore"})
 
 
 class ActionError(ValueError):
-    """Something that cannot be done; the message says why."""
+    """The action cannot be carried out. The message says why."""
 
 
 class Actions:
-    """Changes to a running world. `outage` closes the data centre for so many seconds."""
+    """Changes to a running world. `outage` is called with the seconds the data centre is to stay closed."""
 
     def __init__(self, centre: Centre, hubs: list[Mtproto], outage: Callable[[float], None]) -> None:
         self._centre = centre
@@ -31,30 +31,30 @@ class Actions:
         self._waves = 0
 
     def set_state(self, name: str, kind: str = "ban") -> Account:
-        """Ban, deactivate or freeze an account, or end its keys. Raises Unknown, ActionError."""
+        """Ban, deactivate or freeze an account, or end its sessions. Raises Unknown or ActionError."""
         account = self._centre.account(name)
         if kind in ENDINGS:
-            for login in self._centre.keys.of(account):
+            for login in self._centre.keys.logins_of(account):
                 login.state = ENDINGS[kind]
         elif kind in STATES:
             account.state = STATES[kind]
             account.rendered.clear()
         else:
-            raise ActionError(f"kind: {kind!r} is none of {', '.join((*STATES, *ENDINGS))}")
+            raise ActionError(f"kind: {kind!r} is not one of {', '.join((*STATES, *ENDINGS))}")
         return account
 
     def restore(self, name: str) -> Account:
-        """Make an account and its keys as good as new. Raises Unknown."""
+        """Make an account active again and its sessions valid. Raises Unknown."""
         account = self._centre.account(name)
         account.state = "active"
         account.rendered.clear()
-        self._centre.limits.pardon(name)
-        for login in self._centre.keys.of(account):
+        self._centre.limits.reset(name)
+        for login in self._centre.keys.logins_of(account):
             login.state = "ok"
         return account
 
     def ban_wave(self, count: int) -> list[str]:
-        """Ban so many active accounts at once, drawn from the seed; their names."""
+        """Ban `count` active accounts, chosen by the seed, and return their names. Raises ActionError."""
         if count < 1:
             raise ActionError("count: must be at least 1")
         self._waves += 1
@@ -65,7 +65,7 @@ class Actions:
         return sorted(drawn)
 
     def kick(self, names: list[str] | None = None) -> int:
-        """Close connections, of some accounts or of everybody; how many. Raises Unknown."""
+        """Close the connections of the named accounts, or all of them, and return how many. Raises Unknown."""
         if names is None:
             links = {link for hub in self._hubs for link in hub.links}
         else:
@@ -76,16 +76,16 @@ class Actions:
         return len(links)
 
     def outage(self, seconds: float) -> None:
-        """Close every connection and take no new one for a while."""
+        """Close every connection and accept no new one for some seconds. Raises ActionError."""
         self._outage(_positive(seconds))
 
     def drop(self, seconds: float) -> None:
-        """For a while drop every new connection as soon as it is made."""
+        """Drop every new connection at once for some seconds. Raises ActionError."""
         for hub in self._hubs:
             hub.drops_until = time.monotonic() + _positive(seconds)
 
     def do(self, what: dict[str, Any]) -> None:
-        """One entry of a timeline. Raises Unknown, ActionError, RuleError."""
+        """Carry out one entry of a timeline. Raises Unknown, ActionError or RuleError."""
         doing = what["do"]
         if doing == "restore":
             self.restore(what["account"])
@@ -103,8 +103,8 @@ class Actions:
             self.set_state(what["account"], doing)
 
     def state_of(self, account: Account) -> dict[str, Any]:
-        """An account as the report tells it."""
-        states = {login.state for login in self._centre.keys.of(account)}
+        """Return an account as the report shows it."""
+        states = {login.state for login in self._centre.keys.logins_of(account)}
         ended = {ending: kind for kind, ending in ENDINGS.items()}
         state = account.state
         if state == "active" and states and "ok" not in states:
@@ -120,7 +120,7 @@ class Actions:
 
 def _positive(seconds: float) -> float:
     if not 0 < seconds <= 86_400:
-        raise ActionError("seconds: must be above 0 and at most a day")
+        raise ActionError("seconds: must be above 0 and at most 86400 (a day)")
     return seconds
 
 
@@ -132,7 +132,7 @@ def _checked_rule(where: str, raw: object) -> None:
 
 
 class Timeline:
-    """Does things at their time: so many seconds after the start, or after an account's N-th delivered message."""
+    """Carries out its entries some seconds after the start, or after an account's N-th delivered message."""
 
     def __init__(self, entries: list[dict[str, Any]], centre: Centre, actions: Actions) -> None:
         self._actions = actions
@@ -145,24 +145,24 @@ class Timeline:
 
     def _check(self, position: int, entry: dict[str, Any]) -> None:
         where = f"timeline[{position}]"
-        if entry.get("do") not in DOINGS:
-            raise ActionError(f"{where}: do must be one of {', '.join(DOINGS)}")
+        if entry.get("do") not in ACTIONS:
+            raise ActionError(f"{where}: do must be one of {', '.join(ACTIONS)}")
         moments = [entry[name] for name in ("at", "after_sends") if name in entry]
         if len(moments) != 1 or isinstance(moments[0], bool) or not isinstance(moments[0], int | float):
-            raise ActionError(f"{where}: say either at (seconds) or after_sends (messages), a number")
+            raise ActionError(f"{where}: set either at (seconds) or after_sends (messages) to a number")
         name = entry.get("account")
         if name is not None and not (name == "*" and "after_sends" in entry):
             self._centre.account(name)
         if name is None and entry["do"] in NEED_ACCOUNT:
-            raise ActionError(f"{where}: name the account")
+            raise ActionError(f"{where}: account is missing")
         for doing, needed in (("outage", "seconds"), ("drop", "seconds"), ("ban_wave", "count"), ("fault", "rule")):
             if entry["do"] == doing and needed not in entry:
-                raise ActionError(f"{where}: say {needed}")
+                raise ActionError(f"{where}: {needed} is missing")
         if entry["do"] == "fault":
             _checked_rule(where, entry["rule"])
 
     def start(self) -> None:
-        """Begin to count."""
+        """Schedule the entries."""
         loop = asyncio.get_running_loop()
         for entry in self._timed:
             self._handles.append(loop.call_later(float(entry["at"]), self._actions.do, entry))
@@ -170,7 +170,7 @@ class Timeline:
             self._centre.on_delivered.append(self._delivered)
 
     def stop(self) -> None:
-        """Do nothing more."""
+        """Cancel the entries that are still due."""
         for handle in self._handles:
             handle.cancel()
 

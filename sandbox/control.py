@@ -1,4 +1,4 @@
-"""The control channel: HTTP and JSON on loopback. docs/sandbox.md has the table of calls."""
+"""The control channel: HTTP and JSON on loopback. docs/sandbox.md lists the calls."""
 
 import asyncio
 import contextlib
@@ -21,7 +21,7 @@ MAX_WAIT = 60.0
 
 
 class _Server(uvicorn.Server):
-    """uvicorn without its signal handlers: the process the sandbox lives in has its own."""
+    """uvicorn without its signal handlers, because the process that runs the sandbox has its own."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -40,7 +40,7 @@ class Control:
         self.url = ""
 
     async def start(self, host: str, port: int) -> None:
-        """Listen; `url` is set when it returns. Raises OSError."""
+        """Listen, and set `url`. Raises OSError if the port cannot be used."""
         try:
             listener = socket.create_server((host, port))
         except OSError as error:
@@ -55,12 +55,12 @@ class Control:
         while not self._server.started:
             if self._serving.done():
                 self._serving.result()
-                raise OSError("the control channel could not be started")
+                raise OSError("the control channel did not start")
             await asyncio.sleep(0.005)
         self.url = f"http://{host}:{listener.getsockname()[1]}"
 
     async def stop(self) -> None:
-        """Stop listening, without waiting for clients that keep their connection."""
+        """Stop listening. Open connections are closed without waiting for their clients."""
         if self._server is None or self._serving is None:
             return
         self._server.should_exit = True
@@ -132,7 +132,7 @@ class Control:
     async def _kick(self, request: Request) -> JSONResponse:
         names = (await _body(request)).get("accounts")
         if names is not None and not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
-            raise ActionError("accounts: a list of names, or left out for everybody")
+            raise ActionError("accounts: must be a list of names; leave it out to mean every account")
         return JSONResponse({"kicked": self._actions.kick(names)})
 
     async def _outage(self, request: Request) -> JSONResponse:
@@ -158,7 +158,7 @@ async def _body(request: Request) -> dict[str, Any]:
     try:
         body = await request.json()
     except ValueError as error:
-        raise ActionError("the body is no JSON") from error
+        raise ActionError("the body is not valid JSON") from error
     if not isinstance(body, dict):
         raise ActionError("the body must be a JSON object")
     return body

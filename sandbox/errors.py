@@ -1,9 +1,9 @@
-"""RPC errors by name, with the number Telegram sends beside each."""
+"""RPC errors by name, with the code that Telegram sends with each."""
 
 from telethon.errors import rpc_message_to_error
 from telethon.tl import types
 
-# Names Telethon has no class for, or gives no number of its own.
+# Codes of names that Telethon has no class for, or no code of its own.
 CODES = {
     "INPUT_METHOD_INVALID": 400,
     "TOPIC_CLOSED": 406,
@@ -13,7 +13,7 @@ CODES = {
 
 
 class RpcError(Exception):
-    """Raised by a handler: the call is answered with this error."""
+    """The error a call is answered with. Handlers raise it."""
 
     def __init__(self, name: str, code: int | None = None) -> None:
         super().__init__(name)
@@ -22,7 +22,7 @@ class RpcError(Exception):
 
 
 def code_of(name: str) -> int:
-    """The number that goes with an error's name; 400 for names nobody knows."""
+    """Return the code that belongs to an error's name, 400 for unknown names."""
     if name in CODES:
         return CODES[name]
     known = rpc_message_to_error(types.RpcError(error_code=400, error_message=name), None)

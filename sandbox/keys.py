@@ -1,4 +1,4 @@
-"""Keys: the data centre's own RSA pair, and auth keys that need no handshake because they come from the seed."""
+"""The data centre's RSA key pair, and auth keys derived from the seed, which need no key exchange."""
 
 import hashlib
 import os
@@ -15,22 +15,22 @@ AUTH_KEY_BYTES = 256
 
 
 def derived_auth_key(seed: int, account: str, number: int = 0) -> bytes:
-    """The ready-made auth key of an account; `number` tells several sessions of one account apart."""
+    """Return an account's derived auth key. `number` tells several sessions of one account apart."""
     key = hashlib.shake_256(f"sandbox auth key/{seed}/{account}/{number}".encode()).digest(AUTH_KEY_BYTES)
     return bytes([key[0] | 0x80]) + key[1:]
 
 
 def auth_key_id(key: bytes) -> int:
-    """The 64-bit name of an auth key, as it leads every encrypted packet."""
+    """Return the 64-bit id of an auth key, which begins every encrypted packet."""
     return int.from_bytes(hashlib.sha1(key, usedforsecurity=False).digest()[-8:], "little")
 
 
 def write_session_file(path: Path, key: bytes, dc_id: int, host: str, port: int) -> Path:
-    """Write a Telethon `.session` file (0600) that connects with this key; returns its path."""
+    """Write a Telethon `.session` file (mode 0600) that connects with this key, and return its path."""
     path = path if path.suffix == ".session" else path.with_name(path.name + ".session")
     os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600))
     session = SQLiteSession(str(path))
-    session.set_dc(dc_id, host, port)  # before the key: set_dc() reads the key of that data centre from the file
+    session.set_dc(dc_id, host, port)  # must come first: set_dc() replaces the key with the one in the file
     session.auth_key = AuthKey(key)
     session.save()
     session.close()
@@ -39,7 +39,7 @@ def write_session_file(path: Path, key: bytes, dc_id: int, host: str, port: int)
 
 @dataclass(frozen=True)
 class ServerKey:
-    """The RSA key clients encrypt the first step of the key exchange with."""
+    """The RSA key with which clients encrypt the first step of the key exchange."""
 
     modulus: int
     exponent: int
@@ -48,7 +48,7 @@ class ServerKey:
 
     @property
     def fingerprint(self) -> int:
-        """The signed 64-bit name by which clients choose among their keys."""
+        """Return the signed 64-bit fingerprint by which clients choose the key."""
         parts = (self.modulus, self.exponent)
         encoded = b"".join(
             TLObject.serialize_bytes(part.to_bytes((part.bit_length() + 7) // 8, "big")) for part in parts
@@ -56,7 +56,7 @@ class ServerKey:
         return int.from_bytes(hashlib.sha1(encoded, usedforsecurity=False).digest()[-8:], "little", signed=True)
 
     def decrypt(self, cipher: bytes) -> bytes:
-        """Raw RSA by the two primes, 256 bytes; MTProto brings its own padding."""
+        """Decrypt to 256 bytes with raw RSA, because MTProto has its own padding."""
         number = int.from_bytes(cipher, "big")
         numbers = self.private
         from_p = pow(number, numbers.dmp1, numbers.p)
@@ -65,12 +65,15 @@ class ServerKey:
 
 
 def server_key(folder: Path) -> ServerKey:
-    """The pair kept in this folder (`private.pem` 0600, `public.pem`), made on first use."""
+    """Load the key pair of a folder (`private.pem`, mode 0600, and `public.pem`), or create it.
+
+    Raises ValueError if `private.pem` holds another kind of key.
+    """
     private_path, public_path = folder / "private.pem", folder / "public.pem"
     if private_path.exists():
         key = serialization.load_pem_private_key(private_path.read_bytes(), None)
         if not isinstance(key, rsa.RSAPrivateKey):
-            raise ValueError(f"{private_path} is no RSA key; remove it to have a new one made")
+            raise ValueError(f"{private_path} does not hold an RSA key; remove it, and a new one is created")
     else:
         key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         handle = os.open(private_path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)

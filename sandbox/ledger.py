@@ -1,4 +1,4 @@
-"""What really happened: calls, refusals, floods and repeats, as `GET /report` tells it."""
+"""The record behind `GET /report`: calls, refusals, flood waits and repeated random_ids."""
 
 from collections import defaultdict, deque
 from typing import Any
@@ -7,7 +7,7 @@ MAX_ENTRIES = 100_000
 
 
 class Ledger:
-    """Counts by method and account, and lists of what is worth a line."""
+    """Counts by method and account, and the latest refusals and repeats."""
 
     def __init__(self) -> None:
         self.rpc: defaultdict[str, defaultdict[str, int]] = defaultdict(lambda: defaultdict(int))
@@ -17,13 +17,13 @@ class Ledger:
         self.dedup_hits: deque[dict[str, Any]] = deque(maxlen=MAX_ENTRIES)
 
     def refuse(self, date: float, account: str, method: str, chat: str, error: str) -> None:
-        """A call was answered with an error."""
+        """Record a call that was answered with an error."""
         self.refused.append({"date": date, "account": account, "method": method, "chat": chat, "error": error})
         if error.startswith(("FLOOD_", "SLOWMODE_WAIT_", "PEER_FLOOD")):
             self.floods[account] += 1
 
     def repeat(self, date: float, account: str, chat: str, random_id: int, message_id: int) -> None:
-        """A random_id was sent again."""
+        """Record a random_id that was sent again."""
         self.dedup_hits.append(
             {"date": date, "account": account, "chat": chat, "random_id": random_id, "message_id": message_id}
         )

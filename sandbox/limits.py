@@ -1,4 +1,4 @@
-"""What Telegram is publicly known to limit, in one table. `limits: realistic` in a world turns it on."""
+"""Telegram's publicly known rate limits. A world turns them on with `limits: realistic`."""
 
 import math
 from collections import defaultdict, deque
@@ -10,7 +10,7 @@ from sandbox.errors import RpcError
 
 @dataclass(frozen=True)
 class Limit:
-    """At most `calls` in `seconds`; above that one waits `wait` seconds or more, doubled for each call too early."""
+    """At most `calls` in `seconds`. Above that the wait is at least `wait` seconds; every early call doubles it."""
 
     calls: int
     seconds: float
@@ -25,10 +25,10 @@ LIMITS = {
     "resolve": Limit(200, 86_400, 3_600, "users' reports (Telethon FAQ): a few hundred resolveUsername a day"),
     "code": Limit(5, 86_400, 3_600, "users' reports: a handful of login codes a day for one number"),
 }
-BURST = 3  # messages a second in one chat that pass now and then: "short bursts that go over this limit"
+BURST = 3  # messages a second in one chat; the FAQ allows "short bursts that go over this limit"
 MAX_WAIT = 86_400.0
 REFUSALS = Limit(30, 3_600, 0, "users' reports: many refused or reported messages end in PEER_FLOOD")
-REPORTS = 5  # people whose reports limit an account; the real number is not published
+REPORTS = 5  # an account is limited once this many people reported it; the real number is not published
 COUNTED_REFUSALS = (
     "CHAT_WRITE_FORBIDDEN",
     "CHAT_ADMIN_REQUIRED",
@@ -40,7 +40,7 @@ COUNTED_REFUSALS = (
 
 
 class Window:
-    """Calls of the last seconds, and the wait that was asked for."""
+    """The recent calls that count towards one limit, and the wait imposed last."""
 
     __slots__ = ("calls", "until", "wait")
 
@@ -51,7 +51,7 @@ class Window:
 
 
 class Limits:
-    """The limits of one world; counts nothing while it is open."""
+    """The rate limits of one world. While `on` is false, nothing is counted or refused."""
 
     def __init__(self, monotonic: Callable[[], float], *, on: bool) -> None:
         self.on = on
@@ -62,7 +62,7 @@ class Limits:
         self.peer_flood: set[str] = set()
 
     def sending(self, account: str, chat: str, *, group: bool) -> None:
-        """An account sends into a chat. Raises RpcError when it must wait or is limited."""
+        """Count a message. Raises RpcError: FLOOD_WAIT_n if it is too early, PEER_FLOOD if the account is limited."""
         if not self.on:
             return
         if account in self.peer_flood:
@@ -73,17 +73,17 @@ class Limits:
             self._take("group", account, chat)
 
     def resolving(self, account: str) -> None:
-        """An account resolves a username. Raises RpcError when it must wait."""
+        """Count a resolved username. Raises RpcError (FLOOD_WAIT_n) if there were too many."""
         if self.on:
             self._take("resolve", account, "")
 
     def sending_code(self, account: str) -> None:
-        """A login code is asked for. Raises RpcError when it must wait."""
+        """Count a requested login code. Raises RpcError (FLOOD_WAIT_n) if there were too many."""
         if self.on:
             self._take("code", account, "")
 
     def refused(self, account: str, error: str) -> None:
-        """A call was refused; too many of some kinds limit the account."""
+        """Count a refused call. Too many of the COUNTED_REFUSALS limit the account."""
         if self.on and error in COUNTED_REFUSALS:
             times = self._refusals[account]
             self._forget(times, REFUSALS.seconds)
@@ -92,14 +92,14 @@ class Limits:
                 self.peer_flood.add(account)
 
     def reported(self, account: str, by: str) -> None:
-        """Somebody reported an account's messages; several people doing so limit it."""
+        """Count a report against an account. Reports by several people limit it."""
         if self.on:
             self._reports[account].add(by)
             if len(self._reports[account]) >= REPORTS:
                 self.peer_flood.add(account)
 
-    def pardon(self, account: str) -> None:
-        """Forget everything held against an account."""
+    def reset(self, account: str) -> None:
+        """Clear everything counted against an account."""
         self.peer_flood.discard(account)
         self._refusals.pop(account, None)
         self._reports.pop(account, None)

@@ -1,4 +1,4 @@
-"""What the sandbox says happened, as plain values."""
+"""The report of what happened in the sandbox, as plain values."""
 
 from typing import Any
 
@@ -9,8 +9,8 @@ from sandbox.state.peers import Chat
 
 
 def message(entry: Message) -> dict[str, Any]:
-    """One message; what is not usual about it only where it is so."""
-    told: dict[str, Any] = {
+    """Return one message. Optional fields are left out unless they are set."""
+    shown: dict[str, Any] = {
         "seq": entry.seq,
         "id": entry.id_for(entry.sender),
         "sender": entry.sender.name,
@@ -20,21 +20,21 @@ def message(entry: Message) -> dict[str, Any]:
         "text": entry.text,
     }
     if entry.topic:
-        told["topic"] = entry.topic
+        shown["topic"] = entry.topic
     if entry.reply_to is not None:
-        told["reply_to"] = entry.reply_to.reply_to_msg_id
+        shown["reply_to"] = entry.reply_to.reply_to_msg_id
     if entry.grouped_id is not None:
-        told["grouped_id"] = entry.grouped_id
+        shown["grouped_id"] = entry.grouped_id
     if entry.edited:
-        told["edited"] = entry.edited
+        shown["edited"] = entry.edited
     if entry.forwarded is not None:
-        told["forwarded"] = True
+        shown["forwarded"] = True
     for flag in ("silent", "no_webpage", "from_schedule", "pinned"):
         if getattr(entry, flag):
-            told[flag] = True
+            shown[flag] = True
     if entry.entities:
-        told["entities"] = len(entry.entities)
-    return told
+        shown["entities"] = len(entry.entities)
+    return shown
 
 
 def _messages(chat: Chat) -> dict[str, Any]:
@@ -43,7 +43,7 @@ def _messages(chat: Chat) -> dict[str, Any]:
 
 
 def report(centre: Centre, actions: Actions, *, messages: bool = True) -> dict[str, Any]:
-    """The whole report; without messages only their number."""
+    """Return the whole report. Without `messages` each chat shows only their count."""
     ledger = centre.ledger
     return {
         "seed": centre.world.seed,
@@ -69,7 +69,7 @@ def report(centre: Centre, actions: Actions, *, messages: bool = True) -> dict[s
 
 
 def messages_after(centre: Centre, after: int, limit: int) -> dict[str, Any]:
-    """Messages in order of arrival since a seq, each with its chat."""
+    """Return up to `limit` messages with a `seq` above `after`, in order of arrival, each with its chat."""
     entries = centre.log[after : after + limit]
     return {
         "messages": [{"chat": entry.chat.key, **message(entry)} for entry in entries],

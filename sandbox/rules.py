@@ -1,4 +1,4 @@
-"""Fault rules: which calls go wrong, how and how often. The same seed makes the same calls go wrong."""
+"""Fault rules: which calls fail, how and how often. The same seed makes the same calls fail."""
 
 import re
 from collections import Counter
@@ -7,23 +7,24 @@ from fnmatch import fnmatchcase
 from random import Random
 from typing import Any
 
-WAYS = ("error", "drop_before", "drop_after", "hang_up_before", "hang_up_after", "silent", "ignore", "delay")
+FAULTS = ("error", "drop_before", "drop_after", "hang_up_before", "hang_up_after", "silent", "ignore", "delay")
 
 
-def fits(pattern: str, name: str) -> bool:
-    """Whether a name is meant; most patterns are plain names, of which there may be thousands."""
+def matches(pattern: str, name: str) -> bool:
+    """Return whether a pattern matches a name."""
+    # Most patterns are plain names, and there may be thousands of them: compare before parsing wildcards.
     if pattern in {"*", name}:
         return True
     return any(wild in pattern for wild in "*?[") and fnmatchcase(name, pattern)
 
 
 class RuleError(ValueError):
-    """A rule that cannot be; the message names the field."""
+    """The rule is not valid. The message names the field."""
 
 
 @dataclass
 class Rule:
-    """One rule, as `POST /faults` takes it."""
+    """One rule, with the fields of `POST /faults`."""
 
     error: str = ""
     do: str = "error"
@@ -41,11 +42,11 @@ class Rule:
     _tries: Counter[str] = field(default_factory=Counter, repr=False)
 
     def __post_init__(self) -> None:
-        """Refuse what makes no sense."""
-        if self.do not in WAYS:
-            raise RuleError(f"do: {self.do!r} is none of {', '.join(WAYS)}")
+        """Validate. Raises RuleError."""
+        if self.do not in FAULTS:
+            raise RuleError(f"do: {self.do!r} is not one of {', '.join(FAULTS)}")
         if self.do == "error" and not re.fullmatch(r"[A-Za-z0-9_]+", self.error):
-            raise RuleError("error: name an RPC error such as FLOOD_WAIT_30, or say what to `do` instead")
+            raise RuleError("error: name an RPC error such as FLOOD_WAIT_30, or set `do` to another kind of fault")
         if not 0 <= self.probability <= 1:
             raise RuleError("probability: must be between 0 and 1")
         if self.after < 0 or (self.count is not None and self.count < 1) or self.seconds < 0:
@@ -53,18 +54,20 @@ class Rule:
 
     @property
     def spent(self) -> bool:
-        """Whether it has struck as often as it may."""
+        """Return whether the rule has reached its `count`."""
         return self.count is not None and self.hits >= self.count
 
     def strikes(self, seed: int, account: str, method: str, chat: str) -> bool:
-        """Whether this call goes wrong; counts it either way."""
-        if self.spent or not (fits(self.account, account) and fits(self.method, method) and fits(self.chat, chat)):
+        """Count a call and return whether the rule makes it fail."""
+        if self.spent or not (
+            matches(self.account, account) and matches(self.method, method) and matches(self.chat, chat)
+        ):
             return False
         if self._passed < self.after:
             self._passed += 1
             return False
         if self.probability < 1:
-            # drawn a call of an account, so that it does not depend on how accounts interleave
+            # Each account draws from its own sequence, so the outcome does not depend on how accounts interleave.
             self._tries[account] += 1
             if Random(f"{seed}/{self.id}/{account}/{self._tries[account]}").random() >= self.probability:
                 return False
@@ -72,7 +75,7 @@ class Rule:
         return True
 
     def as_dict(self) -> dict[str, Any]:
-        """As the control channel shows it."""
+        """Return the rule as the control channel shows it."""
         return {entry.name: getattr(self, entry.name) for entry in fields(self) if not entry.name.startswith("_")}
 
 
@@ -85,7 +88,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
 
 
 class Rules:
-    """All rules of a running world, in the order they were added; the first that strikes wins."""
+    """All rules of a running world in the order they were added. The first that matches a call wins."""
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
@@ -98,19 +101,19 @@ class Rules:
             raise RuleError("a rule must be a mapping")
         unknown = sorted(set(raw) - _FIELDS)
         if unknown:
-            raise RuleError(f"unknown field {unknown[0]!r}; known are {', '.join(sorted(_FIELDS))}")
+            raise RuleError(f"unknown field {unknown[0]!r}; the known fields are {', '.join(sorted(_FIELDS))}")
         for name, value in raw.items():
             if value is None and name in {"count", "code"}:
                 continue
             if not isinstance(value, _TYPES[name]) or isinstance(value, bool):
-                raise RuleError(f"{name}: {value!r} is not of the right kind")
+                raise RuleError(f"{name}: {value!r} has the wrong type")
         rule = Rule(**raw, id=self._next)
         self._rules[rule.id] = rule
         self._next += 1
         return rule
 
     def remove(self, rule_id: int | None = None) -> int:
-        """Remove one rule, or all; how many went."""
+        """Remove one rule, or all of them, and return how many were removed."""
         if rule_id is not None:
             return 0 if self._rules.pop(rule_id, None) is None else 1
         removed = len(self._rules)
@@ -121,9 +124,9 @@ class Rules:
         return bool(self._rules)
 
     def all(self) -> list[Rule]:
-        """Every rule, spent ones too."""
+        """Return every rule, including those that reached their `count`."""
         return list(self._rules.values())
 
     def strike(self, account: str, method: str, chat: str) -> Rule | None:
-        """The rule this call falls to, if any."""
+        """Return the rule that makes this call fail, if any."""
         return next((rule for rule in self._rules.values() if rule.strikes(self._seed, account, method, chat)), None)

@@ -1,4 +1,4 @@
-"""The data centre itself: listens, and ties transport, MTProto, methods and control channel together."""
+"""The data centre itself: puts transport, MTProto, methods and control channel together, and listens."""
 
 import asyncio
 import logging
@@ -23,9 +23,9 @@ log = logging.getLogger(__name__)
 class Sandbox:
     """A Telegram data centre on loopback.
 
-    `address`, `dc_id`, `public_key_path` and `control_url` say where it is once `start` returned; port 0 takes any
-    free one. Without a `control_port` (None) there is no control channel, whose server looks around ten times a second:
-    in simulated time that would be most of the work.
+    Once `start` has returned, `address`, `dc_id`, `public_key_path` and `control_url` say how to reach it. Port 0 means
+    any free port. With `control_port=None` there is no control channel: its server wakes up ten times a second, which
+    would be most of the work in simulated time.
     """
 
     dc_id = DC_IDS[0]
@@ -61,21 +61,21 @@ class Sandbox:
 
     @property
     def address(self) -> tuple[str, int]:
-        """Host and port clients connect to."""
+        """Return the host and port that clients connect to."""
         return self.centre.addresses[self.dc_id]
 
     @property
     def control_url(self) -> str:
-        """Where the control channel listens."""
+        """Return the URL of the control channel."""
         return self._control.url
 
     @property
     def handshakes(self) -> int:
-        """How many key exchanges ended well."""
+        """Return how many key exchanges succeeded."""
         return sum(hub.handshakes for hub in self._hubs.values())
 
     async def start(self) -> None:
-        """Listen for clients and on the control channel. Raises OSError when a port is taken."""
+        """Listen for clients and on the control channel. Raises OSError if a port is taken."""
         try:
             await self._listen()
             if self._control_port is not None:
@@ -112,7 +112,7 @@ class Sandbox:
         try:
             await self._listen()
         except OSError:
-            log.exception("somebody took the port during the outage; this data centre stays closed")
+            log.exception("the port was taken during the outage; this data centre stays closed")
 
     async def stop(self) -> None:
         """Close every connection and both ports."""
@@ -124,32 +124,32 @@ class Sandbox:
         await self._control.stop()
 
     def write_session(self, account: str, path: Path, number: int = 0) -> Path:
-        """Write a Telethon session file that is signed in as this account. Raises Unknown."""
-        login = self.centre.keys.ready(self.centre.account(account), number)
+        """Write a Telethon session file that is signed in as this account, and return its path. Raises Unknown."""
+        login = self.centre.keys.derived_login(self.centre.account(account), number)
         return write_session_file(path, login.key.bytes, login.dc_id, *self.centre.addresses[login.dc_id])
 
-    # --- the control channel's verbs, for tests in the same process
+    # --- what the control channel offers, for tests in the same process
 
     def report(self) -> dict[str, Any]:
-        """What `GET /report` answers."""
+        """Return what `GET /report` shows."""
         return report(self.centre, self.actions)
 
     def add_fault(self, rule: dict[str, Any]) -> int:
-        """Add a fault rule; its id. Raises RuleError."""
+        """Add a fault rule and return its id. Raises RuleError."""
         return self.centre.rules.add(rule).id
 
     def clear_faults(self) -> int:
-        """Remove every fault rule; how many there were."""
+        """Remove every fault rule and return how many there were."""
         return self.centre.rules.remove()
 
     def forget_files(self) -> None:
-        """Know none of the files that were uploaded until now: their handles are refused."""
+        """Forget every uploaded file, so that references to it are refused."""
         self.centre.files.stored.clear()
 
     def ban(self, account: str, kind: str = "ban") -> None:
-        """Ban an account (or `deactivated`, `frozen`, `revoked`). Raises Unknown."""
+        """Ban an account, or do another `kind` of `POST /accounts/{name}/ban`. Raises Unknown or ActionError."""
         self.actions.set_state(account, kind)
 
     def kick(self, accounts: list[str] | None = None) -> int:
-        """Close connections; how many."""
+        """Close the connections of the named accounts, or all, and return how many. Raises Unknown."""
         return self.actions.kick(accounts)

@@ -1,4 +1,4 @@
-"""Two-step verification, server side: SRP as Telegram uses it. https://core.telegram.org/api/srp"""
+"""The server side of two-step verification: SRP as Telegram uses it. https://core.telegram.org/api/srp"""
 
 import secrets
 from hashlib import sha256
@@ -22,14 +22,14 @@ def _hash(*parts: bytes) -> bytes:
 
 
 def new_algorithm(salt_bytes: int) -> Any:
-    """How to make a verifier; clients add to the first salt."""
+    """Return the parameters for a new password. Clients append their own bytes to the first salt."""
     return types.PasswordKdfAlgoSHA256SHA256PBKDF2HMACSHA512iter100000SHA256ModPow(
         salt1=secrets.token_bytes(salt_bytes), salt2=secrets.token_bytes(16), g=GENERATOR, p=DH_PRIME_BYTES
     )
 
 
 class Verifier:
-    """What a server keeps of a password: enough to check it, not to know it."""
+    """What a server stores to check a password without knowing it."""
 
     def __init__(self, algorithm: Any, v: int, hint: str = "") -> None:
         self.algorithm = algorithm
@@ -37,19 +37,19 @@ class Verifier:
         self._v = v
 
     @classmethod
-    def of(cls, password: str) -> "Verifier":
-        """The verifier of a password; takes a tenth of a second."""
+    def from_password(cls, password: str) -> "Verifier":
+        """Return the verifier of a password. This takes a tenth of a second."""
         algorithm = new_algorithm(40)
         v = pow(GENERATOR, int.from_bytes(compute_hash(algorithm, password), "big"), DH_PRIME)
         return cls(algorithm, v)
 
     def challenge(self) -> "Challenge":
-        """A fresh exchange."""
+        """Return a fresh challenge."""
         return Challenge(self.algorithm, self._v)
 
 
 class Challenge:
-    """One exchange; good for one check."""
+    """One SRP exchange, valid for one check."""
 
     def __init__(self, algorithm: Any, v: int) -> None:
         self._algorithm = algorithm
@@ -64,11 +64,11 @@ class Challenge:
 
     @property
     def public(self) -> bytes:
-        """srp_B."""
+        """Return the server's public value, srp_B."""
         return _padded(self._public)
 
     def accepts(self, client_public: bytes, proof: bytes) -> bool:
-        """Whether this proof (M1) comes from somebody who knows the password."""
+        """Return whether the proof (M1) shows knowledge of the password."""
         a = int.from_bytes(client_public, "big")
         if not 1 < a < DH_PRIME - 1:
             return False

@@ -1,4 +1,4 @@
-"""What a world is made of before it runs: accounts, chats, faults, a timeline; from YAML, JSON or built here."""
+"""The description a sandbox starts from: accounts, chats, faults and a timeline."""
 
 import json
 import re
@@ -42,17 +42,17 @@ REPEATS = ("first", "error")
 DC_IDS = (2, 4)
 
 
-# numbers may be written without quotes where text is meant, as phone numbers are
+# Text may be written as a number without quotes: a phone number, for example.
 _CONFIG = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
 
 
 class WorldError(ValueError):
-    """A world file says something the sandbox cannot build; the message names the field."""
+    """The sandbox cannot build this world. The message names the field."""
 
 
 @dataclass
 class AccountSpec:
-    """One Telegram user. `id` and `phone` are numbered by position when left out, `password` is the second step."""
+    """One Telegram user. If left out, `id` and `phone` are numbered by position. `password` turns on two-step login."""
 
     __pydantic_config__ = _CONFIG
 
@@ -69,11 +69,11 @@ class AccountSpec:
 
 @dataclass
 class ChatSpec:
-    """One chat. `members` (a list of account names or "all") holds admins and creator too, named or not.
+    """One chat. `members` is a list of account names, or "all"; admins and the creator are always added to it.
 
-    `default_banned` takes rights from everybody, `banned` from one account each. `slow_mode` in seconds.
-    `deletes_after`: a moderating bot takes each member's post away after so many seconds (only those that match the
-    regular expression `deletes_matching`).
+    `default_banned` takes rights from all members, `banned` from the accounts it names. `slow_mode` is in seconds.
+    With `deletes_after`, a moderating bot deletes members' posts after that many seconds, but only those that match
+    the regular expression `deletes_matching`.
     """
 
     __pydantic_config__ = _CONFIG
@@ -102,11 +102,11 @@ class ChatSpec:
 
 @dataclass
 class World:
-    """Everything a sandbox starts from. Rules and timeline entries stay as written until it starts.
+    """Everything a sandbox starts from. Fault rules and timeline entries are checked when the sandbox is created.
 
-    `repeats`: a random_id sent again is answered with the "first" message again or with the "error"
-    RANDOM_ID_DUPLICATE; `forget_after`: seconds after which a random_id counts as new. `api_pairs`: {id: hash}, empty
-    takes any.
+    `repeats` says how a repeated random_id is handled: "first" returns the first message again, "error" raises
+    RANDOM_ID_DUPLICATE. After `forget_after` seconds a random_id counts as new. `api_pairs` maps API ids to hashes;
+    if empty, any pair is accepted.
     """
 
     __pydantic_config__ = _CONFIG
@@ -125,7 +125,7 @@ class World:
     timeline: list[dict[str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        """Number what was left out and refuse what cannot be."""
+        """Fill in the defaults and validate. Raises WorldError."""
         _one_of("limits", self.limits, LIMITS)
         _one_of("repeats", self.repeats, REPEATS)
         _one_of("dcs", self.dcs, range(1, len(DC_IDS) + 1))
@@ -144,7 +144,7 @@ class World:
             _unique(f"chats: {what}", [getattr(chat, what) for chat in self.chats])
 
     def as_dict(self) -> dict[str, Any]:
-        """The world as plain values, for the control channel."""
+        """Return the world as plain values."""
         return asdict(self)
 
 
@@ -183,14 +183,14 @@ def _complete(chat: ChatSpec, position: int, names: set[str]) -> None:
 
 def _one_of(what: str, value: Any, known: Any) -> None:
     if value not in known:
-        raise WorldError(f"{what}: {value!r} is none of: {', '.join(map(str, sorted(known)))}")
+        raise WorldError(f"{what}: {value!r} is not one of: {', '.join(map(str, sorted(known)))}")
 
 
 def _unique(what: str, values: list[Any]) -> None:
     seen = set()
     for value in values:
         if value in seen:
-            raise WorldError(f"{what} must be unique, {value!r} stands twice")
+            raise WorldError(f"{what} must be unique, {value!r} is used twice")
         seen.add(value)
 
 
@@ -198,7 +198,7 @@ _WORLD = TypeAdapter(World)
 
 
 def world_from(raw: object) -> World:
-    """Build a world from plain values. Raises WorldError naming what is wrong."""
+    """Build a world from plain values. Raises WorldError if it is not valid."""
     try:
         return _WORLD.validate_python(raw)
     except ValidationError as error:
@@ -207,12 +207,12 @@ def world_from(raw: object) -> World:
         for step in first["loc"]:
             place += f"[{step}]" if isinstance(step, int) else f": {step}" if place else str(step)
         said = first["msg"].removeprefix("Value error, ")
-        own = first["type"] == "value_error"  # ours name the place themselves
+        own = first["type"] == "value_error"  # our own messages already name the place
         raise WorldError(said if own and not place else f"{place or 'world'}: {said}") from error
 
 
 def load_world(path: Path) -> World:
-    """Read a world from a `.json` file, else as YAML. Raises WorldError or OSError."""
+    """Read a world file: JSON if it ends in `.json`, YAML otherwise. Raises WorldError or OSError."""
     text = path.read_text(encoding="utf-8")
     try:
         raw = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
@@ -224,10 +224,10 @@ def load_world(path: Path) -> World:
 def demo_world(
     seed: int = 1, *, accounts: int = 12, groups: int = 20, ban_after_sends: int | None = None, ban_account: str = "*"
 ) -> World:
-    """Three users' worth: `acc01…`, supergroups `plaza01…`, everyone a member everywhere.
+    """Build the demo world: accounts `acc01…` and supergroups `plaza01…`; every account is in every group.
 
-    With `ban_after_sends` the account `ban_account` ("*": whichever gets there first) is banned after that many
-    delivered messages.
+    With `ban_after_sends`, the account `ban_account` is banned after that many delivered messages; "*" bans whichever
+    account gets there first.
     """
     timeline: list[dict[str, Any]] = []
     if ban_after_sends is not None:

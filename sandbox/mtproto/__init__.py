@@ -1,1 +1,1 @@
-"""MTProto 2.0, server side: key exchange, encryption, sessions and their service messages."""
+"""The server side of MTProto 2.0: key exchange, encryption, sessions and service messages."""

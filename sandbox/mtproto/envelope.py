@@ -1,4 +1,4 @@
-"""Encryption of packets, server side. https://core.telegram.org/mtproto/description"""
+"""The server side of packet encryption. https://core.telegram.org/mtproto/description"""
 
 import os
 import struct
@@ -10,11 +10,11 @@ _HEAD = struct.Struct("<qqqii")
 
 
 class BadEnvelope(ValueError):
-    """A packet that this key did not encrypt, or that is cut short."""
+    """The packet was not encrypted with this key, or is cut short."""
 
 
 class Key:
-    """An auth key with what each packet needs of it ready."""
+    """An auth key and its id, which encrypts and decrypts packets."""
 
     __slots__ = ("bytes", "id", "id_bytes")
 
@@ -30,9 +30,12 @@ class Key:
         return first[:8] + second[8:24] + first[24:], second[:8] + first[8:24] + second[24:]
 
     def open(self, packet: bytes) -> tuple[int, int, int, int, bytes]:
-        """Decrypt a client's packet into salt, session id, message id, sequence number and body. Raises BadEnvelope."""
+        """Decrypt a client's packet.
+
+        Return salt, session id, message id, sequence number and body. Raises BadEnvelope.
+        """
         if len(packet) < 24 + 48 or len(packet) % 16 != 8:
-            raise BadEnvelope("too short or not in blocks of 16")
+            raise BadEnvelope("too short, or not a multiple of 16 bytes")
         message_key = packet[8:24]
         plain = AES.decrypt_ige(packet[24:], *self._derive(message_key, 0))
         if sha256(self.bytes[88:120] + plain).digest()[8:24] != message_key:

@@ -1,7 +1,7 @@
-"""The key exchange, server side. https://core.telegram.org/mtproto/auth_key
+"""The server side of the key exchange. https://core.telegram.org/mtproto/auth_key
 
-Telethon wraps its first secret as SHA1 + data + random bytes (the old form), newer clients use RSA_PAD: both
-are understood.
+Telethon wraps its first secret in the old form, SHA1 + data + random bytes; newer clients use RSA_PAD. Both are
+accepted.
 """
 
 import os
@@ -29,7 +29,7 @@ INNER_DATA = (
 
 
 class BadHandshake(ValueError):
-    """The client breaks the exchange; the connection is closed with -404, as the real one does."""
+    """The client broke the protocol. The connection is closed with -404, as Telegram does."""
 
 
 def _bytes(number: int) -> bytes:
@@ -42,7 +42,7 @@ def _nonce(nbytes: int) -> int:
 
 @dataclass
 class Handshake:
-    """One client's exchange, a step a message. `key` holds the auth key once it is done."""
+    """One client's key exchange. `key` is empty until the exchange is complete."""
 
     server: ServerKey
     nonce: int = 0
@@ -54,18 +54,18 @@ class Handshake:
     key: bytes = b""
 
     def answer(self, request: Any) -> Any:
-        """The answer to one step. Raises BadHandshake."""
+        """Return the answer to one step. Raises BadHandshake."""
         if isinstance(request, functions.ReqPqMultiRequest | functions.ReqPqRequest):
             return self._pq(request)
         if not isinstance(request, functions.ReqDHParamsRequest | functions.SetClientDHParamsRequest):
-            raise BadHandshake("no part of a key exchange")
+            raise BadHandshake("not part of a key exchange")
         if request.nonce != self.nonce or request.server_nonce != self.server_nonce or not self.pq:
-            raise BadHandshake("nonces of another exchange")
+            raise BadHandshake("the nonces belong to another exchange")
         if isinstance(request, functions.ReqDHParamsRequest):
             return self._dh_params(request)
         if isinstance(request, functions.SetClientDHParamsRequest) and self.secret:
             return self._dh_done(request)
-        raise BadHandshake("steps out of order")
+        raise BadHandshake("the steps are out of order")
 
     def _pq(self, request: Any) -> Any:
         self.nonce = request.nonce
@@ -74,13 +74,13 @@ class Handshake:
 
     def _dh_params(self, request: Any) -> Any:
         if request.public_key_fingerprint != self.server.fingerprint or len(request.encrypted_data) != 256:
-            raise BadHandshake("not our RSA key")
+            raise BadHandshake("encrypted with another RSA key")
         inner = self._inner(self.server.decrypt(request.encrypted_data))
         p, q = int.from_bytes(request.p, "big"), int.from_bytes(request.q, "big")
         if (inner.nonce, inner.server_nonce) != (self.nonce, self.server_nonce) or p * q != self.pq or p >= q:
-            raise BadHandshake("a wrong inner message")
+            raise BadHandshake("the inner message does not match")
         self.new_nonce = inner.new_nonce
-        self.secret = secrets.randbits(256) | 1 << 255  # short exponents are as safe as the group and cost an eighth
+        self.secret = secrets.randbits(256) | 1 << 255  # as safe as a full-length exponent, at an eighth of the cost
         self.temporary = generate_key_data_from_nonce(self.server_nonce, self.new_nonce)
         data = bytes(
             types.ServerDHInnerData(
@@ -112,29 +112,29 @@ class Handshake:
         try:
             inner = parse(data)
         except BadBody as error:
-            raise BadHandshake("an inner message nobody can read") from error
+            raise BadHandshake("the inner message cannot be read") from error
         if digest != sha256(temporary + data).digest() or not isinstance(inner, INNER_DATA):
-            raise BadHandshake("a wrong hash")
+            raise BadHandshake("the hash is wrong")
         return inner
 
     def _dh_done(self, request: Any) -> Any:
         if not request.encrypted_data or len(request.encrypted_data) % 16:
-            raise BadHandshake("not in blocks of 16")
+            raise BadHandshake("not a multiple of 16 bytes")
         plain = AES.decrypt_ige(request.encrypted_data, *self.temporary)
         try:
             inner = parse(plain[20:])
         except BadBody as error:
-            raise BadHandshake("an inner message nobody can read") from error
+            raise BadHandshake("the inner message cannot be read") from error
         if (
             not isinstance(inner, types.ClientDHInnerData)
             or plain[:20] != sha1(bytes(inner), usedforsecurity=False).digest()
         ):
-            raise BadHandshake("a wrong hash")
+            raise BadHandshake("the hash is wrong")
         g_b = int.from_bytes(inner.g_b, "big")
         if not 1 < g_b < DH_PRIME - 1:
-            raise BadHandshake("g_b out of range")
+            raise BadHandshake("g_b is out of range")
         shared = _bytes(pow(g_b, self.secret, DH_PRIME))
-        if len(shared) != 256:  # Telethon strips leading zeros: have it try again rather than disagree about the key
+        if len(shared) != 256:  # Telethon strips leading zeros and would have another key, so let it try again
             return types.DhGenRetry(self.nonce, self.server_nonce, self._hash(2, shared))
         self.key = shared
         return types.DhGenOk(self.nonce, self.server_nonce, self._hash(1, shared))

@@ -1,4 +1,4 @@
-"""Between connections and calls: finds a packet's key, checks it, answers MTProto's own messages, hands calls up."""
+"""The MTProto layer: decrypts and checks packets, answers service messages and passes calls on."""
 
 import asyncio
 import logging
@@ -23,51 +23,51 @@ MAX_SESSIONS_A_KEY = 5
 
 
 class Login(Protocol):
-    """What this layer needs to know of an auth key's owner: nothing but the key and its sessions."""
+    """What this layer needs to know about a login: the key, its sessions and its salts."""
 
     key: Key
     sessions: dict[int, Session]
-    salts: tuple[int, int, int]  # a period, its salt and that of the period before
+    salts: tuple[int, int, int]  # a period, its salt and the salt of the period before
 
 
-class Above(Protocol):
-    """What the layer hands calls to."""
+class CallHandler(Protocol):
+    """What the layer passes calls to."""
 
     def find_login(self, key_id: int) -> Login | None:
-        """The login of a key."""
+        """Return the login of a key, None if the key is unknown."""
         ...
 
     def new_key(self, key: bytes) -> None:
-        """A key exchange ended well."""
+        """Take the key of a successful key exchange."""
         ...
 
     def call(self, session: Session, message_id: int, request: Any) -> None:
-        """A client calls a method; the answer goes into `session.answer`."""
+        """Handle a call. The answer goes to `session.answer`."""
         ...
 
     def unknown(self, session: Session, message_id: int, constructor: int) -> None:
-        """A client calls something with no known number."""
+        """Handle a request that cannot be read. `constructor` is its unknown number, 0 if it is cut short."""
         ...
 
     def session_began(self, session: Session) -> None:
-        """A session has a connection (again)."""
+        """Note that a session is connected, for the first time or again."""
         ...
 
     def session_ended(self, session: Session) -> None:
-        """A session lost its connection."""
+        """Note that a session lost its connection."""
         ...
 
 
 class Mtproto:
-    """The hub of all connections of one data centre."""
+    """The MTProto side of all connections of one data centre."""
 
-    def __init__(self, above: Above, server_key: ServerKey, salt_seconds: int = 3600) -> None:
-        self._above = above
+    def __init__(self, handler: CallHandler, server_key: ServerKey, salt_seconds: int = 3600) -> None:
+        self._handler = handler
         self._server_key = server_key
         self._salt_seconds = salt_seconds
         self.links: set[Link] = set()
         self.handshakes = 0
-        self.drops_until = 0.0  # until then every new connection is dropped as soon as it is there
+        self.drops_until = 0.0  # until this moment of time.monotonic() new connections are dropped at once
         self._service = {
             types.MsgsAck: self._acked,
             functions.PingRequest: self._ping,
@@ -75,8 +75,8 @@ class Mtproto:
             functions.GetFutureSaltsRequest: self._future_salts,
             functions.DestroySessionRequest: self._destroy_session,
             functions.RpcDropAnswerRequest: self._drop_answer,
-            types.MsgsStateReq: self._state_wanted,
-            types.MsgResendReq: self._resend_wanted,
+            types.MsgsStateReq: self._send_states,
+            types.MsgResendReq: self._resend,
             types.MsgsStateInfo: self._nothing,
             types.MsgsAllInfo: self._nothing,
             types.HttpWait: self._nothing,
@@ -85,22 +85,22 @@ class Mtproto:
     # --- connections
 
     def made(self, link: Link) -> None:
-        """A client connected."""
+        """Register a new connection."""
         self.links.add(link)
         if time.monotonic() < self.drops_until:
             link.abort()
 
     def lost(self, link: Link) -> None:
-        """A connection is gone; its sessions stay for a reconnect."""
+        """Forget a closed connection. Its sessions are kept for a reconnect."""
         self.links.discard(link)
         for session in link.sessions:
             if session.link is link:
                 session.link = None
-                self._above.session_ended(session)
+                self._handler.session_ended(session)
         link.sessions.clear()
 
     def packet(self, link: Link, packet: bytes) -> None:
-        """One packet: part of a key exchange, or encrypted with a key that must be known."""
+        """Handle a packet: a step of a key exchange, or messages encrypted with a known key."""
         if len(packet) < 20:
             self._refuse(link)
             return
@@ -108,7 +108,7 @@ class Mtproto:
         if key_id == 0:
             self._plain(link, packet)
             return
-        login = self._above.find_login(key_id)
+        login = self._handler.find_login(key_id)
         if login is None:
             self._refuse(link)
             return
@@ -149,7 +149,7 @@ class Mtproto:
                 session.link.sessions.discard(session)
             session.attach(link)
             link.sessions.add(session)
-            self._above.session_began(session)
+            self._handler.session_began(session)
         return session
 
     def _plain(self, link: Link, packet: bytes) -> None:
@@ -168,11 +168,11 @@ class Mtproto:
             return
         if exchange.key:
             self.handshakes += 1
-            self._above.new_key(exchange.key)
+            self._handler.new_key(exchange.key)
             link.exchange = None
         link.send(struct.pack("<qqi", 0, next_message_id(answer=True), len(answer)) + answer)
 
-    # --- salts and numbers
+    # --- salts and message ids
 
     def _salt(self, login: Login) -> int:
         period = int(time.time() / self._salt_seconds)
@@ -218,13 +218,13 @@ class Mtproto:
             message = parse(body)
         except BadBody as error:
             if session.first_seen(message_id):
-                self._above.unknown(session, message_id, error.constructor or 0)
+                self._handler.unknown(session, message_id, error.constructor or 0)
             return
         service = self._service.get(type(message))
         if service is not None:
             service(session, message_id, message)
         elif session.first_seen(message_id):
-            self._above.call(session, message_id, message)
+            self._handler.call(session, message_id, message)
         elif session.seen[message_id]:
             session.repeat([session.seen[message_id]])
 
@@ -248,7 +248,7 @@ class Mtproto:
     # --- service messages
 
     def _nothing(self, session: Session, message_id: int, message: Any) -> None:
-        """Needs no answer."""
+        """Ignore a message that needs no answer."""
 
     def _acked(self, session: Session, _message_id: int, message: Any) -> None:
         for number in message.msg_ids:
@@ -277,13 +277,13 @@ class Mtproto:
         result = types.RpcAnswerDropped(answer_id, known[0], len(known[1])) if known else types.RpcAnswerUnknown()
         session.answer(message_id, bytes(result))
 
-    def _state_wanted(self, session: Session, message_id: int, message: Any) -> None:
+    def _send_states(self, session: Session, message_id: int, message: Any) -> None:
         states = bytes(4 if number in session.seen else 1 for number in message.msg_ids)
         self._send(session, types.MsgsStateInfo(message_id, states))
 
-    def _resend_wanted(self, session: Session, message_id: int, message: Any) -> None:
+    def _resend(self, session: Session, message_id: int, message: Any) -> None:
         session.repeat(message.msg_ids)
-        self._state_wanted(session, message_id, message)
+        self._send_states(session, message_id, message)
 
 
 def _tl_bytes(data: bytes) -> bytes:
@@ -291,5 +291,5 @@ def _tl_bytes(data: bytes) -> bytes:
     if length == 254:
         start, length = 4, int.from_bytes(data[1:4], "little")
     if len(data) < start + length:
-        raise BadBody("cut short")
+        raise BadBody("the bytes are cut short")
     return data[start : start + length]

@@ -1,4 +1,4 @@
-"""Numbers the key exchange needs. The group is the one Telegram publishes; clients check for it."""
+"""The numbers of the key exchange. The prime is the one Telegram publishes, because clients check it."""
 
 import random
 
@@ -13,7 +13,7 @@ DH_PRIME_BYTES = bytes.fromhex(
     "0D8115F635B105EE2E4E15D04B2454BF6F4FADF034B10403119CD8E3B92FCC5B"
 )
 DH_PRIME = int.from_bytes(DH_PRIME_BYTES, "big")
-_PQ_RANGE = (1 << 19, 1 << 20)  # small: finding the factors is the client's work and protects nothing here
+_PQ_RANGE = (1 << 19, 1 << 20)  # small, because the client has to factor the product, and nothing here needs protection
 
 
 def _is_prime(number: int) -> bool:
@@ -28,7 +28,7 @@ def _random_prime() -> int:
 
 
 def random_pq() -> int:
-    """A product of two different primes, whose bytes do not begin with a set bit since Telethon reads them signed."""
+    """Return a product of two different primes. Its top bit is clear because Telethon reads it as signed."""
     while True:
         p, q = _random_prime(), _random_prime()
         if p != q and (p * q).bit_length() % 8:

@@ -1,4 +1,4 @@
-"""Reading TL objects that a stranger sent: bounded in depth and in what gzip may blow up to."""
+"""Reading TL objects from untrusted bytes, with limits on nesting and on unpacked size."""
 
 import gzip
 import io
@@ -14,7 +14,7 @@ MAX_DEPTH = 64
 
 
 class BadBody(ValueError):
-    """Bytes that are no TL object. `constructor` is set when it is only that nobody knows its number."""
+    """The bytes are not a TL object. `constructor` is set if the only problem is its unknown number."""
 
     def __init__(self, reason: str, constructor: int | None = None) -> None:
         super().__init__(reason)
@@ -22,12 +22,12 @@ class BadBody(ValueError):
 
 
 class BoundedReader(BinaryReader):  # type: ignore[misc]  # Telethon ships no types
-    """Telethon's reader with limits."""
+    """Telethon's reader with limits on nesting and on unpacked size."""
 
     depth = 0
 
     def tgread_object(self) -> Any:
-        """Read one object, counting how deep it is; unpack gzip with a limit."""
+        """Read one object. Raises BadBody if it is nested too deeply or unpacks to too much."""
         if self.depth >= MAX_DEPTH:
             raise BadBody("nested too deeply")
         if self.stream[self.position : self.position + 4] == b"\xa1\xcf\x72\x30":
@@ -41,19 +41,19 @@ class BoundedReader(BinaryReader):  # type: ignore[misc]  # Telethon ships no ty
 
 
 def unpacked(data: bytes) -> bytes:
-    """Undo gzip, at most MAX_UNPACKED bytes of it. Raises BadBody."""
+    """Unpack gzip data of at most MAX_UNPACKED bytes. Raises BadBody."""
     try:
         with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
             plain = file.read(MAX_UNPACKED + 1)
     except (OSError, EOFError, zlib.error) as error:
-        raise BadBody("broken gzip") from error
+        raise BadBody("the gzip data is broken") from error
     if len(plain) > MAX_UNPACKED:
-        raise BadBody("gzip holds too much")
+        raise BadBody("the gzip data holds too much")
     return plain
 
 
 def parse(body: bytes, depth: int = 0) -> Any:
-    """The TL object these bytes hold. Raises BadBody for everything that is none."""
+    """Return the TL object that these bytes hold. Raises BadBody."""
     reader = BoundedReader(body)
     reader.depth = depth
     try:
@@ -62,5 +62,5 @@ def parse(body: bytes, depth: int = 0) -> Any:
         raise BadBody("unknown constructor", error.invalid_constructor_id) from error
     except BadBody:
         raise
-    except Exception as error:  # generated readers fail in any way on bytes that are not theirs
+    except Exception as error:  # on broken bytes the generated readers can raise anything
         raise BadBody(type(error).__name__) from error

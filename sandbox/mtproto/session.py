@@ -1,4 +1,4 @@
-"""A client's MTProto session: numbering, what awaits acknowledgement, and what goes out next."""
+"""A client's MTProto session: message ids, messages without acknowledgement, and the send queue."""
 
 import gzip
 import struct
@@ -7,11 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 from sandbox.mtproto.envelope import Key
+from sandbox.mtproto.reader import GZIP_PACKED
 from sandbox.transport.link import Link
 
 CONTAINER = 0x73F1F8DC
 RPC_RESULT = 0xF35C6D01
-GZIP_PACKED = 0x3072CFA1
 MAX_UNACKED = 200
 MAX_UNACKED_BYTES = 2 * 1024 * 1024
 MAX_SEEN = 100
@@ -22,7 +22,7 @@ _last_id = 0
 
 
 def next_message_id(answer: bool) -> int:
-    """A server's message id: time, strictly growing, 1 modulo 4 for answers and 3 for news."""
+    """Return a server's message id: the time, strictly increasing, 1 modulo 4 for answers and 3 for updates."""
     global _last_id
     now = time.time_ns()
     seconds, rest = divmod(now, 1_000_000_000)
@@ -34,7 +34,7 @@ def next_message_id(answer: bool) -> int:
 
 
 def encoded(result: Any) -> bytes:
-    """The bytes of an RPC's result: an object, a bool, or a list of objects or integers."""
+    """Serialise the result of a call: an object, a bool, or a list of objects or integers."""
     if result is True:
         return b"\xb5\x75\x72\x99"
     if result is False:
@@ -56,13 +56,13 @@ def packed(data: bytes) -> bytes:
 
 
 def tl_bytes(data: bytes) -> bytes:
-    """A TL `bytes` value."""
+    """Serialise a TL `bytes` value."""
     head = bytes([len(data)]) if len(data) < 254 else b"\xfe" + len(data).to_bytes(3, "little")
     return head + data + bytes(-(len(head) + len(data)) % 4)
 
 
 class Session:
-    """One session id under one auth key. `login` is what the key stands for; `link` changes with a reconnect."""
+    """One session of an auth key. `login` is the owner of the key; a reconnect changes `link`."""
 
     __slots__ = (
         "_content",
@@ -92,8 +92,8 @@ class Session:
         self.id = session_id
         self.login = login
         self.link: Link | None = None
-        self.updates: bool | None = None  # whether news are pushed; None until the client said
-        self.seen: dict[int, int] = {}  # a client's message id -> the id of its answer, 0 if it has none yet
+        self.updates: bool | None = None  # whether updates are pushed; None until the first call
+        self.seen: dict[int, int] = {}  # a client's message id -> the id of its answer, 0 if there is none yet
         self.unacked: dict[int, tuple[int, bytes]] = {}
         self._content = 0
         self._unacked_bytes = 0
@@ -103,7 +103,7 @@ class Session:
         self._scheduled = False
 
     def first_seen(self, message_id: int) -> bool:
-        """Note a client's message; False for a repeat."""
+        """Record a client's message. Return False if it is a repeat."""
         if message_id in self.seen:
             return False
         self.seen[message_id] = 0
@@ -112,7 +112,7 @@ class Session:
         return True
 
     def put(self, body: bytes, *, content: bool, answer: bool = True) -> int:
-        """Queue a message; it leaves with the next flush."""
+        """Queue a message for the next flush and return its id."""
         message_id = next_message_id(answer)
         sequence = self._content * 2 + content
         if content:
@@ -129,7 +129,7 @@ class Session:
         return message_id
 
     def acked(self, message_id: int) -> tuple[int, bytes] | None:
-        """Keep a message no longer; what was kept of it."""
+        """Forget a message, and return its sequence number and body if it was kept."""
         kept = self.unacked.pop(message_id, None)
         if kept is not None:
             self._unacked_bytes -= len(kept[1])
@@ -142,7 +142,7 @@ class Session:
             self.seen[request_id] = answer_id
 
     def repeat(self, message_ids: Any) -> None:
-        """Queue messages again, under their old ids, as far as they are kept."""
+        """Queue messages again under their old ids, if they are still kept."""
         for message_id in message_ids:
             kept = self.unacked.get(message_id)
             if kept is not None and self.link is not None:
@@ -150,13 +150,13 @@ class Session:
         self._schedule(self.flush)
 
     def attach(self, link: Link) -> None:
-        """Speak over this connection from now on and say again what was never acknowledged."""
+        """Move to this connection and repeat what was never acknowledged."""
         self.link = link
         self._out.clear()
         self.repeat(list(self.unacked))
 
     def flush(self) -> None:
-        """Write what is queued, several messages in a container."""
+        """Send the queue; several messages go into a container."""
         self._scheduled = False
         link, out = self.link, self._out
         if link is None or not out:

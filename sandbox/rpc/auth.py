@@ -1,4 +1,4 @@
-"""auth.*: signing in by code, by password, by another session (QR), and out again."""
+"""auth.*: login by code, password and QR code, and logout."""
 
 import secrets
 from typing import Any
@@ -18,7 +18,7 @@ DEAD = {"banned": "PHONE_NUMBER_BANNED", "deactivated": "USER_DEACTIVATED"}
 
 
 def check_api_pair(call: Call, api_id: int, api_hash: str | None = None) -> None:
-    """Refuse pairs the world does not know, if it names any. Raises RpcError."""
+    """Raise RpcError if the world lists API pairs and this is not one of them."""
     pairs = call.centre.world.api_pairs
     if api_id <= 0 or (pairs and (api_id not in pairs or api_hash not in (None, pairs[api_id]))):
         raise RpcError("API_ID_INVALID")
@@ -38,10 +38,10 @@ def _account_of(call: Call, phone: str) -> Account:
 
 @handles(functions.auth.SendCodeRequest, open_to_all=True)
 def send_code(call: Call, request: Any) -> Any:
-    """Send a login code; the control channel tells it."""
+    """Send a login code. The control channel shows it."""
     check_api_pair(call, request.api_id, request.api_hash)
     account = _account_of(call, request.phone_number)
-    call.must_live_here(account, "PHONE_MIGRATE")
+    call.require_home_dc(account, "PHONE_MIGRATE")
     call.centre.limits.sending_code(account.name)
     return _sent(call, account)
 
@@ -66,7 +66,7 @@ def _code(call: Call, request: Any) -> SentCode:
 
 @handles(functions.auth.ResendCodeRequest, open_to_all=True)
 def resend_code(call: Call, request: Any) -> Any:
-    """A new code for the old one."""
+    """Replace a code with a new one."""
     code = _code(call, request)
     del call.keys.codes[request.phone_code_hash]
     return _sent(call, code.account)
@@ -74,7 +74,7 @@ def resend_code(call: Call, request: Any) -> Any:
 
 @handles(functions.auth.CancelCodeRequest, open_to_all=True)
 def cancel_code(call: Call, request: Any) -> bool:
-    """Forget a code."""
+    """Cancel a code."""
     _code(call, request)
     del call.keys.codes[request.phone_code_hash]
     return True
@@ -82,7 +82,7 @@ def cancel_code(call: Call, request: Any) -> bool:
 
 @handles(functions.auth.SignInRequest, open_to_all=True)
 def sign_in(call: Call, request: Any) -> Any:
-    """Sign in with a code; an account with a password needs that too."""
+    """Sign in with a code. An account with a password needs the password as well."""
     code = _code(call, request)
     if not request.phone_code:
         raise RpcError("PHONE_CODE_EMPTY")
@@ -96,13 +96,13 @@ def sign_in(call: Call, request: Any) -> Any:
 
 
 def _admit(call: Call, account: Account) -> Any:
-    if account.guarded:
-        call.session.login.waiting = account
+    if account.has_password:
+        call.session.login.awaiting_password = account
         raise RpcError("SESSION_PASSWORD_NEEDED")
-    return _welcome(call, account)
+    return _complete_login(call, account)
 
 
-def _welcome(call: Call, account: Account) -> Any:
+def _complete_login(call: Call, account: Account) -> Any:
     call.keys.sign_in(call.session.login, account)
     call.account = account
     return types.auth.Authorization(user=render.user(call.centre, account, account))
@@ -110,14 +110,14 @@ def _welcome(call: Call, account: Account) -> Any:
 
 @handles(functions.auth.SignUpRequest, open_to_all=True)
 def sign_up(_call: Call, _request: Any) -> Any:
-    """Nobody new is born here."""
+    """Refuse to register new accounts."""
     raise RpcError("PHONE_NUMBER_INVALID")
 
 
 @handles(functions.account.GetPasswordRequest, open_to_all=True)
 def get_password(call: Call, _request: Any) -> Any:
-    """Whether there is a password, and a challenge to prove that one knows it."""
-    account = call.account or call.session.login.waiting
+    """Return whether there is a password, and the challenge to prove knowledge of it."""
+    account = call.account or call.session.login.awaiting_password
     if account is None:
         raise RpcError("AUTH_KEY_UNREGISTERED")
     values: dict[str, Any] = {}
@@ -141,16 +141,16 @@ def get_password(call: Call, _request: Any) -> Any:
 
 @handles(functions.auth.CheckPasswordRequest, open_to_all=True)
 def check_password(call: Call, request: Any) -> Any:
-    """The second step."""
+    """Sign in with the password, the second step."""
     login = call.session.login
-    if login.waiting is None:
+    if login.awaiting_password is None:
         raise RpcError("AUTH_KEY_UNREGISTERED")
-    must_know_password(login, request.password)
-    return _welcome(call, login.waiting)
+    check_password_proof(login, request.password)
+    return _complete_login(call, login.awaiting_password)
 
 
-def must_know_password(login: Login, proof: Any) -> None:
-    """Check an answer to the challenge that was given out last. Raises RpcError."""
+def check_password_proof(login: Login, proof: Any) -> None:
+    """Raise RpcError unless the proof answers the latest challenge."""
     challenge, login.challenge = login.challenge, None
     if challenge is None or not isinstance(proof, types.InputCheckPasswordSRP) or proof.srp_id != challenge.id:
         raise RpcError("SRP_ID_INVALID")
@@ -160,15 +160,15 @@ def must_know_password(login: Login, proof: Any) -> None:
 
 @handles(functions.auth.LogOutRequest, open_to_all=True)
 def log_out(call: Call, _request: Any) -> Any:
-    """Sign this key out."""
+    """Sign out of this session's key."""
     call.keys.sign_out(call.session.login)
     return types.auth.LoggedOut()
 
 
 @handles(functions.auth.ResetAuthorizationsRequest)
 def reset_authorizations(call: Call, _request: Any) -> bool:
-    """Sign out every other session of the account."""
-    for login in call.keys.of(call.me):
+    """Revoke every other login of the account."""
+    for login in call.keys.logins_of(call.me):
         if login is not call.session.login:
             login.state = "SESSION_REVOKED"
     return True
@@ -176,7 +176,7 @@ def reset_authorizations(call: Call, _request: Any) -> bool:
 
 @handles(functions.auth.ExportLoginTokenRequest, open_to_all=True)
 def export_login_token(call: Call, request: Any) -> Any:
-    """A token to show as a QR code; once another session accepted it, the sign-in."""
+    """Return a token to show as a QR code, or the login once another session has accepted it."""
     check_api_pair(call, request.api_id, request.api_hash)
     login = call.session.login
     now = call.centre.monotonic()
@@ -196,17 +196,17 @@ def export_login_token(call: Call, request: Any) -> Any:
 
 @handles(functions.auth.ImportLoginTokenRequest, open_to_all=True)
 def import_login_token(call: Call, request: Any) -> Any:
-    """Take a token over on the data centre the account lives on."""
+    """Sign in with an accepted token on the account's home data centre."""
     token = call.keys.tokens.pop(request.token, None)
     if token is None or token.account is None:
         raise RpcError("AUTH_TOKEN_INVALID")
-    call.must_live_here(token.account, "USER_MIGRATE")
+    call.require_home_dc(token.account, "USER_MIGRATE")
     return types.auth.LoginTokenSuccess(_admit(call, token.account))
 
 
 @handles(functions.auth.AcceptLoginTokenRequest)
 def accept_login_token(call: Call, request: Any) -> Any:
-    """Let the session that shows this token in."""
+    """Sign in the session that shows this token."""
     token = call.keys.tokens.get(request.token)
     if token is None:
         raise RpcError("AUTH_TOKEN_INVALID")
@@ -223,20 +223,20 @@ def accept_login_token(call: Call, request: Any) -> Any:
 
 @handles(functions.auth.ExportAuthorizationRequest)
 def export_authorization(call: Call, request: Any) -> Any:
-    """Permission to sign in at another data centre."""
+    """Return an authorization for another data centre."""
     if request.dc_id not in call.centre.addresses or request.dc_id == call.dc_id:
         raise RpcError("DC_ID_INVALID")
     ticket = secrets.token_bytes(32)
-    call.keys.tickets = {old: owner for old, owner in call.keys.tickets.items() if owner is not call.me}
-    call.keys.tickets[ticket] = call.me
+    call.keys.exported = {old: owner for old, owner in call.keys.exported.items() if owner is not call.me}
+    call.keys.exported[ticket] = call.me
     return types.auth.ExportedAuthorization(id=call.me.id, bytes=ticket)
 
 
 @handles(functions.auth.ImportAuthorizationRequest, open_to_all=True)
 def import_authorization(call: Call, request: Any) -> Any:
-    """Sign in with a permission from another data centre."""
-    account = call.keys.tickets.pop(request.bytes, None)
+    """Sign in with an authorization from another data centre."""
+    account = call.keys.exported.pop(request.bytes, None)
     if account is None or account.id != request.id:
         raise RpcError("AUTH_BYTES_INVALID")
-    call.session.login.visiting = True
-    return _welcome(call, account)
+    call.session.login.imported = True
+    return _complete_login(call, account)

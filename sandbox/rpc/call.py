@@ -1,4 +1,4 @@
-"""One call of a method, and the table of methods."""
+"""A call of a method, and the table of methods."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -14,7 +14,7 @@ H = TypeVar("H", bound=Handler)
 
 
 class Call:
-    """Who calls what; handlers get it first."""
+    """One call: who calls, in which session, and which method. The first argument of every handler."""
 
     __slots__ = ("account", "centre", "method", "session")
 
@@ -26,31 +26,31 @@ class Call:
 
     @property
     def me(self) -> Account:
-        """The account that calls. Raises RpcError when nobody is signed in."""
+        """Return the calling account. Raises RpcError if nobody is signed in."""
         if self.account is None:
-            waits_for_password = self.session.login.waiting is not None
-            raise RpcError("SESSION_PASSWORD_NEEDED" if waits_for_password else "AUTH_KEY_UNREGISTERED")
+            needs_password = self.session.login.awaiting_password is not None
+            raise RpcError("SESSION_PASSWORD_NEEDED" if needs_password else "AUTH_KEY_UNREGISTERED")
         return self.account
 
     @property
     def keys(self) -> Keyring:
-        """The keyring."""
+        """Return the keyring."""
         return self.centre.keys
 
     @property
     def dc_id(self) -> int:
-        """The data centre that is called."""
+        """Return the id of the data centre that is called."""
         dc_id: int = self.session.login.dc_id
         return dc_id
 
-    def must_live_here(self, account: Account, error: str) -> None:
-        """Send the client to the account's own data centre. Raises RpcError."""
+    def require_home_dc(self, account: Account, error: str) -> None:
+        """Raise RpcError, naming the account's home data centre, if this is another one."""
         if account.dc_id != self.dc_id:
             raise RpcError(f"{error}_{account.dc_id}")
 
 
 class Method:
-    """One entry of the table."""
+    """One entry of the table: a method and its handler."""
 
     __slots__ = ("handler", "name", "open", "writes")
 
@@ -65,7 +65,7 @@ METHODS: dict[type[Any], Method] = {}
 
 
 def method_name(request: type[Any]) -> str:
-    """Telegram's name of a method, e.g. "messages.sendMessage"."""
+    """Return Telegram's name of a method, e.g. "messages.sendMessage"."""
     name = request.__name__.removesuffix("Request")
     space = request.__module__.rpartition(".")[2]
     short = name[0].lower() + name[1:]
@@ -73,7 +73,10 @@ def method_name(request: type[Any]) -> str:
 
 
 def handles(*requests: type[Any], open_to_all: bool = False, writes: bool = False) -> Callable[[H], H]:
-    """Enter a handler into the table. `open_to_all`: needs no sign-in; `writes`: refused to frozen accounts."""
+    """Add a handler to the table.
+
+    `open_to_all` methods need no login; methods that write (`writes`) are refused to frozen accounts.
+    """
 
     def enter(handler: H) -> H:
         for request in requests:

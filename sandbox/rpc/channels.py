@@ -1,4 +1,4 @@
-"""channels.* and basic groups: what they are, who is in them, who may do what."""
+"""Channels and basic groups: information, members, invite links and rights."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from telethon.tl import functions, types
 from sandbox.errors import RpcError
 from sandbox.rpc import news, render
 from sandbox.rpc.call import Call, handles
-from sandbox.rpc.rights import must_manage
+from sandbox.rpc.rights import require_admin
 from sandbox.state.peers import Account, Chat, Member
 from sandbox.world import RIGHTS
 
@@ -17,14 +17,14 @@ SLOW_MODES = (0, 5, 10, 30, 60, 300, 900, 3_600)
 
 @handles(functions.channels.GetChannelsRequest)
 def get_channels(call: Call, request: Any) -> Any:
-    """Channels by id."""
+    """Return channels by id."""
     chats = [call.centre.channel_from(call.me, wanted) for wanted in request.id]
     return types.messages.Chats([render.chat(call.centre, call.me, chat) for chat in chats])
 
 
 @handles(functions.messages.GetChatsRequest)
 def get_chats(call: Call, request: Any) -> Any:
-    """Basic groups by id. One that does not exist is left out, one the caller is not in comes empty."""
+    """Return basic groups by id. Unknown ones are left out; those without the caller come as ChatEmpty."""
     chats: list[Any] = []
     for number in request.id:
         chat = call.centre.directory.chats.get(number)
@@ -37,7 +37,7 @@ def get_chats(call: Call, request: Any) -> Any:
 
 @handles(functions.channels.GetFullChannelRequest)
 def get_full_channel(call: Call, request: Any) -> Any:
-    """Everything about a channel."""
+    """Return the full information about a channel."""
     chat = call.centre.channel_from(call.me, request.channel)
     member = chat.members.get(call.me.id)
     next_send = None
@@ -68,7 +68,7 @@ def get_full_channel(call: Call, request: Any) -> Any:
 
 @handles(functions.messages.GetFullChatRequest)
 def get_full_chat(call: Call, request: Any) -> Any:
-    """Everything about a basic group."""
+    """Return the full information about a basic group."""
     chat = call.centre.group_from(call.me, request.chat_id)
     accounts = [member.account for member in chat.members.values()]
     members = [types.ChatParticipant(account.id, inviter_id=accounts[0].id, date=0) for account in accounts]
@@ -109,7 +109,7 @@ def _participant(call: Call, member: Member) -> Any:
 
 @handles(functions.channels.GetParticipantRequest)
 def get_participant(call: Call, request: Any) -> Any:
-    """One member."""
+    """Return one member of a channel."""
     chat = call.centre.channel_from(call.me, request.channel)
     account = call.centre.user_from(call.me, request.participant)
     member = chat.members.get(account.id)
@@ -124,10 +124,10 @@ def get_participant(call: Call, request: Any) -> Any:
 
 @handles(functions.channels.GetParticipantsRequest)
 def get_participants(call: Call, request: Any) -> Any:
-    """A page of the members."""
+    """Return a page of a channel's members."""
     chat = call.centre.channel_from(call.me, request.channel)
     if chat.kind == "channel":
-        must_manage(chat, call.me)
+        require_admin(chat, call.me)
     members = list(chat.members.values())
     if isinstance(request.filter, types.ChannelParticipantsAdmins):
         members = [member for member in members if member.admin]
@@ -144,7 +144,7 @@ def get_participants(call: Call, request: Any) -> Any:
 
 
 def join(chat: Chat, account: Account) -> None:
-    """Make an account a member. Raises RpcError."""
+    """Add a member, or a join request if the chat wants one. Raises RpcError."""
     if account.id in chat.kicked:
         raise RpcError("CHANNEL_PRIVATE")
     if account.id in chat.members:
@@ -159,7 +159,7 @@ def join(chat: Chat, account: Account) -> None:
 
 @handles(functions.channels.JoinChannelRequest, writes=True)
 def join_channel(call: Call, request: Any) -> Any:
-    """Become a member of a public channel; being one already is fine."""
+    """Join a public channel. Joining again is not an error."""
     chat = call.centre.channel_from(call.me, request.channel)
     if call.me.id not in chat.members:
         join(chat, call.me)
@@ -168,7 +168,7 @@ def join_channel(call: Call, request: Any) -> Any:
 
 @handles(functions.channels.LeaveChannelRequest, writes=True)
 def leave_channel(call: Call, request: Any) -> Any:
-    """Stop being a member."""
+    """Leave a channel."""
     chat = call.centre.channel_from(call.me, request.channel)
     if chat.members.pop(call.me.id, None) is None:
         raise RpcError("USER_NOT_PARTICIPANT")
@@ -187,7 +187,7 @@ def _by_invite(call: Call, invite: str) -> Chat:
 
 @handles(functions.messages.CheckChatInviteRequest)
 def check_invite(call: Call, request: Any) -> Any:
-    """Where an invite link leads."""
+    """Return the chat behind an invite link."""
     chat = _by_invite(call, request.hash)
     if call.me.id in chat.members:
         return types.ChatInviteAlready(render.chat(call.centre, call.me, chat))
@@ -207,7 +207,7 @@ def check_invite(call: Call, request: Any) -> Any:
 
 @handles(functions.messages.ImportChatInviteRequest, writes=True)
 def import_invite(call: Call, request: Any) -> Any:
-    """Follow an invite link."""
+    """Join by an invite link."""
     chat = _by_invite(call, request.hash)
     join(chat, call.me)
     return types.messages.ChatInviteJoinResultOk(news.answer(call.centre, call.me, [], [], chat))
@@ -215,9 +215,9 @@ def import_invite(call: Call, request: Any) -> Any:
 
 @handles(functions.messages.HideChatJoinRequestRequest, writes=True)
 def decide_join_request(call: Call, request: Any) -> Any:
-    """Let somebody in who asked, or not."""
+    """Approve or decline a join request."""
     chat = call.centre.chat_from(call.me, request.peer)
-    must_manage(chat, call.me)
+    require_admin(chat, call.me)
     account = call.centre.user_from(call.me, request.user_id)
     if account not in chat.requests:
         raise RpcError("HIDE_REQUESTER_MISSING")
@@ -230,9 +230,9 @@ def decide_join_request(call: Call, request: Any) -> Any:
 
 @handles(functions.channels.EditBannedRequest, writes=True)
 def edit_banned(call: Call, request: Any) -> Any:
-    """Take rights from a member, or membership itself, or give them back."""
+    """Restrict, kick or unban a member."""
     chat = call.centre.channel_from(call.me, request.channel)
-    must_manage(chat, call.me)
+    require_admin(chat, call.me)
     account = call.centre.user_from(call.me, request.participant)
     member = chat.members.get(account.id)
     if member is not None and member.admin:
@@ -251,9 +251,9 @@ def edit_banned(call: Call, request: Any) -> Any:
 
 @handles(functions.messages.EditChatDefaultBannedRightsRequest, writes=True)
 def edit_default_rights(call: Call, request: Any) -> Any:
-    """Take rights from all members, or give them back."""
+    """Set the rights that are taken from all members."""
     chat = call.centre.chat_from(call.me, request.peer)
-    must_manage(chat, call.me)
+    require_admin(chat, call.me)
     chat.default_banned = frozenset(right for right in RIGHTS if getattr(request.banned_rights, right, None))
     chat.changed()
     return news.answer(call.centre, call.me, [], [], chat)
@@ -261,9 +261,9 @@ def edit_default_rights(call: Call, request: Any) -> Any:
 
 @handles(functions.channels.ToggleSlowModeRequest, writes=True)
 def toggle_slow_mode(call: Call, request: Any) -> Any:
-    """Set how long a member waits between two messages."""
+    """Set the seconds of slow mode."""
     chat = call.centre.channel_from(call.me, request.channel)
-    must_manage(chat, call.me)
+    require_admin(chat, call.me)
     if request.seconds not in SLOW_MODES:
         raise RpcError("SECONDS_INVALID")
     chat.slow_mode = request.seconds
@@ -273,9 +273,9 @@ def toggle_slow_mode(call: Call, request: Any) -> Any:
 
 @handles(functions.messages.ToggleNoForwardsRequest, writes=True)
 def toggle_no_forwards(call: Call, request: Any) -> Any:
-    """Protect a chat's content, or not."""
+    """Turn protection from forwarding on or off."""
     chat = call.centre.chat_from(call.me, request.peer)
-    must_manage(chat, call.me)
+    require_admin(chat, call.me)
     chat.protected = request.enabled
     chat.changed()
     return news.answer(call.centre, call.me, [], [], chat)
@@ -283,7 +283,7 @@ def toggle_no_forwards(call: Call, request: Any) -> Any:
 
 @handles(functions.channels.GetSendAsRequest)
 def get_send_as(call: Call, request: Any) -> Any:
-    """As whom one may send: as oneself."""
+    """Return whom the caller may send as: only themselves."""
     call.centre.chat_from(call.me, request.peer)
     me = render.user(call.centre, call.me, call.me)
     return types.channels.SendAsPeers([types.SendAsPeer(types.PeerUser(call.me.id))], chats=[], users=[me])

@@ -1,4 +1,4 @@
-"""From a request to its answer: unwrapping, who may call, fault rules, the handler, the ledger."""
+"""From a request to its answer: unwrap it, apply fault rules, check who calls, run the handler, record the call."""
 
 import asyncio
 import logging
@@ -29,25 +29,25 @@ ANONYMOUS = "-"
 
 
 class Dispatcher:
-    """Stands above the MTProto layer."""
+    """Answers the calls that the MTProto layer passes on."""
 
     def __init__(self, centre: Centre, dc_id: int) -> None:
         self._centre = centre
         self._dc_id = dc_id
 
-    # --- what the layer asks
+    # --- what the MTProto layer calls
 
     def find_login(self, key_id: int) -> Login | None:
-        """The login of a key."""
+        """Return the login of a key, None if this data centre does not know the key."""
         login = self._centre.keys.logins.get(key_id)
         return login if login is not None and login.dc_id == self._dc_id else None
 
     def new_key(self, key: bytes) -> None:
-        """A key exchange ended well: a key that nobody is signed in with yet."""
+        """Add the key of a successful key exchange."""
         self._centre.keys.add(key, self._dc_id)
 
     def session_began(self, session: Session) -> None:
-        """A session is connected; a key in use from two addresses at once is a stolen key, and ends."""
+        """Note a connected session. A key used from two addresses at once is treated as stolen and ends."""
         login: Login = session.login
         login.active = self._centre.now()
         if login.account is not None:
@@ -56,19 +56,19 @@ class Dispatcher:
                 login.state = "AUTH_KEY_DUPLICATED"
 
     def session_ended(self, session: Session) -> None:
-        """A session is not connected any more."""
+        """Note that a session lost its connection."""
         if session.login.account is not None:
             session.login.account.sessions.discard(session)
 
     def unknown(self, session: Session, message_id: int, constructor: int) -> None:
-        """Something with no number of Telegram's, or cut short."""
+        """Refuse a request whose number is unknown, or that is cut short (`constructor` 0)."""
         log.info("unreadable request %08x", constructor)
         session.answer(
             message_id, encoded(types.RpcError(400, "INPUT_METHOD_INVALID" if constructor else "INPUT_FETCH_ERROR"))
         )
 
     def call(self, session: Session, message_id: int, request: Any) -> None:
-        """Answer one call, now, later or never."""
+        """Answer a call: now, or as a fault rule says later or never."""
         request = self._unwrapped(session, request)
         if session.updates and session.login.account is not None:
             self._centre.listening.add(session.login.account)
@@ -84,7 +84,7 @@ class Dispatcher:
             return
         session.answer(message_id, self._result(call, method, request, rule))
 
-    # --- how it is answered
+    # --- answering
 
     @staticmethod
     def _unwrapped(session: Session, request: Any) -> Any:
@@ -118,7 +118,7 @@ class Dispatcher:
             self._refused(call, request, error.name)
             return encoded(types.RpcError(error.code, error.name))
         except Exception:
-            # closing the connection instead would have the client send the same again, for ever
+            # If the connection were closed instead, the client would repeat the call for ever.
             log.exception("%s failed", call.method)
             self._refused(call, request, "INTERNAL")
             return encoded(types.RpcError(500, "INTERNAL"))
@@ -141,7 +141,7 @@ class Dispatcher:
             return method.handler
         if call.session.login.state != "ok":
             raise RpcError(call.session.login.state)
-        if call.me.dc_id != call.dc_id and not call.session.login.visiting:
+        if call.me.dc_id != call.dc_id and not call.session.login.imported:
             raise RpcError(f"USER_MIGRATE_{call.me.dc_id}")
         state = call.me.state
         if state in DEAD:
@@ -163,11 +163,11 @@ class Dispatcher:
             asyncio.get_running_loop().call_later(rule.seconds, call.session.answer, message_id, result)
         elif rule.do in {"drop_after", "hang_up_after"} and link is not None:
             _end(link, rule)
-            call.session.answer(message_id, result)  # kept for a client that comes back with the same session
+            call.session.answer(message_id, result)  # kept for the client that reconnects with the same session
 
 
 def _end(link: Link, rule: Rule) -> None:
-    """Close the connection as the rule says: at once, or in order."""
+    """Close the connection as the rule says: with a reset, or in order."""
     if rule.do.startswith("hang_up"):
         link.hang_up()
     else:

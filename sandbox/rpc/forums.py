@@ -1,4 +1,4 @@
-"""Topics of forums."""
+"""The topics of forums."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from sandbox.errors import RpcError
 from sandbox.rpc import news, render
 from sandbox.rpc.call import Call, handles
 from sandbox.rpc.posting import GENERAL, sent
-from sandbox.rpc.rights import must_manage
+from sandbox.rpc.rights import require_admin
 from sandbox.state.boxes import Message
 from sandbox.state.peers import Chat, Topic
 
@@ -60,7 +60,7 @@ def _topics(call: Call, chat: Chat, shown: list[Any], count: int) -> Any:
 
 @handles(functions.messages.GetForumTopicsRequest)
 def get_topics(call: Call, request: Any) -> Any:
-    """A page of topics, the liveliest first."""
+    """Return a page of topics, most recently active first."""
     chat = _forum(call, request.peer)
     topics = [topic for topic in chat.topics.values() if (request.q or "").lower() in topic.title.lower()]
     topics.sort(key=lambda topic: topic.top_message or topic.id, reverse=True)
@@ -71,7 +71,7 @@ def get_topics(call: Call, request: Any) -> Any:
 
 @handles(functions.messages.GetForumTopicsByIDRequest)
 def get_topics_by_id(call: Call, request: Any) -> Any:
-    """Topics by id; missing ones come as deleted."""
+    """Return topics by id. Missing ones come as ForumTopicDeleted."""
     chat = _forum(call, request.peer)
     shown = [
         _topic(call, chat, chat.topics[number]) if number in chat.topics else types.ForumTopicDeleted(number)
@@ -82,7 +82,7 @@ def get_topics_by_id(call: Call, request: Any) -> Any:
 
 @handles(functions.messages.CreateForumTopicRequest, writes=True)
 def create_topic(call: Call, request: Any) -> Any:
-    """Begin a topic."""
+    """Create a topic."""
     chat = _forum(call, request.peer)
     member = chat.members.get(call.me.id)
     if member is None or (not member.admin and "manage_topics" in chat.default_banned | member.banned):
@@ -99,13 +99,13 @@ def create_topic(call: Call, request: Any) -> Any:
 
 @handles(functions.messages.EditForumTopicRequest, writes=True)
 def edit_topic(call: Call, request: Any) -> Any:
-    """Rename, close, open or hide a topic."""
+    """Rename, close, reopen or hide a topic."""
     chat = _forum(call, request.peer)
     topic = chat.topics.get(request.topic_id)
     if topic is None:
         raise RpcError("TOPIC_ID_INVALID")
     if topic.creator is not call.me:
-        must_manage(chat, call.me)
+        require_admin(chat, call.me)
     if request.hidden is not None and topic.id != GENERAL:
         raise RpcError("TOPIC_HIDE_SEPARATELY")
     topic.title = topic.title if request.title is None else request.title
@@ -118,9 +118,9 @@ def edit_topic(call: Call, request: Any) -> Any:
 
 @handles(functions.messages.DeleteTopicHistoryRequest, writes=True)
 def delete_topic(call: Call, request: Any) -> Any:
-    """Delete a topic with everything in it."""
+    """Delete a topic and its messages."""
     chat = _forum(call, request.peer)
-    must_manage(chat, call.me)
+    require_admin(chat, call.me)
     if request.top_msg_id == GENERAL or chat.topics.pop(request.top_msg_id, None) is None:
         raise RpcError("TOPIC_ID_INVALID")
     entries = [entry for entry in chat.box.messages.values() if request.top_msg_id in {entry.topic, entry.id}]

@@ -1,4 +1,4 @@
-"""help.*: what a client asks first."""
+"""help.*: the configuration that clients ask for first."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ HOUR = 3600
 
 @handles(functions.help.GetConfigRequest, open_to_all=True)
 def config(call: Call, _request: Any) -> Any:
-    """The data centre's address and limits; answered to anybody, even with a revoked key."""
+    """Return addresses and limits. Works without a login, even with a revoked key."""
     centre = call.centre
     now = int(centre.now())
     return types.Config(
@@ -52,11 +52,11 @@ def config(call: Call, _request: Any) -> Any:
 
 @handles(functions.help.GetAppConfigRequest, open_to_all=True)
 def app_config(_call: Call, _request: Any) -> Any:
-    """Nothing in particular."""
+    """Return an empty app configuration."""
     return types.help.AppConfig(hash=1, config=types.JsonObject([]))
 
 
 @handles(functions.help.GetNearestDcRequest, open_to_all=True)
 def nearest_dc(call: Call, _request: Any) -> Any:
-    """This one."""
+    """Return the main data centre as the nearest."""
     return types.NearestDc(country="", this_dc=call.dc_id, nearest_dc=call.centre.dc_id)

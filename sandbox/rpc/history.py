@@ -1,4 +1,4 @@
-"""messages.* and channels.*: reading what stands in chats."""
+"""messages.* and channels.*: history, search and dialogs."""
 
 from collections.abc import Callable
 from typing import Any
@@ -29,7 +29,7 @@ FILTERS = {
 
 
 def found(call: Call, chat: Chat, entries: list[Message], count: int) -> Any:
-    """Messages of one chat with everybody who is in them."""
+    """Return messages of one chat with their senders and the chat."""
     shown = [render.message(call.me, entry) for entry in entries]
     people = render.people(call.centre, call.me, entries, chat)
     if chat.own_box:
@@ -38,7 +38,7 @@ def found(call: Call, chat: Chat, entries: list[Message], count: int) -> Any:
 
 
 def _page(call: Call, chat: Chat, request: Any, wanted: Callable[[Message], bool]) -> Any:
-    """Newest first, as Telegram's offsets say: https://core.telegram.org/api/offsets"""
+    """Return one page, newest first. https://core.telegram.org/api/offsets"""
     rows = [
         (number, entry)
         for number, entry in chat.messages_of(call.me)
@@ -48,7 +48,7 @@ def _page(call: Call, chat: Chat, request: Any, wanted: Callable[[Message], bool
     until = request.offset_date.timestamp() if getattr(request, "offset_date", None) else 0
     if request.offset_id:
         start = sum(number >= request.offset_id for number, _ in rows)
-    elif until:  # an absent date is read as 1970
+    elif until:  # Telethon reads a missing date as 1970
         start = sum(entry.date >= until for _, entry in rows)
     start = max(0, start + request.add_offset)
     page = rows[start : start + max(0, min(request.limit, MAX_PAGE))]
@@ -57,13 +57,13 @@ def _page(call: Call, chat: Chat, request: Any, wanted: Callable[[Message], bool
 
 @handles(functions.messages.GetHistoryRequest)
 def get_history(call: Call, request: Any) -> Any:
-    """A page of a chat's messages."""
+    """Return a page of a chat's messages."""
     return _page(call, call.centre.chat_from(call.me, request.peer), request, lambda _: True)
 
 
 @handles(functions.messages.GetRepliesRequest)
 def get_replies(call: Call, request: Any) -> Any:
-    """A page of one topic, or of the replies to a message."""
+    """Return a page of a topic, or of the replies to a message."""
     chat = call.centre.chat_from(call.me, request.peer)
 
     def wanted(entry: Message) -> bool:
@@ -76,7 +76,7 @@ def get_replies(call: Call, request: Any) -> Any:
 
 @handles(functions.messages.SearchRequest)
 def search(call: Call, request: Any) -> Any:
-    """Messages that hold some words, or of one sender."""
+    """Return a chat's messages with given words, of one kind or of one sender."""
     chat = call.centre.chat_from(call.me, request.peer)
     sender = call.centre.user_from(call.me, request.from_id) if request.from_id is not None else None
     words, kinds = request.q.lower(), FILTERS.get(type(request.filter))
@@ -93,7 +93,7 @@ def search(call: Call, request: Any) -> Any:
 
 @handles(functions.messages.SearchGlobalRequest)
 def search_everywhere(call: Call, request: Any) -> Any:
-    """The newest messages with some words in the chats one is in."""
+    """Return the newest messages with given words in all chats of the caller."""
     words = request.q.lower()
     entries = [
         entry
@@ -121,7 +121,7 @@ def _by_ids(call: Call, numbers: list[int], find: Callable[[int], Message | None
 
 @handles(functions.channels.GetMessagesRequest)
 def get_channel_messages(call: Call, request: Any) -> Any:
-    """Messages by id; missing ones come as empty messages."""
+    """Return messages of a channel by id. Missing ones come as MessageEmpty."""
     chat = call.centre.channel_from(call.me, request.channel)
     numbers = [getattr(entry, "id", 0) for entry in request.id[:MAX_PAGE]]
     shown, entries = _by_ids(call, numbers, chat.box.messages.get)
@@ -131,7 +131,7 @@ def get_channel_messages(call: Call, request: Any) -> Any:
 
 @handles(functions.messages.GetMessagesRequest)
 def get_messages(call: Call, request: Any) -> Any:
-    """Messages of basic groups and dialogs by id."""
+    """Return messages of basic groups and dialogs by id. Missing ones come as MessageEmpty."""
     numbers = [getattr(entry, "id", 0) for entry in request.id[:MAX_PAGE]]
     shown, entries = _by_ids(call, numbers, call.me.box.messages.get)
     return types.messages.Messages(messages=shown, topics=[], **render.people(call.centre, call.me, entries))
@@ -145,10 +145,10 @@ def _top(viewer: Account, chat: Chat) -> Message | None:
 
 
 def unread(viewer: Account, chat: Chat) -> int:
-    """How many messages of others came after what a viewer has read."""
+    """Return how many messages of others a viewer has not read."""
     count, last = 0, chat.read.get(viewer.id, 0)
     for number, entry in chat.messages_of(viewer):
-        if number <= last or entry.sender is viewer:  # whoever writes has read what stands above
+        if number <= last or entry.sender is viewer:  # a sender counts as having read everything before
             break
         count += 1
     return count
@@ -170,7 +170,7 @@ def _dialog(call: Call, chat: Chat, top: Message | None) -> Any:
 
 
 def my_chats(call: Call) -> list[tuple[Chat, Message | None]]:
-    """The chats one is in with their newest message, the liveliest first."""
+    """Return the caller's chats and their newest messages, most recently active first."""
     rows = []
     for chat in call.centre.directory.by_key.values():
         if call.me.id not in chat.members or chat.moved_to is not None:
@@ -184,8 +184,8 @@ def my_chats(call: Call) -> list[tuple[Chat, Message | None]]:
 
 @handles(functions.messages.GetDialogsRequest)
 def get_dialogs(call: Call, request: Any) -> Any:
-    """A page of the chats one is in."""
-    rows = [] if request.folder_id else my_chats(call)  # nothing is archived
+    """Return a page of the caller's dialogs."""
+    rows = [] if request.folder_id else my_chats(call)  # no dialog is ever archived
     count = len(rows)
     if not isinstance(request.offset_peer, types.InputPeerEmpty):
         after = call.centre.chat_from(call.me, request.offset_peer)
@@ -203,7 +203,7 @@ def get_dialogs(call: Call, request: Any) -> Any:
 
 @handles(functions.messages.GetPeerDialogsRequest)
 def get_peer_dialogs(call: Call, request: Any) -> Any:
-    """Some dialogs by peer."""
+    """Return dialogs by peer."""
     chats = [
         call.centre.chat_from(call.me, wanted.peer)
         for wanted in request.peers
@@ -221,14 +221,14 @@ def get_peer_dialogs(call: Call, request: Any) -> Any:
 
 @handles(functions.messages.GetPinnedDialogsRequest)
 def get_pinned_dialogs(call: Call, _request: Any) -> Any:
-    """Nobody pins here."""
+    """Return no dialogs: pinning is not supported."""
     state = types.updates.State(call.me.box.pts, 0, int(call.centre.now()), 0, 0)
     return types.messages.PeerDialogs(dialogs=[], messages=[], chats=[], users=[], state=state)
 
 
 @handles(functions.messages.ReadHistoryRequest)
 def read_history(call: Call, request: Any) -> Any:
-    """Mark a dialog as read."""
+    """Mark a basic group or dialog as read."""
     _read(call, call.centre.chat_from(call.me, request.peer), request.max_id)
     return types.messages.AffectedMessages(pts=call.me.box.pts, pts_count=0)
 
@@ -247,7 +247,7 @@ def _read(call: Call, chat: Chat, number: int) -> None:
 
 @handles(functions.messages.GetMessagesViewsRequest)
 def get_views(call: Call, request: Any) -> Any:
-    """Who saw what: one view each."""
+    """Return one view for each message."""
     call.centre.chat_from(call.me, request.peer)
     if len(request.id) > MAX_PAGE:
         raise RpcError("MSG_ID_INVALID")

@@ -1,4 +1,4 @@
-"""Making and managing chats and one's own profile."""
+"""Creating and managing chats, and changing one's own profile."""
 
 import re
 import secrets
@@ -9,7 +9,7 @@ from telethon.tl import functions, types
 from sandbox.errors import RpcError
 from sandbox.rpc import news, render
 from sandbox.rpc.call import Call, handles
-from sandbox.rpc.rights import may_write, member_of, must_manage
+from sandbox.rpc.rights import require_admin, require_member, require_write
 from sandbox.state.peers import Account, Chat, Member
 from sandbox.world import FIRST_CHANNEL_ID, FIRST_GROUP_ID, ChatSpec
 
@@ -34,7 +34,7 @@ def _new_chat(call: Call, kind: str, title: str, about: str, others: list[Accoun
 
 @handles(functions.channels.CreateChannelRequest, writes=True)
 def create_channel(call: Call, request: Any) -> Any:
-    """Found a supergroup, forum or channel."""
+    """Create a supergroup, forum or channel."""
     kind = "forum" if request.forum else "supergroup" if request.megagroup else "channel"
     chat = _new_chat(call, kind, request.title, request.about, [])
     return news.answer(call.centre, call.me, [], [], chat)
@@ -42,7 +42,7 @@ def create_channel(call: Call, request: Any) -> Any:
 
 @handles(functions.messages.CreateChatRequest, writes=True)
 def create_group(call: Call, request: Any) -> Any:
-    """Found a basic group."""
+    """Create a basic group."""
     others = [call.centre.user_from(call.me, user) for user in request.users]
     chat = _new_chat(call, "group", request.title, "", [account for account in others if account is not call.me])
     return types.messages.InvitedUsers(news.answer(call.centre, call.me, [], [], chat), missing_invitees=[])
@@ -52,7 +52,7 @@ def create_group(call: Call, request: Any) -> Any:
 def edit_title(call: Call, request: Any) -> Any:
     """Rename a channel."""
     chat = call.centre.channel_from(call.me, request.channel)
-    must_manage(chat, call.me)
+    require_admin(chat, call.me)
     if not 1 <= len(request.title) <= TITLE_LENGTH:
         raise RpcError("CHAT_TITLE_EMPTY")
     if request.title == chat.title:
@@ -64,19 +64,19 @@ def edit_title(call: Call, request: Any) -> Any:
 
 @handles(functions.messages.EditChatAboutRequest, writes=True)
 def edit_about(call: Call, request: Any) -> bool:
-    """Describe a chat."""
+    """Change the description of a chat."""
     chat = call.centre.chat_from(call.me, request.peer)
-    must_manage(chat, call.me)
+    require_admin(chat, call.me)
     chat.about = request.about
     return True
 
 
 @handles(functions.channels.EditAdminRequest, writes=True)
 def edit_admin(call: Call, request: Any) -> Any:
-    """Make a member an admin, or an admin a member."""
+    """Promote or demote a member."""
     chat = call.centre.channel_from(call.me, request.channel)
-    must_manage(chat, call.me)
-    member = member_of(chat, call.centre.user_from(call.me, request.user_id))
+    require_admin(chat, call.me)
+    member = require_member(chat, call.centre.user_from(call.me, request.user_id))
     if member.role == "creator":
         raise RpcError("USER_CREATOR")
     member.role = (
@@ -96,7 +96,7 @@ def _add(chat: Chat, account: Account) -> None:
 
 
 def _may_invite(chat: Chat, account: Account) -> None:
-    member = member_of(chat, account)
+    member = require_member(chat, account)
     if not member.admin and (chat.kind == "channel" or "invite_users" in chat.default_banned | member.banned):
         raise RpcError("CHAT_ADMIN_REQUIRED")
 
@@ -124,9 +124,9 @@ def add_to_group(call: Call, request: Any) -> Any:
 
 @handles(functions.messages.MigrateChatRequest, writes=True)
 def migrate(call: Call, request: Any) -> Any:
-    """Turn a basic group into a supergroup; the old id only says where it went."""
+    """Turn a basic group into a supergroup. The old group only points to the new one."""
     old = call.centre.group_from(call.me, request.chat_id)
-    if member_of(old, call.me).role != "creator":
+    if require_member(old, call.me).role != "creator":
         raise RpcError("CHAT_ADMIN_REQUIRED")
     if old.moved_to is not None:
         raise RpcError("CHAT_ID_INVALID")
@@ -139,11 +139,11 @@ def migrate(call: Call, request: Any) -> Any:
 
 @handles(functions.messages.DeleteChatUserRequest, writes=True)
 def remove_from_group(call: Call, request: Any) -> Any:
-    """Leave a basic group, or as an admin take somebody out."""
+    """Leave a basic group or, as an admin, remove a member."""
     chat = call.centre.group_from(call.me, request.chat_id)
     account = call.centre.user_from(call.me, request.user_id)
     if account is not call.me:
-        must_manage(chat, call.me)
+        require_admin(chat, call.me)
     if chat.members.pop(account.id, None) is None:
         raise RpcError("USER_NOT_PARTICIPANT")
     chat.changed()
@@ -152,9 +152,9 @@ def remove_from_group(call: Call, request: Any) -> Any:
 
 @handles(functions.messages.ExportChatInviteRequest, writes=True)
 def export_invite(call: Call, request: Any) -> Any:
-    """A link into a chat; the old one leads nowhere from now on."""
+    """Create an invite link. It replaces the old one."""
     chat = call.centre.chat_from(call.me, request.peer)
-    must_manage(chat, call.me)
+    require_admin(chat, call.me)
     if chat.invite:
         call.centre.directory.by_invite.pop(chat.invite, None)
     chat.invite = secrets.token_urlsafe(12)
@@ -177,15 +177,15 @@ def _free(call: Call, username: str) -> bool:
 
 @handles(functions.channels.CheckUsernameRequest, functions.account.CheckUsernameRequest)
 def check_username(call: Call, request: Any) -> bool:
-    """Whether a username can be had."""
+    """Return whether a username is free."""
     return _free(call, request.username)
 
 
 @handles(functions.channels.UpdateUsernameRequest, writes=True)
 def update_channel_username(call: Call, request: Any) -> bool:
-    """Make a channel public under a name, or private with an empty one."""
+    """Set a channel's username. An empty one makes it private."""
     chat = call.centre.channel_from(call.me, request.channel)
-    must_manage(chat, call.me)
+    require_admin(chat, call.me)
     if request.username and not _free(call, request.username):
         raise RpcError("USERNAME_OCCUPIED")
     call.centre.directory.rename(chat, request.username or None)
@@ -194,7 +194,7 @@ def update_channel_username(call: Call, request: Any) -> bool:
 
 @handles(functions.account.UpdateUsernameRequest, writes=True)
 def update_username(call: Call, request: Any) -> Any:
-    """Take another username, or none."""
+    """Change or remove the caller's username."""
     if request.username and not _free(call, request.username):
         raise RpcError("USERNAME_OCCUPIED")
     call.centre.directory.rename(call.me, request.username or None)
@@ -203,7 +203,7 @@ def update_username(call: Call, request: Any) -> Any:
 
 @handles(functions.account.UpdateProfileRequest, writes=True)
 def update_profile(call: Call, request: Any) -> Any:
-    """Take another first name."""
+    """Change the caller's first name."""
     if request.first_name is not None:
         if not request.first_name:
             raise RpcError("FIRSTNAME_INVALID")
@@ -214,26 +214,26 @@ def update_profile(call: Call, request: Any) -> Any:
 
 @handles(functions.messages.UpdatePinnedMessageRequest, writes=True)
 def pin(call: Call, request: Any) -> Any:
-    """Pin a message, or unpin it."""
+    """Pin or unpin a message."""
     chat = call.centre.chat_from(call.me, request.peer)
-    member = may_write(chat, call.me, "text")
+    member = require_write(chat, call.me, "text")
     if chat.kind != "private" and not member.admin:
         raise RpcError("CHAT_ADMIN_REQUIRED")
     entry = chat.box_of(call.me).messages.get(request.id)
     if entry is None or entry.chat is not chat:
         raise RpcError("MESSAGE_ID_INVALID")
     entry.pinned = not request.unpin
-    event = news.edited(call.centre, entry, call.session)  # followers learn of it as of an edit
+    event = news.edited(call.centre, entry, call.session)  # members are told as if it were an edit
     change = render.news(call.me, event, chat if chat.own_box else None)
     return news.answer(call.centre, call.me, [change], [entry], chat)
 
 
 @handles(functions.messages.UnpinAllMessagesRequest, writes=True)
 def unpin_all(call: Call, request: Any) -> Any:
-    """Unpin everything."""
+    """Unpin every message of a chat."""
     chat = call.centre.chat_from(call.me, request.peer)
     if chat.kind != "private":
-        must_manage(chat, call.me)
+        require_admin(chat, call.me)
     for _, entry in chat.messages_of(call.me):
         entry.pinned = False
     return types.messages.AffectedHistory(pts=chat.box_of(call.me).pts, pts_count=0, offset=0)
@@ -241,30 +241,30 @@ def unpin_all(call: Call, request: Any) -> Any:
 
 @handles(functions.messages.GetAllDraftsRequest)
 def no_drafts(call: Call, _request: Any) -> Any:
-    """Drafts are not kept."""
+    """Return no drafts: they are not stored."""
     return types.Updates(updates=[], users=[], chats=[], date=int(call.centre.now()), seq=0)
 
 
 @handles(functions.messages.GetDialogFiltersRequest)
 def no_folders(_call: Call, _request: Any) -> Any:
-    """There are no folders."""
+    """Return no folders: there are none."""
     return types.messages.DialogFilters([])
 
 
 @handles(functions.photos.GetUserPhotosRequest)
 def no_photos(_call: Call, _request: Any) -> Any:
-    """Nobody has a picture."""
+    """Return no photos: profile photos are not supported."""
     return types.photos.Photos(photos=[], users=[])
 
 
 @handles(functions.messages.SetTypingRequest, functions.messages.SaveDraftRequest)
-def nobody_looks(call: Call, request: Any) -> bool:
-    """Accepted and forgotten."""
+def ignore_typing(call: Call, request: Any) -> bool:
+    """Accept typing and drafts without storing them."""
     call.centre.chat_from(call.me, request.peer)
     return True
 
 
 @handles(functions.messages.GetWebPagePreviewRequest)
 def no_preview(_call: Call, _request: Any) -> Any:
-    """There is no web to preview."""
+    """Return no preview: pages are not fetched."""
     return types.messages.WebPagePreview(media=types.MessageMediaEmpty(), chats=[], users=[])

@@ -1,4 +1,4 @@
-"""upload.* and what messages carry besides text."""
+"""upload.*, and the media of messages."""
 
 from random import Random
 from typing import Any
@@ -20,8 +20,8 @@ POLL_OPTION_BYTES = 100
 
 @handles(functions.upload.SaveFilePartRequest, writes=True)
 def save_part(call: Call, request: Any) -> bool:
-    """Keep one part of a small file."""
-    call.centre.files.take_part(call.me.uploads, request.file_id, request.file_part, request.bytes)
+    """Keep one part of a file of up to 10 MB."""
+    call.centre.files.save_part(call.me.uploads, request.file_id, request.file_part, request.bytes)
     return True
 
 
@@ -30,13 +30,13 @@ def save_big_part(call: Call, request: Any) -> bool:
     """Keep one part of a file above 10 MB."""
     if request.file_part >= request.file_total_parts >= 0:
         raise RpcError("FILE_PART_INVALID")
-    call.centre.files.take_part(call.me.uploads, request.file_id, request.file_part, request.bytes)
+    call.centre.files.save_part(call.me.uploads, request.file_id, request.file_part, request.bytes)
     return True
 
 
 @handles(functions.upload.GetFileRequest)
 def get_file(call: Call, request: Any) -> Any:
-    """Part of a file. Telegram wants whole kilobytes, at most one megabyte of them."""
+    """Return part of a file. As on Telegram, offset and limit are whole kilobytes, the limit at most 1 MB."""
     stored = _located(call, request.location)
     if stored.dc_id != call.dc_id:
         raise RpcError(f"FILE_MIGRATE_{stored.dc_id}")
@@ -62,20 +62,20 @@ def _located(call: Call, location: Any) -> StoredFile:
 
 @handles(functions.messages.UploadMediaRequest, writes=True)
 def upload_media(call: Call, request: Any) -> Any:
-    """Make media of an uploaded file without sending it, as albums need."""
+    """Turn an uploaded file into media without sending it, as albums need."""
     call.centre.chat_from(call.me, request.peer)
     return media_from(call, request.media)[1]
 
 
 def media_from(call: Call, wanted: Any) -> tuple[str, Any]:
-    """The kind and the MessageMedia an InputMedia means. Raises RpcError."""
+    """Return the kind and the MessageMedia that an InputMedia stands for. Raises RpcError."""
     files, now = call.centre.files, call.centre.now()
     if isinstance(wanted, types.InputMediaUploadedPhoto):
-        data = files.put_together(call.me.uploads, wanted.file)
+        data = files.assemble(call.me.uploads, wanted.file)
         return "photo", types.MessageMediaPhoto(photo=files.photo(data, now, call.dc_id).tl, spoiler=wanted.spoiler)
     if isinstance(wanted, types.InputMediaUploadedDocument):
-        data = files.put_together(call.me.uploads, wanted.file)
-        thumbnail = files.put_together(call.me.uploads, wanted.thumb) if wanted.thumb is not None else b""
+        data = files.assemble(call.me.uploads, wanted.file)
+        thumbnail = files.assemble(call.me.uploads, wanted.thumb) if wanted.thumb is not None else b""
         stored = files.document(data, wanted.mime_type, wanted.attributes, now, call.dc_id, thumbnail)
         return _document(stored, spoiler=wanted.spoiler)
     if isinstance(wanted, types.InputMediaPhoto):
@@ -86,7 +86,7 @@ def media_from(call: Call, wanted: Any) -> tuple[str, Any]:
         return _document(stored, spoiler=wanted.spoiler)
     if isinstance(wanted, types.InputMediaPoll):
         return "poll", _poll(call, wanted)
-    plain = _plain(call, wanted)
+    plain = _plain_media(call, wanted)
     if plain is not None:
         return plain
     if isinstance(wanted, types.InputMediaEmpty):
@@ -94,7 +94,7 @@ def media_from(call: Call, wanted: Any) -> tuple[str, Any]:
     raise RpcError("MEDIA_INVALID")
 
 
-def _plain(call: Call, wanted: Any) -> tuple[str, Any] | None:
+def _plain_media(call: Call, wanted: Any) -> tuple[str, Any] | None:
     if isinstance(wanted, types.InputMediaDice):
         value = Random(f"{call.centre.world.seed}/dice/{call.centre.seq}").randint(1, 6)
         return "dice", types.MessageMediaDice(value=value, emoticon=wanted.emoticon)
@@ -130,7 +130,7 @@ def _document(stored: StoredFile, *, spoiler: bool | None) -> tuple[str, Any]:
 
 
 def document_kind(document: Any) -> str:
-    """What a document is to people: its attributes say."""
+    """Return the kind of message that a document is, going by its attributes."""
     kind = "document"
     for attribute in document.attributes:
         if isinstance(attribute, types.DocumentAttributeAnimated):
@@ -145,9 +145,9 @@ def document_kind(document: Any) -> str:
 
 
 def _poll(call: Call, wanted: Any) -> Any:
-    """A poll of either form of its answers: without options, as clients of this layer send them, or with."""
+    """Accept answers without options (`inputPollAnswer`, as clients of this layer send) and with (`pollAnswer`)."""
     poll = wanted.poll
-    poll.question = _words(poll.question, POLL_QUESTION_LENGTH, "POLL_QUESTION_INVALID")
+    poll.question = _poll_text(poll.question, POLL_QUESTION_LENGTH, "POLL_QUESTION_INVALID")
     poll.answers = [_answer(answer, place) for place, answer in enumerate(poll.answers)]
     options = [answer.option for answer in poll.answers]
     if len(options) not in POLL_ANSWERS:
@@ -160,15 +160,15 @@ def _poll(call: Call, wanted: Any) -> Any:
 
 
 def _answer(answer: Any, place: int) -> Any:
-    text = _words(answer.text, POLL_ANSWER_LENGTH, "POLL_ANSWER_INVALID")
+    text = _poll_text(answer.text, POLL_ANSWER_LENGTH, "POLL_ANSWER_INVALID")
     option = bytes([place]) if isinstance(answer, types.InputPollAnswer) else answer.option
     if not 1 <= len(option) <= POLL_OPTION_BYTES:
         raise RpcError("POLL_OPTION_INVALID")
     return types.PollAnswer(text, option)
 
 
-def _words(text: Any, most: int, wrong: str) -> Any:
-    words = texts.taken(text.text)
+def _poll_text(text: Any, most: int, wrong: str) -> Any:
+    words = texts.clean(text.text)
     if texts.is_empty(words) or len(words) > most:
         raise RpcError(wrong)
     return types.TextWithEntities(words, text.entities)

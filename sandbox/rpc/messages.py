@@ -8,7 +8,7 @@ from sandbox.errors import RpcError
 from sandbox.rpc import news, render
 from sandbox.rpc.call import Call, handles
 from sandbox.rpc.media import media_from
-from sandbox.rpc.posting import PostRequest, post, send_scheduled, sent, take_text
+from sandbox.rpc.posting import PostRequest, clean_text, post, send_scheduled, sent
 from sandbox.state.boxes import Message
 from sandbox.state.peers import Chat
 
@@ -20,14 +20,14 @@ ALBUM_KINDS = ({"photo", "video"}, {"document"}, {"audio"})
 
 @handles(functions.messages.SendMessageRequest, writes=True)
 def send_message(call: Call, request: Any) -> Any:
-    """Put a text into a chat, once for each random_id."""
+    """Send a text, each random_id once."""
     chat = call.centre.chat_from(call.me, request.peer)
     return post(call, chat, [PostRequest(request.message, request.random_id or 0, request.entities)], request)
 
 
 @handles(functions.messages.SendMediaRequest, writes=True)
 def send_media(call: Call, request: Any) -> Any:
-    """Put a photo, a file or a poll into a chat."""
+    """Send a photo, file, poll or other media."""
     chat = call.centre.chat_from(call.me, request.peer)
     known = call.me.random_ids.get(request.random_id)
     kind, media = (known[0].kind, known[0].media) if known else media_from(call, request.media)
@@ -38,7 +38,7 @@ def send_media(call: Call, request: Any) -> Any:
 
 @handles(functions.messages.SendMultiMediaRequest, writes=True)
 def send_album(call: Call, request: Any) -> Any:
-    """Put an album into a chat."""
+    """Send an album."""
     chat = call.centre.chat_from(call.me, request.peer)
     if not 1 <= len(request.multi_media) <= MAX_ALBUM:
         raise RpcError("MULTI_MEDIA_TOO_LONG" if request.multi_media else "MEDIA_EMPTY")
@@ -55,7 +55,7 @@ def send_album(call: Call, request: Any) -> Any:
 
 @handles(functions.messages.ForwardMessagesRequest, writes=True)
 def forward_messages(call: Call, request: Any) -> Any:
-    """Put messages of one chat into another, with or without their author."""
+    """Forward messages to another chat, with or without their author."""
     source = call.centre.chat_from(call.me, request.from_peer)
     chat = call.centre.chat_from(call.me, request.to_peer)
     if not request.id or len(request.id) > MAX_FORWARDS or len(request.id) != len(request.random_id or ()):
@@ -92,7 +92,7 @@ def _header(entry: Message) -> Any:
 
 
 def own_message(call: Call, chat: Chat, number: int) -> Message:
-    """A message the caller wrote. Raises RpcError."""
+    """Return a message that the caller wrote. Raises RpcError if there is none, or somebody else wrote it."""
     entry = chat.box_of(call.me).messages.get(number)
     if entry is None or entry.chat is not chat:
         raise RpcError("MESSAGE_ID_INVALID")
@@ -103,7 +103,7 @@ def own_message(call: Call, chat: Chat, number: int) -> Message:
 
 @handles(functions.messages.EditMessageRequest, writes=True)
 def edit_message(call: Call, request: Any) -> Any:
-    """Change the text or the media of one's own message."""
+    """Change the text or media of the caller's own message."""
     chat = call.centre.chat_from(call.me, request.peer)
     entry = own_message(call, chat, request.id)
     if call.centre.now() - entry.date > EDIT_SECONDS and len(chat.members) > 1:
@@ -112,7 +112,7 @@ def edit_message(call: Call, request: Any) -> Any:
     changed = PostRequest(entry.text, entities=entry.entities, kind=kind)
     if request.message is not None:
         changed = PostRequest(request.message, entities=request.entities, kind=kind)
-    take_text(call, changed)
+    clean_text(call, changed)
     text, entities = changed.text, changed.entities
     if (text, entities or None, media) == (entry.text, entry.entities, entry.media):
         raise RpcError("MESSAGE_NOT_MODIFIED")
@@ -125,7 +125,7 @@ def edit_message(call: Call, request: Any) -> Any:
 
 @handles(functions.messages.DeleteMessagesRequest, writes=True)
 def delete_messages(call: Call, request: Any) -> Any:
-    """Delete messages of basic groups and dialogs, for oneself or, with `revoke`, for everybody."""
+    """Delete messages of basic groups and dialogs for the caller or, with `revoke`, for everybody."""
     box = call.me.box
     before = box.pts
     for chat in {entry.chat for number in request.id if (entry := box.messages.get(number))}:
@@ -142,7 +142,7 @@ def delete_messages(call: Call, request: Any) -> Any:
 
 @handles(functions.channels.DeleteMessagesRequest, writes=True)
 def delete_channel_messages(call: Call, request: Any) -> Any:
-    """Delete messages of a channel: one's own, or as an admin anybody's."""
+    """Delete messages of a channel: the caller's own or, for admins, any."""
     chat = call.centre.channel_from(call.me, request.channel)
     member = chat.members.get(call.me.id)
     entries = [chat.box.messages[number] for number in request.id if number in chat.box.messages]
@@ -154,7 +154,7 @@ def delete_channel_messages(call: Call, request: Any) -> Any:
 
 @handles(functions.messages.GetScheduledHistoryRequest)
 def scheduled_history(call: Call, request: Any) -> Any:
-    """One's messages that wait for their time."""
+    """Return the caller's scheduled messages."""
     chat = call.centre.chat_from(call.me, request.peer)
     waiting = [entry.message for entry in chat.scheduled.values() if entry.message.sender is call.me]
     return types.messages.Messages(
@@ -166,7 +166,7 @@ def scheduled_history(call: Call, request: Any) -> Any:
 
 @handles(functions.messages.SendScheduledMessagesRequest, writes=True)
 def send_scheduled_now(call: Call, request: Any) -> Any:
-    """Send scheduled messages at once."""
+    """Send scheduled messages now."""
     chat = call.centre.chat_from(call.me, request.peer)
     mine = _scheduled(call, chat, request.id)
     return sent(call, chat, [event for number in mine if (event := send_scheduled(call, chat, number))])
@@ -174,7 +174,7 @@ def send_scheduled_now(call: Call, request: Any) -> Any:
 
 @handles(functions.messages.DeleteScheduledMessagesRequest, writes=True)
 def delete_scheduled(call: Call, request: Any) -> Any:
-    """Do not send scheduled messages."""
+    """Delete scheduled messages."""
     chat = call.centre.chat_from(call.me, request.peer)
     mine = _scheduled(call, chat, request.id)
     for number in mine:
@@ -192,7 +192,7 @@ def _scheduled(call: Call, chat: Chat, numbers: list[int]) -> list[int]:
 
 @handles(functions.messages.SendVoteRequest, writes=True)
 def send_vote(call: Call, request: Any) -> Any:
-    """Answer a poll."""
+    """Vote in a poll."""
     chat = call.centre.chat_from(call.me, request.peer)
     entry = chat.box_of(call.me).messages.get(request.msg_id)
     if entry is None or entry.kind != "poll":

@@ -1,4 +1,4 @@
-"""What happens in chats: messages come, change and go, and everybody who follows is told."""
+"""New, edited and deleted messages, and the updates that tell the members about them."""
 
 import asyncio
 import re
@@ -12,7 +12,7 @@ from sandbox.state.peers import Account, Chat
 
 
 def deliver(centre: Centre, entry: Message, session: Session | None = None) -> Event:
-    """Put a message into its chat and tell the members, all sessions but `session`; the sender's event."""
+    """Deliver a message and tell the members' sessions except `session`. Return the sender's event."""
     centre.place(entry)
     for account in _listeners(centre, entry.chat):
         event = Event(entry.chat.box_of(account).pts, "new", entry)
@@ -22,7 +22,7 @@ def deliver(centre: Centre, entry: Message, session: Session | None = None) -> E
 
 
 def edited(centre: Centre, entry: Message, session: Session | None = None) -> Event:
-    """Tell that a message changed; the sender's event."""
+    """Tell the members' sessions except `session` that a message changed. Return the sender's event."""
     if entry.chat.own_box:
         entry.chat.box.edited(entry)
     for member in entry.chat.members.values():
@@ -34,7 +34,7 @@ def edited(centre: Centre, entry: Message, session: Session | None = None) -> Ev
 
 
 def removed(centre: Centre, entries: list[Message], by: str, session: Session | None = None) -> None:
-    """Take messages of one chat out, for everybody, and tell."""
+    """Delete messages of one chat for everybody, and tell the members' sessions except `session`."""
     if not entries:
         return
     chat = entries[0].chat
@@ -50,7 +50,8 @@ def removed(centre: Centre, entries: list[Message], by: str, session: Session | 
 
 
 def _listeners(centre: Centre, chat: Chat) -> list[Account]:
-    """Members that may want news; large groups have many members and few that listen."""
+    """Return the members that may want updates."""
+    # Large chats have many members, and few of them listen: go through the shorter list.
     if len(centre.listening) < len(chat.members):
         return [account for account in centre.listening if account.id in chat.members]
     return [member.account for member in chat.members.values() if member.account in centre.listening]
@@ -71,7 +72,7 @@ def _tell(centre: Centre, account: Account, chat: Chat, event: Event, session: S
 
 
 def _watch(centre: Centre, entry: Message) -> None:
-    """The moderating bot of some groups: posts of plain members do not stand long."""
+    """Let the chat's moderating bot, if it has one, delete a member's post later."""
     chat = entry.chat
     member = chat.members.get(entry.sender.id)
     if chat.deletes_after is None or (member is not None and member.admin):
@@ -87,5 +88,5 @@ def _moderate(centre: Centre, entry: Message) -> None:
 
 
 def answer(centre: Centre, viewer: Account, changes: list[Any], entries: list[Message], chat: Chat) -> render.Raw:
-    """The Updates a caller gets back for what it did."""
+    """Return the Updates that answer the caller."""
     return render.Raw(render.updates(centre, viewer, changes, entries, chat))

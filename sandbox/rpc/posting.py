@@ -1,4 +1,4 @@
-"""The one way a message gets into a chat, whatever it carries."""
+"""Posting a message of any kind into a chat, at once or scheduled."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -9,20 +9,20 @@ from telethon.tl import types
 from sandbox.errors import RpcError
 from sandbox.rpc import news, render, texts
 from sandbox.rpc.call import Call
-from sandbox.rpc.rights import keep_slow_mode, may_write
+from sandbox.rpc.rights import enforce_slow_mode, require_write
 from sandbox.state.boxes import Event, Message
 from sandbox.state.peers import Chat, Scheduled
 
 CAPTION_LENGTH, MESSAGE_LENGTH = 1024, 4096
 PREMIUM_CAPTION_LENGTH = 4096
 MAX_ENTITIES = 100
-SCHEDULE_FROM = 10  # seconds ahead; nearer dates are sent at once
+SCHEDULE_FROM = 10  # seconds ahead; messages due earlier are sent at once
 GENERAL = 1
 
 
 @dataclass
 class PostRequest:
-    """What is to be sent, before anybody checked whether it may."""
+    """A message to send, before any check."""
 
     text: str = ""
     random_id: int = 0
@@ -33,22 +33,17 @@ class PostRequest:
     extra: dict[str, Any] = field(default_factory=dict)
 
 
-def utf16_length(text: str) -> int:
-    """Telegram counts in UTF-16 units."""
-    return len(text.encode("utf-16-le")) // 2
-
-
-def take_text(call: Call, draft: PostRequest) -> None:
-    """Make its text and its entities what will stand in the chat. Raises RpcError."""
+def clean_text(call: Call, draft: PostRequest) -> None:
+    """Replace text and entities with what appears in the chat. Raises RpcError if they are not valid."""
     sent_units = _units(draft.text)
     for entity in draft.entities or ():
         if entity.offset < 0 or entity.length <= 0 or entity.offset + entity.length > sent_units:
             raise RpcError("ENTITY_BOUNDS_INVALID")
-    draft.text = texts.taken(draft.text)
+    draft.text = texts.clean(draft.text)
     if draft.kind != "text" and texts.is_empty(draft.text):
         draft.text = ""
     length = _units(draft.text)
-    draft.entities = texts.within(draft.entities, length)
+    draft.entities = texts.clip_entities(draft.entities, length)
     if draft.kind == "text":
         if texts.is_empty(draft.text):
             raise RpcError("MESSAGE_EMPTY")
@@ -61,11 +56,12 @@ def take_text(call: Call, draft: PostRequest) -> None:
 
 
 def _units(text: str) -> int:
-    return len(text) if text.isascii() else utf16_length(text)
+    """Return the length in UTF-16 units, in which Telegram counts."""
+    return len(text) if text.isascii() else len(text.encode("utf-16-le")) // 2
 
 
 def reply(chat: Chat, request: Any, top: int | None = None) -> tuple[Any, int]:
-    """The reply header and the topic a request means. Raises RpcError."""
+    """Return the reply header and the topic that a request names. Raises RpcError."""
     wanted = getattr(request, "reply_to", None)
     target = getattr(wanted, "reply_to_msg_id", None) or top
     if chat.kind != "forum":
@@ -73,7 +69,7 @@ def reply(chat: Chat, request: Any, top: int | None = None) -> tuple[Any, int]:
             return None, 0
         return types.MessageReplyHeader(reply_to_msg_id=target), 0
     topic_id = getattr(wanted, "top_msg_id", None) or top or target or GENERAL
-    if topic_id not in chat.topics:  # a reply to a message inside a topic
+    if topic_id not in chat.topics:  # a reply to a message within a topic
         inside = chat.box.messages.get(topic_id)
         if inside is None:
             raise RpcError("TOPIC_DELETED" if topic_id < chat.box.next_id else "TOPIC_ID_INVALID")
@@ -95,20 +91,20 @@ def _check_reply(call: Call, chat: Chat, header: Any, topic_id: int, *, admin: b
 
 
 def post(call: Call, chat: Chat, drafts: list[PostRequest], request: Any, top: int | None = None) -> render.Raw:
-    """Send drafts together (an album, or several forwards), once for each random_id. Raises RpcError."""
-    repeated = [repeated_one(call, draft.random_id) for draft in drafts]
+    """Send messages together (an album, or several forwards), each random_id once. Raises RpcError."""
+    repeated = [find_repeated(call, draft.random_id) for draft in drafts]
     if drafts and all(repeated):
-        return _again(call, chat, [entry for entry in repeated if entry is not None])
-    member = may_write(chat, call.me, drafts[0].kind)
+        return _repeated(call, chat, [entry for entry in repeated if entry is not None])
+    member = require_write(chat, call.me, drafts[0].kind)
     for draft in drafts[1:]:
-        may_write(chat, call.me, draft.kind)
+        require_write(chat, call.me, draft.kind)
     for draft in drafts:
-        take_text(call, draft)
+        clean_text(call, draft)
     header, topic = reply(chat, request, top)
     if header is not None or topic:
         _check_reply(call, chat, header, topic, admin=member.admin)
     call.centre.limits.sending(call.me.name, chat.key, group=chat.kind in {"supergroup", "forum", "group"})
-    keep_slow_mode(call, chat, member)
+    enforce_slow_mode(call, chat, member)
     now = call.centre.now()
     entries = [
         Message(
@@ -137,7 +133,7 @@ def post(call: Call, chat: Chat, drafts: list[PostRequest], request: Any, top: i
 
 
 def sent(call: Call, chat: Chat, events: list[Event], *, repeated: bool = False) -> render.Raw:
-    """What a sender gets back: the id each random_id was given, and the messages."""
+    """Return the sender's updates: the id that each random_id was given, and the messages."""
     entries = [event.message for event in events if event.message is not None]
     place = chat if chat.own_box else None
     changes: list[Any] = [types.UpdateMessageID(entry.id_for(call.me), entry.random_id) for entry in entries]
@@ -145,8 +141,8 @@ def sent(call: Call, chat: Chat, events: list[Event], *, repeated: bool = False)
     return news.answer(call.centre, call.me, changes, entries, chat)
 
 
-def repeated_one(call: Call, random_id: int) -> Message | None:
-    """The message a random_id was used for before. Raises RpcError when the world answers repeats with an error."""
+def find_repeated(call: Call, random_id: int) -> Message | None:
+    """Return the message that already used a random_id. Raises RpcError if the world refuses repeats."""
     known = call.me.random_ids.get(random_id) if random_id else None
     if known is None:
         return None
@@ -162,8 +158,8 @@ def repeated_one(call: Call, random_id: int) -> Message | None:
     return entry
 
 
-def _again(call: Call, chat: Chat, entries: list[Message]) -> render.Raw:
-    """The real server was seen to answer a repeated random_id with the first message and no change of pts."""
+def _repeated(call: Call, chat: Chat, entries: list[Message]) -> render.Raw:
+    """Return the first messages again without a change of pts, as the real server was seen to do."""
     if any(entry.chat is not chat or chat.box.messages.get(entry.id) is not entry for entry in entries):
         raise RpcError("RANDOM_ID_DUPLICATE")
     pts = chat.box_of(call.me).pts
@@ -189,7 +185,7 @@ def _schedule(call: Call, chat: Chat, entries: list[Message], when: float) -> re
 
 
 def send_scheduled(call: Call, chat: Chat, number: int) -> Event | None:
-    """Deliver a scheduled message now; None if it is not waiting any more."""
+    """Deliver a scheduled message now. Return None if it was sent or deleted already."""
     waiting = chat.scheduled.pop(number, None)
     if waiting is None:
         return None

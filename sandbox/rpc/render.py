@@ -1,4 +1,4 @@
-"""Accounts, chats and messages as TL objects, each as one viewer sees it."""
+"""Accounts, chats and messages as TL objects, as one viewer sees them."""
 
 import struct
 from collections.abc import Iterable
@@ -27,7 +27,7 @@ ADMIN_RIGHTS = (
 
 
 class Raw:
-    """An object that is already bytes; Telethon's own objects take it for one of theirs."""
+    """A serialised TL object that can be put into Telethon's own objects."""
 
     __slots__ = ("_data",)
 
@@ -42,7 +42,7 @@ class Raw:
 
 
 def user(centre: Centre, viewer: Account, account: Account) -> Raw:
-    """A user; one's own phone number is shown to oneself only."""
+    """Return a user. Only the user sees their own phone number."""
     data = account.rendered.get(viewer.id)
     if data is None:
         mine = account is viewer
@@ -64,7 +64,7 @@ def user(centre: Centre, viewer: Account, account: Account) -> Raw:
 
 
 def chat(centre: Centre, viewer: Account, place: Chat) -> Raw:
-    """A channel of any kind, or a basic group."""
+    """Return a channel of any kind, or a basic group."""
     data = place.rendered.get(viewer.id)
     if data is None:
         data = encoded(_channel(centre, viewer, place) if place.own_box else _group(centre, viewer, place))
@@ -139,17 +139,17 @@ def _role(member: Member | None) -> dict[str, Any]:
 
 
 def admin_rights() -> Any:
-    """The rights every admin here has."""
+    """Return the rights that every admin has."""
     return types.ChatAdminRights(**dict.fromkeys(ADMIN_RIGHTS, True))
 
 
 def banned_rights(banned: frozenset[str], until: int) -> Any:
-    """Rights that were taken away."""
+    """Return the rights that were taken away, until a Unix time (0: for ever)."""
     return types.ChatBannedRights(until_date=until, **dict.fromkeys(banned, True))
 
 
 def peer(viewer: Account, place: Chat) -> Any:
-    """How a viewer names a chat."""
+    """Return the peer by which a viewer knows a chat."""
     if place.own_box:
         return types.PeerChannel(place.id)
     if place.kind == "group":
@@ -159,7 +159,7 @@ def peer(viewer: Account, place: Chat) -> Any:
 
 
 def message(viewer: Account, entry: Message) -> Any:
-    """A message."""
+    """Return a message, or a service message if it has an action."""
     place = entry.chat
     broadcast = place.kind == "channel"
     if entry.action is not None:
@@ -195,7 +195,7 @@ def message(viewer: Account, entry: Message) -> Any:
 
 
 def accounts_in(entries: Iterable[Message]) -> list[Account]:
-    """Everybody who wrote these messages or is on the other side of their dialog."""
+    """Return the senders of these messages and the members of their dialogs."""
     found: dict[int, Account] = {}
     for entry in entries:
         found[entry.sender.id] = entry.sender
@@ -205,13 +205,13 @@ def accounts_in(entries: Iterable[Message]) -> list[Account]:
 
 
 def chats_in(entries: Iterable[Message]) -> list[Chat]:
-    """Every chat these messages stand in, dialogs aside."""
+    """Return the chats of these messages, without dialogs."""
     found = {entry.chat.id: entry.chat for entry in entries if entry.chat.kind != "private"}
     return list(found.values())
 
 
 def news(viewer: Account, event: Event, place: Chat | None, *, repeated: bool = False) -> Any:
-    """One change as an update; `place` is the channel whose row it stands in, None for the viewer's own row."""
+    """Return a change as an update. `place` is the channel it belongs to, None for the viewer's own box."""
     count = 0 if repeated else max(1, len(event.ids))
     if event.message is None:
         if place is not None:
@@ -226,7 +226,7 @@ def news(viewer: Account, event: Event, place: Chat | None, *, repeated: bool = 
 
 
 def updates(centre: Centre, viewer: Account, changes: list[Any], entries: list[Message], place: Chat) -> bytes:
-    """An Updates object around some changes in one chat."""
+    """Return serialised Updates with changes of one chat."""
     chats = [] if place.kind == "private" else [chat(centre, viewer, place)]
     users = [user(centre, viewer, account) for account in accounts_in(entries)]
     return b"".join(
@@ -245,7 +245,7 @@ def _vector(items: list[Any]) -> bytes:
 
 
 def people(centre: Centre, viewer: Account, entries: Iterable[Message], *places: Chat) -> dict[str, Any]:
-    """The `chats` and `users` that belong beside messages."""
+    """Return the `chats` and `users` that accompany messages."""
     entries = list(entries)
     chats = {place.id: place for place in (*chats_in(entries), *places) if place.kind != "private"}
     return {

@@ -1,4 +1,4 @@
-"""Who may write what where, and the error that says no."""
+"""Who may post what in a chat, and the error for those who may not."""
 
 import math
 
@@ -6,7 +6,7 @@ from sandbox.errors import RpcError
 from sandbox.rpc.call import Call
 from sandbox.state.peers import Account, Chat, Member
 
-# kind of message -> the right it needs, the error when that right was taken
+# kind of message -> the right it needs, and the error if that right was taken
 NEEDS = {
     "text": ("send_plain", "CHAT_SEND_PLAIN_FORBIDDEN"),
     "photo": ("send_photos", "CHAT_SEND_PHOTOS_FORBIDDEN"),
@@ -22,12 +22,12 @@ NEEDS = {
     "contact": ("send_plain", "CHAT_SEND_PLAIN_FORBIDDEN"),
     "geo": ("send_plain", "CHAT_SEND_PLAIN_FORBIDDEN"),
 }
+# Allowed without the right to send media: Telegram treats contacts and places as text.
 NO_MEDIA = frozenset({"text", "poll", "contact", "geo"})
-"""What a group without media still takes: to Telegram contacts and places are words."""
 
 
-def member_of(chat: Chat, account: Account) -> Member:
-    """The membership. Raises RpcError when there is none."""
+def require_member(chat: Chat, account: Account) -> Member:
+    """Return the membership of an account. Raises RpcError if it is not a member."""
     member = chat.members.get(account.id)
     if member is None:
         raise RpcError("CHANNEL_PRIVATE" if chat.own_box and not chat.username else "CHAT_WRITE_FORBIDDEN")
@@ -42,9 +42,9 @@ def _not_blocked(chat: Chat, account: Account) -> None:
             raise RpcError("USER_IS_BLOCKED")
 
 
-def may_write(chat: Chat, account: Account, kind: str) -> Member:
-    """The membership of somebody who may send this kind of message. Raises RpcError."""
-    member = member_of(chat, account)
+def require_write(chat: Chat, account: Account, kind: str) -> Member:
+    """Return the membership of an account that may send this kind of message. Raises RpcError if it may not."""
+    member = require_member(chat, account)
     if chat.kind == "private":
         _not_blocked(chat, account)
     if member.admin:
@@ -64,8 +64,8 @@ def may_write(chat: Chat, account: Account, kind: str) -> Member:
     return member
 
 
-def keep_slow_mode(call: Call, chat: Chat, member: Member) -> None:
-    """Note a message in a slow chat. Raises RpcError when it comes too early."""
+def enforce_slow_mode(call: Call, chat: Chat, member: Member) -> None:
+    """Record a message in a chat with slow mode. Raises RpcError if it comes too early."""
     if not chat.slow_mode or member.admin:
         return
     now = call.centre.monotonic()
@@ -75,9 +75,9 @@ def keep_slow_mode(call: Call, chat: Chat, member: Member) -> None:
     member.last_sent = now
 
 
-def must_manage(chat: Chat, account: Account) -> Member:
-    """The membership of an admin. Raises RpcError."""
-    member = member_of(chat, account)
+def require_admin(chat: Chat, account: Account) -> Member:
+    """Return the membership of an admin. Raises RpcError if the account is not one."""
+    member = require_member(chat, account)
     if not member.admin:
         raise RpcError("CHAT_ADMIN_REQUIRED")
     return member

@@ -1,8 +1,8 @@
-"""What becomes of a text on its way into a chat: signs that are dropped, white space around it, limits.
+"""How the server changes a text: it drops characters, trims white space and cuts overlong texts.
 
-After TDLib's `clean_input_string`, `replace_offending_characters` and `strip_empty_characters` (td/telegram/misc.cpp),
-which do what the server does. Entities are not moved along: whoever sends a text that is changed here sees formatting
-on the wrong words.
+This follows TDLib's `clean_input_string`, `replace_offending_characters` and `strip_empty_characters`
+(td/telegram/misc.cpp), which do the same as the server. Entities do not move with the text: if a text is changed here,
+its formatting ends up on the wrong words.
 """
 
 import re
@@ -21,8 +21,8 @@ _CLEANED = {
 _DIRECTION_MARKS = re.compile("[\u200e\u200f]+(?=[\u200e\u200f])")
 
 
-def taken(text: str) -> str:
-    """The text as it will stand in the chat."""
+def clean(text: str) -> str:
+    """Return the text as it appears in the chat."""
     if _TO_CLEAN.search(text):
         text = _DIRECTION_MARKS.sub(lambda found: "\u200c" * len(found.group()), text.translate(_CLEANED))
     if len(text) > MAX_BYTES // 4:
@@ -31,12 +31,12 @@ def taken(text: str) -> str:
 
 
 def is_empty(text: str) -> bool:
-    """Whether Telegram takes it for no text at all: spaces of any kind and signs without width."""
+    """Return whether the text counts as empty: only white space and zero-width characters."""
     return not text.strip(f" \n{_SPACES}{_ZERO_WIDTH}")
 
 
-def within(entities: list[Any] | None, units: int) -> list[Any] | None:
-    """The entities as far as a text of that many UTF-16 units reaches, after its end was trimmed."""
+def clip_entities(entities: list[Any] | None, units: int) -> list[Any] | None:
+    """Cut entities to the length of the trimmed text, in UTF-16 units, and drop those beyond it."""
     if not entities:
         return None
     kept = []

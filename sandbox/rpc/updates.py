@@ -1,4 +1,4 @@
-"""updates.*: what a client missed."""
+"""updates.*: the changes a client missed."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ def _state(call: Call, pts: int) -> Any:
 
 @handles(functions.updates.GetStateRequest)
 def get_state(call: Call, _request: Any) -> Any:
-    """Where the account's own row of changes stands."""
+    """Return the state of the account's own box."""
     return _state(call, call.me.box.pts)
 
 
@@ -36,7 +36,7 @@ def _split(call: Call, events: list[Event], place: Chat | None) -> dict[str, Any
 
 @handles(functions.updates.GetDifferenceRequest)
 def get_difference(call: Call, request: Any) -> Any:
-    """Changes of basic groups and dialogs since a pts."""
+    """Return the changes of basic groups and dialogs since a pts."""
     box = call.me.box
     events = box.since(request.pts)
     if events is None:
@@ -54,7 +54,7 @@ def get_difference(call: Call, request: Any) -> Any:
 
 @handles(functions.updates.GetChannelDifferenceRequest)
 def get_channel_difference(call: Call, request: Any) -> Any:
-    """Changes of one channel since a pts."""
+    """Return the changes of a channel since a pts."""
     chat = call.centre.channel_from(call.me, request.channel)
     events = chat.box.since(request.pts)
     if events is None:

@@ -12,7 +12,7 @@ from sandbox.state.peers import Account
 
 @handles(functions.users.GetUsersRequest)
 def get_users(call: Call, request: Any) -> Any:
-    """Users by id; those that cannot be found come as empty ones."""
+    """Return users by id. Unknown ones come as UserEmpty."""
     found = []
     for wanted in request.id:
         try:
@@ -24,7 +24,7 @@ def get_users(call: Call, request: Any) -> Any:
 
 @handles(functions.contacts.ResolveUsernameRequest)
 def resolve_username(call: Call, request: Any) -> Any:
-    """Who or what has this public name."""
+    """Return the user or channel that has a username."""
     call.centre.limits.resolving(call.me.name)
     name = request.username.lstrip("@").lower()
     if not name:
@@ -43,7 +43,7 @@ def resolve_username(call: Call, request: Any) -> Any:
 
 @handles(functions.users.GetFullUserRequest)
 def get_full_user(call: Call, request: Any) -> Any:
-    """Everything about a user, which is little."""
+    """Return the full information about a user."""
     account = call.centre.user_from(call.me, request.id)
     full = types.UserFull(
         id=account.id,
@@ -56,7 +56,7 @@ def get_full_user(call: Call, request: Any) -> Any:
 
 @handles(functions.contacts.BlockRequest, functions.contacts.UnblockRequest, writes=True)
 def block(call: Call, request: Any) -> bool:
-    """Hear from somebody no more, or again."""
+    """Block or unblock a user."""
     account = call.centre.user_from(call.me, request.id)
     if isinstance(request, functions.contacts.BlockRequest):
         call.me.blocked.add(account.id)
@@ -67,5 +67,5 @@ def block(call: Call, request: Any) -> bool:
 
 @handles(functions.contacts.GetContactsRequest)
 def get_contacts(_call: Call, _request: Any) -> Any:
-    """Nobody has contacts here."""
+    """Return no contacts: the sandbox has none."""
     return types.contacts.Contacts(contacts=[], saved_count=0, users=[])

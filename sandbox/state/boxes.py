@@ -1,4 +1,7 @@
-"""Messages and the numbered row they stand in: one row a channel, one an account for everything else."""
+"""Messages and message boxes: each channel has a box, each account one for its basic groups and dialogs.
+
+https://core.telegram.org/api/updates#message-related-event-sequences
+"""
 
 from collections import deque
 from dataclasses import dataclass
@@ -12,9 +15,9 @@ MAX_EVENTS = 5_000
 
 @dataclass(slots=True, eq=False)
 class Message:
-    """One message as it stands in a chat. `date` in Unix seconds, `seq` counts over the whole world.
+    """One message. `date` is in Unix seconds; `seq` counts all messages of the world.
 
-    `ids` holds, for chats without a row of their own, the number it has in each account's row.
+    In basic groups and dialogs `ids` maps each member's account id to the message's id in that account's box.
     """
 
     chat: "Chat"
@@ -40,12 +43,12 @@ class Message:
     ids: dict[int, int] | None = None
 
     def id_for(self, viewer: "Account") -> int:
-        """The number a viewer knows it by."""
+        """Return the id by which a viewer knows the message."""
         return self.id if self.ids is None else self.ids.get(viewer.id, self.id)
 
 
 class Event(NamedTuple):
-    """One change of a row: kind is "new", "edit" or "delete" (then `ids` went)."""
+    """One change of a box. `kind` is "new", "edit" or "delete"; `ids` are the deleted messages."""
 
     pts: int
     kind: str
@@ -54,7 +57,7 @@ class Event(NamedTuple):
 
 
 class Box:
-    """Messages by id, with `pts`: the number of changes so far, by which clients see whether they missed one."""
+    """Messages by id, and `pts`: the number of changes so far, which shows clients whether they missed one."""
 
     __slots__ = ("events", "messages", "next_id", "pts")
 
@@ -65,7 +68,7 @@ class Box:
         self.events: deque[Event] = deque(maxlen=MAX_EVENTS)
 
     def add(self, message: Message) -> int:
-        """Append; the id it got."""
+        """Append a message and return its id."""
         number = self.next_id
         self.next_id += 1
         self.messages[number] = message
@@ -74,12 +77,12 @@ class Box:
         return number
 
     def edited(self, message: Message) -> None:
-        """Note that a message changed."""
+        """Record that a message was edited."""
         self.pts += 1
         self.events.append(Event(self.pts, "edit", message))
 
     def remove(self, ids: list[int]) -> list[int]:
-        """Take messages out; the ids that were there."""
+        """Delete messages and return the ids that existed."""
         gone = [number for number in ids if self.messages.pop(number, None) is not None]
         if gone:
             self.pts += len(gone)
@@ -87,7 +90,7 @@ class Box:
         return gone
 
     def since(self, pts: int) -> list[Event] | None:
-        """Changes after this pts, oldest first; None when they are not kept any more."""
+        """Return the changes after this pts, oldest first, or None if they are no longer kept."""
         newer: list[Event] = []
         for event in reversed(self.events):
             if event.pts <= pts:
@@ -97,5 +100,5 @@ class Box:
 
     @property
     def last(self) -> int:
-        """The number of the newest message that still stands, 0 if none does."""
+        """Return the id of the newest message, 0 if the box is empty."""
         return next(reversed(self.messages), 0)

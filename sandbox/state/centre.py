@@ -1,4 +1,4 @@
-"""Everything the data centres of a world know while they run."""
+"""The state that the data centres of a running world share."""
 
 import asyncio
 import time
@@ -18,22 +18,20 @@ from sandbox.state.keyring import Keyring
 from sandbox.state.peers import Account, Chat, Directory, Member, Topic
 from sandbox.world import DC_IDS, ChatSpec, World
 
-MAX_LOG = 1_000_000
-
 
 class Unknown(LookupError):
-    """No account or chat of that name."""
+    """There is no account or chat of that name."""
 
 
 class Clock(Protocol):
-    """Where the sandbox takes the time from."""
+    """The sandbox's source of time."""
 
     def time(self) -> float:
-        """Unix seconds."""
+        """Return Unix seconds."""
         ...
 
     def monotonic(self) -> float:
-        """Seconds that never jump."""
+        """Return seconds that never jump."""
         ...
 
 
@@ -52,16 +50,16 @@ class Centre:
         self.limits = Limits(clock.monotonic, on=world.limits == "realistic")
         self.rules = Rules(world.seed)
         self.seq = 0
-        self.log: list[Message] = []  # every message ever delivered, in order of arrival
+        self.log: list[Message] = []  # every delivered message, in order of arrival
         self.arrived = asyncio.Event()
-        self.listening: set[Account] = set()  # who may have a session that wants news
+        self.listening: set[Account] = set()  # accounts that may have a session that wants updates
         self.on_delivered: list[Callable[[Account], None]] = []
         for account_spec in world.accounts:
             self.directory.add_account(Account(account_spec))
         for chat_spec in world.chats:
             self.directory.add_chat(self._chat(chat_spec))
         for account in self.directory.accounts.values():
-            self.keys.ready(account)
+            self.keys.derived_login(account)
         for position, raw in enumerate(world.faults):
             try:
                 self.rules.add(raw)
@@ -86,7 +84,7 @@ class Centre:
     def _topics(self, chat: Chat, titles: list[str], closed: set[str]) -> None:
         chat.topics[1] = Topic(1, "General", None, self.now())
         creator = next(iter(chat.members.values())).account if chat.members else None
-        chat.box.next_id = 2  # number 1 is General's
+        chat.box.next_id = 2  # id 1 belongs to General
         for title in titles if creator else ():
             action = types.MessageActionTopicCreate(title=title, icon_color=0x6FB9F0)
             entry = Message(chat, creator, self.now(), kind="service", action=action)  # type: ignore[arg-type]  # titles is empty without a creator
@@ -96,36 +94,36 @@ class Centre:
     # --- time
 
     def now(self) -> float:
-        """Unix seconds."""
+        """Return Unix seconds."""
         return self.clock.time()
 
     def monotonic(self) -> float:
-        """Seconds that never jump."""
+        """Return seconds that never jump."""
         return self.clock.monotonic()
 
-    # --- who and where
+    # --- finding accounts and chats
 
     def account(self, name: str) -> Account:
-        """An account by name. Raises Unknown."""
+        """Return an account by name. Raises Unknown."""
         try:
             return self.directory.accounts[name]
         except KeyError:
             raise Unknown(f"no account {name!r} in this world") from None
 
     def chat(self, key: str) -> Chat:
-        """A chat by key. Raises Unknown."""
+        """Return a chat by key. Raises Unknown."""
         try:
             return self.directory.by_key[key]
         except KeyError:
             raise Unknown(f"no chat {key!r} in this world") from None
 
     def access_hash(self, viewer: Account, peer_id: int) -> int:
-        """What `viewer` must show to speak to a peer; differs for each viewer, so hashes cannot be shared."""
+        """Return the access hash of a peer for one viewer. It differs for each, so hashes cannot be shared."""
         digest = blake2b(b"%d/%d/%d" % (self.world.seed, viewer.id, peer_id), digest_size=8).digest()
         return int.from_bytes(digest, "little", signed=True)
 
     def dialog(self, one: Account, other: Account) -> Chat:
-        """The private chat of two accounts, or of one with itself; made on first use."""
+        """Return the dialog of two accounts, or of one with itself. It is created on first use."""
         names = sorted((one.name, other.name))
         key = f"saved:{one.name}" if one is other else f"private:{names[0]}:{names[1]}"
         chat = self.directory.by_key.get(key)
@@ -136,7 +134,7 @@ class Centre:
         return chat
 
     def channel_from(self, viewer: Account, peer: Any) -> Chat:
-        """The channel an InputChannel or InputPeerChannel means. Raises RpcError."""
+        """Return the channel that an InputChannel or InputPeerChannel names. Raises RpcError."""
         chat = self.directory.chats.get(getattr(peer, "channel_id", 0))
         if chat is None or not chat.own_box or peer.access_hash != self.access_hash(viewer, chat.id):
             raise RpcError("CHANNEL_INVALID")
@@ -145,14 +143,14 @@ class Centre:
         return chat
 
     def group_from(self, viewer: Account, chat_id: int) -> Chat:
-        """A basic group; they have no access hash, only members see them. Raises RpcError."""
+        """Return a basic group. It has no access hash, but only members see it. Raises RpcError."""
         chat = self.directory.chats.get(chat_id)
         if chat is None or chat.kind != "group" or viewer.id not in chat.members:
             raise RpcError("CHAT_ID_INVALID")
         return chat
 
     def chat_from(self, viewer: Account, peer: Any) -> Chat:
-        """The chat any InputPeer means. Raises RpcError."""
+        """Return the chat that an InputPeer names. Raises RpcError."""
         if isinstance(peer, types.InputPeerChannel):
             return self.channel_from(viewer, peer)
         if isinstance(peer, types.InputPeerChat):
@@ -163,7 +161,7 @@ class Centre:
         return self.dialog(viewer, self.user_from(viewer, peer))
 
     def user_from(self, viewer: Account, peer: Any) -> Account:
-        """The user an InputPeerUser or InputUser means. Raises RpcError."""
+        """Return the user that an InputUser or InputPeer names. Raises RpcError."""
         if isinstance(peer, types.InputUserSelf | types.InputPeerSelf):
             return viewer
         account = self.directory.by_id.get(getattr(peer, "user_id", 0))
@@ -172,7 +170,7 @@ class Centre:
         return account
 
     def name_of(self, viewer: Account | None, peer: Any) -> str:
-        """What rules and the report call a peer; "" if it is none of ours."""
+        """Return the chat key that rules and the report use for a peer, "" if there is no such peer."""
         chat = self.directory.chats.get(getattr(peer, "channel_id", 0) or getattr(peer, "chat_id", 0))
         if chat is not None:
             return chat.key
@@ -181,10 +179,10 @@ class Centre:
             user = viewer
         return self.dialog(viewer, user).key if viewer is not None and user is not None else ""
 
-    # --- what happens
+    # --- messages
 
     def place(self, message: Message) -> None:
-        """Put a message into its chat; telling people is for `rpc.news`."""
+        """Put a message into its chat. `rpc.news` tells the members."""
         chat, sender = message.chat, message.sender
         self.seq += 1
         message.seq = self.seq
@@ -202,5 +200,5 @@ class Centre:
         self.ledger.sends[sender.name] += 1
         self.arrived.set()
         self.arrived = asyncio.Event()
-        for told in self.on_delivered:
-            told(sender)
+        for callback in self.on_delivered:
+            callback(sender)

@@ -1,4 +1,4 @@
-"""Uploaded files: parts on their way, and what became of them."""
+"""Uploaded files: the parts that have arrived, and the finished photos and documents."""
 
 import hashlib
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from sandbox.errors import RpcError
 
 MAX_PART = 512 * 1024
 MAX_PARTS = 4_000
-MAX_ALL_UPLOADS = 512 * 1024 * 1024  # of everybody together, finished or not
+MAX_ALL_UPLOADS = 512 * 1024 * 1024  # of all accounts together, including unfinished uploads
 PHOTO_MAX_SIDES = 10_000
 PHOTO_MAX_RATIO = 20
 THUMBNAIL_MAX_SIDE = 320
@@ -19,7 +19,7 @@ THUMBNAIL_MAX_BYTES = 200_000
 
 @dataclass(slots=True)
 class StoredFile:
-    """A file the data centre keeps."""
+    """A finished photo or document."""
 
     id: int
     data: bytes
@@ -29,7 +29,7 @@ class StoredFile:
 
     @property
     def access_hash(self) -> int:
-        """What has to be shown to use it."""
+        """Return the hash a client must send to use the file."""
         return int(self.tl.access_hash)
 
 
@@ -42,8 +42,8 @@ class Files:
         self.bytes = 0
         self.stored: dict[int, StoredFile] = {}
 
-    def take_part(self, uploads: dict[int, dict[int, bytes]], file_id: int, number: int, data: bytes) -> None:
-        """Keep one part. Raises RpcError."""
+    def save_part(self, uploads: dict[int, dict[int, bytes]], file_id: int, number: int, data: bytes) -> None:
+        """Keep one part of an upload. Raises RpcError."""
         if not data or len(data) > MAX_PART:
             raise RpcError("FILE_PART_SIZE_INVALID" if data else "FILE_PART_EMPTY")
         if not 0 <= number < MAX_PARTS:
@@ -54,8 +54,8 @@ class Files:
         self.bytes += len(data) - len(parts.get(number, b""))
         parts[number] = data
 
-    def put_together(self, uploads: dict[int, dict[int, bytes]], file: Any) -> bytes:
-        """The bytes of an InputFile or InputFileBig; its parts are used up. Raises RpcError."""
+    def assemble(self, uploads: dict[int, dict[int, bytes]], file: Any) -> bytes:
+        """Join the parts of an InputFile or InputFileBig, and forget them. Raises RpcError."""
         parts = uploads.get(file.id)
         if not parts:
             raise RpcError("FILE_PARTS_INVALID")
@@ -82,7 +82,7 @@ class Files:
         return stored
 
     def photo(self, data: bytes, date: float, dc_id: int) -> StoredFile:
-        """Keep an image as a photo. Raises RpcError for what is none."""
+        """Keep an image as a photo. Raises RpcError if it is not an image or has impossible dimensions."""
         width, height = image_size(data)
         if width + height > PHOTO_MAX_SIDES or max(width, height) > PHOTO_MAX_RATIO * min(width, height):
             raise RpcError("PHOTO_INVALID_DIMENSIONS")
@@ -101,7 +101,7 @@ class Files:
     def document(
         self, data: bytes, mime_type: str, attributes: list[Any], date: float, dc_id: int, thumbnail: bytes = b""
     ) -> StoredFile:
-        """Keep anything. Raises RpcError for a thumbnail that is no small picture."""
+        """Keep a file of any kind. Raises RpcError if the thumbnail is not a small image."""
         thumbs = [_thumbnail(thumbnail)] if thumbnail else None
         stored = self._store(data, dc_id)
         stored.thumbnail = thumbnail
@@ -120,7 +120,7 @@ class Files:
         return stored
 
     def find(self, wanted: Any, kind: type[Any], missing: str) -> StoredFile:
-        """The file an InputPhoto, InputDocument or file location means. Raises RpcError."""
+        """Return the file that an InputPhoto, InputDocument or file location names. Raises RpcError."""
         stored = self.stored.get(getattr(wanted, "id", 0))
         if stored is None or not isinstance(stored.tl, kind) or wanted.access_hash != stored.access_hash:
             raise RpcError(missing)
@@ -137,7 +137,7 @@ def _thumbnail(data: bytes) -> Any:
 
 
 def image_size(data: bytes) -> tuple[int, int]:
-    """Width and height of a PNG, GIF or JPEG image. Raises RpcError for anything else."""
+    """Return width and height of a PNG, GIF or JPEG image. Raises RpcError for anything else."""
     if data[:8] == b"\x89PNG\r\n\x1a\n" and len(data) >= 24:
         return max(1, int.from_bytes(data[16:20], "big")), max(1, int.from_bytes(data[20:24], "big"))
     if data[:4] == b"GIF8" and len(data) >= 10:
@@ -151,7 +151,7 @@ def _jpeg_size(data: bytes) -> tuple[int, int]:
     position = 2
     while position + 9 <= len(data) and data[position] == 0xFF:
         marker = data[position + 1]
-        if 0xC0 <= marker <= 0xCF and marker not in {0xC4, 0xC8, 0xCC}:  # a frame header
+        if 0xC0 <= marker <= 0xCF and marker not in {0xC4, 0xC8, 0xCC}:  # start of frame
             height = int.from_bytes(data[position + 5 : position + 7], "big")
             width = int.from_bytes(data[position + 7 : position + 9], "big")
             return max(1, width), max(1, height)

@@ -1,4 +1,4 @@
-"""Every auth key of a world, who is signed in with it, and the ways to sign in that are under way."""
+"""Every auth key of a world, who is signed in with it, and the logins that are still in progress."""
 
 from collections import defaultdict, deque
 from collections.abc import Callable
@@ -16,20 +16,20 @@ MAX_STRANGERS = 10_000
 
 
 class Keyring:
-    """Logins by key id, and codes, QR tokens and tickets that have not been used yet."""
+    """Logins by key id, and the codes, QR tokens and exported authorizations that are not used yet."""
 
     def __init__(self, seed: int, now: Callable[[], float]) -> None:
         self._seed = seed
         self._now = now
         self.logins: dict[int, Login] = {}
         self._by_account: defaultdict[int, list[Login]] = defaultdict(list)
-        self._strangers: deque[int] = deque()  # keys in order of their making; unused ones do not stay for ever
+        self._strangers: deque[int] = deque()  # key ids in order of creation; the oldest unused keys are dropped
         self.codes: dict[str, SentCode] = {}
         self.tokens: dict[bytes, LoginToken] = {}
-        self.tickets: dict[bytes, Account] = {}
+        self.exported: dict[bytes, Account] = {}
 
     def add(self, key: bytes, dc_id: int) -> Login:
-        """A key from a key exchange: nobody is signed in with it yet."""
+        """Add the key of a key exchange. Nobody is signed in with it yet."""
         key_id = auth_key_id(key)
         login = self.logins[key_id] = Login(Key(key, key_id), dc_id)
         self._strangers.append(key_id)
@@ -39,22 +39,21 @@ class Keyring:
                 del self.logins[oldest.key.id]
         return login
 
-    def ready(self, account: Account, number: int = 0) -> Login:
-        """The login whose key comes from the seed, made known on first use."""
+    def derived_login(self, account: Account, number: int = 0) -> Login:
+        """Return the signed-in login whose key is derived from the seed. It is added on first use."""
         key = derived_auth_key(self._seed, account.name, number)
         login = self.logins.get(auth_key_id(key))
         if login is None:
             login = self.add(key, account.dc_id)
-            login.number = number
             self.sign_in(login, account)
         return login
 
-    def of(self, account: Account) -> list[Login]:
-        """Every login of an account, ended ones too."""
+    def logins_of(self, account: Account) -> list[Login]:
+        """Return every login of an account, including revoked ones."""
         return list(self._by_account[account.id])
 
     def sign_in(self, login: Login, account: Account) -> None:
-        """Make an account the owner of a key."""
+        """Sign an account in with a key."""
         self.sign_out(login)
         login.account = account
         self._by_account[account.id].append(login)
@@ -62,19 +61,19 @@ class Keyring:
         account.sessions.update(session for session in login.sessions.values() if session.link is not None)
 
     def sign_out(self, login: Login) -> None:
-        """Make a key nobody's."""
+        """Sign out whoever is signed in with a key."""
         if login.account is not None:
             login.account.sessions.difference_update(login.sessions.values())
             self._by_account[login.account.id].remove(login)
-        login.account = login.waiting = login.challenge = None
+        login.account = login.awaiting_password = login.challenge = None
 
     @staticmethod
     def hash_of(login: Login) -> int:
-        """The number by which an account's sessions are told apart."""
+        """Return the number that identifies a login in account.getAuthorizations."""
         return int.from_bytes(blake2b(login.key.bytes, digest_size=8).digest(), "little", signed=True)
 
     def authorization(self, login: Login, *, current: bool = False) -> Any:
-        """A login as account.getAuthorizations tells it."""
+        """Return a login as account.getAuthorizations shows it."""
         device = login.device
         return types.Authorization(
             hash=0 if current else self.hash_of(login),

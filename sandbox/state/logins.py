@@ -1,4 +1,4 @@
-"""Auth keys and who is signed in with them; codes and tokens on their way."""
+"""Auth keys and who is signed in with them; login codes and tokens that are not used yet."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,53 +15,51 @@ TOKEN_SECONDS = 30
 
 
 class Login:
-    """What one auth key stands for. `account` is None until somebody signs in.
+    """One auth key and its owner. `account` is None until somebody signs in.
 
-    `state` is "ok" or the RPC error every call is answered with. `visiting`: signed in with a ticket from the account's
-    home data centre.
+    `awaiting_password` is the account whose password is still due. `state` is "ok" or the RPC error that answers every
+    call. `imported` is true if the login was exported from the account's home data centre.
     """
 
     __slots__ = (
         "account",
         "active",
         "api_id",
+        "awaiting_password",
         "challenge",
         "created",
         "dc_id",
         "device",
+        "imported",
         "key",
-        "number",
         "salts",
         "sessions",
         "state",
-        "visiting",
-        "waiting",
     )
 
-    def __init__(self, key: Key, dc_id: int, account: "Account | None" = None, number: int = 0) -> None:
+    def __init__(self, key: Key, dc_id: int) -> None:
         self.key = key
         self.dc_id = dc_id
-        self.account = account
-        self.number = number
+        self.account: Account | None = None
         self.state = "ok"
         self.api_id = 0
         self.device: Any = None
         self.created = 0.0
         self.active = 0.0
-        self.waiting: Account | None = None
+        self.awaiting_password: Account | None = None
         self.challenge: Challenge | None = None
-        self.visiting = False
+        self.imported = False
         self.sessions: dict[int, Session] = {}
         self.salts = (-1, 0, 0)
 
     def addresses(self) -> set[str]:
-        """Where its connections come from right now."""
+        """Return the addresses of its open connections."""
         return {session.link.address for session in self.sessions.values() if session.link is not None}
 
 
 @dataclass
 class SentCode:
-    """A login code on its way to its owner."""
+    """A login code that was sent and not used yet."""
 
     account: "Account"
     code: str
@@ -71,7 +69,7 @@ class SentCode:
 
 @dataclass
 class LoginToken:
-    """What a QR code shows; `account` is set once a signed-in session accepted it."""
+    """The token that a QR code shows. `account` is set once a signed-in session has accepted it."""
 
     token: bytes
     session: Session

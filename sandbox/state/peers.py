@@ -1,4 +1,4 @@
-"""Accounts and chats while the world runs."""
+"""The accounts and chats of a running world."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,7 +9,7 @@ from sandbox.world import CHANNEL_KINDS, AccountSpec, ChatSpec
 
 
 class Account:
-    """A Telegram user. `state` is one of active, banned, deactivated, frozen."""
+    """A Telegram user. `state` is active, banned, deactivated or frozen."""
 
     def __init__(self, spec: AccountSpec) -> None:
         self.name = spec.name
@@ -22,18 +22,18 @@ class Account:
         self.dc_id = spec.dc
         self.state = spec.state
         self.box = Box()
-        self.random_ids: dict[int, tuple[Message, float]] = {}  # random_id -> message, when it was sent
+        self.random_ids: dict[int, tuple[Message, float]] = {}  # random_id -> message and when it was sent
         self.uploads: dict[int, dict[int, bytes]] = {}  # file id -> part number -> bytes
         self.sessions: set[Any] = set()  # the connected ones
-        self.blocked: set[int] = set()  # whom this user does not want to hear from
-        self.rendered: dict[int, bytes] = {}  # this user as each viewer sees it, ready to send
+        self.blocked: set[int] = set()  # ids of the accounts this user has blocked
+        self.rendered: dict[int, bytes] = {}  # viewer id -> this user as that viewer sees it, serialised
         self._verifier: Verifier | None = None
 
     @property
     def verifier(self) -> Verifier | None:
-        """What checks the password, the second step of a login; None if there is none."""
-        if self._password is not None:  # made on first use: it costs a tenth of a second
-            self._verifier, self._password = Verifier.of(self._password), None
+        """Return what checks the password, None if there is no password."""
+        if self._password is not None:  # created on first use because it takes a tenth of a second
+            self._verifier, self._password = Verifier.from_password(self._password), None
         return self._verifier
 
     @verifier.setter
@@ -41,8 +41,8 @@ class Account:
         self._verifier, self._password = verifier, None
 
     @property
-    def guarded(self) -> bool:
-        """Whether there is a password."""
+    def has_password(self) -> bool:
+        """Return whether the account has a password."""
         return self._password is not None or self._verifier is not None
 
     def __repr__(self) -> str:
@@ -51,7 +51,7 @@ class Account:
 
 @dataclass(slots=True)
 class Member:
-    """An account in a chat. `banned` names the rights it was taken."""
+    """An account in a chat. `banned` names the rights that were taken from it."""
 
     account: Account
     role: str = "member"
@@ -60,13 +60,13 @@ class Member:
 
     @property
     def admin(self) -> bool:
-        """Admins and the creator are above slow mode and default rights."""
+        """Return whether this is an admin or the creator, who are exempt from slow mode and default rights."""
         return self.role != "member"
 
 
 @dataclass(slots=True)
 class Topic:
-    """A topic of a forum; its id is that of the message that created it, 1 for "General"."""
+    """A topic of a forum. Its id is that of the message that created it, 1 for "General"."""
 
     id: int
     title: str
@@ -79,14 +79,14 @@ class Topic:
 
 @dataclass(slots=True)
 class Scheduled:
-    """A message that waits for its time; `handle` ends the waiting."""
+    """A scheduled message. Cancelling `handle` stops it from being sent."""
 
     message: Message
     handle: Any = None
 
 
 class Chat:
-    """A supergroup, forum, broadcast channel, basic group, or the dialog of two accounts (or of one with itself)."""
+    """A supergroup, forum, broadcast channel or basic group, or the dialog of two accounts or of one with itself."""
 
     def __init__(self, spec: ChatSpec, members: list[Member]) -> None:
         self.key = spec.key
@@ -106,8 +106,8 @@ class Chat:
         self.kicked: set[int] = set()
         self.requests: list[Account] = []
         self.topics: dict[int, Topic] = {}
-        self.box = Box()  # for chats without a row of their own: only what the report tells
-        self.read: dict[int, int] = {}  # account id -> the newest message it has read, in its own numbering
+        self.box = Box()  # in basic groups and dialogs, where ids differ by account, only the report reads it
+        self.read: dict[int, int] = {}  # account id -> id of the newest message it has read
         self.scheduled: dict[int, Scheduled] = {}
         self.next_scheduled = 1
         self.deleted: list[dict[str, Any]] = []
@@ -116,21 +116,21 @@ class Chat:
 
     @property
     def own_box(self) -> bool:
-        """Channels of every kind number their own messages; other messages are numbered by each account."""
+        """Return whether the chat numbers its own messages. In basic groups and dialogs each account numbers them."""
         return self.kind in CHANNEL_KINDS
 
     def box_of(self, viewer: Account) -> Box:
-        """The row in which a viewer finds this chat's messages."""
+        """Return the box in which a viewer finds this chat's messages."""
         return self.box if self.own_box else viewer.box
 
     def messages_of(self, viewer: Account) -> list[tuple[int, Message]]:
-        """What stands in the chat, newest first, with the numbers a viewer knows."""
+        """Return the chat's messages, newest first, each with the id by which the viewer knows it."""
         if self.own_box:
             return [(number, self.box.messages[number]) for number in reversed(self.box.messages)]
         return [(number, entry) for number, entry in reversed(viewer.box.messages.items()) if entry.chat is self]
 
     def changed(self) -> None:
-        """What viewers see of the chat is not true any more."""
+        """Drop the serialised views of the chat."""
         self.rendered.clear()
 
     def __repr__(self) -> str:
@@ -139,7 +139,7 @@ class Chat:
 
 @dataclass
 class Directory:
-    """Who can be found by which name or number."""
+    """Accounts and chats by name, id, phone number, username and invite link."""
 
     accounts: dict[str, Account] = field(default_factory=dict)
     by_id: dict[int, Account] = field(default_factory=dict)
@@ -150,7 +150,7 @@ class Directory:
     usernames: dict[str, Account | Chat] = field(default_factory=dict)
 
     def add_account(self, account: Account) -> None:
-        """Make an account findable."""
+        """Add an account."""
         self.accounts[account.name] = account
         self.by_id[account.id] = account
         self.by_phone[account.phone] = account
@@ -158,7 +158,7 @@ class Directory:
             self.usernames[account.username.lower()] = account
 
     def rename(self, peer: Account | Chat, username: str | None) -> None:
-        """Give a peer another username, or none."""
+        """Change or remove a peer's username."""
         if peer.username:
             self.usernames.pop(peer.username.lower(), None)
         peer.username = username
@@ -167,7 +167,7 @@ class Directory:
         peer.rendered.clear()
 
     def add_chat(self, chat: Chat) -> None:
-        """Make a chat findable."""
+        """Add a chat."""
         self.chats[chat.id] = chat
         self.by_key[chat.key] = chat
         if chat.username:

@@ -1,1 +1,1 @@
-"""TCP framing: how packets stand in the stream. Knows nothing of what is in them."""
+"""TCP framing: where packets begin and end in the stream, whatever they hold."""

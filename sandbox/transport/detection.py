@@ -1,4 +1,4 @@
-"""Which transport a client speaks is told by its first bytes."""
+"""A client's first bytes tell which transport it uses."""
 
 from sandbox.transport.framing import Abridged, BadFrame, Framing, Full, Intermediate
 from sandbox.transport.obfuscation import HEADER, Obfuscated
@@ -7,7 +7,10 @@ NOT_OURS = (b"GET ", b"POST", b"HEAD", b"OPTI", b"\x16\x03\x01\x02")
 
 
 def detect(buffer: bytearray) -> Framing | None:
-    """Tell the framing by the first bytes, taking its tag off; None while there are too few. Raises BadFrame."""
+    """Return the framing that the first bytes announce, and remove its tag. None while there are too few bytes.
+
+    Raises BadFrame if the bytes belong to another protocol.
+    """
     if buffer[:1] == b"\xef":
         del buffer[:1]
         return Abridged()
@@ -19,10 +22,10 @@ def detect(buffer: bytearray) -> Framing | None:
     if buffer[:4] == b"\xdd\xdd\xdd\xdd":
         del buffer[:4]
         return Intermediate(padded=True)
-    if buffer[4:8] == b"\0\0\0\0":  # a full transport counts from zero
+    if buffer[4:8] == b"\0\0\0\0":  # the full transport: the first packet has number 0
         return Full()
     if buffer[:4] in NOT_OURS:
-        raise BadFrame("a client of something else")
+        raise BadFrame("the client speaks another protocol")
     if len(buffer) < HEADER:
         return None
     header = bytes(buffer[:HEADER])

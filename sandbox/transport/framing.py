@@ -1,26 +1,26 @@
-"""The packet framings of MTProto's TCP transports, server side. https://core.telegram.org/mtproto/mtproto-transports"""
+"""The framings of MTProto's TCP transports. https://core.telegram.org/mtproto/mtproto-transports"""
 
 import os
 import struct
 from typing import Protocol
 from zlib import crc32
 
-MAX_PACKET = 2 * 1024 * 1024  # an upload part is at most 512 KiB; nothing legitimate comes near
+MAX_PACKET = 2 * 1024 * 1024  # far above any valid packet: an upload part has at most 512 KiB
 
 
 class BadFrame(ValueError):
-    """The stream cannot be read any further; only closing it is left."""
+    """The stream cannot be read any further and has to be closed."""
 
 
 class Framing(Protocol):
-    """Cuts packets out of a stream and dresses them for it."""
+    """Splits a stream into packets, and frames packets for it."""
 
     def next(self, buffer: bytearray) -> bytes | None:
-        """Take one packet off the front; None while it is incomplete. Raises BadFrame."""
+        """Remove and return the first packet, None while it is incomplete. Raises BadFrame."""
         ...
 
     def wrap(self, packet: bytes) -> bytes:
-        """The bytes to write for a packet."""
+        """Return the bytes to write for a packet."""
         ...
 
 
@@ -31,13 +31,13 @@ def _checked(length: int) -> int:
 
 
 class Abridged:
-    """One length byte in words of four, three more for long packets."""
+    """The length in words of four bytes: one byte, or four for long packets."""
 
     def next(self, buffer: bytearray) -> bytes | None:
-        """Take one packet off the front."""
+        """Remove and return the first packet, None while it is incomplete. Raises BadFrame."""
         if not buffer:
             return None
-        start, words = 1, buffer[0] & 0x7F  # the high bit asks for a quick ack, which nobody here needs
+        start, words = 1, buffer[0] & 0x7F  # the high bit asks for a quick ack, which is not supported
         if words == 0x7F:
             if len(buffer) < 4:
                 return None
@@ -50,7 +50,7 @@ class Abridged:
         return packet
 
     def wrap(self, packet: bytes) -> bytes:
-        """The bytes to write for a packet."""
+        """Return the bytes to write for a packet."""
         words = len(packet) >> 2
         if words < 0x7F:
             return bytes([words]) + packet
@@ -58,13 +58,13 @@ class Abridged:
 
 
 class Intermediate:
-    """Four length bytes; the padded kind adds up to 15 random bytes that are not part of the packet."""
+    """Four bytes of length. The padded kind adds up to 15 random bytes, which are not part of the packet."""
 
     def __init__(self, *, padded: bool = False) -> None:
         self._padded = padded
 
     def next(self, buffer: bytearray) -> bytes | None:
-        """Take one packet off the front."""
+        """Remove and return the first packet, None while it is incomplete. Raises BadFrame."""
         if len(buffer) < 4:
             return None
         end = 4 + _checked(int.from_bytes(buffer[:4], "little") & 0x7FFFFFFF)
@@ -75,21 +75,21 @@ class Intermediate:
         return packet[: len(packet) // 4 * 4] if self._padded else packet
 
     def wrap(self, packet: bytes) -> bytes:
-        """The bytes to write for a packet."""
+        """Return the bytes to write for a packet."""
         if self._padded:
             packet += os.urandom(len(packet) % 4 if len(packet) > 4 else 0)
         return len(packet).to_bytes(4, "little") + packet
 
 
 class Full:
-    """Length, a counter and a checksum; Telethon's default."""
+    """Length, a counter and a checksum. Telethon's default."""
 
     def __init__(self) -> None:
         self._received = 0
         self._sent = 0
 
     def next(self, buffer: bytearray) -> bytes | None:
-        """Take one packet off the front."""
+        """Remove and return the first packet, None while it is incomplete. Raises BadFrame."""
         if len(buffer) < 8:
             return None
         end, counter = struct.unpack_from("<ii", buffer)
@@ -101,14 +101,14 @@ class Full:
         frame = bytes(buffer[:end])
         del buffer[:end]
         if crc32(frame[:-4]) != int.from_bytes(frame[-4:], "little"):
-            raise BadFrame("a wrong checksum")
+            raise BadFrame("the checksum is wrong")
         if counter != self._received:
-            raise BadFrame(f"packet {counter} where {self._received} was due")
+            raise BadFrame(f"packet {counter} instead of {self._received}")
         self._received += 1
         return frame[8:-4]
 
     def wrap(self, packet: bytes) -> bytes:
-        """The bytes to write for a packet."""
+        """Return the bytes to write for a packet."""
         frame = struct.pack("<ii", len(packet) + 12, self._sent) + packet
         self._sent += 1
         return frame + crc32(frame).to_bytes(4, "little")

@@ -1,4 +1,4 @@
-"""One TCP connection: bytes in, packets up; packets down, bytes out."""
+"""One TCP connection of a client."""
 
 import asyncio
 import logging
@@ -8,27 +8,27 @@ from sandbox.transport.detection import detect
 from sandbox.transport.framing import BadFrame, Framing
 
 log = logging.getLogger(__name__)
-MAX_WAITING_OUT = 16 * 1024 * 1024  # a client that does not read its answers is let go
+MAX_WAITING_OUT = 16 * 1024 * 1024  # a client that does not read its answers is disconnected
 
 
 class Hub(Protocol):
-    """What stands above the connections."""
+    """What a connection reports to."""
 
     def made(self, link: "Link") -> None:
-        """A client connected."""
+        """Register a new connection."""
         ...
 
     def packet(self, link: "Link", packet: bytes) -> None:
-        """A client sent one packet."""
+        """Handle a packet of a client."""
         ...
 
     def lost(self, link: "Link") -> None:
-        """A connection is gone, whoever closed it."""
+        """Forget a closed connection, whichever side closed it."""
         ...
 
 
 class Link(asyncio.Protocol):
-    """A client's connection. `exchange` and `sessions` belong to the layer above: what is spoken over it."""
+    """A client's connection. The hub keeps its key exchange and sessions in `exchange` and `sessions`."""
 
     __slots__ = ("_buffer", "_framing", "_hub", "_transport", "address", "alive", "exchange", "sessions")
 
@@ -43,21 +43,21 @@ class Link(asyncio.Protocol):
         self.sessions: set[Any] = set()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin."""
+        """Report the connection to the hub."""
         self._transport = cast(asyncio.Transport, transport)
         self.address = str(self._transport.get_extra_info("peername")[0])
         self.alive = True
         self._hub.made(self)
 
     def connection_lost(self, _exc: Exception | None) -> None:
-        """End, whoever wanted it."""
+        """Report the end of the connection to the hub."""
         self.alive = False
         self._transport = None
         self._buffer = bytearray()
         self._hub.lost(self)
 
     def data_received(self, data: bytes) -> None:
-        """Cut packets out of what arrived and hand each up; a stream that cannot be read is closed."""
+        """Pass each complete packet to the hub. Close a stream that cannot be read."""
         self._buffer += data
         try:
             if self._framing is None:
@@ -72,28 +72,28 @@ class Link(asyncio.Protocol):
             self.close()
 
     def send(self, packet: bytes) -> None:
-        """Write one packet; silently nothing once the connection is closed."""
+        """Write one packet. Does nothing once the connection is closed."""
         if self._transport is None or not self.alive or self._framing is None:
             return
         self._transport.write(self._framing.wrap(packet))
         if self._transport.get_write_buffer_size() > MAX_WAITING_OUT:
-            log.warning("closing %s: it does not read what it is sent", self.address)
+            log.warning("closing %s: it does not read its answers", self.address)
             self._transport.abort()
 
     def close(self) -> None:
-        """Close after what was written has gone out."""
+        """Close once everything written has been sent."""
         self.alive = False
         if self._transport is not None:
             self._transport.close()
 
     def hang_up(self) -> None:
-        """Say that nothing more comes, as a server that leaves in order does: the client reads the stream's end."""
+        """End the stream in order, so that the client reads its end rather than a reset."""
         self.alive = False
         if self._transport is not None:
             self._transport.write_eof()
 
     def abort(self) -> None:
-        """Close at once, losing what has not gone out."""
+        """Close at once. Data that is not sent yet is lost."""
         self.alive = False
         if self._transport is not None:
             self._transport.abort()

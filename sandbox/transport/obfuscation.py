@@ -11,7 +11,7 @@ HEADER = 64
 
 
 class Obfuscated:
-    """Decrypts what comes in, hands it to the framing within, encrypts what goes out."""
+    """Encrypts and decrypts the stream around another framing. Raises BadFrame if that framing is unknown."""
 
     def __init__(self, header: bytes) -> None:
         backwards = header[8:56][::-1]
@@ -29,15 +29,15 @@ class Obfuscated:
             return Intermediate()
         if tag == b"\xdd\xdd\xdd\xdd":
             return Intermediate(padded=True)
-        raise BadFrame("no known transport begins like this")
+        raise BadFrame("no known transport begins with these bytes")
 
     def next(self, buffer: bytearray) -> bytes | None:
-        """Take one packet off the front."""
+        """Remove and return the first packet, None while it is incomplete. Raises BadFrame."""
         if buffer:
             self._plain += self._incoming.update(bytes(buffer))
             buffer.clear()
         return self._inner.next(self._plain)
 
     def wrap(self, packet: bytes) -> bytes:
-        """The bytes to write for a packet."""
+        """Return the bytes to write for a packet."""
         return self._outgoing.update(self._inner.wrap(packet))

@@ -6,7 +6,7 @@ import httpx
 import pytest
 from telethon import errors, functions
 
-from sandbox.rules import fits
+from sandbox.rules import matches
 from sandbox.server import Sandbox
 from sandbox.world import demo_world
 from tests.sandbox.conftest import Clients, Starter, texts
@@ -181,4 +181,4 @@ async def test_the_control_channel_tells_codes_waves_and_outages(sandbox: Sandbo
     ],
 )
 def test_patterns_mean_names(pattern: str, name: str, meant: bool) -> None:
-    assert fits(pattern, name) is meant
+    assert matches(pattern, name) is meant

@@ -33,7 +33,7 @@ class Stranger:
         self.random = Random(seed)
         loggers = {name: logging.getLogger(name) for name in ("telethon.network.mtprotostate",)}
         self.state = MTProtoState(AuthKey(derived_auth_key(1, "mallory")), loggers)
-        login = sandbox.centre.keys.ready(sandbox.centre.account("mallory"))
+        login = sandbox.centre.keys.derived_login(sandbox.centre.account("mallory"))
         self.login = login
         self.salt = next(iter(sandbox._hubs.values()))._salt
         viewer, plaza = sandbox.centre.account("mallory"), sandbox.centre.chat("plaza")
@@ -141,7 +141,7 @@ async def test_twenty_thousand_frames_of_nonsense_disturb_nobody(
     while sent < FRAMES:
         sent += await visit(sandbox, stranger)
         sandbox.actions.restore("mallory")
-        if sandbox.centre.keys.of(sandbox.centre.account("mallory")) == []:
+        if sandbox.centre.keys.logins_of(sandbox.centre.account("mallory")) == []:
             sandbox.centre.keys.sign_in(stranger.login, sandbox.centre.account("mallory"))
         if sent // 500 > said:
             said += 1

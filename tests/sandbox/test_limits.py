@@ -64,7 +64,7 @@ def test_many_refusals_end_in_peer_flood_until_pardoned() -> None:
         limits.refused("ann", "CHAT_WRITE_FORBIDDEN")
     with pytest.raises(RpcError, match="PEER_FLOOD"):
         limits.sending("ann", "plaza", group=True)
-    limits.pardon("ann")
+    limits.reset("ann")
     limits.sending("ann", "plaza", group=True)
 
 

@@ -146,9 +146,9 @@ async def test_documents_are_told_apart_by_their_attributes(
 async def test_an_album_is_one_group_of_messages(sandbox: Sandbox, ann: Any) -> None:
     sent = await ann.send_file("plaza", [png(shade=1), png(shade=2), png(shade=3)], caption=["one", "two", "three"])
     assert len({message.grouped_id for message in sent}) == 1
-    told = posts(sandbox, "plaza")
-    assert [post["text"] for post in told] == ["one", "two", "three"]
-    assert len({post["grouped_id"] for post in told}) == 1
+    shown = posts(sandbox, "plaza")
+    assert [post["text"] for post in shown] == ["one", "two", "three"]
+    assert len({post["grouped_id"] for post in shown}) == 1
 
 
 async def test_a_picture_that_is_none_and_a_long_caption_are_refused(sandbox: Sandbox, ann: Any) -> None:
@@ -257,10 +257,10 @@ async def test_a_forward_goes_into_a_topic_once(sandbox: Sandbox, ann: Any) -> N
 async def test_an_album_stays_one_when_forwarded(sandbox: Sandbox, ann: Any) -> None:
     album = await ann.send_file("plaza", [png(shade=1), png(shade=2)])
     await ann.forward_messages("square", album)
-    told = posts(sandbox, "square")
-    assert len(told) == 2
-    assert len({post["grouped_id"] for post in told}) == 1
-    assert told[0]["grouped_id"] != posts(sandbox, "plaza")[0]["grouped_id"]
+    shown = posts(sandbox, "square")
+    assert len(shown) == 2
+    assert len({post["grouped_id"] for post in shown}) == 1
+    assert shown[0]["grouped_id"] != posts(sandbox, "plaza")[0]["grouped_id"]
 
 
 async def test_a_scheduled_message_waits_and_is_sent_when_told(sandbox: Sandbox, ann: Any) -> None:

@@ -27,7 +27,7 @@ LOGGERS = {"telethon.network.mtprotostate": logging.getLogger("telethon.network.
 
 
 class HandClient:
-    """A client that sends what it is told to and reads what comes, one connection after the other in one session."""
+    """A client that sends what the test says and reads what arrives; it may reconnect in the same session."""
 
     def __init__(self, sandbox: Sandbox, account: str = "acc01") -> None:
         self._address = sandbox.address
@@ -144,8 +144,8 @@ async def test_the_state_of_messages_is_told_and_they_are_sent_again(hand: HandC
     message_id = hand.send(STATE)
     await hand.wait_for(RpcResult)
     hand.send(bytes(types.MsgsStateReq([message_id, 4])))
-    told = await hand.wait_for(types.MsgsStateInfo)
-    assert [ord(state) if isinstance(state, str) else state for state in told.info] == [4, 1]
+    shown = await hand.wait_for(types.MsgsStateInfo)
+    assert [ord(state) if isinstance(state, str) else state for state in shown.info] == [4, 1]
 
 
 async def test_several_calls_in_a_container_are_answered_together(hand: HandClient) -> None:
@@ -218,7 +218,7 @@ async def test_a_client_that_never_acknowledges_is_not_remembered_without_end(
 
 
 async def test_sessions_of_a_client_that_comes_and_goes_do_not_pile_up(sandbox: Sandbox) -> None:
-    (login,) = sandbox.centre.keys.of(sandbox.centre.account("acc01"))
+    (login,) = sandbox.centre.keys.logins_of(sandbox.centre.account("acc01"))
     for _ in range(20):
         client = HandClient(sandbox)
         await client.connect()

@@ -74,11 +74,11 @@ def test_a_file_that_is_no_yaml_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("part", "entry", "named"),
     [
-        ("timeline", {"do": "ban", "account": "acc01"}, "timeline[0]: say either"),
+        ("timeline", {"do": "ban", "account": "acc01"}, "timeline[0]: set either"),
         ("timeline", {"at": 1, "do": "dance"}, "timeline[0]: do"),
-        ("timeline", {"at": 1, "do": "ban"}, "timeline[0]: name the account"),
+        ("timeline", {"at": 1, "do": "ban"}, "timeline[0]: account is missing"),
         ("timeline", {"at": 1, "do": "ban", "account": "ghost"}, "ghost"),
-        ("timeline", {"at": 1, "do": "outage"}, "timeline[0]: say seconds"),
+        ("timeline", {"at": 1, "do": "outage"}, "timeline[0]: seconds is missing"),
         ("timeline", {"at": 1, "do": "fault", "rule": {"colour": 1}}, "timeline[0]: rule: unknown field 'colour'"),
         ("faults", {"do": "explode"}, "faults[0]: do"),
     ],

@@ -60,7 +60,7 @@ class Counter:
     def logins_at_telegram(self, account: str) -> int:
         """How many keys the data centre lets in as this account, without the ready-made one."""
         centre = self.house.sandbox.centre
-        return sum(login.state == "ok" for login in centre.keys.of(centre.account(account))) - 1
+        return sum(login.state == "ok" for login in centre.keys.logins_of(centre.account(account))) - 1
 
 
 async def counter_in(folder: Path, built: World | None = None, clock: Clock | None = None) -> AsyncIterator[Counter]:

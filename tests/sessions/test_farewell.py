@@ -31,7 +31,7 @@ def gone(house: House, name: str, *, log_out: bool = True) -> "asyncio.Future[Fa
 
 def login_at_telegram(house: House, account: str) -> list[str]:
     centre = house.sandbox.centre
-    return [login.state for login in centre.keys.of(centre.account(account))]
+    return [login.state for login in centre.keys.logins_of(centre.account(account))]
 
 
 def files(house: House) -> set[str]:

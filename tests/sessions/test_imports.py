@@ -36,7 +36,7 @@ def empty(folder: Path) -> Path:
 
 
 def key_of(sandbox: Sandbox, account: str, number: int = 0) -> Credentials:
-    login = sandbox.centre.keys.ready(sandbox.centre.account(account), number)
+    login = sandbox.centre.keys.derived_login(sandbox.centre.account(account), number)
     return Credentials(login.dc_id, *sandbox.address, login.key.bytes)
 
 

@@ -27,7 +27,7 @@ async def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
 
 def login_states(site: Site, account: str) -> list[str]:
     centre = site.house.sandbox.centre
-    return [login.state for login in centre.keys.of(centre.account(account))][1:]
+    return [login.state for login in centre.keys.logins_of(centre.account(account))][1:]
 
 
 async def test_its_owner_deletes_an_account_which_is_logged_out(site: Site, caplog: pytest.LogCaptureFixture) -> None:

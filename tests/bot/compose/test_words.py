@@ -18,7 +18,7 @@ from bot.compose.signs import is_invisible
 from bot.compose.text import Formatted, Span, Style, TextDraft, fill_in, finish
 from core.errors import InvalidInput
 from core.models import Media, Poll, PostContent, PostType, TextFormat
-from sandbox.rpc.texts import is_empty, taken
+from sandbox.rpc.texts import clean, is_empty
 
 
 def html(text: str) -> Formatted:
@@ -292,7 +292,7 @@ _LOST = re.compile("[\r\\s\x00-\x1f\x7f\u2028-\u202e\u200c\u200e\u200f\u0333\u03
 def test_the_same_words_are_covered_and_visible_ones_all_stay(before: str, inside: str, after: str) -> None:
     draft = TextDraft(before + inside + after, [Span(len(before), len(before + inside), Style.BOLD)] if inside else [])
     formatted = finish(draft)
-    assert taken(formatted.text) == formatted.text  # nothing is left that would be dropped
+    assert clean(formatted.text) == formatted.text  # nothing is left that would be dropped
 
     def visible(text: str) -> str:
         import unicodedata
