@@ -190,17 +190,20 @@ class AuthStore:
         values = (user, password.hash, " ".join(sorted(password.roles)), at)
         await self._run(lambda db: db.execute("INSERT OR REPLACE INTO passwords VALUES (?, ?, ?, ?)", values))
 
-    async def begin_family(self, family: Family, digest: str, now: float) -> None:
-        """Store a login's first refresh token."""
+    async def begin_family(self, family: Family, digest: str, password_hash: str, now: float) -> bool:
+        """Store a login's first refresh token, unless the user has another password by now. Return whether it did."""
 
-        def work(db: sqlite3.Cursor) -> None:
+        def work(db: sqlite3.Cursor) -> bool:
+            if db.execute("SELECT hash FROM passwords WHERE user = ?", (family.user,)).fetchone() != (password_hash,):
+                return False
             db.execute("DELETE FROM families WHERE ends <= ?", (now,))
             roles = " ".join(sorted(family.roles))
             db.execute(
                 "INSERT INTO families VALUES (?, ?, ?, ?, ?)", (family.id, family.user, roles, digest, family.ends)
             )
+            return True
 
-        await self._run(work)
+        return await self._run(work)
 
     async def rotate(
         self, family_id: str, digest: str, next_digest: str, now: float, *, made_here: bool, access_ends: float

@@ -10,7 +10,7 @@ import hashlib
 import hmac
 import secrets
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from api.requests.client_address import counted_as
 from api.requests.rate_limits import Rate, Rates
@@ -78,9 +78,11 @@ class Issuer:
         now = self._clock.now()
         family = Family(secrets.token_urlsafe(12), user_id, kept.roles, (now + self._family_lifetime).timestamp())
         secret = self._new_secret(family.id)
-        await self._auth_store.begin_family(family, _digest(secret), now.timestamp())
+        if not await self._auth_store.begin_family(family, _digest(secret), kept.hash, now.timestamp()):
+            self._security.refusal("login_failed", "The password was changed meanwhile", user=user_id, **about)
+            raise AuthError(WRONG)
         self._security.note("login", "A user logged in", user=user_id, **about)
-        return self._grant(family, secret)
+        return self._grant(family, secret, now)
 
     async def refresh(self, token: str, about: dict[str, str]) -> Grant:
         """Exchange a refresh token, which is good once, for new tokens.
@@ -90,14 +92,19 @@ class Issuer:
         """
         family_id, _, secret = token.partition(".")
         following = self._new_secret(family_id)
-        now = self._clock.now().timestamp()
-        access_ends = now + _LONGEST_ACCESS_SECONDS
+        now = self._clock.now()
+        access_ends = now.timestamp() + _LONGEST_ACCESS_SECONDS
         made_here = self._made_here(family_id, secret)
         outcome, family = await self._auth_store.rotate(
-            family_id, _digest(secret), _digest(following), now, made_here=made_here, access_ends=access_ends
+            family_id,
+            _digest(secret),
+            _digest(following),
+            now.timestamp(),
+            made_here=made_here,
+            access_ends=access_ends,
         )
         if outcome is Refresh.ROTATED and family is not None:
-            return self._grant(family, following)
+            return self._grant(family, following, now)
         if outcome is Refresh.REUSED and family is not None:
             self._revocations.family_was_ended(family.id, family.user, access_ends)
             text = "A refresh token came back after it was used: its family is ended"
@@ -178,11 +185,12 @@ class Issuer:
     def _proof(self, family_id: str, secret: str) -> str:
         return hmac.digest(self._proof_key, _bytes(f"{family_id}.{secret}"), "sha256").hex()[:32]
 
-    def _grant(self, family: Family, secret: str) -> Grant:
+    def _grant(self, family: Family, secret: str, now: datetime) -> Grant:
+        """Return the tokens as of `now`, a moment before the store was asked: a logout meanwhile covers them."""
         access = issue_token(
             self._secret,
             family.user,
-            now=self._clock.now(),
+            now=now,
             lifetime=self._lifetime,
             roles=family.roles,
             rules=self._rules,

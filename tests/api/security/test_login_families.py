@@ -1,6 +1,9 @@
 """A login is ended with everything that came from it; what anybody can make up ends nothing."""
 
+import asyncio
 import sqlite3
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +14,7 @@ import pytest
 from api.app import create_app
 from api.security.tokens import LEEWAY_SECONDS
 from core.settings import Settings
-from data.auth_store import AuthStore
+from data.auth_store import AuthStore, Password
 from tests.api.conftest import bearer
 from tests.api.security.test_issuer import PATH, access, know, log_in, refresh
 from tests.api.support import SECRET, Api, problem
@@ -82,6 +85,49 @@ async def test_an_access_token_tells_nothing_that_ends_its_login(api: Api) -> No
     claims = jwt.decode(grant.json()["access_token"], options={"verify_signature": False})
     problem(await refresh(api, f"{claims['sid']}.{claims['jti']}"), 401, "unauthorized")
     assert (await refresh(api, grant.json()["refresh_token"])).status_code == 200
+
+
+@asynccontextmanager
+async def slow_store(settings: Settings) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+    """A store that takes its time: what is asked of it waits, in order, until the block ends. Gives time to ask."""
+
+    async def others_turn() -> None:
+        for _ in range(200):
+            await asyncio.sleep(0)
+
+    with closing(sqlite3.connect(settings.state_dir / "api.sqlite3", isolation_level=None)) as holder:
+        holder.execute("BEGIN IMMEDIATE")
+        yield others_turn
+
+
+async def test_a_logout_everywhere_ends_the_tokens_of_a_refresh_under_way(api: Api, settings: Settings) -> None:
+    await know(api)
+    grant = await log_in(api)
+    await api.clock.advance(1)
+    async with slow_store(settings) as others_turn:
+        refreshing = asyncio.create_task(refresh(api, grant.json()["refresh_token"]))
+        await others_turn()
+        await api.clock.advance(0.1)
+        body = {"everywhere": True}
+        leaving = asyncio.create_task(api.http.post("/api/auth/logout", headers=access(grant), json=body))
+        await others_turn()
+        await api.clock.advance(0.1)
+    assert (await leaving).status_code == 204
+    refreshed = await refreshing
+    assert refreshed.status_code == 200
+    assert await refused(api, access(refreshed))
+    problem(await refresh(api, refreshed.json()["refresh_token"]), 401, "unauthorized")
+
+
+async def test_a_login_with_a_password_that_is_changed_meanwhile_is_refused(api: Api, settings: Settings) -> None:
+    await know(api)
+    async with slow_store(settings) as others_turn:
+        entering = asyncio.create_task(log_in(api))
+        await others_turn()
+        changing = asyncio.create_task(api.context.auth_store.set_password("alice", Password("new", frozenset()), 0))
+        await others_turn()
+    await changing
+    problem(await entering, 401, "unauthorized")
 
 
 def elsewhere(api: Api, **claims: Any) -> dict[str, str]:
