@@ -19,7 +19,7 @@ Clients = Callable[..., Awaitable[Any]]
 
 @pytest.fixture(scope="session")
 def dc_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One RSA key for all data centres of a test run: making one takes longer than most tests."""
+    """A folder with one RSA key for the whole test run, because creating a key takes longer than most tests."""
     return tmp_path_factory.mktemp("dc")
 
 
@@ -31,7 +31,7 @@ async def start(dc_folder: Path) -> AsyncIterator[Starter]:
         async def starter(world: World | None = None, **options: Any) -> Sandbox:
             sandbox = Sandbox(world or demo_world(accounts=4, groups=3), folder=dc_folder, **options)
             await sandbox.start()
-            TelegramClient._config = None  # Telethon keeps the first data centres it heard of for the whole process
+            TelegramClient._config = None  # Telethon keeps the first list of data centres for the whole process
             stack.push_async_callback(sandbox.stop)
             rsa.add_key(sandbox.public_key_path.read_text(), old=False)
             return sandbox
@@ -63,5 +63,5 @@ async def clients(tmp_path: Path) -> AsyncIterator[Clients]:
 
 
 def texts(sandbox: Sandbox, chat: str) -> list[str]:
-    """What stands in a chat."""
+    """Return the texts of a chat's messages, oldest first."""
     return [message["text"] for message in sandbox.report()["chats"][chat]["messages"]]

@@ -1,4 +1,4 @@
-"""Strangers send nonsense; nobody else notices."""
+"""Random and malicious packets disturb nobody else."""
 
 import asyncio
 import logging
@@ -35,7 +35,6 @@ class Stranger:
         self.state = MTProtoState(AuthKey(derived_auth_key(1, "mallory")), loggers)
         login = sandbox.centre.keys.derived_login(sandbox.centre.account("mallory"))
         self.login = login
-        self.salt = next(iter(sandbox._hubs.values()))._salt
         viewer, plaza = sandbox.centre.account("mallory"), sandbox.centre.chat("plaza")
         channel_hash = sandbox.centre.access_hash(viewer, plaza.id)
         peer = types.InputPeerChannel(plaza.id, channel_hash)
@@ -66,7 +65,7 @@ class Stranger:
         return self.random.randbytes(self.random.randrange(most))
 
     def body(self) -> bytes:
-        """The inside of a message: nearly right, or right at first sight only, or nothing at all."""
+        """Return the body of a message: nearly valid, valid only at its start, or not at all."""
         choice = self.random.random()
         if choice < 0.5:
             body = bytearray(self.random.choice(self.samples))
@@ -78,26 +77,26 @@ class Stranger:
         return bytes(body) + bytes(-len(body) % 4) or bytes(4)
 
     def plain(self) -> bytes:
-        """An unencrypted message; its length is not always right."""
+        """Return an unencrypted message, sometimes with a wrong length."""
         body = self.body()
         length = self.random.choice([len(body), len(body), -1, 2**30])
         return struct.pack("<qqi", 0, self.state._get_new_msg_id(), length) + body
 
     def encrypted(self) -> bytes:
-        """A message under a good key."""
-        self.state.salt = self.salt(self.login)
+        """Return a message encrypted with a valid key."""
+        self.state.salt = self.login.salts[1]  # right from the second connection on
         body = self.body()
         message = struct.pack("<qii", self.state._get_new_msg_id(), 1, len(body)) + body
         return bytes(self.state.encrypt_message_data(message))
 
     def damaged(self) -> bytes:
-        """The same with one bit turned."""
+        """Return such a message with one bit flipped."""
         packet = bytearray(self.encrypted())
         packet[self.random.randrange(len(packet))] ^= 1
         return bytes(packet)
 
     def frames(self) -> list[bytes]:
-        """What goes over one connection. What ends a connection comes last, so that everything is read."""
+        """Return the frames of one connection. The one that ends it comes last, so that all are read."""
         codec, choice = FullPacketCodec(None), self.random.random()
         if choice < 0.2:
             return [self.noise(400)]
@@ -110,7 +109,7 @@ class Stranger:
 
 
 async def visit(sandbox: Sandbox, stranger: Stranger) -> int:
-    """Connect, send nonsense, read until the data centre closes; how many frames went."""
+    """Connect, send frames, and read until the data centre closes. Return the number of frames."""
     reader, writer = await asyncio.open_connection(*sandbox.address)
     frames = stranger.frames()
     with suppress(ConnectionError):
@@ -122,7 +121,7 @@ async def visit(sandbox: Sandbox, stranger: Stranger) -> int:
 
 
 def resident_kib() -> int:
-    """What this process occupies."""
+    """Return the resident memory of this process."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 1024
 
 

@@ -1,4 +1,4 @@
-"""Keys: the exchange a new client makes, ready-made ones, and what happens with unknown ones."""
+"""Keys from a key exchange, keys derived from the seed, and unknown keys."""
 
 import asyncio
 import stat
@@ -9,11 +9,11 @@ from telethon import TelegramClient, errors
 from telethon.crypto import AuthKey
 from telethon.sessions import MemorySession
 
-from sandbox.mtproto.primes import random_pq
+from sandbox.keys import server_key
 from sandbox.server import Sandbox
 
 
-async def test_a_new_client_makes_a_key_and_is_nobody_yet(sandbox: Sandbox) -> None:
+async def test_a_new_client_gets_a_key_and_is_not_signed_in(sandbox: Sandbox) -> None:
     session = MemorySession()
     session.set_dc(sandbox.dc_id, *sandbox.address)
     client = TelegramClient(session, 1, "hash", retry_delay=0)
@@ -25,7 +25,7 @@ async def test_a_new_client_makes_a_key_and_is_nobody_yet(sandbox: Sandbox) -> N
         await client.disconnect()
 
 
-async def test_a_key_nobody_knows_is_refused(sandbox: Sandbox) -> None:
+async def test_an_unknown_key_is_refused(sandbox: Sandbox) -> None:
     session = MemorySession()
     session.set_dc(sandbox.dc_id, *sandbox.address)
     session.auth_key = AuthKey(b"\x42" * 256)
@@ -33,13 +33,7 @@ async def test_a_key_nobody_knows_is_refused(sandbox: Sandbox) -> None:
     with pytest.raises((errors.AuthKeyNotFound, ConnectionError)):
         await client.connect()
     await client.disconnect()
-    await asyncio.gather(client.disconnected, return_exceptions=True)  # Telethon keeps the reason there, too
-
-
-def test_the_number_to_factor_never_reads_as_negative() -> None:
-    for _ in range(200):
-        pq = random_pq()
-        assert int.from_bytes(pq.to_bytes((pq.bit_length() + 7) // 8, "big"), "big", signed=True) > 0
+    await asyncio.gather(client.disconnected, return_exceptions=True)  # Telethon keeps the reason there as well
 
 
 def test_private_files_are_private(sandbox: Sandbox, tmp_path: Path) -> None:
@@ -49,6 +43,11 @@ def test_private_files_are_private(sandbox: Sandbox, tmp_path: Path) -> None:
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_sessions_of_an_account_have_keys_of_their_own(sandbox: Sandbox, tmp_path: Path) -> None:
+def test_each_session_of_an_account_has_its_own_key(sandbox: Sandbox, tmp_path: Path) -> None:
     one, other = (sandbox.write_session("acc01", tmp_path / f"s{number}", number) for number in (0, 1))
     assert one.read_bytes() != other.read_bytes()
+
+
+def test_a_folder_keeps_its_key(tmp_path: Path) -> None:
+    first, again = server_key(tmp_path), server_key(tmp_path)
+    assert first.fingerprint == again.fingerprint

@@ -1,4 +1,4 @@
-"""The limits Telegram is known for, where a world asks for them."""
+"""Telegram's known rate limits, in worlds that turn them on."""
 
 from collections.abc import Awaitable, Callable
 
@@ -11,7 +11,7 @@ from sandbox.world import AccountSpec, ChatSpec, World
 from tests.sandbox.conftest import Clients, Starter
 
 
-class Hand:
+class ManualClock:
     """A clock that a test moves."""
 
     def __init__(self) -> None:
@@ -22,7 +22,7 @@ class Hand:
 
 
 def waited(limits: Limits, chat: str = "plaza") -> int:
-    """How long a send must wait, 0 if it may go."""
+    """Send a message; return the seconds it must wait, 0 if it was accepted."""
     try:
         limits.sending("ann", chat, group=True)
     except RpcError as error:
@@ -31,7 +31,7 @@ def waited(limits: Limits, chat: str = "plaza") -> int:
 
 
 def test_a_steady_pace_is_never_refused() -> None:
-    clock = Hand()
+    clock = ManualClock()
     limits = Limits(clock, on=True)
     for number in range(100):
         assert waited(limits, f"chat{number % 4}") == 0
@@ -39,7 +39,7 @@ def test_a_steady_pace_is_never_refused() -> None:
 
 
 def test_more_than_twenty_a_minute_in_one_group_floods_and_impatience_makes_it_worse() -> None:
-    clock = Hand()
+    clock = ManualClock()
     limits = Limits(clock, on=True)
     for _ in range(20):
         assert waited(limits) == 0
@@ -53,13 +53,13 @@ def test_more_than_twenty_a_minute_in_one_group_floods_and_impatience_makes_it_w
 
 
 def test_a_burst_over_many_chats_is_stopped_at_thirty_a_second() -> None:
-    limits = Limits(Hand(), on=True)
+    limits = Limits(ManualClock(), on=True)
     assert [waited(limits, f"chat{number}") for number in range(30)] == [0] * 30
     assert waited(limits, "one more") > 0
 
 
-def test_many_refusals_end_in_peer_flood_until_pardoned() -> None:
-    limits = Limits(Hand(), on=True)
+def test_many_refusals_end_in_peer_flood_until_the_account_is_reset() -> None:
+    limits = Limits(ManualClock(), on=True)
     for _ in range(REFUSALS.calls + 1):
         limits.refused("ann", "CHAT_WRITE_FORBIDDEN")
     with pytest.raises(RpcError, match="PEER_FLOOD"):
@@ -69,17 +69,17 @@ def test_many_refusals_end_in_peer_flood_until_pardoned() -> None:
 
 
 def test_an_open_world_limits_nothing() -> None:
-    limits = Limits(Hand(), on=False)
+    limits = Limits(ManualClock(), on=False)
     assert [waited(limits) for _ in range(200)] == [0] * 200
 
 
 async def times(count: int, call: Callable[[], Awaitable[object]]) -> None:
-    """Call one after the other."""
+    """Call `count` times, one after the other."""
     for _ in range(count):
         await call()
 
 
-async def test_a_client_in_a_hurry_meets_the_limits(start: Starter, clients: Clients) -> None:
+async def test_a_client_that_sends_too_fast_gets_a_flood_wait(start: Starter, clients: Clients) -> None:
     world = World(accounts=[AccountSpec("ann")], chats=[ChatSpec("plaza")], limits="realistic")
     sandbox = await start(world)
     client = await clients(sandbox, "ann")

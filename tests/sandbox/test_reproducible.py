@@ -1,4 +1,4 @@
-"""The same seed gives the same story, whatever goes wrong in it."""
+"""The same seed gives the same messages and the same failures."""
 
 import asyncio
 from pathlib import Path
@@ -14,9 +14,9 @@ ACCOUNTS, GROUPS, ROUNDS = 4, 3, 6
 
 
 async def story(folder: Path, seed: int, *, together: bool) -> tuple[list[Any], dict[str, list[str]]]:
-    """Everybody posts everywhere several times while calls fail by chance and an account is banned.
+    """Let every account post to every group several times while calls fail at random and an account is banned.
 
-    Tells the messages in order of arrival, and what each account was answered.
+    Return the messages in order of arrival, and the outcome of each account's calls.
     """
     world = demo_world(seed, accounts=ACCOUNTS, groups=GROUPS, ban_after_sends=9, ban_account="acc03")
     world.faults = [
@@ -73,7 +73,7 @@ async def test_the_same_seed_gives_the_same_messages_and_the_same_failures(tmp_p
     assert {"delivered", "FloodWaitError", "ChatWriteForbiddenError", "UserDeactivatedBanError"} <= kinds
 
 
-async def test_what_an_account_meets_does_not_depend_on_how_accounts_interleave(tmp_path: Path) -> None:
+async def test_failures_of_an_account_do_not_depend_on_how_accounts_interleave(tmp_path: Path) -> None:
     _, apart = await story(tmp_path, 42, together=False)
     _, together = await story(tmp_path, 42, together=True)
     assert apart == together

@@ -1,4 +1,4 @@
-"""World files say what they mean or are refused by name."""
+"""World files are read, or refused with the field named."""
 
 import json
 import re
@@ -32,7 +32,7 @@ def test_yaml_and_json_give_the_same_world(tmp_path: Path) -> None:
     assert world.accounts[0].phone == "9996620001"
 
 
-def test_the_demo_world_has_everyone_everywhere() -> None:
+def test_every_account_of_the_demo_world_is_in_every_group() -> None:
     world = demo_world(seed=3)
     assert len(world.accounts) == 12
     assert [chat.username for chat in world.chats] == [f"plaza{number:02d}" for number in range(1, 21)]
@@ -60,12 +60,12 @@ def test_the_demo_world_has_everyone_everywhere() -> None:
         ({"weather": "fine"}, "weather"),
     ],
 )
-def test_a_world_that_cannot_be_is_refused_by_name(raw: object, named: str) -> None:
+def test_an_invalid_world_is_refused_with_its_field_named(raw: object, named: str) -> None:
     with pytest.raises(WorldError, match=re.escape(named)):
         world_from(raw)
 
 
-def test_a_file_that_is_no_yaml_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_not_yaml_is_refused(tmp_path: Path) -> None:
     (tmp_path / "broken.yaml").write_text("a: [")
     with pytest.raises(WorldError, match=r"broken\.yaml"):
         load_world(tmp_path / "broken.yaml")
@@ -83,7 +83,7 @@ def test_a_file_that_is_no_yaml_is_refused(tmp_path: Path) -> None:
         ("faults", {"do": "explode"}, "faults[0]: do"),
     ],
 )
-def test_what_should_go_wrong_is_checked_before_it_starts(
+def test_faults_and_timeline_are_checked_before_the_start(
     tmp_path: Path, part: str, entry: dict[str, object], named: str
 ) -> None:
     world = demo_world(accounts=1, groups=1)

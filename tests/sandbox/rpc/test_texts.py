@@ -1,4 +1,4 @@
-"""Texts stand in a chat as Telegram keeps them, not as they were sent; and polls come in two forms."""
+"""Texts appear as Telegram changes them, and polls come in two forms."""
 
 from typing import Any
 
@@ -30,14 +30,14 @@ async def send(client: Any, text: str, entities: list[Any] | None = None) -> Any
         ("a\u200bb\u00a0c", "a\u200bb\u00a0c"),
     ],
 )
-async def test_signs_that_telegram_drops_do_not_reach_the_chat(
+async def test_characters_that_telegram_drops_do_not_reach_the_chat(
     sandbox: Sandbox, client: Any, sent: str, kept: str
 ) -> None:
     await send(client, sent)
     assert texts(sandbox, "plaza01") == [kept]
 
 
-async def test_formatting_is_not_moved_along_with_what_was_dropped(sandbox: Sandbox, client: Any) -> None:
+async def test_formatting_does_not_move_when_characters_are_dropped(sandbox: Sandbox, client: Any) -> None:
     await send(client, "\n\tab", [types.MessageEntityBold(2, 2)])
     await send(client, "\u202eabc", [types.MessageEntityBold(1, 2)])
     seen = await client.get_messages("plaza01", limit=2)
@@ -46,7 +46,7 @@ async def test_formatting_is_not_moved_along_with_what_was_dropped(sandbox: Sand
 
 
 @pytest.mark.parametrize("empty", [" ", "\u200b", "\u2800\u3000", "\ufeff\u200d \n", "\u202e"])
-async def test_a_text_that_shows_nothing_is_refused(sandbox: Sandbox, client: Any, empty: str) -> None:
+async def test_an_invisible_text_is_refused(sandbox: Sandbox, client: Any, empty: str) -> None:
     with pytest.raises(errors.MessageEmptyError):
         await send(client, empty)
 
@@ -70,7 +70,7 @@ def with_option(text: str, option: bytes) -> Any:
         ([with_option("yes", b"y"), with_option("no", b"n")], [b"y", b"n"]),
     ],
 )
-async def test_both_forms_of_a_polls_answers_are_taken(
+async def test_poll_answers_are_accepted_with_and_without_options(
     sandbox: Sandbox, client: Any, answers: list[Any], options: list[bytes]
 ) -> None:
     peer = await client.get_input_entity("plaza01")
@@ -101,7 +101,7 @@ async def test_both_forms_of_a_polls_answers_are_taken(
         ),
     ],
 )
-async def test_a_poll_that_is_none_is_refused_by_name(
+async def test_an_invalid_poll_is_refused_with_its_error(
     sandbox: Sandbox, client: Any, asked: Any, given: dict[str, Any], error: str
 ) -> None:
     peer = await client.get_input_entity("plaza01")

@@ -1,4 +1,4 @@
-"""People found groups, look after them and change their own profile."""
+"""Accounts create groups, manage them and change their own profile."""
 
 from typing import Any
 
@@ -30,7 +30,7 @@ async def bob(sandbox: Sandbox, clients: Clients) -> Any:
     return await clients(sandbox, "bob")
 
 
-async def test_a_supergroup_is_founded_named_and_joined(sandbox: Sandbox, ann: Any, bob: Any) -> None:
+async def test_a_supergroup_is_created_named_and_joined(sandbox: Sandbox, ann: Any, bob: Any) -> None:
     made = await ann(functions.channels.CreateChannelRequest("Garden", "Flowers", megagroup=True))
     garden = made.chats[0]
     await ann(functions.channels.UpdateUsernameRequest(garden, "garden_one"))
@@ -43,7 +43,7 @@ async def test_a_supergroup_is_founded_named_and_joined(sandbox: Sandbox, ann: A
     assert (await bob.get_entity("garden_one")).title == "Park"
 
 
-async def test_a_link_leads_in_until_another_is_made(sandbox: Sandbox, ann: Any, bob: Any) -> None:
+async def test_an_invite_link_works_until_it_is_replaced(sandbox: Sandbox, ann: Any, bob: Any) -> None:
     made = await ann(functions.channels.CreateChannelRequest("Den", "", megagroup=True))
     first = await ann(functions.messages.ExportChatInviteRequest(made.chats[0]))
     second = await ann(functions.messages.ExportChatInviteRequest(made.chats[0]))
@@ -65,7 +65,7 @@ async def test_people_are_added_to_groups(sandbox: Sandbox, ann: Any, bob: Any) 
     assert any(dialog.name == "Club" for dialog in await bob.get_dialogs())
 
 
-async def test_an_admin_is_made_and_unmade(sandbox: Sandbox, ann: Any, bob: Any) -> None:
+async def test_an_admin_is_promoted_and_demoted(sandbox: Sandbox, ann: Any, bob: Any) -> None:
     plaza = await bob.get_input_entity("plaza")
     with pytest.raises(errors.ChatAdminRequiredError):
         await bob(functions.channels.ToggleSlowModeRequest(plaza, 10))
@@ -83,7 +83,7 @@ async def test_a_name_changes_for_everybody(ann: Any, bob: Any) -> None:
     assert (await ann.get_entity("robert_here")).first_name == "Robert"
 
 
-async def test_typing_drafts_and_pins_are_taken(sandbox: Sandbox, ann: Any, bob: Any) -> None:
+async def test_typing_and_pins_are_accepted(sandbox: Sandbox, ann: Any, bob: Any) -> None:
     async with ann.action("plaza", "typing"):
         sent = await ann.send_message("plaza", "typed")
     await ann.pin_message("plaza", sent)
@@ -97,7 +97,7 @@ async def test_typing_drafts_and_pins_are_taken(sandbox: Sandbox, ann: Any, bob:
     assert texts(sandbox, "plaza") == ["typed"]
 
 
-async def test_who_is_blocked_is_told_so(ann: Any, bob: Any) -> None:
+async def test_a_blocked_account_gets_an_error(ann: Any, bob: Any) -> None:
     await bob(functions.account.UpdateProfileRequest(first_name="Bob"))
     await ann(functions.account.UpdateUsernameRequest("ann_here"))
     await bob(functions.contacts.BlockRequest("ann_here"))
@@ -109,7 +109,7 @@ async def test_who_is_blocked_is_told_so(ann: Any, bob: Any) -> None:
     await ann.send_message("bob_here", "thank you")
 
 
-async def test_a_search_finds_words_and_kinds_here_and_everywhere(ann: Any, bob: Any) -> None:
+async def test_a_search_finds_words_and_kinds_in_one_chat_and_in_all(ann: Any, bob: Any) -> None:
     await bob.send_message("plaza", "one tulip")
     await bob.send_message("plaza", file=types.InputMediaDice("🎲"))
     await bob.send_message("plaza", file=types.InputMediaGeoPoint(types.InputGeoPoint(52.5, 13.4)))

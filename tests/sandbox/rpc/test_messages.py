@@ -1,4 +1,4 @@
-"""Every kind of message, and what is refused about it."""
+"""Every kind of message, and when it is refused."""
 
 import asyncio
 import hashlib
@@ -18,7 +18,7 @@ from tests.sandbox.conftest import Clients, Starter, texts
 
 
 def png(width: int = 3, height: int = 2, shade: int = 0) -> io.BytesIO:
-    """A real, tiny picture, in colours: others Telethon would turn into a JPEG."""
+    """Return a small valid picture. It has colours, because Telethon turns others into JPEGs."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -78,7 +78,7 @@ async def test_entities_are_counted_in_utf_16_and_come_back_as_sent(sandbox: San
         ("short", [types.MessageEntityBold(0, 1)] * 101, errors.EntitiesTooLongError),
     ],
 )
-async def test_a_text_that_cannot_be_is_refused(
+async def test_an_invalid_text_is_refused(
     sandbox: Sandbox, ann: Any, text: str, entities: Any, error: type[Exception]
 ) -> None:
     peer = await ann.get_input_entity("plaza")
@@ -92,7 +92,7 @@ async def test_the_longest_text_is_4096_units(sandbox: Sandbox, ann: Any) -> Non
     assert len(texts(sandbox, "plaza")[0]) == 2048
 
 
-async def test_silent_and_without_link_preview_are_remembered(sandbox: Sandbox, ann: Any) -> None:
+async def test_silent_and_no_link_preview_are_kept(sandbox: Sandbox, ann: Any) -> None:
     await ann.send_message("plaza", "https://example.com", silent=True, link_preview=False)
     (post,) = posts(sandbox, "plaza")
     assert (post["silent"], post["no_webpage"]) == (True, True)
@@ -136,9 +136,7 @@ async def test_a_big_file_is_uploaded_in_big_parts(sandbox: Sandbox, ann: Any) -
         ([types.DocumentAttributeAnimated()], "gif"),
     ],
 )
-async def test_documents_are_told_apart_by_their_attributes(
-    sandbox: Sandbox, ann: Any, attributes: Any, kind: str
-) -> None:
+async def test_attributes_tell_kinds_of_documents_apart(sandbox: Sandbox, ann: Any, attributes: Any, kind: str) -> None:
     await ann.send_file("plaza", b"\0\0\0\x18ftypisom", attributes=attributes, force_document=False)
     assert posts(sandbox, "plaza")[0]["kind"] == kind
 
@@ -151,7 +149,7 @@ async def test_an_album_is_one_group_of_messages(sandbox: Sandbox, ann: Any) -> 
     assert len({post["grouped_id"] for post in shown}) == 1
 
 
-async def test_a_picture_that_is_none_and_a_long_caption_are_refused(sandbox: Sandbox, ann: Any) -> None:
+async def test_invalid_pictures_and_long_captions_are_refused(sandbox: Sandbox, ann: Any) -> None:
     file = io.BytesIO(b"no picture at all")
     file.name = "fake.jpg"
     with pytest.raises(errors.ImageProcessFailedError):
@@ -163,7 +161,7 @@ async def test_a_picture_that_is_none_and_a_long_caption_are_refused(sandbox: Sa
     assert posts(sandbox, "plaza") == []
 
 
-async def test_media_a_group_does_not_want_is_refused_by_kind(sandbox: Sandbox, ann: Any) -> None:
+async def test_media_that_a_group_forbids_is_refused_by_kind(sandbox: Sandbox, ann: Any) -> None:
     with pytest.raises(errors.ChatSendPhotosForbiddenError):
         await ann.send_file("nopics", png())
     with pytest.raises(errors.RPCError, match="CHAT_SEND_DOCS_FORBIDDEN"):
@@ -181,7 +179,7 @@ async def test_a_used_photo_is_sent_again_without_upload(sandbox: Sandbox, ann: 
         await ann.send_file("square", sent.photo)
 
 
-async def test_a_poll_is_sent_and_voted_in(sandbox: Sandbox, ann: Any, clients: Clients) -> None:
+async def test_a_poll_is_sent_and_gets_a_vote(sandbox: Sandbox, ann: Any, clients: Clients) -> None:
     words = types.TextWithEntities
     answers = [types.InputPollAnswer(words(text, [])) for text in ("yes", "no")]
     poll = types.Poll(0, words("Well?", []), answers, hash=0)
@@ -196,7 +194,7 @@ async def test_a_poll_is_sent_and_voted_in(sandbox: Sandbox, ann: Any, clients: 
         await ann.send_message("nopics", file=types.InputMediaPoll(poll))
 
 
-async def test_a_reply_points_at_its_message_or_is_refused(sandbox: Sandbox, ann: Any) -> None:
+async def test_a_reply_names_its_message_and_must_have_one(sandbox: Sandbox, ann: Any) -> None:
     first = await ann.send_message("plaza", "question")
     await ann.send_message("plaza", "answer", reply_to=first)
     assert posts(sandbox, "plaza")[1]["reply_to"] == first.id
@@ -204,7 +202,7 @@ async def test_a_reply_points_at_its_message_or_is_refused(sandbox: Sandbox, ann
         await ann.send_message("plaza", "to nobody", reply_to=77)
 
 
-async def test_a_message_is_edited_by_its_author_only(sandbox: Sandbox, ann: Any, clients: Clients) -> None:
+async def test_only_its_author_may_edit_a_message(sandbox: Sandbox, ann: Any, clients: Clients) -> None:
     sent = await ann.send_message("plaza", "frist")
     await ann.edit_message("plaza", sent, "first")
     assert [(post["text"], "edited" in post) for post in posts(sandbox, "plaza")] == [("first", True)]
@@ -234,7 +232,7 @@ async def test_a_message_is_deleted_for_everybody(sandbox: Sandbox, ann: Any, cl
         await bob.delete_messages("plaza", [mine.id])
 
 
-async def test_a_forward_names_its_author_or_not(sandbox: Sandbox, ann: Any) -> None:
+async def test_a_forward_names_its_author_unless_told_to_drop_it(sandbox: Sandbox, ann: Any) -> None:
     sent = await ann.send_message("news", "**extra**")
     forwarded = await ann.forward_messages("plaza", sent)
     assert (forwarded.fwd_from.from_id.channel_id, forwarded.fwd_from.channel_post) == (sent.peer_id.channel_id, 1)
@@ -280,7 +278,7 @@ async def test_a_scheduled_message_waits_and_is_sent_when_told(sandbox: Sandbox,
 async def test_a_scheduled_message_is_sent_at_its_time(
     sandbox: Sandbox, ann: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(posting, "SCHEDULE_FROM", 0)  # so that the test need not wait ten seconds
+    monkeypatch.setattr(posting, "SCHEDULE_FROM", 0)  # otherwise the test would have to wait ten seconds
     await ann.send_message("plaza", "on time", schedule=datetime.now(UTC) + timedelta(seconds=2))
     assert posts(sandbox, "plaza") == []
     for _ in range(500):
@@ -291,7 +289,7 @@ async def test_a_scheduled_message_is_sent_at_its_time(
     assert (post["text"], post["from_schedule"]) == ("on time", True)
 
 
-async def test_a_repeat_answers_with_an_error_where_the_world_says_so(start: Starter, clients: Clients) -> None:
+async def test_a_repeated_random_id_is_an_error_if_the_world_says_so(start: Starter, clients: Clients) -> None:
     world = World(accounts=[AccountSpec("ann")], chats=[ChatSpec("plaza")], repeats="error")
     sandbox = await start(world)
     client = await clients(sandbox, "ann", request_retries=0, raise_last_call_error=True)

@@ -1,4 +1,4 @@
-"""Signing in as people do: by code, by password, by QR code; and out again."""
+"""Login by code, password and QR code, and logout."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -32,7 +32,7 @@ async def sandbox(start: Starter) -> Sandbox:
 
 @pytest.fixture
 async def strangers() -> AsyncIterator[Any]:
-    """Connects clients that nobody is signed in with."""
+    """Connects clients that are not signed in."""
     async with AsyncExitStack() as stack:
 
         async def connect(sandbox: Sandbox, api_id: int = 1, dc_id: int = 2, **options: Any) -> Any:
@@ -56,7 +56,7 @@ async def test_a_code_signs_in(sandbox: Sandbox, strangers: Any) -> None:
     assert sandbox.report()["chats"]["plaza"]["messages"][0]["sender"] == "ann"
 
 
-async def test_a_wrong_code_is_refused_and_five_of_them_end_it(sandbox: Sandbox, strangers: Any) -> None:
+async def test_wrong_codes_are_refused_and_the_fifth_invalidates_the_code(sandbox: Sandbox, strangers: Any) -> None:
     client = await strangers(sandbox)
     await client.send_code_request(PHONE)
     for _ in range(5):
@@ -77,7 +77,7 @@ async def test_a_password_is_asked_for_and_checked(sandbox: Sandbox, strangers: 
     assert (await client.sign_in(password="correct horse")).first_name == "bob"
 
 
-async def test_a_password_is_set_changed_and_taken_away(sandbox: Sandbox, strangers: Any, clients: Clients) -> None:
+async def test_a_password_is_set_changed_and_removed(sandbox: Sandbox, strangers: Any, clients: Clients) -> None:
     client = await clients(sandbox, "ann")
     await client.edit_2fa(new_password="first", hint="number")
     assert (await client(functions.account.GetPasswordRequest())).hint == "number"
@@ -103,7 +103,7 @@ async def test_a_password_is_set_changed_and_taken_away(sandbox: Sandbox, strang
         (BANNED, errors.PhoneNumberBannedError),
     ],
 )
-async def test_a_number_that_cannot_sign_in_is_told_why(
+async def test_a_phone_number_that_cannot_sign_in_gets_the_reason(
     sandbox: Sandbox, strangers: Any, phone: str, error: type[Exception]
 ) -> None:
     client = await strangers(sandbox)
@@ -120,9 +120,7 @@ async def test_a_scanned_qr_code_signs_in(sandbox: Sandbox, strangers: Any, clie
     assert (await waiting).first_name == "ann"
 
 
-async def test_a_qr_code_of_a_guarded_account_still_needs_the_password(
-    sandbox: Sandbox, strangers: Any, clients: Clients
-) -> None:
+async def test_a_qr_code_does_not_replace_the_password(sandbox: Sandbox, strangers: Any, clients: Clients) -> None:
     stranger, signed_in = await strangers(sandbox), await clients(sandbox, "bob")
     shown = await stranger.qr_login()
     await signed_in(functions.auth.AcceptLoginTokenRequest(shown.token))
@@ -157,7 +155,7 @@ async def test_sessions_are_listed_and_ended_from_another(sandbox: Sandbox, clie
     assert (await one.get_me()).first_name == "ann"
 
 
-async def test_a_foreign_api_pair_is_refused(sandbox: Sandbox, strangers: Any) -> None:
+async def test_an_unknown_api_pair_is_refused(sandbox: Sandbox, strangers: Any) -> None:
     with pytest.raises((errors.ConnectionApiIdInvalidError, errors.ApiIdInvalidError)):
         await (await strangers(sandbox, api_id=2)).send_code_request(PHONE)
 
@@ -185,7 +183,7 @@ async def test_an_account_of_another_data_centre_is_sent_there(start: Starter, s
     assert (await client.sign_in(PHONE, "12345")).first_name == "far"
 
 
-async def test_a_qr_code_leads_to_the_data_centre_of_who_scans_it(
+async def test_a_qr_code_leads_to_the_home_data_centre_of_the_account_that_scans_it(
     start: Starter, strangers: Any, clients: Clients
 ) -> None:
     world = World(accounts=[AccountSpec("far", dc=4)], chats=[ChatSpec("plaza")], dcs=2)
@@ -199,7 +197,7 @@ async def test_a_qr_code_leads_to_the_data_centre_of_who_scans_it(
     assert stranger.session.dc_id == 4
 
 
-async def test_a_file_is_fetched_from_the_data_centre_that_keeps_it(start: Starter, clients: Clients) -> None:
+async def test_a_file_is_downloaded_from_the_data_centre_that_keeps_it(start: Starter, clients: Clients) -> None:
     world = World(accounts=[AccountSpec("far", dc=4), AccountSpec("near")], chats=[ChatSpec("plaza")], dcs=2)
     sandbox = await start(world)
     far, near = await clients(sandbox, "far"), await clients(sandbox, "near")
@@ -214,7 +212,7 @@ async def test_a_file_is_fetched_from_the_data_centre_that_keeps_it(start: Start
     assert moved.value.new_dc == 4
 
 
-async def test_a_signed_in_account_lives_when_told(start: Starter, clients: Clients) -> None:
+async def test_a_ready_session_connects_to_its_own_data_centre(start: Starter, clients: Clients) -> None:
     world = World(accounts=[AccountSpec("far", dc=4), AccountSpec("near")], chats=[ChatSpec("plaza")], dcs=2)
     sandbox = await start(world)
     client = await clients(sandbox, "far")

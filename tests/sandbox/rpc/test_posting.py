@@ -1,4 +1,4 @@
-"""Stock Telethon clients find groups and post into them."""
+"""Stock Telethon clients find groups and post to them."""
 
 import asyncio
 from typing import Any
@@ -10,16 +10,14 @@ from sandbox.server import Sandbox
 from tests.sandbox.conftest import Clients, texts
 
 
-async def test_a_ready_session_connects_without_a_handshake_and_knows_who_it_is(
-    sandbox: Sandbox, clients: Clients
-) -> None:
+async def test_a_ready_session_is_signed_in_without_a_key_exchange(sandbox: Sandbox, clients: Clients) -> None:
     client = await clients(sandbox, "acc01")
     me = await client.get_me()
     assert (me.id, me.first_name) == (5_000_000_001, "acc01")
     assert sandbox.handshakes == 0
 
 
-async def test_a_message_to_a_username_lands_in_the_chat_and_in_the_report(sandbox: Sandbox, clients: Clients) -> None:
+async def test_a_message_to_a_username_appears_in_the_chat_and_the_report(sandbox: Sandbox, clients: Clients) -> None:
     client = await clients(sandbox, "acc01")
     sent = await client.send_message("plaza01", "**hello** there")
     assert sent.id == 1
@@ -55,7 +53,7 @@ async def test_the_same_random_id_is_delivered_once_and_answered_with_the_first_
     assert (hit["account"], hit["chat"], hit["random_id"], hit["message_id"]) == ("acc01", "plaza01", 4711, 1)
 
 
-async def test_other_members_hear_of_a_message_as_it_happens(sandbox: Sandbox, clients: Clients) -> None:
+async def test_other_members_get_an_update_at_once(sandbox: Sandbox, clients: Clients) -> None:
     listener, speaker = await clients(sandbox, "acc02"), await clients(sandbox, "acc01")
     heard: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
@@ -67,7 +65,7 @@ async def test_other_members_hear_of_a_message_as_it_happens(sandbox: Sandbox, c
     assert await asyncio.wait_for(heard, 5) == "listen"
 
 
-async def test_an_access_hash_belongs_to_the_account_that_got_it(sandbox: Sandbox, clients: Clients) -> None:
+async def test_an_access_hash_works_only_for_the_account_that_got_it(sandbox: Sandbox, clients: Clients) -> None:
     one, other = await clients(sandbox, "acc01"), await clients(sandbox, "acc02")
     with pytest.raises(errors.ChannelInvalidError):
         await other(functions.messages.SendMessageRequest(await one.get_input_entity("plaza01"), "stolen"))
@@ -76,7 +74,7 @@ async def test_an_access_hash_belongs_to_the_account_that_got_it(sandbox: Sandbo
 @pytest.mark.parametrize(
     ("name", "error"), [("nobody01", errors.UsernameNotOccupiedError), ("@", errors.UsernameInvalidError)]
 )
-async def test_a_username_nobody_has_is_refused(
+async def test_an_unknown_username_is_refused(
     sandbox: Sandbox, clients: Clients, name: str, error: type[Exception]
 ) -> None:
     client = await clients(sandbox, "acc01")
@@ -84,7 +82,7 @@ async def test_a_username_nobody_has_is_refused(
         await client(functions.contacts.ResolveUsernameRequest(name))
 
 
-async def test_dialogs_list_the_groups_one_is_in(sandbox: Sandbox, clients: Clients) -> None:
+async def test_dialogs_list_the_groups_of_the_account(sandbox: Sandbox, clients: Clients) -> None:
     client = await clients(sandbox, "acc01")
     await client.send_message("plaza02", "newest")
     dialogs = await client.get_dialogs()

@@ -1,9 +1,8 @@
-"""The key exchange step by step, with what Telethon never does: the newer RSA wrapping, short keys, and cheating."""
+"""The key exchange step by step, including what Telethon never does: RSA_PAD, short keys and cheating."""
 
 import os
 import secrets
 from hashlib import sha1, sha256
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -47,7 +46,7 @@ def newer_wrapping(data: bytes, modulus: int) -> bytes:
 
 
 class Client:
-    """The other side of one exchange."""
+    """The client's side of one exchange."""
 
     def __init__(self, key: ServerKey) -> None:
         self.key = key
@@ -56,7 +55,7 @@ class Client:
         self.offer = self.exchange.answer(functions.ReqPqMultiRequest(self.nonce))
 
     def prove(self, *, newer: bool = False, fingerprint: int | None = None, spoil: bool = False) -> Any:
-        """Step two: the factors, wrapped."""
+        """Step two: send the encrypted factors."""
         p, q = Factorization.factorize(int.from_bytes(self.offer.pq, "big"))
         inner = types.PQInnerDataDc(
             pq=self.offer.pq,
@@ -84,12 +83,12 @@ class Client:
         )
 
     def params(self, answer: Any) -> Any:
-        """What the data centre offers for Diffie and Hellman."""
+        """Decrypt the Diffie-Hellman parameters of the data centre."""
         self.temporary = generate_key_data_from_nonce(self.offer.server_nonce, self.new_nonce)
         return parse(AES.decrypt_ige(answer.encrypted_answer, *self.temporary)[20:])
 
     def finish(self, g_b: int) -> Any:
-        """Step three."""
+        """Step three: send the client's public value."""
         data = bytes(types.ClientDHInnerData(self.nonce, self.offer.server_nonce, 0, octets(g_b)))
         cipher = AES.encrypt_ige(sha1(data, usedforsecurity=False).digest() + data, *self.temporary)
         return self.exchange.answer(functions.SetClientDHParamsRequest(self.nonce, self.offer.server_nonce, cipher))
@@ -104,11 +103,11 @@ def test_both_wrappings_lead_to_a_shared_key(key: ServerKey, newer: bool) -> Non
     shared = octets(pow(int.from_bytes(params.g_a, "big"), b, prime))
     if isinstance(answer, types.DhGenOk):
         assert client.exchange.key == shared
-    else:  # one time in 256 the key is short
+    else:  # the key is short once in 256 times
         assert len(shared) < 256
 
 
-def test_a_key_that_would_begin_with_zeros_is_made_anew(key: ServerKey) -> None:
+def test_a_key_with_leading_zeros_is_tried_again(key: ServerKey) -> None:
     client = Client(key)
     params = client.params(client.prove())
     prime, g_a = int.from_bytes(params.dh_prime, "big"), int.from_bytes(params.g_a, "big")
@@ -129,13 +128,13 @@ def test_the_next_attempt_after_a_retry_succeeds(key: ServerKey) -> None:
 
 
 @pytest.mark.parametrize("cheat", [{"fingerprint": 5}, {"spoil": True}])
-def test_a_secret_for_another_key_ends_the_exchange(key: ServerKey, cheat: dict[str, Any]) -> None:
+def test_a_secret_for_another_rsa_key_ends_the_exchange(key: ServerKey, cheat: dict[str, Any]) -> None:
     with pytest.raises(BadHandshake):
         Client(key).prove(**cheat)
 
 
 @pytest.mark.parametrize("g_b", [0, 1])
-def test_a_trivial_half_of_the_secret_ends_the_exchange(key: ServerKey, g_b: int) -> None:
+def test_a_trivial_public_value_ends_the_exchange(key: ServerKey, g_b: int) -> None:
     client = Client(key)
     client.params(client.prove())
     with pytest.raises(BadHandshake):
@@ -149,13 +148,8 @@ def test_steps_out_of_order_end_the_exchange(key: ServerKey) -> None:
         client.exchange.answer(request)
 
 
-def test_somebody_elses_nonce_ends_the_exchange(key: ServerKey) -> None:
+def test_a_nonce_of_another_exchange_ends_the_exchange(key: ServerKey) -> None:
     client = Client(key)
     client.nonce += 1
     with pytest.raises(BadHandshake):
         client.prove()
-
-
-def test_a_folder_keeps_its_key(tmp_path: Path) -> None:
-    first, again = server_key(tmp_path), server_key(tmp_path)
-    assert first.fingerprint == again.fingerprint

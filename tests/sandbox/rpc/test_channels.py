@@ -36,7 +36,7 @@ async def sandbox(start: Starter) -> Sandbox:
     return await start(WORLD)
 
 
-async def test_saved_messages_are_ones_own(sandbox: Sandbox, clients: Clients) -> None:
+async def test_saved_messages_belong_to_their_owner(sandbox: Sandbox, clients: Clients) -> None:
     client, other = await clients(sandbox, "ann"), await clients(sandbox, "bob")
     sent = await client.send_message("me", "note to self")
     assert (await client.get_messages("me", ids=sent.id)).text == "note to self"
@@ -44,9 +44,7 @@ async def test_saved_messages_are_ones_own(sandbox: Sandbox, clients: Clients) -
     assert texts(sandbox, "saved:ann") == ["note to self"]
 
 
-async def test_a_private_message_stands_with_both_under_numbers_of_their_own(
-    sandbox: Sandbox, clients: Clients
-) -> None:
+async def test_a_private_message_has_an_id_of_its_own_for_each_of_the_two(sandbox: Sandbox, clients: Clients) -> None:
     ann, bob = await clients(sandbox, "ann"), await clients(sandbox, "bob")
     await ann.send_message("me", "takes number 1")
     sent = await ann.send_message(await ann.get_input_entity("ann_here"), "takes number 2")
@@ -58,7 +56,7 @@ async def test_a_private_message_stands_with_both_under_numbers_of_their_own(
     assert (received.id, received.text, received.out) == (3, "hello ann", False)
 
 
-async def test_of_basic_groups_asked_for_by_id_unknown_ones_are_left_out_and_others_are_empty(
+async def test_unknown_basic_groups_are_left_out_and_those_without_the_caller_come_empty(
     sandbox: Sandbox, clients: Clients
 ) -> None:
     kitchen = sandbox.centre.chat("kitchen").id
@@ -90,7 +88,9 @@ async def test_only_admins_speak_in_a_broadcast_channel(sandbox: Sandbox, client
     assert (full.full_chat.about, full.full_chat.participants_count) == ("What is new", 2)
 
 
-async def test_joining_a_public_group_lets_one_write_until_one_leaves(sandbox: Sandbox, clients: Clients) -> None:
+async def test_an_account_may_write_in_a_public_group_from_joining_until_leaving(
+    sandbox: Sandbox, clients: Clients
+) -> None:
     cat = await clients(sandbox, "cat")
     with pytest.raises(errors.ChatWriteForbiddenError):
         await cat.send_message("plaza", "not yet")
@@ -116,7 +116,7 @@ async def test_an_invite_link_opens_a_private_group(sandbox: Sandbox, clients: C
             await bob(functions.messages.ImportChatInviteRequest(wrong))
 
 
-async def test_a_group_that_asks_first_lets_in_whom_an_admin_approves(sandbox: Sandbox, clients: Clients) -> None:
+async def test_an_admin_approves_a_join_request(sandbox: Sandbox, clients: Clients) -> None:
     ann, bob = await clients(sandbox, "ann"), await clients(sandbox, "bob")
     with pytest.raises(errors.InviteRequestSentError):
         await bob(functions.messages.ImportChatInviteRequest("knock"))
@@ -128,13 +128,13 @@ async def test_a_group_that_asks_first_lets_in_whom_an_admin_approves(sandbox: S
     assert sandbox.report()["chats"]["door"]["members"] == 2
 
 
-async def test_a_group_one_was_kicked_from_is_closed(sandbox: Sandbox, clients: Clients) -> None:
+async def test_a_group_is_closed_to_a_kicked_account(sandbox: Sandbox, clients: Clients) -> None:
     cat = await clients(sandbox, "cat")
     with pytest.raises(errors.ChannelPrivateError):
         await cat.send_message("strict", "hello?")
 
 
-async def test_slow_mode_makes_members_wait_and_admins_not(sandbox: Sandbox, clients: Clients) -> None:
+async def test_slow_mode_makes_members_wait_but_not_admins(sandbox: Sandbox, clients: Clients) -> None:
     ann, bob = await clients(sandbox, "ann"), await clients(sandbox, "bob")
     await bob.send_message("slow", "one")
     with pytest.raises(errors.SlowModeWaitError) as wait:
@@ -148,7 +148,7 @@ async def test_slow_mode_makes_members_wait_and_admins_not(sandbox: Sandbox, cli
     assert full.full_chat.slowmode_next_send_date is not None
 
 
-async def test_rights_taken_from_all_or_from_one_are_missed(sandbox: Sandbox, clients: Clients) -> None:
+async def test_rights_can_be_taken_from_all_members_or_from_one(sandbox: Sandbox, clients: Clients) -> None:
     ann, bob = await clients(sandbox, "ann"), await clients(sandbox, "bob")
     with pytest.raises(errors.ChatWriteForbiddenError):
         await bob.send_message("mute", "psst")
@@ -159,7 +159,7 @@ async def test_rights_taken_from_all_or_from_one_are_missed(sandbox: Sandbox, cl
     assert (await bob.get_entity("mute")).default_banned_rights.send_messages
 
 
-async def test_an_admin_takes_rights_and_gives_them_back(sandbox: Sandbox, clients: Clients) -> None:
+async def test_an_admin_takes_rights_away_and_gives_them_back(sandbox: Sandbox, clients: Clients) -> None:
     ann, bob = await clients(sandbox, "ann"), await clients(sandbox, "bob")
     bobs = next(user for user in await ann.get_participants("plaza") if user.first_name == "bob")
     await ann.edit_permissions("plaza", bobs, send_messages=False)
@@ -201,7 +201,7 @@ async def test_a_post_goes_into_a_topic_or_into_general(sandbox: Sandbox, client
     assert [message.text for message in inside] == ["a bicycle"]
 
 
-async def test_a_closed_a_deleted_and_a_made_up_topic_refuse(sandbox: Sandbox, clients: Clients) -> None:
+async def test_posts_into_closed_deleted_and_unknown_topics_are_refused(sandbox: Sandbox, clients: Clients) -> None:
     ann, bob = await clients(sandbox, "ann"), await clients(sandbox, "bob")
     topics = await _topics(bob)
     with pytest.raises(errors.RPCError, match="TOPIC_CLOSED"):
@@ -215,7 +215,7 @@ async def test_a_closed_a_deleted_and_a_made_up_topic_refuse(sandbox: Sandbox, c
         await bob.send_message("forum", "never was", reply_to=99)
 
 
-async def test_a_topic_is_made_and_closed(sandbox: Sandbox, clients: Clients) -> None:
+async def test_a_topic_is_created_and_closed(sandbox: Sandbox, clients: Clients) -> None:
     ann, bob = await clients(sandbox, "ann"), await clients(sandbox, "bob")
     peer = await ann.get_input_entity("forum")
     await ann(functions.messages.CreateForumTopicRequest(peer, "Trade", random_id=5))
@@ -233,7 +233,7 @@ async def test_protected_content_cannot_be_forwarded(sandbox: Sandbox, clients: 
         await client.forward_messages("plaza", sent)
 
 
-async def test_a_moderating_bot_takes_advertisements_away(sandbox: Sandbox, clients: Clients) -> None:
+async def test_a_moderating_bot_deletes_advertisements(sandbox: Sandbox, clients: Clients) -> None:
     ann, bob = await clients(sandbox, "ann"), await clients(sandbox, "bob")
     await bob.send_message("watched", "BUY now")
     await bob.send_message("watched", "nice weather")
@@ -247,7 +247,7 @@ async def test_a_moderating_bot_takes_advertisements_away(sandbox: Sandbox, clie
     assert (await bob.get_messages("watched", ids=1)) is None
 
 
-async def test_what_is_unread_is_counted_until_it_is_read(sandbox: Sandbox, clients: Clients) -> None:
+async def test_messages_count_as_unread_until_they_are_read(sandbox: Sandbox, clients: Clients) -> None:
     ann, bob = await clients(sandbox, "ann"), await clients(sandbox, "bob")
     for text in ("one", "two"):
         await ann.send_message("plaza", text)
@@ -272,7 +272,7 @@ async def test_dialogs_come_in_pages(start: Starter, clients: Clients) -> None:
     assert len({dialog.entity.username for dialog in dialogs}) == 130
 
 
-async def test_places_and_contacts_count_as_words_and_not_as_media(sandbox: Sandbox, clients: Clients) -> None:
+async def test_places_and_contacts_count_as_text_and_not_as_media(sandbox: Sandbox, clients: Clients) -> None:
     bob = await clients(sandbox, "bob")
     plain = [
         types.InputMediaGeoPoint(types.InputGeoPoint(52.5, 13.4)),
