@@ -1,4 +1,4 @@
-"""The figures of `/metrics` in Prometheus' text form. They are read when somebody asks for them, not before.
+"""The figures of `/metrics` in Prometheus' text form. They are computed when somebody asks for them.
 
 No label names a user, an account or a group, so each label has few values.
 """

@@ -41,7 +41,7 @@ class HeadersTooLong(PostfleetError):
 
 
 class Busy(TooMany):
-    """The service is busy; the caller does not ask too often."""
+    """The service is busy. The caller has not sent too many requests."""
 
     code = "busy"
 
@@ -68,7 +68,7 @@ class KeyReused(InvalidInput):
 
 
 class KeyInUse(Conflict):
-    """The first request with this idempotency key is still being worked on."""
+    """The first request with this idempotency key is still in progress."""
 
     code = "idempotency_key_in_use"
 
@@ -77,7 +77,7 @@ class KeyInUse(Conflict):
 
 
 class AnswerNotKept(Conflict):
-    """The request with this idempotency key was done; its answer was not stored."""
+    """The request with this idempotency key was done; its response was not stored."""
 
     code = "idempotency_answer_not_kept"
 
@@ -124,7 +124,7 @@ CODES = {
     500: "internal_error",
     503: "not_available",
 }
-"""The code of a problem of that status, where no more particular one is known."""
+"""The code of a problem of that status, unless a more specific one is known."""
 # The first matching class decides. The text of a StateError may name files: it goes to the log, not to the caller.
 _STATUSES: Sequence[tuple[type[PostfleetError], int]] = (
     (AuthError, 401),
@@ -170,12 +170,12 @@ def problem_response(
 
 
 def status_of(kind: type[PostfleetError]) -> int:
-    """Return the status of answers to errors of this kind."""
+    """Return the status of responses to errors of this kind."""
     return next((status for known, status in _STATUSES if issubclass(kind, known)), 500)
 
 
 def response_to(error: PostfleetError, request_id: str) -> Response:
-    """Return the answer to one of our own errors."""
+    """Return the response to one of our own errors."""
     status = status_of(type(error))
     if status == 401:
         return problem_response(
@@ -185,7 +185,7 @@ def response_to(error: PostfleetError, request_id: str) -> Response:
         headers = {"Retry-After": str(math.ceil(error.retry_after))}
         return problem_response(request_id, status, code=error.code, detail=str(error), headers=headers)
     if isinstance(error, TooLarge):
-        # Nobody reads the rest of the body. Without this the server would take all of it and throw it away.
+        # Nobody reads the rest of the body. Without this header the server would read and discard it.
         return problem_response(request_id, 413, detail=str(error), headers={"Connection": "close"})
     if status == 503:
         state = "The state cannot be read or written just now; nothing was changed. Try again in a moment."
@@ -199,7 +199,7 @@ def response_to(error: PostfleetError, request_id: str) -> Response:
 
 
 def internal_error(request_id: str) -> Response:
-    """Return an answer that does not name the cause. The log does, under the request's id."""
+    """Return a response that does not name the cause. The log does, under the request's id."""
     return problem_response(
         request_id, 500, detail=f"Something went wrong here. The log tells more under request id {request_id}."
     )
@@ -238,7 +238,7 @@ async def on_http_error(request: Request, error: Exception) -> Response:
 
 
 async def on_invalid_request(request: Request, error: Exception) -> Response:
-    """Handle a body or parameters that do not fit. The answer names every wrong field."""
+    """Handle a body or parameters that do not fit. The response names every wrong field."""
     assert isinstance(error, RequestValidationError)  # noqa: S101  narrows what the framework passes on
     errors = [one for item in error.errors() for one in _faults(item, request)]
     detail = "; ".join(f"{item.field}: {item.message}" for item in errors[:5])

@@ -1,7 +1,7 @@
-"""Reads files of others in a process of its own, with bounds of time and memory.
+"""Reads foreign files in a process of its own, with bounds of time and memory.
 
 A file may have been made so that reading it never ends, fills the memory or breaks the reader. So functions that read
-files of others run elsewhere: `run(BOUNDS, read_picture, path)` returns what `read_picture(path)` does, `await
+foreign files run elsewhere: `run(BOUNDS, read_picture, path)` returns what `read_picture(path)` does, `await
 run_async(…)` the same without blocking the loop, and `stream(BOUNDS, read_all, path)` yields what the generator
 `read_all(path)` does.
 

@@ -1,4 +1,4 @@
-"""Logs: a JSON line an event in `logs/postfleet.log` (rotated by renaming: `tail -F` follows), plain on a terminal.
+"""Logs: one JSON line per event in `logs/postfleet.log` (rotated by renaming: `tail -F` follows), plain on a terminal.
 
 Others may rotate the file too: after a rename or removal the next line begins a new file, and a file truncated in place
 continues from its beginning.
@@ -62,7 +62,7 @@ class _PlainLine(logging.Formatter):
 
 
 class _Shown(logging.Formatter):
-    """For a terminal: text of others neither steers it nor looks like a line of its own."""
+    """For a terminal: foreign text neither steers it nor looks like a line of its own."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the sentence on one line, with a traceback indented below it."""

@@ -30,7 +30,7 @@ def env_example() -> str:
 
 
 def table() -> str:
-    """Return the text of `docs/settings.md`: a table a section."""
+    """Return the text of `docs/settings.md`: one table for each section."""
     head = "\n## {}\n\n| setting | meaning | default | bounds | SIGHUP |\n|---|---|---|---|---|\n"
     return "".join((_TABLE_HEAD, *_by_section(head, _row_of)))
 

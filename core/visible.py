@@ -1,4 +1,4 @@
-"""Makes text of others safe to show on a terminal: characters that steer it or hide something are written out."""
+"""Makes foreign text safe to show on a terminal: characters that steer it or hide something are escaped."""
 
 import re
 

@@ -61,7 +61,7 @@ def complete(document: dict[str, Any]) -> None:
 
 
 def _tell_of_changes(document: dict[str, Any]) -> None:
-    """Describe the answer to `since`: the fields that changed, and those that are always there."""
+    """Describe the response to `since`: the fields that changed, and those that are always there."""
     schemas = document["components"]["schemas"]
     text = "The fields of the state that changed since a revision; merge them over what you have."
     schemas["StateChange"] = {

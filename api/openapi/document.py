@@ -91,7 +91,7 @@ def describe(app: FastAPI) -> None:
                 known.setdefault(name, schema)
             _everywhere(document)
             examples.fill_in(document)
-            # FastAPI's own shape of errors, which no route answers with.
+            # FastAPI's own shape of errors, which no route uses.
             known.pop("HTTPValidationError", None)
             known.pop("ValidationError", None)
             complete(document)
@@ -102,7 +102,7 @@ def describe(app: FastAPI) -> None:
 
 
 def _everywhere(document: dict[str, Any]) -> None:
-    """Add the problems that every path may answer with."""
+    """Add the problems that every path may respond with."""
     for operations in document["paths"].values():
         for operation in operations.values():
             for status, said in problems(

@@ -1,4 +1,4 @@
-"""An example of every JSON body that is taken or answered, for the OpenAPI document. One world: Alice and her accounts.
+"""An example of every JSON body of a request or response, for the OpenAPI document: Alice and her accounts.
 
 By the name of the schema. A test holds each against its schema, and none may be missing.
 """

@@ -1,4 +1,4 @@
-"""The `code` of every problem an operation may answer with, by operation and status.
+"""The `code` of every problem that an operation may respond with, by operation and status.
 
 Tests hold every problem they meet against these lists (`tests.api.support.problem`).
 """
@@ -24,7 +24,7 @@ _ROOM = (known.NoSpareSession.code, known.NoRoomOnApiPairs.code)
 LOGIN_CODES: tuple[str, ...] = get_args(known.LoginCode)
 _ACCOUNTS = (known.NotReady.code, known.Conflict.code, known.SessionInUse.code, known.AccountRefused.code)
 _FOREIGN = ("POST /api/media", "POST /api/sessions/import")
-"""Operations that read files which others made."""
+"""Operations that read foreign files."""
 # The longest matching beginning of "METHOD /path" decides.
 _CONFLICTS: dict[str, tuple[str, ...]] = {
     "POST /api/bot/start": (*_CONTENT, *_ROOM, known.ScheduleOver.code, known.Conflict.code),

@@ -1,4 +1,4 @@
-"""Expensive work is done by a few at a time, so that requests which only read never wait for it."""
+"""Limits how much expensive work runs at a time, so that requests which only read never wait for it."""
 
 from collections import Counter
 from collections.abc import Iterator

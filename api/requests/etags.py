@@ -1,6 +1,6 @@
 """ETags: how they are made, and how a request names one.
 
-A proxy that compresses an answer changes its ETag: nginx makes it weak (`W/"x"`), Apache and others write into it
+A proxy that compresses a response changes its ETag: nginx makes it weak (`W/"x"`), Apache and others write into it
 (`"x-gzip"`). Our ETags name what a document says and not its bytes, so each of these names the same version. The
 comparison is weak everywhere, and safe for `If-Match`, too.
 """

@@ -60,7 +60,7 @@ class Rates:
 
     def _refusal(self, rate: Rate, *keys: str) -> TooMany:
         window = self._limiter.get_window_stats(self._items[rate], rate, *keys)
-        # The library's windows go by the machine's clock.
+        # The library's windows use the machine's clock.
         return too_many(window.reset_time - time.time())
 
 

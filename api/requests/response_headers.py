@@ -1,4 +1,4 @@
-"""Headers that every answer carries besides the id of its request."""
+"""Headers that every response carries besides the id of its request."""
 
 from core.settings import Settings
 

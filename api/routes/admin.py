@@ -37,7 +37,7 @@ class Revocation(BaseModel):
     responses={200: shows(AdminOverview, "The service at a glance."), **problems(401, 403)},
 )
 async def overview(_: Admin, context: Context) -> Response:
-    """How much of everything there is, cycles that run, who is next, accounts that rest, housekeeping."""
+    """Users, accounts and pairs by state, running cycles, who is next, accounts that rest, housekeeping."""
     snapshot, daemon = context.store.snapshot, context.bots.overview()
     sessions = snapshot.sessions.values()
     view = AdminOverview(
@@ -64,7 +64,7 @@ async def overview(_: Admin, context: Context) -> Response:
     responses={200: shows(BanList, "Bans and waves of them."), **problems(401, 403)},
 )
 async def bans(_: Admin, context: Context) -> Response:
-    """Accounts that were banned: when, why, what took their place; and bots that stopped for a wave of bans."""
+    """Accounts that were banned: when, why, what replaced them; and bots that a ban wave stopped."""
     snapshot = context.store.snapshot
     waves = [
         WaveLine(user=user_id, bans=len(user.banned_sessions), last_at=user.banned_sessions[-1].at)
@@ -81,7 +81,7 @@ async def bans(_: Admin, context: Context) -> Response:
     responses={200: shows(JobList, "Every job with its last and next run."), **problems(401, 403)},
 )
 async def jobs(_: Admin, context: Context) -> Response:
-    """Work that comes round by itself: when it ran last, what came of it, when it runs next."""
+    """The daemon's own jobs: last run and its result, next run."""
     return json_answer(JobList(items=context.bots.overview().jobs))
 
 
@@ -95,7 +95,7 @@ async def jobs(_: Admin, context: Context) -> Response:
     },
 )
 async def run_job(admin: Admin, context: Context, name: str) -> Response:
-    """Let a piece of housekeeping begin now. It may take minutes; one that runs already is not begun twice."""
+    """Run a housekeeping job now. It may take minutes. A job that runs already is not started twice."""
     job = context.bots.begin_job(name)
     admin.note("run_job", name, before=job.last_run_at, after="begun")
     return json_answer(job, 202)

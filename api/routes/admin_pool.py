@@ -65,7 +65,7 @@ async def pool(_: Admin, context: Context, accounts: Accounts) -> Response:
     responses={200: shows(RepairView, "What was found and done."), **problems(401, 403, 409, 503)},
 )
 async def repair(admin: Admin, accounts: Accounts) -> Response:
-    """Take in files put into sessions/available, and let every file follow users.json."""
+    """Seal files that were put into sessions/available, and move every file to where users.json says."""
     done = await accounts.repair()
     found = {name: list(getattr(done, name)) for name in RepairView.__struct_fields__}
     admin.note("repair", "sessions", after=found)
@@ -94,7 +94,7 @@ async def move(admin: Admin, accounts: Accounts, name: str, body: MoveRequest) -
     responses={204: {"description": "It runs on that pair now."}, **problems(401, 403, 404, 409, 422, 503)},
 )
 async def give_another_pair(admin: Admin, accounts: Accounts, name: str, body: GivenPair) -> Response:
-    """Let an account run on another API pair with the login it has, if Telegram takes both together.
+    """Let an account run on another API pair with its present login, if Telegram accepts both together.
 
     409 `login_lost`: it needs a new login on that pair.
     """
@@ -120,7 +120,7 @@ async def pairs(_: Admin, accounts: Accounts) -> Response:
     responses={201: shows(PairsView, "The pairs."), **problems(401, 403, 409, 422, 503)},
 )
 async def add_pair(admin: Admin, accounts: Accounts, body: PairRequest) -> Response:
-    """Add an API pair that Telegram takes; its hash is kept sealed and never shown."""
+    """Add an API pair that Telegram accepts. Its hash is stored sealed and never shown."""
     before = _state_of(accounts, body.api_id)
     await pair_care.add_pair(accounts.clients, accounts.sessions, body.api_id, body.api_hash, unchecked=body.unchecked)
     admin.note("add_pair", str(body.api_id), before=before, after=_state_of(accounts, body.api_id))
@@ -153,7 +153,7 @@ async def change_pair(admin: Admin, accounts: Accounts, api_id: int, body: PairC
     responses={204: {"description": "Telegram takes it."}, **problems(401, 403, 404, 409, 422, 503)},
 )
 async def check(_: Admin, accounts: Accounts, api_id: int) -> Response:
-    """Ask Telegram whether it takes a pair, one of the settings too. No account is concerned, and no code is sent."""
+    """Ask Telegram whether it accepts a pair, also one of the settings. No account is used, and no code is sent."""
     accounts.sessions.pairs.state_of(api_id)
     await pair_care.check_pair(accounts.clients, api_id)
     return Response(status_code=204)

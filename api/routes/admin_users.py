@@ -173,7 +173,7 @@ async def set_password(admin: Admin, context: Context, user_id: UserId, body: Ne
     responses={204: {"description": "Every token of the user is ended."}, **problems(401, 403, 422, 503)},
 )
 async def log_out(admin: Admin, context: Context, user_id: UserId) -> Response:
-    """End every token a user has now. Whoever only reads has tokens without being a user here."""
+    """End every token a user has now. A caller who only reads has tokens without being a user here."""
     check_user_id(user_id)
     await context.revocations.log_out_everywhere(user_id)
     admin.note("logout", user_id, after=_NO_TOKEN)
@@ -211,7 +211,7 @@ async def allowance(_: Admin, context: Context, user_id: UserId) -> Response:
     responses={200: shows(AllowanceView, "Set; it counts from the next cycle."), **problems(401, 403, 404, 422, 503)},
 )
 async def set_allowance(admin: Admin, context: Context, user_id: UserId, body: AllowanceChange) -> Response:
-    """Say how many posts a user may make a day and a month."""
+    """Set how many posts a user may make a day and a month."""
     wanted = Allowance(per_day=body.per_day, per_month=body.per_month)
 
     def change(tx: Transaction) -> Allowance:

@@ -30,7 +30,7 @@ async def read(caller: Caller, context: Context) -> Response:
     responses={200: shows(ConfigView, "The config after the change."), **problems(401, 403, 412, 422, 503)},
 )
 async def change(caller: Caller, context: Context, patch: ConfigPatch, if_match: IfMatch = None) -> Response:
-    """Change some fields of the caller's config; all of them or none. A running bot goes by it from its next cycle."""
+    """Change some fields of the caller's config; all of them or none. A running bot uses them from its next cycle."""
     return _answer((await context.config.change(caller.user_id, patch, if_match)).after)
 
 

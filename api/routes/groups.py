@@ -1,4 +1,4 @@
-"""`/api/groups`: where is posted, group by group. A view of the config's `groups`, and who can post there."""
+"""`/api/groups`: the config's `groups`, one by one, and who can post there."""
 
 from typing import Annotated
 
@@ -56,7 +56,7 @@ async def every(caller: Caller, context: Context) -> Response:
     },
 )
 async def add(caller: Caller, context: Context, body: GroupList, if_match: IfMatch = None) -> Response:
-    """Put groups on the list; those that are on it stay where they are."""
+    """Add groups to the end of the list. Those that are on it keep their place."""
     changed = await context.config.change(caller.user_id, AddGroups(tuple(body.groups)), if_match)
     status = 200 if changed.after.groups == changed.before.groups else 201
     return await _answer(context, caller.user_id, changed.after, status)
@@ -73,7 +73,7 @@ async def remove(
     group: Annotated[str, Path(max_length=200, description="Written in any way; slashes as they are.")],
     if_match: IfMatch = None,
 ) -> Response:
-    """Take a group off the list; its holds go with it."""
+    """Remove a group from the list, together with its holds."""
     change = RemoveGroup(parse_target(group, "group").text)
     changed = await context.config.change(caller.user_id, change, if_match)
     return await _answer(context, caller.user_id, changed.after)

@@ -1,4 +1,4 @@
-"""`/healthz`: whether the process answers. `/readyz`: whether what it needs works."""
+"""`/healthz`: whether the process responds. `/readyz`: whether what it needs works."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -37,11 +37,11 @@ async def healthz() -> dict[str, str]:
     },
 )
 async def readyz(context: Context) -> Response:
-    """The store, the journal, Telegram and the context.disk, each by its name, and no more than that one does not work.
+    """Whether the store, the journal, Telegram and the disk work, each by its name and without details.
 
-    The disk is `nearly full`, `not writable`, or `does not answer`, which a small file written there now and then
-    tells. Telegram is judged by the connections accounts made. While all its data centres that were tried answer, or
-    none was tried yet, it is ok.
+    The disk is tested by writing a small file now and then. It can be `nearly full`, `not writable`, or one that `does
+    not answer`. Telegram is judged by the connections of accounts. It is ok while every data centre that was tried
+    responds, or none was tried yet.
     """
     store, journal, telegram, found = await asyncio.gather(
         _works(context.store.refresh()),
@@ -60,7 +60,7 @@ async def readyz(context: Context) -> Response:
 
 
 async def _works(question: Awaitable[object]) -> str:
-    """Return "ok", or why there was no answer in time: a disk that hangs must not hold the request."""
+    """Return "ok" or what is wrong. It waits a limited time, because a disk that hangs must not hold the request."""
     try:
         await asyncio.wait_for(question, PATIENCE_SECONDS)
     except PostfleetError as error:

@@ -96,7 +96,7 @@ async def upload(
             "upload_refused", "An upload was refused", user=caller.user_id, reason=error.code, **facts
         )
         answer = response_to(error, request_id_of(request))
-        # Nobody reads the rest of the body. Without this the server would take all of it and throw it away.
+        # Nobody reads the rest of the body. Without this header the server would read and discard it.
         answer.headers["Connection"] = "close"
         return answer
     user = get_user(context, caller.user_id)
@@ -169,7 +169,7 @@ async def _pieces(opened: BinaryIO, size: int) -> AsyncIterator[bytes]:
     responses={204: {"description": "It is gone."}, **problems(401, 403, 404, 409, 422, 503)},
 )
 async def delete(caller: Caller, context: Context, name: str) -> Response:
-    """Delete a file that no post names; 409 `media_in_use` tells where one does."""
+    """Delete a file that no post names; 409 `media_in_use` says which post names it."""
     await asyncio.to_thread(context.media.file, caller.user_id, name)
     used = await uses_now(context, caller.user_id, name)
     if used:

@@ -1,4 +1,4 @@
-"""`/api/posts`: the posts that take turns, one by one. A view of the config's `post_content`, and no second truth."""
+"""`/api/posts`: the posts that take turns, one by one. They are the config's `post_content`."""
 
 from typing import Annotated
 
@@ -68,7 +68,7 @@ async def put(caller: Caller, context: Context, n: Place, post: Post, if_match: 
     responses={200: shows(PostsView, "The posts that are left."), **problems(401, 403, 404, 409, 412, 422, 503)},
 )
 async def delete(caller: Caller, context: Context, n: Place, if_match: IfMatch = None) -> Response:
-    """Take a post out; those behind it move up. With `If-Match` nobody deletes another one than they saw."""
+    """Remove a post; those behind it move up. `If-Match` prevents deleting another post than the one seen."""
     return _all((await context.config.change(caller.user_id, DeletePost(n), if_match)).after)
 
 

@@ -19,9 +19,9 @@ routes = resource("/api/preview", tags=["preview"])
     responses={200: shows(Preflight, "What the next cycle would do."), **problems(401, 403, 409, 422, 503)},
 )
 async def preview(caller: Caller, context: Context, changes: ConfigPatch | None = None) -> Response:
-    """The rendered post, and for every group who can post there, who will, or why nobody does. Nothing is posted.
+    """The rendered post, and for every group which accounts can post there, which will, or why none. Posts nothing.
 
-    With a body it shows what would be if the config were changed so; nothing is stored.
+    With a body it shows the same for a changed config, without storing it.
     """
     user = get_user(context, caller.user_id)
     with context.limiter.place(Kind.WORK, caller.user_id):

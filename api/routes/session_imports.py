@@ -64,11 +64,11 @@ async def import_sessions(
 ) -> Response:
     """Take in accounts that were logged in elsewhere; they are the caller's own.
 
-    Each that cannot be used is refused alone; the report says why. Who an account is counts once Telegram says so, with
-    its first connection or `…/check`: one that is here already under another login is not used then.
+    Each that cannot be used is refused alone; the report says why. Telegram says whose account it is, at its
+    first connection or `…/check`. One that is here already under another login is not used then.
 
-    Whoever goes on using such a session elsewhere loses it: Telegram destroys a key that is used in two places. Sent
-    again, it finds its accounts here already; no `Idempotency-Key` is needed.
+    Do not use such a session elsewhere any more: Telegram destroys a key that is used in two places. A repeated request
+    finds its accounts here already, so no `Idempotency-Key` is needed.
     """
     if spare and not caller.operator:
         raise Forbidden("Only an operator may import spare accounts")
@@ -110,7 +110,7 @@ async def import_sessions(
 async def check(caller: Caller, context: Context, accounts: Accounts, name: str) -> Response:
     """Ask Telegram about an account: whether it is alive, who it is, two-step password, other logins.
 
-    What Telegram says has the consequences it would have in a cycle: a login that is gone is marked as gone.
+    What Telegram says has the consequences it would have in a cycle: a login that has ended is marked so.
     """
     await own_account(accounts, caller.user_id, name, operator=caller.operator)
     with context.limiter.place(Kind.WORK, caller.user_id):

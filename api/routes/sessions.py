@@ -68,7 +68,7 @@ class LabelRequest(_Body):
 
 
 class ExportRequest(_Body):
-    """That the caller knows what an exported session is."""
+    """The caller's confirmation that they know what an exported session is."""
 
     understood: bool = Field(strict=True)
 
@@ -120,7 +120,7 @@ async def begin_login(
     responses={200: shows(Login, "How far it is."), **problems(401, 403, 404, 409, 422, 503)},
 )
 async def login(caller: Caller, accounts: Accounts, login_id: str) -> Response:
-    """How far a login is; it can be asked for until some minutes after its end."""
+    """The state of a login, until some minutes after its end."""
     return json_answer(accounts.logins.status(caller.user_id, login_id), headers=_NO_STORE)
 
 
@@ -244,7 +244,7 @@ async def release(caller: Caller, acting: Acting, accounts: Accounts, name: str)
     responses={204: {"description": "It posts for the caller's bot."}, **problems(401, 403, 404, 409, 422, 503)},
 )
 async def assign(caller: Caller, accounts: Accounts, name: str) -> Response:
-    """Let the caller's bot post with an account of theirs: what `release` takes back."""
+    """Let the caller's bot post with an account of theirs. `release` undoes it."""
     await own_account(accounts, caller.user_id, name, operator=False)
     await accounts.sessions.move(name, caller.user_id)
     return Response(status_code=204)

@@ -1,4 +1,4 @@
-"""Events for whoever guards the service, on a logger of their own: `postfleet.security`.
+"""Events for people who watch over the service's security, on a logger of their own: `postfleet.security`.
 
 Each is a sentence with facts beside it (`action`, `user`, `address`, `agent`, `request_id`), in the JSON log like every
 other line. A burst of refusals from one address adds an `alert`.

@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 _ALIAS = "/api/v1/"
 _AT_ONCE = frozenset({STATE_PATH.encode(), STATE_PATH.replace("/api/", _ALIAS).encode()})
 _UNKEPT = (b"cache-control", b"private, no-store")
-"""The header of answers that say nothing about caching themselves: they are for their caller alone."""
+"""The header of responses that say nothing about caching themselves: they are for their caller alone."""
 
 
 class Gateway:
@@ -78,7 +78,7 @@ class Gateway:
         await self.context.close()
 
     def at_once(self, scope: Scope, target: bytes) -> ReadyAnswer | None:
-        """Return the answer to a GET of this target if that needs no task; None: call the gateway as usual."""
+        """Return the response to a GET of this target if that needs no task; None: call the gateway as usual."""
         if target not in _AT_ONCE:
             return None
         request_id = scope["request_id"] = self._new_id()
@@ -98,7 +98,7 @@ class Gateway:
         return answer
 
     def refusal(self, status: int, detail: str, headers: dict[str, str]) -> Response:
-        """Return an answer for the server to send before there is a request, with the headers of every answer."""
+        """Return a response for the server to send before there is a request, with the headers of every response."""
         request_id = self._new_id()
         answer = problem_response(request_id, status, detail=detail, headers=headers)
         answer.raw_headers += [_UNKEPT, (b"x-request-id", request_id.encode()), *self._headers]
@@ -199,7 +199,7 @@ class Gateway:
 
 
 def _answer_to(error: Exception, request_id: str, path: str) -> Response:
-    """Log an error that came up from below, and return the answer to it."""
+    """Log an error that came up from below, and return the response to it."""
     if isinstance(error, PostfleetError):
         # The sync state raises its refusals. FastAPI's handlers answer those of the routes.
         if isinstance(error, StateError):
@@ -224,7 +224,7 @@ def _with_cors(app: ASGIApp, settings: Settings) -> ASGIApp:
 
 
 class _Sending:
-    """The server's `send`, which adds the headers of every answer.
+    """The server's `send`, which adds the headers of every response.
 
     `seconds` bounds each single send: a stream has no time limit, but a client that does not read must not hold it.
     """
@@ -239,10 +239,10 @@ class _Sending:
         self._bound: asyncio.Timeout | None = None
         self._piece_seconds = 0.0
         self.status = 0
-        """The status of the answer that was begun, 0 before one is."""
+        """The status of the response that was begun, 0 before one is."""
 
     def bound_pieces(self, bound: asyncio.Timeout, seconds: float) -> None:
-        """Renew the time limit with each piece of an answer, because a long table or file may take long."""
+        """Renew the time limit with each piece of a response, because a long table or file may take long."""
         self._bound = bound
         self._piece_seconds = seconds
 

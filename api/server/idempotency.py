@@ -1,7 +1,7 @@
-"""`Idempotency-Key`: a change that is sent again is not made again, and gets the first answer once more.
+"""`Idempotency-Key`: a change that is sent again is not made again, and gets the first response once more.
 
-Keys belong to their user. The newest thousand are remembered for a day. The answer is stored after the change and
-before it is sent; a crash in between leaves the key taken for a minute, and free after that. An answer that holds
+Keys belong to their user. The newest thousand are remembered for a day. The response is stored after the change and
+before it is sent; a crash in between leaves the key taken for a minute, and free after that. A response that holds
 secrets (its route says `no-store`) or is very long is not stored: a repeated request then learns that it was done.
 
 The digest of a request is made with a key that is not in the file. A body may hold a password, which trying could find
@@ -46,12 +46,12 @@ class Idempotency:
         self._clock = context.clock
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the stored answer, or pass the request on and store its answer.
+        """Send the stored response, or pass the request on and store its response.
 
         Raises:
             AuthError: as without a key.
             InvalidInput, KeyReused, KeyInUse: the key cannot be used for this request.
-            AnswerNotKept: the request was done before, and its answer was not stored.
+            AnswerNotKept: the request was done before, and its response was not stored.
         """
         keys = [value for name, value in scope["headers"] if name == b"idempotency-key"]
         if not keys or scope["method"] in ("GET", "HEAD", "OPTIONS") or needs_none(scope["path"]):
@@ -104,7 +104,7 @@ class Idempotency:
 
 
 def _body_to_keep(messages: Sequence[Message]) -> bytes | None:
-    """Return the body of an answer, None when it holds secrets or is very long."""
+    """Return the body of a response, None when it holds secrets or is very long."""
     if any(name.lower() == b"cache-control" and b"no-store" in value for name, value in messages[0]["headers"]):
         return None
     body = b"".join(message.get("body", b"") for message in messages[1:])

@@ -35,9 +35,9 @@ class Bounds:
     """The limits of connections."""
 
     head_seconds: float
-    """From the start of the connection, or the answer before, to the last byte of a head."""
+    """From the start of the connection, or the response before, to the last byte of a head."""
     unread_seconds: float
-    """How long a client may leave an answer unread, or all but unread."""
+    """How long a client may leave a response unread, or all but unread."""
     connections: int
     connections_per_address: int
     trusted: tuple[Network, ...] = ()

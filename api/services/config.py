@@ -77,7 +77,7 @@ class ConfigService:
 
 
 def config_headers(user: User) -> dict[str, str]:
-    """Return the headers of an answer that shows the config, or a view of it."""
+    """Return the headers of a response that shows the config, or a view of it."""
     return {"ETag": _etag(user), "Cache-Control": "private, no-cache"}
 
 

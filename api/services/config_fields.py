@@ -46,7 +46,7 @@ def _each_once(names: list[str]) -> tuple[str, ...]:
 
 
 def _post_content(value: object) -> str | PostContent:
-    """Check the shape alone: whether Telegram takes it depends on the type of post, see `with_changes`."""
+    """Check only the shape: whether Telegram accepts it depends on the type of post, see `with_changes`."""
     if isinstance(value, str):
         return value
     if not isinstance(value, dict):
@@ -77,7 +77,7 @@ SCHEDULE_FIELDS = {
 
 
 def _schedule(value: object) -> Schedule:
-    """Check the shape alone: `with_changes` checks the values."""
+    """Check only the shape: `with_changes` checks the values."""
     if not isinstance(value, dict):
         raise ValueError('write an object, for example {"times": ["09:00"]}')  # noqa: TRY004  pydantic explains these
     return read_as(Schedule, value, SCHEDULE_FIELDS)

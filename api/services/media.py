@@ -1,4 +1,4 @@
-"""Uploaded files as the API shows them, and the way of one from its first byte to its name."""
+"""Uploaded files as the API shows them, and how an upload becomes a file with a name."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -34,7 +34,7 @@ class MediaView(View, frozen=True, kw_only=True):
     """What people see where Telegram shows a file's name."""
     type: str
     kind: MediaKind
-    """As what it can be posted; a picture too large for a photo is a document."""
+    """The kind as which it can be posted. A picture too large for a photo is a document."""
     bytes: int
     width: int | None
     """Pixels of a picture or a video, as shown."""

@@ -83,7 +83,7 @@ def _fault_of(error: str, where: str, hints: Mapping[str, str]) -> Fault:
 
 
 def _shown(text: str) -> str:
-    """Return the text without half surrogate pairs, which no answer can hold."""
+    """Return the text without half surrogate pairs, which no response can hold."""
     return text.encode(errors="replace").decode()
 
 

@@ -3,7 +3,7 @@
 `revision` is the number of the newest commit plus the id of the user's newest event, taken when the document last
 changed. Both only grow, across restarts too. The ETag adds a digest of the bytes, because some fields (`_MOVING`) move
 without a commit: with a cycle's progress, or with time alone, as when a hold ends. The current time is no value of the
-kept document, which would then never stay the same; each answer adds it (`dated`).
+kept document, which would then never stay the same; each response adds it (`dated`).
 """
 
 import gzip
@@ -37,10 +37,10 @@ CACHED_DOCUMENTS = 10_000
 _NOBODY: frozenset[str] = frozenset()
 LOG_LINES = 50
 _SERVER_TIME = "server_time"
-"""Is in each answer and in no kept document."""
+"""Is in each response and in no kept document."""
 _FIELDS = tuple(info.encode_name for info in msgspec.structs.fields(StateView) if info.encode_name != _SERVER_TIME)
 ALWAYS = frozenset({"revision", "user_id", "progress", "stats"})
-"""Fields of every partial answer: they identify it, or move with every post."""
+"""Fields of every partial response: they identify it, or move with every post."""
 _MOVING = frozenset({"actual", "progress", "sessions", "groups", "allowance", "stats"})
 """Fields that may change while the revision stays."""
 
@@ -105,7 +105,7 @@ class StateCache:
 
     @property
     def time(self) -> bytes:
-        """The current time to the second, as the first field of an answer: see `dated`."""
+        """The current time to the second, as the first field of a response: see `dated`."""
         now = self._clock.now()
         second = int(now.timestamp())
         if second != self._second:
@@ -221,7 +221,7 @@ class StateCache:
 
 
 def dated(body: bytes, time: bytes) -> bytes:
-    """Return the document as an answer of that time (`StateCache.time`)."""
+    """Return the document as a response of that time (`StateCache.time`)."""
     return b"".join((b"{", time, memoryview(body)[1:]))
 
 

@@ -35,7 +35,7 @@ ReadyAnswer = tuple[int, Headers, bytes]
 class SyncState:
     """Answers the path. The gateway before it makes the request's id, and turns what this raises into answers.
 
-    `headers` are those of every answer; `answered` counts the answers by status.
+    `headers` are those of every response; `answered` counts the responses by status.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class SyncState:
         await send({"type": "http.response.body", "body": body} if scope["method"] == "GET" else _EMPTY)
 
     def at_once(self, scope: Scope) -> ReadyAnswer | None:
-        """Return the answer to a plain GET when its document is in memory; None when it takes more than that.
+        """Return the response to a plain GET when its document is in memory; None when it takes more than that.
 
         Raises:
             AuthError, Forbidden, TooMany, HeadersTooLong: as the call does.
@@ -76,7 +76,7 @@ class SyncState:
         wanted = _wanted(scope["headers"])
         if wanted.more:
             return None
-        # Kept for the call that follows when there is no answer here: a request counts once.
+        # Kept for the call that follows when there is no response here: a request counts once.
         identity = scope[IDENTITY] = self._authenticator.identify_value(wanted.authorization, scope)
         document = self._cache.kept(identity.user_id)
         return None if document is None else self._answer(document, wanted, None, scope["request_id"])

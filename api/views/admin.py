@@ -1,4 +1,4 @@
-"""Views for operators, made as those of `api.views.base`."""
+"""Views for operators, built like those of `api.views.base`."""
 
 from api.views.base import View
 from core.models import BotStatus, Moment

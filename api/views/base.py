@@ -12,7 +12,7 @@ from core.models import AllowanceDay, AllowanceUse, BotStatus, Grant, Moment, Po
 
 
 class View(msgspec.Struct, frozen=True, kw_only=True):
-    """Base of every answer."""
+    """Base of every response."""
 
     @classmethod
     def of(cls, source: object, **others: Any) -> Self:
@@ -136,7 +136,7 @@ class AllowanceOverview(View, frozen=True, kw_only=True):
 
 
 class PasswordView(View, frozen=True, kw_only=True):
-    """That a password was set, and what followed."""
+    """The result of setting a password."""
 
     user_id: str
     tokens_ended: bool

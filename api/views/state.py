@@ -1,4 +1,4 @@
-"""Views of one user for a dashboard, made as those of `api.views.base`."""
+"""Views of one user for a dashboard, built like those of `api.views.base`."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -15,7 +15,7 @@ class SessionView(View, frozen=True, kw_only=True):
     name: str
     label: str
     health: AccountState
-    """What the account is fit for now, in one word."""
+    """What the account can do now, in one word."""
     state: SessionState
     state_reason: str | None
     resting_until: Moment | None
@@ -83,7 +83,7 @@ class StateView(View, frozen=True, kw_only=True):
     """Everything a dashboard shows, in one document."""
 
     server_time: Moment
-    """The time of the answer, to the second. A new time alone is no change of the document."""
+    """The time of the response, to the second. A new time alone is no change of the document."""
     revision: int
     """Grows with every change and never shrinks."""
     user_id: str

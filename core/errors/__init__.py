@@ -23,7 +23,7 @@
     │   ├── NoSpareSession
     │   ├── NoRoomOnApiPairs
     │   └── ScheduleOver
-    ├── Conflict                 does not fit the present state
+    ├── Conflict                 conflicts with the present state
     │   ├── LoginRefused         an account cannot be logged in this way; `code` says why
     │   ├── SessionInUse         another process uses the session
     │   ├── AccountRefused       an account has another session here already
@@ -34,11 +34,11 @@
     ├── Forbidden                the caller is known and may not do this
     ├── TooLarge, TooSlow        a request is too large, or does not arrive in time
     ├── UnsupportedMedia         a file of a kind that is not accepted
-    ├── Unreadable               a file of others cannot be read within bounds (core.confined)
+    ├── Unreadable               a foreign file cannot be read within bounds (core.confined)
     │   ├── TakesTooLong
     │   ├── TakesTooMuch
     │   └── ReaderBroke
-    ├── NotRead                  the machine has no room to read it now
+    ├── NotRead                  the machine has no room to read a foreign file now
     └── TooMany                  too many requests in a while, or at once; says when to come back
 
 Every name is imported from here; the modules inside divide them by concept. Every error carries a stable `code` for

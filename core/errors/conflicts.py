@@ -1,4 +1,4 @@
-"""Changes that do not fit the present state."""
+"""Changes that conflict with the present state."""
 
 from typing import Literal
 
@@ -22,7 +22,7 @@ LoginCode = Literal[
 
 
 class Conflict(PostfleetError):
-    """The change does not fit the present state."""
+    """The change conflicts with the present state."""
 
     code = "conflict"
 

@@ -1,10 +1,10 @@
-"""Files of others that cannot be read (see `core.confined`)."""
+"""Foreign files, made by others, that cannot be read (see `core.confined`)."""
 
 from core.errors.base import PostfleetError
 
 
 class Unreadable(PostfleetError):
-    """A file of others cannot be read within bounds; the text says why, and begins in lower case."""
+    """A foreign file cannot be read within bounds; the text says why, and begins in lower case."""
 
     code = "unreadable"
 

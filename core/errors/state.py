@@ -6,8 +6,8 @@ from core.errors.base import PostfleetError
 class StateError(PostfleetError):
     """Something about the files under STATE_DIR. The text is for the operator and may name files.
 
-    No account, post or answer of Telegram causes it, and it may pass: the disk gets room, another process releases the
-    state, somebody mends the file. Work that meets it stops in order, changes nothing on disk, and continues later.
+    No account, post or response of Telegram causes it, and it may pass: the disk gets room, another process releases
+    the state, somebody mends the file. Work that meets it stops in order, changes nothing on disk, and continues later.
     """
 
     code = "state"
@@ -61,6 +61,6 @@ class StateInUse(StateError):
 
 
 class StateNotWritten(StateError):
-    """The disk refused the write; the change was not made and the old state stands."""
+    """The disk refused the write. The change was not made, and the old state remains."""
 
     code = "state_not_written"

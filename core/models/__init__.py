@@ -1,8 +1,7 @@
-"""What the rooms talk about. Immutable values: a change is `msgspec.structs.replace` inside a transaction.
+"""The values that all rooms use. They are immutable: a change is `msgspec.structs.replace` inside a transaction.
 
-Every name is imported from here; the modules inside divide them by concept. The words are those of the design:
-account, session, API pair, user, bot, group, cycle, delivery, outcome, hold. Every moment is aware and in UTC. A field
-that an older file lacks takes its default here.
+Every name is imported from here; the modules inside divide them by concept. docs/glossary.md explains the
+words. Every moment is aware and in UTC. A field that an older file lacks takes its default here.
 """
 
 from core.models.allowances import Allowance, AllowanceDay, AllowanceUse, Budget, Grant

@@ -6,7 +6,7 @@ from core.models.base import Model, Moment
 
 
 class Allowance(Model, frozen=True, kw_only=True):
-    """How many posts a user may make; None: what the settings say."""
+    """How many posts a user may make. None: the limit of the settings."""
 
     per_day: int | None = None
     per_month: int | None = None

@@ -1,4 +1,4 @@
-"""What every stored value shares."""
+"""The base of every stored value."""
 
 from datetime import datetime
 from typing import Annotated

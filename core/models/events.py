@@ -15,7 +15,7 @@ class Level(StrEnum):
 
 
 class Event(Model, frozen=True, kw_only=True):
-    """A line of a user's log. The same line stands in the daemon's log file."""
+    """A line of a user's log. The daemon's log file has the same line."""
 
     id: int = 0
     at: datetime

@@ -366,5 +366,5 @@ SECTIONS = {
 
 
 def about(name: str) -> About:
-    """Return what is told about the setting of that name."""
+    """Return the description of the setting of that name."""
     return About(**Settings.model_fields[name].json_schema_extra)  # type: ignore[arg-type]  # what `setting` put there

@@ -1,4 +1,4 @@
-"""What a secret that signs tokens must be like."""
+"""The requirements for a secret that signs tokens."""
 
 from core.errors import SettingsError
 

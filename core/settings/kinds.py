@@ -1,4 +1,4 @@
-"""How the values of settings are written, where they are more than a number or a text."""
+"""The settings whose value is more than a number or a text, and how it is written."""
 
 import logging
 import re

@@ -51,7 +51,7 @@ def reload_settings(running: Settings) -> tuple[list[str], list[str]]:
 
 
 def unknown_settings() -> list[str]:
-    """Say what in the environment looks like a setting and is none. Other programs may have set it."""
+    """Log names in the environment that look like a setting and are none. Other programs may have set them."""
     written = [name.lower().removeprefix("postfleet_") for name in os.environ if name.upper().startswith("POSTFLEET_")]
     return [f"{name_of(name)}: {_no_such(name)}" for name in sorted(written) if name not in Settings.model_fields]
 

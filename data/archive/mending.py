@@ -59,7 +59,7 @@ _GIVEN_UP = {
     KEY_FILE: _NEW_KEY,
     SESSIONS: _NEW_KEY,
 }
-"""File → what it costs to go on without it."""
+"""File → what it costs to continue without it."""
 _AS_IT_IS = (
     "it is taken as it is: what was posted since, and is not in it, is posted again where its cycle was not finished"
 )

@@ -1,4 +1,4 @@
-"""Access to the disk that must not be torn: locks, writes of whole files, reads.
+"""Access to the disk that a crash must not interrupt half-way: locks, writes of whole files, reads.
 
 A whole file is written beside the old one, made durable and renamed over it, and then the folder is made durable. A
 crash at any instruction leaves the old file or the new one. `Disk` is the one place that makes the system calls of a

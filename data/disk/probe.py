@@ -1,4 +1,4 @@
-"""Finds out by a write whether the disk under the state takes one: a new file, made durable and removed again.
+"""Tests whether the disk under the state accepts a write: a new file, made durable and removed again.
 
 Free space says nothing of a disk that was remounted read-only, has no inode left, or does not respond at all.
 """

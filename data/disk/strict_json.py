@@ -39,5 +39,5 @@ def decode_as(raw: bytes, kind: type[T], path: Path) -> T:
 
 
 def damaged(path: Path, what: str) -> StateDamaged:
-    """Return the error for a file that is not what it should be; `what` goes on after the file's name."""
+    """Return the error for a file that is not what it should be; `what` follows the file's name."""
     return StateDamaged(f"{path} {what}. It is left as it is. The last good copy: python run.py restore")

@@ -131,7 +131,7 @@ class Counts:
 
     @property
     def health(self) -> int | None:
-        """Return how many of 100 posts that were tried still stand; None: none was tried."""
+        """Return how many of 100 posts that were tried are still there; None: none was tried."""
         tried = self.delivered + self.failed + self.unknown
         return round(100 * (self.delivered - self.removed) / tried) if tried else None
 

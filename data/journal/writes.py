@@ -1,4 +1,4 @@
-"""The work inside one commit of the journal, as plain SQL, and its effects to be told afterwards."""
+"""The work inside one commit of the journal, as plain SQL, and its effects to report afterwards."""
 
 import sqlite3
 from collections import Counter
@@ -27,7 +27,7 @@ _MOVE_OPEN = f"{_MOVE} AND state IN ({_OPEN_MARKS})"
 
 @dataclass(slots=True)
 class CommitEffects:
-    """What is counted and told once the commit of some work is durable."""
+    """What is counted and logged once the commit of some work is durable."""
 
     events: list[Event] = field(default_factory=list)
     tallies: dict[str, Stats] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""What a media file is, by its content: neither its name nor what anybody says of it counts.
+"""What a media file is, by its content: not by its name or by what anybody says of it.
 
 Magic numbers tell the format. A picture is decoded besides, so that nothing else passes for one; the number of its
 pixels is bounded before memory is taken for them. Of videos and sound the container is read (`data.media.videos`).

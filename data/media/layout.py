@@ -4,7 +4,7 @@
     STATE_DIR/media/.about/USER/NAME.json  its description, written before the file itself
     STATE_DIR/media/.about/USER/NAME.thumbnail  a small JPEG of a video
     STATE_DIR/media/.incoming/             uploads that are arriving; what a crash leaves there is rubbish
-    STATE_DIR/media/.backup/               links to the files that a backup copies, so that none vanishes meanwhile
+    STATE_DIR/media/.backup/               links to the files that a backup copies, so that none vanishes during it
 
 User ids never begin with a dot.
 """

@@ -1,4 +1,4 @@
-"""Finds out what media files are and what can be measured in them, in the process that reads files of others."""
+"""Finds out what media files are and what can be measured in them, in the process that reads foreign files."""
 
 import asyncio
 import contextlib

@@ -72,7 +72,7 @@ class DataManager:
         self._since_copy = 0
         self._held_for = 0.0
         self.foreign_writes = 0
-        """How often this process read what another one wrote."""
+        """How often this process has read changes of another one."""
         self._group = GroupCommit[Change]("postfleet-store", self._commit_from_thread)
 
     @classmethod
