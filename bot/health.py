@@ -66,15 +66,15 @@ class Health:
         self._tell = tell
 
     @classmethod
-    def of(cls, parts: CycleServices | AccountServices) -> "Health":
+    def of(cls, services: CycleServices | AccountServices) -> "Health":
         """With a line in the log of whoever has an account that is not well."""
 
         async def tell(user: str, action: str, text: str, level: Level, session: str) -> None:
-            at = parts.clock.now()
+            at = services.clock.now()
             event = Event(at=at, user=user, action=action, text=text, level=level, session=session)
-            await parts.journal.add_event(event)
+            await services.journal.add_event(event)
 
-        return cls(parts.store, parts.sessions, parts.clients, parts.clock, tell)
+        return cls(services.store, services.sessions, services.clients, services.clock, tell)
 
     async def check(self, name: str, *, thorough: bool = True) -> Checkup:
         """Ask one account; `thorough` asks for its two-step password and its other logins too.

@@ -1,4 +1,4 @@
-"""How many posts a user may make, by their own calendar. Pure; the books are the journal's."""
+"""How many posts a user may make, by their own calendar. The journal counts what they made."""
 
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -11,7 +11,7 @@ __all__ = ["NO_ALLOWANCE", "budget_of"]
 
 
 def budget_of(user: User, settings: Settings, now: datetime) -> Budget:
-    """What the user may spend today and this month, both of their own time zone; what is not set is a default."""
+    """Return what the user may spend today and this month in their time zone. Limits that are not set are defaults."""
     return Budget(
         day=now.astimezone(ZoneInfo(user.schedule.timezone)).date(),
         per_day=settings.posts_per_day if user.allowance.per_day is None else user.allowance.per_day,

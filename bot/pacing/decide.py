@@ -1,12 +1,12 @@
-"""When may this account post to this group, and does the cycle wait for it? One pure answer to every wait there is.
+"""When may this account post to this group, and does the cycle wait for it? Every wait is decided here.
 
-Telethon's own sleeping is off: a wait that is known beforehand is waited here, and no request is sent to be refused.
+Telethon's own sleeping is off. A known wait is kept before the request, so that no request is sent only to be refused.
 
-Whether a wait is waited out or left to a later cycle is decided here alone (docs/scheduling.md tells users):
-- pauses that the user or the operator asks for are waited out however long they are;
-- a group in slow mode is waited for as long as `slow_mode_patience` lets it, whoever told of the slow mode;
-- everything else (a flood wait, a hold on a group, the posts of a day) is waited for as long as `patience` lets it.
-The planner asks `waited_out_until`, so that it leaves out nobody whom the cycle would wait for.
+These rules (docs/scheduling.md explains them to users) decide between waiting and leaving a post to a later cycle:
+- A gap that the user or the operator asks for is waited for, however long it is.
+- A group in slow mode is waited for within `slow_mode_patience`, whether or not the slow mode was known beforehand.
+- Everything else (a flood wait, a hold on a group, the daily cap) is waited for within `patience`.
+The planner asks `waited_out_until`, so that it skips no account that the cycle would wait for.
 """
 
 import math
@@ -18,16 +18,16 @@ from enum import StrEnum
 from core.models import Hold
 
 DAILY_CAP = 200
-"""Posts an account makes in any 24 hours, unless its user asks for fewer. Our own caution; Telegram tells no number."""
+"""Most posts of an account in any 24 hours, unless its user asks for fewer. Telegram names no number; this is ours."""
 SLOW_MODE_MARGIN = 1.0
-"""Telegram dates messages in whole seconds: one more keeps a post from coming a fraction too early. It costs no
-patience: a group of 60 seconds is waited for by who waits for 60."""
+"""Telegram dates messages in whole seconds, so one second more keeps a post from coming a fraction too early. It does
+not count towards patience: a patience of 60 seconds is enough for a slow mode of 60."""
 SLOW_MODE_SHARE = 0.1
-"""The next cycle begins when this one ends, so waiting for one slow group keeps all others waiting too: at most for
-this part of the pause between cycles."""
+"""The next cycle begins when this one ends, so waiting for one slow group delays all others. The wait is at most this
+part of the delay between cycles."""
 _PAUSES = frozenset({"account_gap", "group_gap"})
 _SLOW_MODE = frozenset({"slow_mode", "SLOWMODE_WAIT"})
-"""As it was known beforehand, and as Telegram refused for it."""
+"""The codes for a slow mode that was known beforehand, and for Telegram's refusal."""
 _DAY = timedelta(days=1)
 
 
@@ -38,33 +38,33 @@ class Verdict(StrEnum):
     WAIT = "wait"
     """The cycle waits for it."""
     DEFER = "defer"
-    """It has to wait longer than the cycle does: leave it for later, and say so."""
+    """The wait is too long for this cycle. The delivery is skipped, and the log says until when."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What the user and the house ask for. Seconds."""
+    """What the user and the operator ask for. Times are in seconds."""
 
     account_gap: float = 3.0
-    """Between two posts of one account, wherever they go."""
+    """Between two posts of one account, to any group."""
     group_gap: float = 0.0
-    """Between two posts to one group, whichever of the user's accounts makes them."""
+    """Between two posts to one group, by any of the user's accounts."""
     daily_cap: int = DAILY_CAP
-    """Posts of one account in any 24 hours; 0 stands for none at all."""
+    """Most posts of one account in any 24 hours; 0: none at all."""
     patience: float = 60.0
     """How long a cycle waits for one delivery."""
     slow_mode_patience: float = math.inf
-    """How long it waits for a group in slow mode, where that is less: others of the cycle wait as well."""
+    """How long it waits for a group in slow mode, if that is less than `patience`: the other groups wait, too."""
 
 
 @dataclass(frozen=True)
 class PacingState:
-    """What is known about an account and a group at one moment. Left out: nothing stands in the way."""
+    """What is known about an account and a group at one moment. The defaults allow a post."""
 
     account_posts: Sequence[datetime] = ()
-    """When the account posted in the last 24 hours, oldest first, wherever it went."""
+    """When the account posted in the last 24 hours, oldest first, to any group."""
     account_asked: datetime | None = None
-    """When the account last sent a request to post, whatever came of it."""
+    """When the account last sent a request to post, with any outcome."""
     group_last: datetime | None = None
     """When any of the user's accounts last posted to the group."""
     own_last_in_group: datetime | None = None
@@ -72,21 +72,21 @@ class PacingState:
     slow_mode_seconds: float = 0.0
     """The group's slow mode for this account; 0 for administrators."""
     slow_mode_until: datetime | None = None
-    """When Telegram itself says the account may post there next (`slowmode_next_send_date`)."""
+    """When the account may post there next, by Telegram's word (`slowmode_next_send_date`)."""
     account_hold: Hold | None = None
     group_hold: Hold | None = None
-    """This account in this group."""
+    """The hold of this account in this group."""
 
 
 @dataclass(frozen=True)
 class Decision:
-    """The answer, and what decided it."""
+    """What to do with a delivery, and why."""
 
     verdict: Verdict
     at: datetime
-    """When it may go; for GO this moment."""
+    """When it may go. For GO that is now."""
     seconds: float
-    """From now until then."""
+    """From now until `at`."""
     code: str
     """The limit that ends last: `free account_gap group_gap slow_mode daily_cap`, or the code of a hold."""
     reason: str
@@ -94,35 +94,35 @@ class Decision:
 
 
 @dataclass(frozen=True)
-class _Bar:
-    """One limit: not before `at`."""
+class _Wait:
+    """One reason not to post before `at`."""
 
     at: datetime
     code: str
     reason: str
 
 
-def decide(now: datetime, limits: Limits, standing: PacingState) -> Decision:
-    """The earliest moment every limit allows, and whether this cycle waits for it.
+def decide(now: datetime, limits: Limits, state: PacingState) -> Decision:
+    """Return the earliest moment that every limit allows, and whether this cycle waits for it.
 
-    Waiting that long and asking again with the same facts always returns GO (unless the daily cap is 0).
+    After that wait the same facts always give GO, unless the daily cap is 0.
     """
-    bars = [bar for bar in _bars(now, limits, standing) if bar.at > now]
-    if not bars:
+    waits = [wait for wait in _waits(now, limits, state) if wait.at > now]
+    if not waits:
         return Decision(Verdict.GO, now, 0.0, "free", "Nothing stands in the way.")
-    last = max(bars, key=lambda bar: bar.at)
+    last = max(waits, key=lambda wait: wait.at)
     seconds = (last.at - now).total_seconds()
     verdict = Verdict.WAIT if seconds <= _patience_for(last.code, limits) else Verdict.DEFER
     return Decision(verdict, last.at, seconds, last.code, last.reason)
 
 
 def waited_out_until(now: datetime, patience: float) -> datetime:
-    """Whatever ends by then a cycle may wait for."""
+    """Return the latest end of a wait that a cycle still waits for."""
     return now + timedelta(seconds=patience)
 
 
 def _patience_for(code: str, limits: Limits) -> float:
-    """Seconds a cycle waits for what this limit keeps back."""
+    """Return how many seconds a cycle waits at most for a wait of this code."""
     if code in _PAUSES:
         return math.inf
     if code in _SLOW_MODE:
@@ -131,37 +131,37 @@ def _patience_for(code: str, limits: Limits) -> float:
 
 
 def cycle_seconds(posts_by_account: Sequence[int], limits: Limits, seconds_a_post: float = 0.5) -> float:
-    """About how long a cycle takes: accounts work side by side, each rests between its posts. Holds are not in it."""
+    """Return about how long a cycle takes: accounts post side by side, with a gap between posts. Holds are left out."""
     busiest = max(posts_by_account, default=0)
     return busiest * seconds_a_post + max(0, busiest - 1) * limits.account_gap
 
 
-def _bars(now: datetime, limits: Limits, standing: PacingState) -> list[_Bar]:
-    holds = (standing.account_hold, standing.group_hold)
-    bars = [_Bar(hold.until, hold.code, hold.reason) for hold in holds if hold is not None]
-    if last := max([*standing.account_posts[-1:], *filter(None, [standing.account_asked])], default=None):
+def _waits(now: datetime, limits: Limits, state: PacingState) -> list[_Wait]:
+    holds = (state.account_hold, state.group_hold)
+    waits = [_Wait(hold.until, hold.code, hold.reason) for hold in holds if hold is not None]
+    if last := max([*state.account_posts[-1:], *filter(None, [state.account_asked])], default=None):
         rested = last + timedelta(seconds=limits.account_gap)
-        bars.append(_Bar(rested, "account_gap", "This account rests between two posts."))
-    if standing.group_last is not None:
-        quiet = standing.group_last + timedelta(seconds=limits.group_gap)
-        bars.append(_Bar(quiet, "group_gap", "Posts to this group keep their distance."))
-    bars += _slow_mode(standing)
-    if (room := _room_under_the_cap(now, limits, standing)) is not None:
-        bars.append(_Bar(room, "daily_cap", f"This account made its {limits.daily_cap} posts of 24 hours."))
-    return bars
+        waits.append(_Wait(rested, "account_gap", "This account rests between two posts."))
+    if state.group_last is not None:
+        quiet = state.group_last + timedelta(seconds=limits.group_gap)
+        waits.append(_Wait(quiet, "group_gap", "Posts to this group keep their distance."))
+    waits += _slow_mode(state)
+    if (room := _room_under_the_cap(now, limits, state)) is not None:
+        waits.append(_Wait(room, "daily_cap", f"This account made its {limits.daily_cap} posts of 24 hours."))
+    return waits
 
 
-def _slow_mode(standing: PacingState) -> list[_Bar]:
-    ends = [standing.slow_mode_until] if standing.slow_mode_until is not None else []
-    if standing.own_last_in_group is not None and standing.slow_mode_seconds > 0:
-        ends.append(standing.own_last_in_group + timedelta(seconds=standing.slow_mode_seconds + SLOW_MODE_MARGIN))
-    return [_Bar(end, "slow_mode", "The group is in slow mode.") for end in ends]
+def _slow_mode(state: PacingState) -> list[_Wait]:
+    ends = [state.slow_mode_until] if state.slow_mode_until is not None else []
+    if state.own_last_in_group is not None and state.slow_mode_seconds > 0:
+        ends.append(state.own_last_in_group + timedelta(seconds=state.slow_mode_seconds + SLOW_MODE_MARGIN))
+    return [_Wait(end, "slow_mode", "The group is in slow mode.") for end in ends]
 
 
-def _room_under_the_cap(now: datetime, limits: Limits, standing: PacingState) -> datetime | None:
-    """When fewer than `daily_cap` posts lie in the last 24 hours; None when that is so now."""
+def _room_under_the_cap(now: datetime, limits: Limits, state: PacingState) -> datetime | None:
+    """Return when the last 24 hours have fewer than `daily_cap` posts; None if they have now."""
     if limits.daily_cap <= 0:
         return now + _DAY
-    if len(standing.account_posts) < limits.daily_cap:
+    if len(state.account_posts) < limits.daily_cap:
         return None
-    return standing.account_posts[-limits.daily_cap] + _DAY
+    return state.account_posts[-limits.daily_cap] + _DAY

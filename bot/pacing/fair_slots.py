@@ -1,4 +1,4 @@
-"""A limit for everybody together that one user with much to do cannot use up: a free slot goes to who holds fewest."""
+"""A limit for everybody together that one busy user cannot use up: a free slot goes to the user who holds fewest."""
 
 import asyncio
 import contextlib
@@ -11,22 +11,22 @@ _LOOK_AGAIN_SECONDS = 5.0
 
 
 class FairSlots:
-    """So many at once; among those who wait, the user who holds fewest is next, then who came first."""
+    """A limited number of slots. Of those who wait, the user who holds fewest is next; among equals, who came first."""
 
     def __init__(self, most: Callable[[], int]) -> None:
         self._most = most
-        """Asked each time, because settings can change meanwhile; see `refill`."""
+        """A function, because the setting can change; see `refill`."""
         self._taken = 0
         self._held: Counter[str] = Counter()
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
         self._lines: dict[int, dict[str, None]] = {}
-        """How many they hold → the users who wait, in the order they came: thousands may wait at once."""
+        """Slots held → the waiting users who hold that many, in the order they came. Thousands may wait at once."""
         self._crowded = asyncio.Event()
         """Somebody waits."""
 
     @contextlib.asynccontextmanager
     async def taken_by(self, user: str) -> AsyncIterator[None]:
-        """Hold a slot meanwhile, waiting for it first."""
+        """Wait for a slot, and hold it inside the block."""
         await self._take(user)
         try:
             yield
@@ -34,21 +34,21 @@ class FairSlots:
             self._give_back(user)
 
     def held_by(self, user: str) -> int:
-        """How many the user holds."""
+        """Return how many slots the user holds."""
         return self._held[user]
 
     def is_waiting(self, user: str) -> bool:
-        """Whether the user waits for one."""
+        """Return whether the user waits for a slot."""
         return user in self._waiting
 
     def should_give_way(self, user: str) -> bool:
-        """Whether somebody waits who holds fewer than this user does."""
+        """Return whether somebody waits who holds fewer slots than this user."""
         return bool(self._lines) and min(self._lines) < self._held[user]
 
     async def rest(self, clock: Clock, asked: asyncio.Event, seconds: float, user: str) -> None:
-        """Rest that long while holding a slot; ends early when `asked`, or when this user should give way."""
+        """Wait that long while holding a slot. Return early when `asked` is set or this user should give way."""
         if self._crowded.is_set():
-            if not self.should_give_way(user):  # who waits holds no fewer; that may change
+            if not self.should_give_way(user):  # those who wait hold no fewer, but that may change
                 await wait_for_event(clock, asked, min(seconds, _LOOK_AGAIN_SECONDS))
             return
         ends = [asyncio.ensure_future(end) for end in (asked.wait(), self._crowded.wait(), clock.sleep(seconds))]
@@ -59,7 +59,7 @@ class FairSlots:
                 end.cancel()
 
     def refill(self) -> None:
-        """Let in who waits, as far as there is room: after the limit was raised."""
+        """Give free slots to those who wait. Call it after the limit was raised."""
         while self._taken < self._most() and self._lines:
             following = next(iter(self._lines[min(self._lines)]))
             with self._moving(following):
@@ -100,7 +100,7 @@ class FairSlots:
 
     @contextlib.contextmanager
     def _moving(self, user: str) -> Iterator[None]:
-        """What a user holds or waits for changes meanwhile: then they go to the end of the line that is theirs now."""
+        """Let a user's slots or waits change inside the block, then put them at the end of the line that fits now."""
         if user in self._waiting:
             line = self._lines[self._held[user]]
             del line[user]

@@ -1,7 +1,7 @@
-"""When each account posted and where: what `pacing` needs to know. From the journal, so a restart forgets nothing.
+"""When each account posted and where, for `pacing`. It is read from the journal, so a restart forgets nothing.
 
-A moment ahead of now was noted before the clock was set back. It counts as just now from then on: a pause is kept at
-least as long as it was asked for, and at most that long once more.
+A moment ahead of now was noted before the clock was set back, and counts as now from then on. So a gap lasts at least
+as long as it should, and at most that long once more.
 """
 
 import math
@@ -54,7 +54,7 @@ class PostHistory:
         self._read.add(user_id)
 
     def posted(self, user_id: str, session: str, group: str, at: datetime) -> None:
-        """A post arrived."""
+        """Note a post that arrived."""
         self._posts[session].add(at)
         self._group_last[user_id, group] = at
         self._own_last[session, group] = at
@@ -64,16 +64,15 @@ class PostHistory:
 
     @property
     def kept(self) -> int:
-        """How many moments of groups are kept."""
+        """Return how many moments of groups are kept."""
         return len(self._group_last) + len(self._own_last)
 
     def asked(self, session: str) -> None:
-        """The account sent a request to post, whatever came of it: the pause before the next one begins."""
+        """Note that the account sends a request to post. Its gap begins now, with any outcome."""
         self._asked[session] = self._clock.now()
 
     def limits(self, user: User, *, others_wait: bool = False) -> Limits:
-        """What this user and the operator ask for. `others_wait`: the cycle has other groups than the one it is about,
-        and what follows them waits too."""
+        """Return what this user and the operator ask for. `others_wait`: the cycle has other groups too."""
         return Limits(
             account_gap=user.delay_between_posts,
             group_gap=self._settings.group_gap_seconds,
@@ -83,7 +82,7 @@ class PostHistory:
         )
 
     def account(self, name: str, session: Session) -> PacingState:
-        """What is known of the account, wherever it posts."""
+        """Return what is known of the account, over all groups."""
         posts, now = self._posts[name], self._clock.now()
         posts.not_after(now)
         posts.forget_before(now)
@@ -92,7 +91,7 @@ class PostHistory:
         )
 
     def in_group(self, user_id: str, name: str, group: str, slow_mode: float, hold: Hold | None) -> PacingState:
-        """What is known of the account in that group, where it may be on hold."""
+        """Return what is known of the account in that group, with its hold there."""
         now = self._clock.now()
         return PacingState(
             group_last=_not_after(now, self._group_last, (user_id, group)),
@@ -102,7 +101,7 @@ class PostHistory:
         )
 
     def _clear_out(self) -> None:
-        """Forget groups and accounts that were not posted to or with for so long that no wait is left of it."""
+        """Forget groups and accounts whose last post is so old that it causes no wait."""
         now = self._clock.now()
         oldest = now - max(_DAY, timedelta(seconds=self._settings.group_gap_seconds))
         for kept in (self._group_last, self._own_last):
@@ -115,7 +114,7 @@ class PostHistory:
 
 
 def _not_after(now: datetime, moments: dict[_Key, datetime], key: _Key) -> datetime | None:
-    """The moment, brought back to now if it lies ahead."""
+    """Return the moment, or now if it is ahead of now."""
     at = moments.get(key)
     if at is not None and at > now:
         at = moments[key] = now

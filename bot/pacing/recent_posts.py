@@ -1,4 +1,4 @@
-"""When an account posted in the last 24 hours, in little room however often that was."""
+"""When an account posted in the last 24 hours, in bounded memory."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from typing import overload
 _DAY = timedelta(days=1)
 _NOTHING = timedelta()
 SPAN = timedelta(minutes=5)
-"""Posts that fall in one span all count as made at the last of them."""
+"""All posts of one span count as made when its last one was."""
 
 
 @dataclass(slots=True)
@@ -20,10 +20,10 @@ class _Span:
 
 
 class RecentPosts(Sequence[datetime]):
-    """Oldest first. Never more than a few hundred spans: an account that posts each second would else keep 86,400.
+    """The moments of an account's posts, oldest first, in at most a few hundred spans instead of up to 86,400 moments.
 
-    The newest moment is exact. Older ones may be told up to one span too late, so that a daily cap is never exceeded
-    and room under it opens at most five minutes later than it could.
+    The newest moment is exact. Older ones may be up to one span too late. So a daily cap is never exceeded, and room
+    under it opens at most five minutes late.
     """
 
     def __init__(self) -> None:
@@ -31,7 +31,7 @@ class RecentPosts(Sequence[datetime]):
         self._posts = 0
 
     def add(self, at: datetime) -> None:
-        """A post was made."""
+        """Note a post."""
         self._posts += 1
         newest = self._spans[-1] if self._spans else None
         if newest is not None and at - newest.first < SPAN:
@@ -41,21 +41,23 @@ class RecentPosts(Sequence[datetime]):
             self._spans.append(_Span(at, at, 1))
 
     def not_after(self, now: datetime) -> None:
-        """What lies ahead of now was noted before the clock was set back. How far is not known: the newest counts as
-        made just now, all others keep their distance to it."""
+        """Move all moments back if the newest is ahead of now, because the clock was set back.
+
+        How far it was set back is not known. So the newest post counts as made now, and the others keep their distance.
+        """
         if self._spans and (ahead := self._spans[-1].last - now) > _NOTHING:
             for span in self._spans:
                 span.first -= ahead
                 span.last -= ahead
 
     def forget_before(self, now: datetime) -> None:
-        """Forget what is 24 hours old."""
+        """Forget posts that are 24 hours old."""
         while self._spans and self._spans[0].last <= now - _DAY:
             self._posts -= self._spans.popleft().posts
 
     @property
     def spans(self) -> int:
-        """How much is kept."""
+        """Return the number of spans."""
         return len(self._spans)
 
     def __len__(self) -> int:

@@ -37,7 +37,7 @@ from core.errors import InvalidInput
 from core.models import PostContent, User
 
 
-async def preflight(parts: CycleServices, user_id: str, user: User) -> Preflight:
+async def preflight(services: CycleServices, user_id: str, user: User) -> Preflight:
     """Return what the next cycle of this bot would do. `user` may hold changes that are not stored yet.
 
     Raises:
@@ -48,13 +48,13 @@ async def preflight(parts: CycleServices, user_id: str, user: User) -> Preflight
     number = user.cycles + 1
     post = post_for_cycle(user.post_type, user.post_content, number)
     targets = [parse_target(group) for group in user.groups]
-    await parts.books.open(user_id)
-    found = await survey(parts, user, post, targets)
-    now = parts.clock.now()
-    planned = await who_posts(parts, user_id, user, post, now, asked_now=True)
-    found.forget_those_gone(parts.store.snapshot.sessions)
-    problems, files = await _files(parts.media_folder(user_id), post)
-    return _Judgement(parts, user_id, planned.user, post, number, found, planned, now).report(problems, files)
+    await services.books.open(user_id)
+    found = await survey(services, user, post, targets)
+    now = services.clock.now()
+    planned = await who_posts(services, user_id, user, post, now, asked_now=True)
+    found.forget_those_gone(services.store.snapshot.sessions)
+    problems, files = await _files(services.media_folder(user_id), post)
+    return _Judgement(services, user_id, planned.user, post, number, found, planned, now).report(problems, files)
 
 
 async def _files(folder: Path, post: Post) -> tuple[list[str], list[ShownFile]]:
@@ -75,7 +75,7 @@ class _Judgement:
 
     def __init__(
         self,
-        parts: CycleServices,
+        services: CycleServices,
         user_id: str,
         user: User,
         post: Post,
@@ -84,7 +84,7 @@ class _Judgement:
         planned: Arrangement,
         now: datetime,
     ) -> None:
-        self._parts = parts
+        self._services = services
         self._user_id = user_id
         self._user = holds_about(user, post)
         self._post = post
@@ -93,7 +93,7 @@ class _Judgement:
         self._planned = planned
         self._now = now
         self._targets = {group: parse_target(group) for group in user.groups}
-        self._sessions = parts.store.snapshot.sessions
+        self._sessions = services.store.snapshot.sessions
 
     def report(self, problems: list[str], files: list[ShownFile]) -> Preflight:
         """Return the report. `problems` and `files` are what `_files` found."""
@@ -114,7 +114,7 @@ class _Judgement:
             groups=[self._group(group, plan, left_out.get(group), bars.get(group, {})) for group in self._user.groups],
             accounts=[self._account(view, load[view.session], rendered) for view in self._found.views.values()],
             posts=len(plan.sessions),
-            cycle_seconds=cycle_seconds(list(load.values()), self._parts.books.limits(self._user)),
+            cycle_seconds=cycle_seconds(list(load.values()), self._services.books.limits(self._user)),
         )
 
     # The post
@@ -171,11 +171,11 @@ class _Judgement:
         chats = self._chats(target)
         if target.topic is None or (chats and not any(getattr(chat, "forum", False) for chat in chats)):
             return None
-        return self._parts.peers.seen.topic(target.chat, target.topic) or "unknown"
+        return self._services.peers.seen.topic(target.chat, target.topic) or "unknown"
 
     def _chats(self, target: Target) -> list[Any]:
         """Return the chat as each account that sees it got it."""
-        seen = (self._parts.peers.seen.chat(session, target.chat) for session in self._found.views)
+        seen = (self._services.peers.seen.chat(session, target.chat) for session in self._found.views)
         return [chat for chat in seen if chat is not None]
 
     def _group(self, group: str, plan: Plan, reason: str | None, bars: dict[str, Exclusion]) -> GroupCheck:
@@ -197,11 +197,11 @@ class _Judgement:
 
     def _in_group(self, view: AccountView, group: str, bar: Exclusion | None) -> AccountInGroup:
         target, name = self._targets[group], view.session
-        chat = self._parts.peers.seen.chat(name, target.chat)
+        chat = self._services.peers.seen.chat(name, target.chat)
         hold = self._user.group_holds.get(group, {}).get(name)
         if bar is not None:
             return AccountInGroup(session=name, can_post=False, reason=bar.reason)
-        limits = self._parts.books.limits(self._user)
+        limits = self._services.books.limits(self._user)
         if hold is not None and decide(self._now, limits, PacingState(group_hold=hold)).verdict is Verdict.DEFER:
             reason = f"it leaves this group alone until {clock_time(hold.until)}: {hold.reason}"
             return AccountInGroup(session=name, can_post=False, reason=reason, not_before=hold.until)
@@ -210,7 +210,7 @@ class _Judgement:
                 session=name, can_post=None, reason=view.trouble or "it was not asked about this group"
             )
         slow_mode = 0.0 if is_exempt(chat) else self._found.slow_modes.get(target.chat, 0.0)
-        books = self._parts.books
+        books = self._services.books
         account = books.account(name, self._sessions[name])
         place = books.in_group(self._user_id, name, group, slow_mode, hold)
         both = PacingState(
@@ -233,7 +233,7 @@ class _Judgement:
         )
 
     def _title(self, group: str) -> str | None:
-        seen, chat = self._parts.peers.seen, self._targets[group].chat
+        seen, chat = self._services.peers.seen, self._targets[group].chat
         outside = (seen.absence(session, chat) for session in self._found.views)
         chats = [*self._chats(self._targets[group]), *(one.chat for one in outside if one is not None)]
         return next((utils.get_display_name(one) for one in chats if one is not None), None)
@@ -255,8 +255,8 @@ class _Judgement:
             return f"it rests until {clock_time(session.hold.until)}: {session.hold.reason}"
         if view.source_missing is not None:
             return view.source_missing
-        limits = self._parts.books.limits(self._user)
-        room = limits.daily_cap - len(self._parts.books.account(view.session, session).account_posts)
+        limits = self._services.books.limits(self._user)
+        room = limits.daily_cap - len(self._services.books.account(view.session, session).account_posts)
         if posts > room:
             return f"it makes at most {limits.daily_cap} posts in 24 hours; {posts - max(room, 0)} of its groups wait"
         if posts and view.premium is False and rendered.text.has_custom_emoji:

@@ -67,13 +67,13 @@ class Survey:
         self.views = {session: view for session, view in self.views.items() if session in sessions}
 
 
-async def survey(parts: CycleServices, user: User, post: Post, targets: Sequence[Target]) -> Survey:
+async def survey(services: CycleServices, user: User, post: Post, targets: Sequence[Target]) -> Survey:
     """Ask all accounts of the user at once. Nothing is posted, and no error of Telegram is raised."""
     found = Survey()
     async with asyncio.TaskGroup() as group:
         for session in user.assigned_sessions:
             view = found.views[session] = AccountView(session)
-            group.create_task(_Look(parts, found, view, post, targets).look(), name=f"survey by {session}")
+            group.create_task(_Look(services, found, view, post, targets).look(), name=f"survey by {session}")
     return found
 
 
@@ -81,9 +81,9 @@ class _Look:
     """One account's part of the survey."""
 
     def __init__(
-        self, parts: CycleServices, found: Survey, view: AccountView, post: Post, targets: Sequence[Target]
+        self, services: CycleServices, found: Survey, view: AccountView, post: Post, targets: Sequence[Target]
     ) -> None:
-        self._parts = parts
+        self._services = services
         self._found = found
         self._view = view
         self._post = post
@@ -91,16 +91,18 @@ class _Look:
         self._left = MOST_QUESTIONS
 
     async def look(self) -> None:
-        session = self._parts.store.snapshot.sessions.get(self._view.session)
+        session = self._services.store.snapshot.sessions.get(self._view.session)
         if session is None or session.state is not SessionState.READY or session.api_id is None:
             self._view.trouble = "it is not ready to be asked"
             return
-        if self._parts.clients.at_work(self._view.session):
+        if self._services.clients.at_work(self._view.session):
             self._view.trouble = "it is posting just now; this is what is known of it"
             return
         try:
             async with asyncio.timeout(WITHIN_SECONDS):
-                connection = recognised(self._parts.clients, self._parts.sessions, self._view.session, session.api_id)
+                connection = recognised(
+                    self._services.clients, self._services.sessions, self._view.session, session.api_id
+                )
                 async with connection as client:
                     await self._ask(client)
         except PostfleetError as error:
@@ -112,18 +114,18 @@ class _Look:
         """Keep a wait that Telegram asks for. Everything else is left to the cycle, which will meet it, too."""
         self._view.trouble = reaction.explanation
         if reaction.scope is Scope.ACCOUNT and reaction.action is Action.HOLD and reaction.hold_seconds:
-            until = self._parts.clock.now() + timedelta(seconds=reaction.hold_seconds)
-            await self._parts.sessions.hold(self._view.session, until, reaction.code, reaction.explanation)
+            until = self._services.clock.now() + timedelta(seconds=reaction.hold_seconds)
+            await self._services.sessions.hold(self._view.session, until, reaction.code, reaction.explanation)
 
     async def _ask(self, client: PostingClient) -> None:
-        within = self._parts.settings.send_timeout_seconds
+        within = self._services.settings.send_timeout_seconds
 
         async def call(request: Any) -> Any:
             return await client.call(request, within)
 
         me = await client.get_me()
         self._view.premium = bool(me.premium)
-        await self._parts.sessions.used(self._view.session, me.id, premium=self._view.premium)
+        await self._services.sessions.used(self._view.session, me.id, premium=self._view.premium)
         own = await OwnChats.read(call, self._targets)
         by_chat = {target.chat: target for target in self._targets}
         for target in by_chat.values():
@@ -139,17 +141,17 @@ class _Look:
         chat = own.find(target)
         asked_for_alone = target.kind is TargetKind.INVITE or target.basic_group_id is not None
         if chat is not None:
-            self._parts.peers.note(self._view.session, target.chat, chat)
+            self._services.peers.note(self._view.session, target.chat, chat)
         elif (asked_for_alone or not own.complete) and self._may_ask():
-            await _about_one_chat(self._parts.peers.look(client, self._view.session, target.chat))
+            await _about_one_chat(self._services.peers.look(client, self._view.session, target.chat))
         elif await self._was_in(target) and self._may_ask():
-            await _about_one_chat(self._parts.peers.look_again(client, self._view.session, target.chat))
+            await _about_one_chat(self._services.peers.look_again(client, self._view.session, target.chat))
         elif target.kind is not TargetKind.INVITE and own.complete:
             self._seen.put_chat(self._view.session, target.chat, _NOT_AMONG_ITS_CHATS)
 
     async def _was_in(self, target: Target) -> bool:
         """Return whether the account was in the chat before: then it is worth asking why it has left."""
-        return await self._parts.peers.recall(self._view.session, target.chat) is not None
+        return await self._services.peers.recall(self._view.session, target.chat) is not None
 
     async def _slow_modes(self, client: PostingClient, chats: Iterable[str]) -> None:
         for name in chats:
@@ -159,7 +161,7 @@ class _Look:
             if not getattr(chat, "slowmode_enabled", False):
                 self._found.slow_modes[name] = 0.0
             elif self._first_to_ask("slow mode", name) and self._may_ask():
-                full = await _about_one_chat(self._parts.peers.full(client, utils.get_input_peer(chat)))
+                full = await _about_one_chat(self._services.peers.full(client, utils.get_input_peer(chat)))
                 if full is not None:
                     self._found.slow_modes[name] = float(full.slowmode_seconds or 0)
 
@@ -171,11 +173,11 @@ class _Look:
         for name, topics in wanted.items():
             if self._first_to_ask("topics", name) and self._may_ask():
                 peer = utils.get_input_peer(self._chat(name))
-                await _about_one_chat(self._parts.peers.see_topics(client, peer, name, sorted(topics)[:100]))
+                await _about_one_chat(self._services.peers.see_topics(client, peer, name, sorted(topics)[:100]))
 
     async def _source(self, client: PostingClient, call: Call, message: str) -> None:
         async def peer_of(chat: str) -> Any:
-            return await self._parts.peers.source(client, self._view.session, chat)
+            return await self._services.peers.source(client, self._view.session, chat)
 
         try:
             source = await source_of(message, call, peer_of)
@@ -196,11 +198,11 @@ class _Look:
             chat = self._chat(name)
             slow_mode = 0.0 if chat is None or is_exempt(chat) else self._found.slow_modes.get(name)
             if chat is not None and slow_mode is not None:
-                await self._parts.peers.keep(self._view.session, name, as_known(chat, slow_mode))
+                await self._services.peers.keep(self._view.session, name, as_known(chat, slow_mode))
 
     @property
     def _seen(self) -> Seen:
-        return self._parts.peers.seen
+        return self._services.peers.seen
 
     def _chat(self, name: str) -> Any | None:
         return self._seen.chat(self._view.session, name)

@@ -1,8 +1,8 @@
-"""A Telegram error in, exactly one reaction out.
+"""Turns a Telegram error into exactly one reaction.
 
-`bot.reactions.table` says what each error means; here is how an error is looked up:
-by its class where Telethon has one, by the error's own `message` where it has none. The text of an exception is never
-searched: named classes carry prose there, and prose mentions other errors.
+`bot.reactions.table` says what each error means. This module looks an error up by its class, or by its `message` if
+Telethon has no class for it. It never searches the text of an exception, because the texts of named classes mention
+other errors.
 """
 
 import re
@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 SIGN_OF_A_LIMITED_ACCOUNT = "USER_BANNED_IN_CHANNEL"
-"""One group says this about itself; several in a row say it about the account (see `limited_account`)."""
+"""From one group it concerns that group; from several in a row, the account (see `limited_account`)."""
 
 _MOST_DOUBLINGS = 40
 _SHORTEST_WAIT = 1.0
@@ -45,20 +45,20 @@ _CODES_OUTSIDE_RPC: tuple[tuple[type[BaseException], str], ...] = (  # the first
     (telegram.SecurityError, "SECURITY_CHECK_FAILED"),
     (TimeoutError, "TIMEOUT"),
     *((lost, "CONNECTION_ERROR") for lost in CONNECTION_LOST),
-    # One answer that is not understood; the connection itself stands.
+    # One response that is not understood; the connection still works.
     (telegram.BadMessageError, "CONNECTION_ERROR"),
     (telegram.TypeNotFoundError, "CONNECTION_ERROR"),
 )
 
 
 class ForeseenRefusal(PostfleetError):
-    """Telegram would refuse with this code, so it was not asked: it counts as if it had been."""
+    """Telegram would refuse with this code, so it was not asked. It counts like Telegram's own refusal."""
 
     def __init__(self, code: str, *, personal: bool = False) -> None:
         super().__init__(code)
         self.foreseen = code
         self.personal = personal
-        """It is about this very account; else another one may be fit for the post."""
+        """True: it concerns this very account. False: another account may be able to post."""
 
 
 @dataclass(frozen=True)
@@ -68,18 +68,18 @@ class Reaction:
     scope: Scope
     action: Action
     hold_seconds: float | None
-    """How long to leave the scope alone, or to back off before a retry. None where no time mends it."""
+    """How long to leave the scope alone, or to back off before a retry. None: waiting does not help."""
     code: str
-    """Stable, Telegram's own name where it has one, without numbers: FLOOD_WAIT, CHAT_WRITE_FORBIDDEN."""
+    """Stable. Telegram's own name if it has one, without numbers: FLOOD_WAIT, CHAT_WRITE_FORBIDDEN."""
     explanation: str
     """A sentence for the bot's owner."""
 
 
 def reaction_to(error: BaseException, *, refusals_in_a_row: int = 0) -> Reaction:
-    """The one reaction to an error that came from posting, connecting or logging in.
+    """Return the reaction to an error of posting, connecting or logging in.
 
-    `refusals_in_a_row` is how often this scope had refused before this time, without a success since; holds and
-    back-offs that Telegram gives no length for double with it.
+    `refusals_in_a_row` counts earlier refusals of this scope without a success in between. Holds and back-offs whose
+    length Telegram does not name double with it.
 
     Raises:
         BaseException: `error` itself when it is no Exception (a cancellation is not an error of the post).
@@ -94,13 +94,13 @@ def reaction_to(error: BaseException, *, refusals_in_a_row: int = 0) -> Reaction
 
 
 def limited_account(refusals_in_a_row: int = 0) -> Reaction:
-    """The reaction when several groups in a row answered `SIGN_OF_A_LIMITED_ACCOUNT`."""
+    """Return the reaction to `SIGN_OF_A_LIMITED_ACCOUNT` from several groups in a row."""
     rule, explanation = BY_CODE["PEER_FLOOD"]
     return _react(rule, SIGN_OF_A_LIMITED_ACCOUNT, explanation, None, refusals_in_a_row)
 
 
 def code_of(error: BaseException) -> str:
-    """The stable name of an error: Telegram's without its numbers, or one of ours for the rest."""
+    """Return the stable name of an error: Telegram's without its numbers, or one of ours."""
     named = _CODES_OF_CLASSES.get(type(error))
     if named is not None:
         return named
@@ -115,12 +115,12 @@ def code_of(error: BaseException) -> str:
 
 
 def _rule_for_nameless(error: Exception) -> tuple[Rule, str]:
-    """By the kind of answer (its numeric code) when nothing is known of its name."""
+    """Return the rule for the error's numeric code, because its name is not known."""
     return next((found for cls, found in UNNAMED if isinstance(error, cls)), UNKNOWN)
 
 
 def _seconds_in(error: BaseException) -> float | None:
-    """How long Telegram asks to wait, in seconds."""
+    """Return how long Telegram asks to wait, in seconds; None if it does not say."""
     seconds = getattr(error, "seconds", None)
     if isinstance(seconds, int | float):
         return float(seconds)
@@ -134,6 +134,6 @@ def _react(rule: Rule, code: str, explanation: str, seconds: float | None, refus
     if rule.first_hold is not None:
         hold = min(rule.longest_hold, rule.first_hold * 2.0 ** min(max(refusals, 0), _MOST_DOUBLINGS))
         if seconds is not None:
-            # Asked for a time: exactly that. Asked by an error that is no plain wait: never less than that.
+            # A plain wait holds as long as Telegram asks, any other error that names a time at least that long.
             hold = max(seconds, _SHORTEST_WAIT) if rule.asks_for_time else max(hold, seconds)
     return Reaction(rule.scope, rule.action, hold, code, explanation)

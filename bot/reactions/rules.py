@@ -1,4 +1,4 @@
-"""The words a reaction is written in: whom an error concerns, what follows, and how holds grow."""
+"""The terms of a reaction: whom an error concerns, what follows, and how holds grow."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -18,7 +18,7 @@ class Scope(StrEnum):
     CONTENT = "content"
     """The post itself, whoever sends it."""
     NETWORK = "network"
-    """The way to Telegram, or Telegram's own trouble."""
+    """The connection to Telegram, or a fault of Telegram's own."""
     DELIVERED = "delivered"
     """Nothing: the post had arrived before."""
 
@@ -27,7 +27,7 @@ class Action(StrEnum):
     """What follows."""
 
     RETIRE = "retire"
-    """The account is gone: its session moves to banned/ and a spare one takes its place."""
+    """The account cannot be used any more. Its session moves to banned/, and a spare one replaces it."""
     HOLD = "hold"
     """Not before the hold is over."""
     NEEDS_LOGIN = "needs_login"

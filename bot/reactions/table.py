@@ -393,8 +393,8 @@ UNNAMED: tuple[tuple[type[Exception], tuple[Rule, str]], ...] = (
     # 401 speaks of the login, not of a group; but only a name from the table ends a login.
     (telegram.UnauthorizedError, (UNCLEAR_ACCOUNT, "Telegram refused this account without a known reason.")),
 )
-"""For names the table does not know: by the kind of answer. 406 (AuthKeyError) is missing on purpose: Telegram sends
-refusals of single groups that way, TOPIC_CLOSED for one, so the class alone says nothing about the login."""
+"""For names that the table does not know, by the class of the error. 406 (AuthKeyError) is missing on purpose:
+Telegram refuses single groups that way (TOPIC_CLOSED for one), so the class says nothing about the login."""
 
 UNKNOWN: tuple[Rule, str] = (UNCLEAR, "Something unexpected kept this post from the group; tried again later.")
 """Everything else holds the smallest scope there is."""
