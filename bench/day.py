@@ -23,7 +23,7 @@ from telethon.sessions import MemorySession
 
 from bench.report import Report
 from bench.support.simulated import SimulatedClock, SimulatedLoop
-from bot.cycle.planner import plan_cycle
+from bot.cycle.planner import AccountSet, plan_cycle
 from core.models import User
 from core.settings import Settings
 from sandbox.keys import derived_auth_key
@@ -129,7 +129,8 @@ async def begin(house: House) -> dict[str, Programme]:
             user, groups_of(user), delay_between_posts=defaults.delay_between_posts, delay_between_cycles=pause
         )
         sessions = await house.give_sessions(user)
-        planned = plan_cycle(house.user(user), house.store.snapshot.sessions, house.parts.clock.now()).sessions
+        accounts = AccountSet({name: house.store.snapshot.sessions[name] for name in sessions})
+        planned = plan_cycle(accounts, groups_of(user), house.parts.clock.now()).sessions
         chats = {f"@{chat.username}": chat for chat in house.sandbox.world.chats}
         programmes[user] = Programme(
             plan={name: [group for group in planned if planned[group] == name] for name in sessions},

@@ -65,11 +65,11 @@ class InstantCycles(CycleRunner):
 
     async def begin(self, user_id: str, control: CycleControl, *, only_running: bool = False) -> CycleRun:
         """Note the delay of the cycle's start, and of the commit that writes it."""
-        due = self._parts.store.snapshot.users[user_id].next_run_at
+        due = self._services.store.snapshot.users[user_id].next_run_at
         assert due is not None
-        self._notes.late.append((self._parts.clock.now() - due).total_seconds())
+        self._notes.late.append((self._services.clock.now() - due).total_seconds())
         number = await self._count(user_id, anew=True, only_running=only_running)
-        now = self._parts.clock.now()
+        now = self._services.clock.now()
         self._notes.begun.append((now - due).total_seconds())
         cycle = Cycle(id=number, user=user_id, post_type=PostType.TEXT, post_content=PostContent(), started_at=now)
         delivery = Delivery(
@@ -82,7 +82,7 @@ class InstantCycles(CycleRunner):
             planned_at=now,
             finished_at=now,
         )
-        return CycleRun(self._parts, cycle, number, [delivery], control)
+        return CycleRun(self._services, cycle, number, [delivery], control)
 
     async def execute(self, run: CycleRun) -> None:
         """Post nothing: the one delivery is made already."""

@@ -7,15 +7,12 @@ Telegram would refuse with, so that a foreseen refusal and a real one read the s
 from dataclasses import dataclass
 from typing import Any
 
-from msgspec.structs import replace
-
 from bot.chats.membership import is_exempt, not_there
 from bot.compose.kinds.base import Right
 from bot.compose.kinds.poll import PUBLIC_VOTES
 from bot.compose.kinds.register import KINDS
 from bot.compose.post import Post
 from bot.reactions.table import BY_CODE
-from core.models import User
 
 _ABOUT_ONE_KIND = frozenset({*(right.code for right in Right), PUBLIC_VOTES})
 
@@ -52,15 +49,6 @@ def concerns(code: str, post: Post) -> bool:
     if code not in _ABOUT_ONE_KIND or rights is None:
         return True
     return code in {*(right.code for right in rights), kind.refused_in_channels(post.content)}
-
-
-def holds_about(user: User, post: Post) -> User:
-    """Return the user with only those holds that keep this post from a group."""
-    holds = {
-        group: {session: hold for session, hold in held.items() if concerns(hold.code, post)}
-        for group, held in user.group_holds.items()
-    }
-    return replace(user, group_holds=holds)
 
 
 def rights_needed(post: Post) -> tuple[str, ...]:

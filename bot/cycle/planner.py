@@ -1,8 +1,8 @@
-"""Who posts where: every group to exactly one of the user's sessions. Pure and deterministic.
+"""Who posts where: every group goes to exactly one of the user's sessions. Pure and deterministic.
 
-Sticky without a memory: each group ranks the sessions by a hash of both names and takes the first that has room, so a
-group keeps its account from cycle to cycle, and a session that comes or goes moves few groups. Balanced: no session
-gets more than its even share.
+Each group ranks the sessions by a hash of both names and takes the first that has room. A group therefore keeps its
+account from cycle to cycle, and a session that comes or goes moves few groups. No session gets more than its even
+share.
 """
 
 import hashlib
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from bot.chats.membership import NOT_A_MEMBER
-from core.models import Hold, Session, SessionState, User
+from core.models import Hold, Session, SessionState
 
 
 @dataclass(frozen=True)
@@ -32,45 +32,55 @@ class Exclusion:
     reason: str
     """For the bot's owner."""
     personal: bool = False
-    """It is about this very account: its groups are not moved to another one."""
+    """Whether it is about this very account: its groups are not moved to another one."""
     is_absence: bool = False
     """The account was not in the group when it was asked; it may have joined since."""
 
 
-NO_BARS: Mapping[str, Mapping[str, Exclusion]] = {}
+Exclusions = dict[str, dict[str, Exclusion]]
+"""group → session → why Telegram would refuse the post there"""
+
+
+@dataclass(frozen=True)
+class AccountSet:
+    """A user's accounts, in the user's order, and what keeps each of them from a group."""
+
+    sessions: Mapping[str, Session]
+    holds: Mapping[str, Mapping[str, Hold]] = field(default_factory=dict)
+    """group → session → until when the account leaves the group alone"""
+    exclusions: Mapping[str, Mapping[str, Exclusion]] = field(default_factory=dict)
+    """What is known beforehand: group → session → why it cannot make this kind of post there."""
+
+    def of(self, name: str, *, with_exclusions: bool = True) -> "AccountSet":
+        """Return the set of that account alone."""
+        sessions = {name: self.sessions[name]} if name in self.sessions else {}
+        return AccountSet(sessions, self.holds, self.exclusions if with_exclusions else {})
 
 
 def plan_cycle(
-    user: User,
-    sessions: Mapping[str, Session],
-    now: datetime,
-    groups: Iterable[str] | None = None,
-    bars: Mapping[str, Mapping[str, Exclusion]] = NO_BARS,
-    *,
-    waits_until: datetime | None = None,
+    accounts: AccountSet, groups: Iterable[str], now: datetime, *, waits_until: datetime | None = None
 ) -> Plan:
-    """Give each group (all of the user's, or those named) to one session.
+    """Give each group to one account.
 
     Holds that end by `waits_until` leave nobody out: the cycle waits for them (`pacing.waited_out_until`).
-    `bars` is what is known beforehand: group → session → what keeps it from posting this kind of post there.
     """
-    usable = {name: sessions[name] for name in user.assigned_sessions if sessions[name].state in _MAY_STAND}
-    wanted = sorted(user.groups if groups is None else groups)
+    usable = {name: session for name, session in accounts.sessions.items() if session.state in _MAY_STAND}
+    wanted = sorted(groups)
     share = -(-len(wanted) // max(1, len(usable)))
     load: Counter[str] = Counter()
     plan = Plan()
     for group in wanted:
-        holds, barred = user.group_holds.get(group, {}), bars.get(group, {})
-        members = [name for name in usable if _may_post(holds.get(name), barred.get(name), now)]
+        holds, excluded = accounts.holds.get(group, {}), accounts.exclusions.get(group, {})
+        members = [name for name in usable if _may_post(holds.get(name), excluded.get(name), now)]
         if not members:
-            plan.skipped[group] = _nobody(user, sessions, holds, barred, now)
+            plan.skipped[group] = _nobody(accounts.sessions, holds, excluded, now)
             continue
         with_room = [name for name in members if load[name] < share] or members
         name = max(with_room, key=lambda name: _rank(group, name))
         load[name] += 1
         reason = _rests(name, usable[name], holds.get(name), waits_until or now)
-        if reason is None and name in barred:
-            reason = f"{name}: {barred[name].reason}"
+        if reason is None and name in excluded:
+            reason = f"{name}: {excluded[name].reason}"
         if reason is None:
             plan.sessions[group] = name
         else:  # its posts are never moved to another account: that would get round the limit
@@ -78,29 +88,23 @@ def plan_cycle(
     return plan
 
 
-def keeps(
-    user: User,
-    sessions: Mapping[str, Session],
-    session: str,
-    group: str,
-    now: datetime,
-    bars: Mapping[str, Mapping[str, Exclusion]] = NO_BARS,
-) -> bool:
-    """Whether the group stays with the account it was given to, also while that rests: posting through another one
-    would get round the limit. One that is lost, or is not in the group, leaves it to others."""
-    if session not in user.assigned_sessions or sessions[session].state not in _MAY_STAND:
-        return False
-    hold, bar = user.group_holds.get(group, {}).get(session), bars.get(group, {}).get(session)
-    return _may_post(hold, bar, now)
+def keeps(accounts: AccountSet, session: str, group: str, now: datetime) -> bool:
+    """Return whether the group stays with the account it was given to, also while that rests.
+
+    Posting through another one would get round the limit. An account that is lost, or is not in the group, leaves it
+    to others.
+    """
+    hold, exclusion = accounts.holds.get(group, {}).get(session), accounts.exclusions.get(group, {}).get(session)
+    return may_look(accounts, session) and _may_post(hold, exclusion, now)
 
 
-def may_look(user: User, sessions: Mapping[str, Session], session: str) -> bool:
-    """Whether the account can look whether its post arrived: also one that rests or is limited reads."""
-    return session in user.assigned_sessions and sessions[session].state in _MAY_STAND
+def may_look(accounts: AccountSet, session: str) -> bool:
+    """Return whether the account can look whether its post arrived. One that rests or is limited can read, too."""
+    return session in accounts.sessions and accounts.sessions[session].state in _MAY_STAND
 
 
 def same_chats(groups: Iterable[str], places: Mapping[str, tuple[int, int | None]]) -> dict[str, str]:
-    """Groups that are another spelling of one before them → that one.
+    """Return the groups that are another spelling of one before them → that one.
 
     `places` gives a group's chat and topic, where they are known. A topic is a place of its own.
     """
@@ -116,7 +120,7 @@ def same_chats(groups: Iterable[str], places: Mapping[str, tuple[int, int | None
 
 
 def same_chat_reason(group: str) -> str:
-    """Why the second spelling of a chat gets no post."""
+    """Return why the second spelling of a chat gets no post."""
     return f"it is the same chat as {group}, which gets this post already"
 
 
@@ -127,15 +131,15 @@ def _rank(group: str, session: str) -> bytes:
     return hashlib.blake2b(f"{session}\0{group}".encode(), digest_size=8).digest()
 
 
-def _may_post(hold: Hold | None, bar: Exclusion | None, now: datetime) -> bool:
-    """Whether the group may be this account's: it is in it, and fit for the post. It may rest all the same."""
+def _may_post(hold: Hold | None, exclusion: Exclusion | None, now: datetime) -> bool:
+    """Return whether the group may be this account's: it is in it, and fit for the post. It may still rest."""
     is_elsewhere = hold is not None and hold.until > now and hold.code in NOT_A_MEMBER
-    is_unfit = bar is not None and not bar.personal
+    is_unfit = exclusion is not None and not exclusion.personal
     return not (is_elsewhere or is_unfit)
 
 
 def _rests(name: str, session: Session, hold: Hold | None, until: datetime) -> str | None:
-    """Why this account does not post to the group by then, None when it may."""
+    """Return why this account does not post to the group by then, None when it may."""
     if session.state is SessionState.FROZEN:
         return f"{name} is frozen by Telegram; its owner has to appeal"
     if session.hold is not None and session.hold.until > until:
@@ -146,26 +150,22 @@ def _rests(name: str, session: Session, hold: Hold | None, until: datetime) -> s
 
 
 def _nobody(
-    user: User,
-    sessions: Mapping[str, Session],
-    holds: Mapping[str, Hold],
-    barred: Mapping[str, Exclusion],
-    now: datetime,
+    sessions: Mapping[str, Session], holds: Mapping[str, Hold], excluded: Mapping[str, Exclusion], now: datetime
 ) -> str:
-    if not user.assigned_sessions:
+    if not sessions:
         return "no account is assigned"
     reasons = []
-    for name in user.assigned_sessions:
+    for name, session in sessions.items():
         hold = holds.get(name)
-        if sessions[name].state is SessionState.NEEDS_LOGIN:
+        if session.state is SessionState.NEEDS_LOGIN:
             reasons.append(f"{name} needs a new login")
         elif hold is not None and hold.until > now:
             reasons.append(f"{name}: {hold.reason}")
-        elif name in barred:
-            reasons.append(f"{name}: {barred[name].reason}")
+        elif name in excluded:
+            reasons.append(f"{name}: {excluded[name].reason}")
     return "no account can post here; " + "; ".join(reasons)
 
 
 def clock_time(moment: datetime) -> str:
-    """A moment as the user's log shows it."""
+    """Return a moment as the user's log shows it."""
     return moment.strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -40,7 +40,7 @@ class CycleServices:
     sessions: SessionManager
     clients: Clients
     peers: Peers
-    books: PostHistory
+    history: PostHistory
     clock: Clock
     connections: FairSlots
     """Accounts at work for everybody together, each with a connection."""
@@ -59,7 +59,7 @@ class CycleServices:
         clients: Clients,
         clock: Clock,
     ) -> "CycleServices":
-        """What the rooms below gave, with the bot's own books and peers."""
+        """What the rooms below gave, with the bot's own history and peers."""
         return cls(
             settings=settings,
             store=store,
@@ -67,7 +67,7 @@ class CycleServices:
             sessions=sessions,
             clients=clients,
             peers=Peers(journal, settings.send_timeout_seconds, clock),
-            books=PostHistory(journal, settings, clock),
+            history=PostHistory(journal, settings, clock),
             clock=clock,
             connections=FairSlots(lambda: settings.max_concurrent_sessions),
             sends=FairSlots(lambda: settings.max_concurrent_sends),
@@ -129,7 +129,7 @@ class CycleRun:
 
     def __init__(
         self,
-        parts: CycleServices,
+        services: CycleServices,
         cycle: Cycle,
         number: int,
         deliveries: Iterable[Delivery],
@@ -137,7 +137,7 @@ class CycleRun:
         *,
         in_journal: bool = True,
     ) -> None:
-        self._parts = parts
+        self._services = services
         self.in_journal = in_journal
         """False for a cycle that has nothing to post and is never written down."""
         self.number = number
@@ -145,7 +145,7 @@ class CycleRun:
         self._deliveries = {delivery.id: delivery for delivery in deliveries}
         self.cycle = cycle
         self.control = control
-        self.last_sign = parts.clock.monotonic()
+        self.last_sign = services.clock.monotonic()
         """When something was last done or written down, in monotonic seconds; for the watchdog."""
         self._posting: set[str] = set()
         self._places: dict[tuple[int, int | None], str] = {}
@@ -233,18 +233,18 @@ class CycleRun:
     ) -> None:
         """Write it down; durable when this returns."""
         self.alive()
-        await self._parts.journal.update(*deliveries, event=event, messages=messages, floods=floods)
+        await self._services.journal.update(*deliveries, event=event, messages=messages, floods=floods)
         self._deliveries.update((delivery.id, delivery) for delivery in deliveries)
 
     def alive(self) -> None:
         """The cycle moves on."""
-        self.last_sign = self._parts.clock.monotonic()
+        self.last_sign = self._services.clock.monotonic()
 
     async def close(
         self, delivery: Delivery, state: DeliveryState, reason: str, *, error: str | None = None, tell: bool = True
     ) -> None:
         """Bring a delivery to an end that is not a success, and say why."""
-        ended = replace(delivery, state=state, reason=reason, error=error, finished_at=self._parts.clock.now())
+        ended = replace(delivery, state=state, reason=reason, error=error, finished_at=self._services.clock.now())
         event = None
         if tell:
             level = Level.ERROR if state is DeliveryState.UNKNOWN else Level.WARNING
@@ -257,7 +257,7 @@ class CycleRun:
     ) -> Event:
         """A line for the user's log."""
         return Event(
-            at=self._parts.clock.now(),
+            at=self._services.clock.now(),
             user=self.user,
             action=action,
             text=text,

@@ -6,16 +6,16 @@ A cycle that a crash or a shutdown cut off continues where it was, with the same
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 
 from msgspec.structs import replace
 
 from bot.compose.content import lacks_text, post_for_cycle, posts_of
 from bot.compose.random_id import new_random_id
-from bot.compose.rights import holds_about
+from bot.cycle.holds import limit_holds
 from bot.cycle.known_obstacles import arrange, claim_what_was_begun, who_posts
-from bot.cycle.planner import Exclusion, Plan, keeps, may_look, plan_cycle
+from bot.cycle.planner import AccountSet, Plan, keeps, may_look, plan_cycle
 from bot.cycle.run import STOPPED, CycleControl, CycleRun, CycleServices, StopReason
 from bot.cycle.worker import execute_session_cycle
 from bot.pacing.budget import NO_ALLOWANCE, budget_of
@@ -31,11 +31,9 @@ from core.models import (
     Level,
     PostContent,
     PostType,
-    Session,
     User,
 )
 from data.users.data_manager import Transaction
-from sessions.admission import take_holds_as_of
 
 log = logging.getLogger(__name__)
 _SAID_AGAIN_SECONDS = 3600.0
@@ -48,8 +46,8 @@ class NotWanted(Exception):
 class CycleRunner:
     """Runs cycles. The scheduler runs at most one at a time for each user."""
 
-    def __init__(self, parts: CycleServices) -> None:
-        self._parts = parts
+    def __init__(self, services: CycleServices) -> None:
+        self._services = services
         self._left_out: dict[str, float] = {}
         """Users whose last plan had no post left in the allowance → when it was made, in monotonic seconds."""
 
@@ -81,24 +79,24 @@ class CycleRunner:
         """
         if not run.in_journal:
             return
-        await self._parts.books.open(run.user)
+        await self._services.history.open(run.user)
         await self._post_everything(run)
         await self._finish(run)
 
     async def _left_over(self, user_id: str, control: CycleControl) -> tuple[Cycle, list[Delivery]] | None:
         """Return the cycle to continue. One whose rest its user does not want is closed first, except for the posts in
         flight: whether they arrived is still to be found out."""
-        found = await self._parts.journal.unfinished_cycle(user_id)
-        user = self._parts.store.snapshot.users.get(user_id)
+        found = await self._services.journal.unfinished_cycle(user_id)
+        user = self._services.store.snapshot.users.get(user_id)
         if found is None or user is None or not user.drop_unfinished:
             return found
-        run = CycleRun(self._parts, found[0], user.cycles, found[1], control)
+        run = CycleRun(self._services, found[0], user.cycles, found[1], control)
         for delivery in run.pending:
             if delivery.state is DeliveryState.PLANNED:
                 await run.close(delivery, DeliveryState.SKIPPED, STOPPED)
         if not run.pending:
             await self._finish(run)
-        return await self._parts.journal.unfinished_cycle(user_id)
+        return await self._services.journal.unfinished_cycle(user_id)
 
     async def _count(self, user_id: str, *, anew: bool, only_running: bool) -> int:
         """Check that the cycle may begin and return its number among the bot's cycles, in one commit."""
@@ -107,16 +105,16 @@ class CycleRunner:
             user = tx.users.get(user_id)
             if only_running and (user is None or user.bot_status is not BotStatus.RUNNING):
                 raise NotWanted
-            _take_holds_as_of(tx, user_id, self._parts.clock.now())
+            limit_holds(tx, user_id, self._services.clock.now())
             number = _count_cycle(tx, user_id, anew=anew)
-            return number, self._parts.sessions.assign_more(tx, user_id) if anew else ()
+            return number, self._services.sessions.assign_more(tx, user_id) if anew else ()
 
-        number, given = await self._parts.store.transact(begin)
+        number, given = await self._services.store.transact(begin)
         if given:
-            self._parts.sessions.follow(*given)
+            self._services.sessions.follow(*given)
             text = f"{len(given)} more account{'s' if len(given) > 1 else ''} for your groups: {', '.join(given)}"
-            await self._parts.journal.add_event(
-                Event(at=self._parts.clock.now(), user=user_id, action="accounts_added", text=text)
+            await self._services.journal.add_event(
+                Event(at=self._services.clock.now(), user=user_id, action="accounts_added", text=text)
             )
         return number
 
@@ -126,39 +124,39 @@ class CycleRunner:
         Without a pause between cycles the same plan would fill the journal, one row for each group every few seconds,
         until the day ends.
         """
-        said_at, user = self._left_out.get(user_id), self._parts.store.snapshot.users.get(user_id)
-        if said_at is None or user is None or self._parts.clock.monotonic() - said_at > _SAID_AGAIN_SECONDS:
+        said_at, user = self._left_out.get(user_id), self._services.store.snapshot.users.get(user_id)
+        if said_at is None or user is None or self._services.clock.monotonic() - said_at > _SAID_AGAIN_SECONDS:
             return False
-        budget = budget_of(user, self._parts.settings, self._parts.clock.now())
-        return (await self._parts.journal.allowance(user_id, budget)).left == 0
+        budget = budget_of(user, self._services.settings, self._services.clock.now())
+        return (await self._services.journal.allowance(user_id, budget)).left == 0
 
     def _empty(self, user_id: str, number: int, control: CycleControl) -> CycleRun:
         """Return a cycle without deliveries, which the journal does not hold."""
-        user, now = self._parts.store.snapshot.users[user_id], self._parts.clock.now()
+        user, now = self._services.store.snapshot.users[user_id], self._services.clock.now()
         cycle = _cycle(user_id, user.post_type, PostContent(), now)
-        return CycleRun(self._parts, cycle, number, [], control, in_journal=False)
+        return CycleRun(self._services, cycle, number, [], control, in_journal=False)
 
     async def _resume(self, cycle: Cycle, known: list[Delivery], number: int, control: CycleControl) -> CycleRun:
         left = {delivery.id for delivery in known if delivery.state in UNFINISHED}
-        now = self._parts.clock.now()
+        now = self._services.clock.now()
 
         def tell(deliveries: Sequence[Delivery]) -> list[Event]:
             text = f"Going on with the cycle that was cut off: {len(left)} of {len(deliveries)} posts are left"
             resumed = Event(at=now, user=cycle.user, action="cycle_resumed", text=text)
             return [resumed, *_told_of_plan([delivery for delivery in deliveries if delivery.id in left])]
 
-        budget = budget_of(self._parts.store.snapshot.users[cycle.user], self._parts.settings, now)
-        deliveries = await self._parts.journal.resume_cycle(cycle, budget, now, tell)
-        run = CycleRun(self._parts, cycle, number, deliveries, control)
-        await claim_what_was_begun(self._parts.peers, run, deliveries)
+        budget = budget_of(self._services.store.snapshot.users[cycle.user], self._services.settings, now)
+        deliveries = await self._services.journal.resume_cycle(cycle, budget, now, tell)
+        run = CycleRun(self._services, cycle, number, deliveries, control)
+        await claim_what_was_begun(self._services.peers, run, deliveries)
         return run
 
     async def _plan(self, user_id: str, number: int, control: CycleControl) -> CycleRun:
-        user = self._parts.store.snapshot.users[user_id]
-        now = self._parts.clock.now()
+        user = self._services.store.snapshot.users[user_id]
+        now = self._services.clock.now()
         post = post_for_cycle(user.post_type, user.post_content, number)
         cycle = _cycle(user_id, post.type, post.content, now)
-        plan = (await who_posts(self._parts, user_id, user, post, now)).plan
+        plan = (await who_posts(self._services, user_id, user, post, now)).plan
 
         def delivery(group: str, session: str, reason: str | None) -> Delivery:
             return Delivery(
@@ -175,17 +173,17 @@ class CycleRunner:
 
         deliveries = [delivery(group, session, None) for group, session in plan.sessions.items()]
         deliveries += [delivery(group, "", reason) for group, reason in plan.skipped.items()]
-        budget = budget_of(user, self._parts.settings, now)
-        deliveries = await self._parts.journal.plan_cycle(cycle, deliveries, budget, _told_of_plan)
+        budget = budget_of(user, self._services.settings, now)
+        deliveries = await self._services.journal.plan_cycle(cycle, deliveries, budget, _told_of_plan)
         if _is_left_out(deliveries):
-            self._left_out[user_id] = self._parts.clock.monotonic()
+            self._left_out[user_id] = self._services.clock.monotonic()
         else:
             self._left_out.pop(user_id, None)
-        return CycleRun(self._parts, cycle, number, deliveries, control)
+        return CycleRun(self._services, cycle, number, deliveries, control)
 
     async def _post_everything(self, run: CycleRun) -> None:
         """Post in rounds until no session can post a delivery or look for one."""
-        slots = asyncio.Semaphore(self._parts.settings.max_sessions_per_user)
+        slots = asyncio.Semaphore(self._services.settings.max_sessions_per_user)
         batches = await self._by_session(run, run.pending)
         while batches and run.control.why is not StopReason.SHUTDOWN:
             handed_over: list[Delivery] = []
@@ -214,7 +212,7 @@ class CycleRunner:
     async def _share(self, run: CycleRun, session: str, batch: list[Delivery]) -> list[Delivery]:
         try:
             with run.posting_with(session):
-                return await execute_session_cycle(self._parts, run, session, batch)
+                return await execute_session_cycle(self._services, run, session, batch)
         except StateError:
             raise
         except Exception:
@@ -235,14 +233,13 @@ class CycleRunner:
             deliveries = [delivery for delivery in deliveries if delivery.state is DeliveryState.SENDING]
         if not deliveries:
             return {}
-        snapshot = self._parts.store.snapshot
-        user, now = holds_about(snapshot.users[run.user], run.post), self._parts.clock.now()
+        now = self._services.clock.now()
         batches: dict[str, list[Delivery]] = defaultdict(list)
         others: dict[str, Delivery] = {}
-        found = arrange(self._parts, run.user, user, run.post, now, run.groups, turned_away=run.turned_away)
-        patient = waited_out_until(now, self._parts.settings.wait_patience_seconds)
+        found = arrange(self._services, run.user, run.post, now, run.groups, turned_away=run.turned_away)
+        patient = waited_out_until(now, self._services.settings.wait_patience_seconds)
         for delivery in deliveries:
-            given = _as_given(user, snapshot.sessions, delivery, patient, found.bars)
+            given = _as_given(found.accounts, delivery, patient)
             if given.sessions:
                 batches[delivery.session].append(delivery)
             elif given.skipped:
@@ -252,7 +249,7 @@ class CycleRunner:
         for group, delivery in others.items():
             session = found.plan.sessions.get(group)
             was_sent = delivery.state is DeliveryState.SENDING
-            if session is None and was_sent and may_look(user, snapshot.sessions, delivery.session):
+            if session is None and was_sent and may_look(found.accounts, delivery.session):
                 session = delivery.session
             if session is None:
                 await self._close_left_over(run, delivery, found.plan.skipped[group])
@@ -297,7 +294,7 @@ class CycleRunner:
         level = Level.INFO if progress.delivered == progress.total else Level.WARNING
         events.append(run.event("cycle_finished", text, level))
         # One commit: a finished cycle without its event would look broken, and another cycle would follow it.
-        await self._parts.journal.finish_cycle(run.user, run.cycle.id, self._parts.clock.now(), *events)
+        await self._services.journal.finish_cycle(run.user, run.cycle.id, self._services.clock.now(), *events)
 
 
 def _cycle(user_id: str, post_type: PostType, content: PostContent, now: datetime) -> Cycle:
@@ -332,20 +329,13 @@ def _warning(about: Delivery, action: str, text: str) -> Event:
     return Event(at=at, user=about.user, action=action, text=text, level=Level.WARNING)
 
 
-def _as_given(
-    user: User,
-    sessions: Mapping[str, Session],
-    delivery: Delivery,
-    until: datetime,
-    bars: Mapping[str, Mapping[str, Exclusion]],
-) -> Plan:
+def _as_given(accounts: AccountSet, delivery: Delivery, until: datetime) -> Plan:
     """Return what the account of a delivery can do with it until then. An empty plan leaves it to other accounts."""
     is_new = delivery.state is DeliveryState.PLANNED
-    known = bars if is_new else {}
-    if not keeps(user, sessions, delivery.session, delivery.group, until, known):
+    alone = accounts.of(delivery.session, with_exclusions=is_new)
+    if not keeps(alone, delivery.session, delivery.group, until):
         return Plan()
-    alone = replace(user, assigned_sessions=(delivery.session,))
-    plan = plan_cycle(alone, sessions, until, [delivery.group], known)
+    plan = plan_cycle(alone, [delivery.group], until)
     return plan if is_new or plan.sessions else Plan()
 
 
@@ -358,18 +348,6 @@ def _count_cycle(tx: Transaction, user_id: str, *, anew: bool) -> int:
         raise NoSpareSession("no account is left: every one was banned or released; start the bot to get spare ones")
     tx.put_user(user_id, replace(user, cycles=user.cycles + 1, drop_unfinished=False))
     return user.cycles + 1
-
-
-def _take_holds_as_of(tx: Transaction, user_id: str, now: datetime) -> None:
-    """Limit the holds of this user and their accounts to what Telegram asked for, counted from now.
-
-    A clock that was set back would make them longer.
-    """
-    user = tx.user(user_id)
-    holds = {group: {name: hold.as_of(now) for name, hold in by.items()} for group, by in user.group_holds.items()}
-    if holds != user.group_holds:
-        tx.put_user(user_id, replace(user, group_holds=holds))
-    take_holds_as_of(tx, user.assigned_sessions, now)
 
 
 def check_ready(user: User) -> None:

@@ -26,20 +26,22 @@ REMOVED = "POST_REMOVED"
 """`Delivery.error` of a post that arrived and was taken away."""
 
 
-async def verify_posts(parts: CycleServices, run: CycleRun, client: PostingClient, posted: Iterable[Delivery]) -> None:
+async def verify_posts(
+    services: CycleServices, run: CycleRun, client: PostingClient, posted: Iterable[Delivery]
+) -> None:
     """Wait until the posts are old enough, ask for each, and write down which are gone. Trouble on the way ends it."""
-    seconds = parts.settings.check_posts_after_seconds
+    seconds = services.settings.check_posts_after_seconds
     asked_for = [one for one in posted if one.message_id is not None and one.finished_at is not None]
     if seconds <= 0 or not asked_for or run.over:
         return
-    age = parts.clock.now() - max(one.finished_at for one in asked_for if one.finished_at is not None)
+    age = services.clock.now() - max(one.finished_at for one in asked_for if one.finished_at is not None)
     left = seconds - max(0.0, age.total_seconds())  # a clock that was set back makes nobody wait longer
-    await wait_for_event(parts.clock, run.control.asked, max(0.0, left))
+    await wait_for_event(services.clock, run.control.asked, max(0.0, left))
     for delivery in asked_for:
         if run.control.asked.is_set():
             return
         try:
-            stands = await _stands(parts, client, delivery)
+            stands = await _stands(services, client, delivery)
         except (*CONNECTION_LOST, RPCError) as error:
             log.warning("Could not see which posts of %s still stand: %s", delivery.session, type(error).__name__)
             return
@@ -47,13 +49,13 @@ async def verify_posts(parts: CycleServices, run: CycleRun, client: PostingClien
             await _write_down(run, delivery)
 
 
-async def _stands(parts: CycleServices, client: PostingClient, delivery: Delivery) -> bool:
-    known = await parts.peers.resolve(client, delivery.session, parse_target(delivery.group).chat)
+async def _stands(services: CycleServices, client: PostingClient, delivery: Delivery) -> bool:
+    known = await services.peers.resolve(client, delivery.session, parse_target(delivery.group).chat)
     ids = [tl.InputMessageID(delivery.message_id)]
     request: Any = GetMessagesRequest(ids)
     if isinstance(known.peer, tl.InputPeerChannel):
         request = GetChannelMessagesRequest(tl.InputChannel(known.peer.channel_id, known.peer.access_hash), ids)
-    found = await client.call(request, parts.settings.send_timeout_seconds)
+    found = await client.call(request, services.settings.send_timeout_seconds)
     return any(isinstance(message, tl.Message) and message.id == delivery.message_id for message in found.messages)
 
 

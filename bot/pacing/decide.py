@@ -71,8 +71,6 @@ class PacingState:
     """When this account last posted to the group."""
     slow_mode_seconds: float = 0.0
     """The group's slow mode for this account; 0 for administrators."""
-    slow_mode_until: datetime | None = None
-    """When the account may post there next, by Telegram's word (`slowmode_next_send_date`)."""
     account_hold: Hold | None = None
     group_hold: Hold | None = None
     """The hold of this account in this group."""
@@ -145,17 +143,12 @@ def _waits(now: datetime, limits: Limits, state: PacingState) -> list[_Wait]:
     if state.group_last is not None:
         quiet = state.group_last + timedelta(seconds=limits.group_gap)
         waits.append(_Wait(quiet, "group_gap", "Posts to this group keep their distance."))
-    waits += _slow_mode(state)
+    if state.own_last_in_group is not None and state.slow_mode_seconds > 0:
+        over = state.own_last_in_group + timedelta(seconds=state.slow_mode_seconds + SLOW_MODE_MARGIN)
+        waits.append(_Wait(over, "slow_mode", "The group is in slow mode."))
     if (room := _room_under_the_cap(now, limits, state)) is not None:
         waits.append(_Wait(room, "daily_cap", f"This account made its {limits.daily_cap} posts of 24 hours."))
     return waits
-
-
-def _slow_mode(state: PacingState) -> list[_Wait]:
-    ends = [state.slow_mode_until] if state.slow_mode_until is not None else []
-    if state.own_last_in_group is not None and state.slow_mode_seconds > 0:
-        ends.append(state.own_last_in_group + timedelta(seconds=state.slow_mode_seconds + SLOW_MODE_MARGIN))
-    return [_Wait(end, "slow_mode", "The group is in slow mode.") for end in ends]
 
 
 def _room_under_the_cap(now: datetime, limits: Limits, state: PacingState) -> datetime | None:

@@ -16,10 +16,10 @@ from bot.compose.content import Rendered, post_for_cycle, render, render_for_gro
 from bot.compose.kinds.register import KINDS, files_of
 from bot.compose.media import check_contents
 from bot.compose.post import Post, RenderContext
-from bot.compose.rights import holds_about, rights_needed
+from bot.compose.rights import rights_needed
 from bot.compose.text import Formatted
 from bot.cycle.known_obstacles import Arrangement, who_posts
-from bot.cycle.planner import Exclusion, Plan, clock_time
+from bot.cycle.planner import Plan, clock_time
 from bot.cycle.run import CycleServices
 from bot.cycle.runner import check_ready
 from bot.pacing.decide import PacingState, Verdict, cycle_seconds, decide
@@ -48,13 +48,13 @@ async def preflight(services: CycleServices, user_id: str, user: User) -> Prefli
     number = user.cycles + 1
     post = post_for_cycle(user.post_type, user.post_content, number)
     targets = [parse_target(group) for group in user.groups]
-    await services.books.open(user_id)
+    await services.history.open(user_id)
     found = await survey(services, user, post, targets)
     now = services.clock.now()
     planned = await who_posts(services, user_id, user, post, now, asked_now=True)
     found.forget_those_gone(services.store.snapshot.sessions)
     problems, files = await _files(services.media_folder(user_id), post)
-    return _Judgement(services, user_id, planned.user, post, number, found, planned, now).report(problems, files)
+    return _Judgement(services, user_id, user, post, number, found, planned, now).report(problems, files)
 
 
 async def _files(folder: Path, post: Post) -> tuple[list[str], list[ShownFile]]:
@@ -86,7 +86,7 @@ class _Judgement:
     ) -> None:
         self._services = services
         self._user_id = user_id
-        self._user = holds_about(user, post)
+        self._user = user
         self._post = post
         self._number = number
         self._found = found
@@ -100,7 +100,7 @@ class _Judgement:
         if self._found.source_problem is not None:
             problems.append(self._found.source_problem)
         rendered = self._rendered(problems)
-        plan, bars, left_out = self._planned.plan, self._planned.bars, dict(self._planned.plan.skipped)
+        plan, left_out = self._planned.plan, dict(self._planned.plan.skipped)
         for group in list(plan.sessions):
             reason = problems[0] if problems else self._too_long_here(group, plan.sessions[group])
             if reason is not None:
@@ -111,10 +111,10 @@ class _Judgement:
             post=self._shown(rendered, files),
             rights_needed=rights_needed(self._post),
             problems=problems,
-            groups=[self._group(group, plan, left_out.get(group), bars.get(group, {})) for group in self._user.groups],
+            groups=[self._group(group, plan, left_out.get(group)) for group in self._user.groups],
             accounts=[self._account(view, load[view.session], rendered) for view in self._found.views.values()],
             posts=len(plan.sessions),
-            cycle_seconds=cycle_seconds(list(load.values()), self._services.books.limits(self._user)),
+            cycle_seconds=cycle_seconds(list(load.values()), self._services.history.limits(self._user)),
         )
 
     # The post
@@ -178,7 +178,7 @@ class _Judgement:
         seen = (self._services.peers.seen.chat(session, target.chat) for session in self._found.views)
         return [chat for chat in seen if chat is not None]
 
-    def _group(self, group: str, plan: Plan, reason: str | None, bars: dict[str, Exclusion]) -> GroupCheck:
+    def _group(self, group: str, plan: Plan, reason: str | None) -> GroupCheck:
         target = self._targets[group]
         chats = self._chats(target)
         slow_mode = self._found.slow_modes.get(target.chat)
@@ -192,16 +192,17 @@ class _Judgement:
             slow_mode_seconds=slow_mode,
             topic=self._topic(target),
             protected=any(getattr(chat, "noforwards", False) for chat in chats),
-            accounts=[self._in_group(view, group, bars.get(view.session)) for view in self._found.views.values()],
+            accounts=[self._in_group(view, group) for view in self._found.views.values()],
         )
 
-    def _in_group(self, view: AccountView, group: str, bar: Exclusion | None) -> AccountInGroup:
+    def _in_group(self, view: AccountView, group: str) -> AccountInGroup:
         target, name = self._targets[group], view.session
         chat = self._services.peers.seen.chat(name, target.chat)
-        hold = self._user.group_holds.get(group, {}).get(name)
-        if bar is not None:
-            return AccountInGroup(session=name, can_post=False, reason=bar.reason)
-        limits = self._services.books.limits(self._user)
+        accounts = self._planned.accounts
+        hold = accounts.holds.get(group, {}).get(name)
+        if (excluded := accounts.exclusions.get(group, {}).get(name)) is not None:
+            return AccountInGroup(session=name, can_post=False, reason=excluded.reason)
+        limits = self._services.history.limits(self._user)
         if hold is not None and decide(self._now, limits, PacingState(group_hold=hold)).verdict is Verdict.DEFER:
             reason = f"it leaves this group alone until {clock_time(hold.until)}: {hold.reason}"
             return AccountInGroup(session=name, can_post=False, reason=reason, not_before=hold.until)
@@ -210,9 +211,9 @@ class _Judgement:
                 session=name, can_post=None, reason=view.trouble or "it was not asked about this group"
             )
         slow_mode = 0.0 if is_exempt(chat) else self._found.slow_modes.get(target.chat, 0.0)
-        books = self._services.books
-        account = books.account(name, self._sessions[name])
-        place = books.in_group(self._user_id, name, group, slow_mode, hold)
+        history = self._services.history
+        account = history.account(name, self._sessions[name])
+        place = history.in_group(self._user_id, name, group, slow_mode, hold)
         both = PacingState(
             account_posts=account.account_posts,
             account_asked=account.account_asked,
@@ -255,8 +256,8 @@ class _Judgement:
             return f"it rests until {clock_time(session.hold.until)}: {session.hold.reason}"
         if view.source_missing is not None:
             return view.source_missing
-        limits = self._services.books.limits(self._user)
-        room = limits.daily_cap - len(self._services.books.account(view.session, session).account_posts)
+        limits = self._services.history.limits(self._user)
+        room = limits.daily_cap - len(self._services.history.account(view.session, session).account_posts)
         if posts > room:
             return f"it makes at most {limits.daily_cap} posts in 24 hours; {posts - max(room, 0)} of its groups wait"
         if posts and view.premium is False and rendered.text.has_custom_emoji:

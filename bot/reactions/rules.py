@@ -42,6 +42,14 @@ class Action(StrEnum):
     """The same delivery with the same random_id, after the back-off."""
     ALREADY_THERE = "already_there"
     """Count it once and find its message id in the group."""
+    LEAVE = "leave"
+    """The account is this bot's no more. Other accounts may post what it never sent."""
+    REPAIR = "repair"
+    """The account cannot be used until its operator mends something. Its posts fail."""
+    ANOTHER_ACCOUNT = "another_account"
+    """Another account of the user may be able to make this post."""
+    SKIP = "skip"
+    """The post is left out in this group."""
     REFETCH = "refetch"
     """Get the media anew (fetch its message, or upload it) and send again with the same random_id, once."""
 
@@ -64,6 +72,8 @@ RETIRED = Rule(Scope.ACCOUNT, Action.RETIRE)
 FROZEN = Rule(Scope.ACCOUNT, Action.FREEZE)
 LOGGED_OUT = Rule(Scope.SESSION, Action.NEEDS_LOGIN)
 PAIR = Rule(Scope.API_PAIR, Action.QUARANTINE)
+LEFT = Rule(Scope.SESSION, Action.LEAVE)
+BROKEN = Rule(Scope.SESSION, Action.REPAIR)
 LIMITED = Rule(Scope.ACCOUNT, Action.HOLD, _DAY, 30 * _DAY)
 WAIT = Rule(Scope.ACCOUNT, Action.HOLD, _MINUTE, _HOUR, asks_for_time=True)
 SLOW_MODE = Rule(Scope.GROUP, Action.HOLD, _MINUTE, _HOUR, asks_for_time=True)
@@ -72,6 +82,8 @@ UNREACHABLE = Rule(Scope.GROUP, Action.HOLD, 6 * _HOUR, 7 * _DAY)
 NOT_UNDERSTOOD = Rule(Scope.ACCOUNT, Action.HOLD, _HOUR, _DAY)
 UNCLEAR = Rule(Scope.GROUP, Action.HOLD, 5 * _MINUTE, _DAY)
 UNCLEAR_ACCOUNT = Rule(Scope.ACCOUNT, Action.HOLD, 5 * _MINUTE, _DAY)
+HIDDEN_SOURCE = Rule(Scope.CONTENT, Action.ANOTHER_ACCOUNT)
+DOES_NOT_FIT = Rule(Scope.CONTENT, Action.SKIP)
 BAD_CONTENT = Rule(Scope.CONTENT, Action.GIVE_UP)
 STALE_MEDIA = Rule(Scope.CONTENT, Action.REFETCH)
 TRANSIENT = Rule(Scope.NETWORK, Action.RETRY, 1.0, _MINUTE)

@@ -10,7 +10,11 @@ from telethon import errors as telegram
 from bot.reactions.rules import (
     ARRIVED,
     BAD_CONTENT,
+    BROKEN,
+    DOES_NOT_FIT,
     FROZEN,
+    HIDDEN_SOURCE,
+    LEFT,
     LIMITED,
     LOGGED_OUT,
     NOT_UNDERSTOOD,
@@ -31,6 +35,7 @@ _AGAIN = "Telegram had trouble of its own."
 _WAIT = "Telegram asked this account to wait; it goes on afterwards."
 _LOGIN = "This account is no longer logged in and needs a new login."
 _SPEAKS = "Telegram did not understand this program; it may need an update. The account rests meanwhile."
+_LEFT = "The account is no longer this bot's."
 _LINK = "Telegram knows no group by this name or link; check how it is written."
 _MEDIA = "Telegram does not take this file; use another one."
 _POLL = "Telegram does not take this poll; check its question and answers."
@@ -163,6 +168,10 @@ _TABLE: tuple[tuple[Rule, dict[str, str]], ...] = (
             "2FA_CONFIRM_WAIT": _WAIT,
         },
     ),
+    (LEFT, {"ACCOUNT_REFUSED": _LEFT, "SESSION_DELETED": _LEFT}),
+    (BROKEN, {"NOT_READY": "The account cannot be used."}),
+    (HIDDEN_SOURCE, {"SOURCE_UNAVAILABLE": "This account cannot see the message to forward."}),
+    (DOES_NOT_FIT, {"DOES_NOT_FIT_HERE": "The post is too long with what its placeholders stand for in this group."}),
     (SLOW_MODE, {"SLOWMODE_WAIT": "The group is in slow mode; this account's next post has to wait."}),
     (
         REFUSED,
@@ -212,7 +221,6 @@ _TABLE: tuple[tuple[Rule, dict[str, str]], ...] = (
             "SLOWMODE_MULTI_MSGS_DISABLED": "The group is in slow mode and does not take several messages at once.",
             "PIN_RESTRICTED": "This account may not pin messages here.",
             "CHAT_TOO_BIG": "The group is too big for this.",
-            "SOURCE_UNAVAILABLE": "This account cannot see the message to forward.",
         },
     ),
     (

@@ -88,16 +88,16 @@ class NotedCycles(CycleRunner):
         self.running: set[str] = set()
 
     async def begin(self, user_id: str, control: CycleControl, *, only_running: bool = False) -> CycleRun:
-        await self._parts.store.transact(lambda tx: check_wanted(tx, user_id, only_running=only_running))
+        await self._services.store.transact(lambda tx: check_wanted(tx, user_id, only_running=only_running))
         assert user_id not in self.running, "two cycles of one user at once"
-        now = self._parts.clock.now()
+        now = self._services.clock.now()
         self.begun[user_id].append(now)
         if self.faults.get(user_id) and user_id not in self.left:
             self.ended[user_id].append(now)
             raise self.faults[user_id].pop()
         self.running.add(user_id)
         delivery = self.left[user_id] if self.faults.get(user_id) else planned(user_id, now)
-        return CycleRun(self._parts, cycle_of(delivery), 1, [delivery], control)
+        return CycleRun(self._services, cycle_of(delivery), 1, [delivery], control)
 
     async def execute(self, run: CycleRun) -> None:
         user_id = run.user
@@ -105,12 +105,12 @@ class NotedCycles(CycleRunner):
             if self.faults.get(user_id):
                 raise self.faults[user_id].pop()
             if (seconds := self.seconds(user_id)) > 0:
-                await self._parts.clock.sleep(seconds)
+                await self._services.clock.sleep(seconds)
             sent = [replace(delivery, state=DeliveryState.DELIVERED) for delivery in run.pending]
             run._deliveries.update({delivery.id: delivery for delivery in sent})
         finally:
             self.running.discard(user_id)
-            self.ended[user_id].append(self._parts.clock.now())
+            self.ended[user_id].append(self._services.clock.now())
 
 
 class TimeHouse:

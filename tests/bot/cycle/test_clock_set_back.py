@@ -32,7 +32,7 @@ async def test_pauses_between_posts_are_kept_once_more_and_no_longer(tmp_path: P
         await house.add_user("alice", [G1])
         await house.cycle("alice")
         clock.set_wall(-back)
-        books, session = house.parts.books, house.store.snapshot.sessions["acc01"]
+        books, session = house.parts.history, house.store.snapshot.sessions["acc01"]
         standing = books.account("acc01", session)
         place = books.in_group("alice", "acc01", G1, 0, None)
         now = clock.now()
@@ -55,7 +55,7 @@ async def test_the_daily_number_of_posts_is_neither_exceeded_nor_counted_for_lon
         for _ in range(3):
             await posts_after(house, 6 * HOUR)
         if restarted:
-            house.cycles = CycleRunner(replace(house.parts, books=PostHistory(house.journal, house.settings, clock)))
+            house.cycles = CycleRunner(replace(house.parts, history=PostHistory(house.journal, house.settings, clock)))
         assert await posts_after(house, -YEAR) == 3, "three posts of the last twelve hours"
         assert await posts_after(house, 11 * HOUR) == 3
         assert await posts_after(house, 2 * HOUR) == 4
@@ -118,13 +118,13 @@ async def test_a_look_at_posts_soon_after_they_were_made_waits_no_longer(
     clock = MovableClock()
     async with open_house(tmp_path, clock=clock, check_posts_after_seconds=10) as house:
         await house.add_user("alice", [G1])
-        note = house.parts.books.posted
+        note = house.parts.history.posted
 
         def posted(*what: Any) -> None:
             note(*what)
             clock.set_wall(-HOUR)
 
-        monkeypatch.setattr(house.parts.books, "posted", posted)
+        monkeypatch.setattr(house.parts.history, "posted", posted)
         cycle = asyncio.create_task(house.cycle("alice"))
         await until(lambda: clock.sleepers, "the look to be waited for")
         await clock.advance(10)

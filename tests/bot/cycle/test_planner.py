@@ -5,19 +5,14 @@ from datetime import timedelta
 
 from hypothesis import given
 from hypothesis import strategies as st
-from msgspec.structs import replace
 
-from bot.cycle.planner import plan_cycle
-from core.models import Hold, Session, SessionState, User
+from bot.cycle.planner import AccountSet, plan_cycle
+from core.models import Hold, Session, SessionState
 from tests.support.clock import START
 
 LATER = START + timedelta(hours=1)
 THREE = {"ann": Session(), "ben": Session(), "cat": Session()}
 GROUPS = tuple(f"@group{number:02d}" for number in range(12))
-
-
-def user(**fields: object) -> User:
-    return replace(User(assigned_sessions=tuple(THREE), groups=GROUPS), **fields)
 
 
 def hold(code: str) -> Hold:
@@ -31,39 +26,39 @@ def hold(code: str) -> Hold:
 def test_every_group_gets_exactly_one_session_and_no_session_more_than_its_share(
     groups: set[str], names: set[str]
 ) -> None:
-    tenant = User(assigned_sessions=tuple(sorted(names)), groups=tuple(groups))
-    plan = plan_cycle(tenant, {name: Session() for name in names}, START)
+    plan = plan_cycle(AccountSet({name: Session() for name in sorted(names)}), groups, START)
     assert set(plan.sessions) == groups
     assert not plan.skipped
     assert max(Counter(plan.sessions.values()).values(), default=0) <= -(-len(groups) // len(names))
 
 
 def test_a_group_keeps_its_account_from_cycle_to_cycle_whatever_the_order_of_the_list() -> None:
-    again = user(groups=tuple(reversed(GROUPS)), assigned_sessions=("cat", "ann", "ben"))
-    assert plan_cycle(user(), THREE, START).sessions == plan_cycle(again, THREE, START).sessions
+    again = AccountSet({name: THREE[name] for name in ("cat", "ann", "ben")})
+    before = plan_cycle(AccountSet(THREE), GROUPS, START)
+    assert before.sessions == plan_cycle(again, reversed(GROUPS), START).sessions
 
 
 def test_a_resting_account_keeps_its_groups_and_nobody_posts_them_instead() -> None:
-    before = plan_cycle(user(), THREE, START).sessions
+    before = plan_cycle(AccountSet(THREE), GROUPS, START).sessions
     resting = THREE | {"ann": Session(hold=Hold(until=LATER, code="PEER_FLOOD", reason="Telegram limited it"))}
-    plan = plan_cycle(user(), resting, START)
+    plan = plan_cycle(AccountSet(resting), GROUPS, START)
     assert plan.sessions == {group: name for group, name in before.items() if name != "ann"}
     assert set(plan.skipped) == {group for group, name in before.items() if name == "ann"}
     assert all("ann rests until" in reason and "limited" in reason for reason in plan.skipped.values())
-    assert plan_cycle(user(), resting, LATER).sessions == before
+    assert plan_cycle(AccountSet(resting), GROUPS, LATER).sessions == before
 
 
 def test_a_group_that_one_account_is_not_in_goes_to_another_account() -> None:
     group = GROUPS[0]
-    owner = plan_cycle(user(), THREE, START).sessions[group]
-    plan = plan_cycle(user(group_holds={group: {owner: hold("CHANNEL_PRIVATE")}}), THREE, START)
+    owner = plan_cycle(AccountSet(THREE), GROUPS, START).sessions[group]
+    plan = plan_cycle(AccountSet(THREE, holds={group: {owner: hold("CHANNEL_PRIVATE")}}), GROUPS, START)
     assert plan.sessions[group] != owner
 
 
 def test_a_group_that_refuses_the_account_is_left_out_and_not_tried_with_another() -> None:
     group = GROUPS[0]
-    owner = plan_cycle(user(), THREE, START).sessions[group]
-    plan = plan_cycle(user(group_holds={group: {owner: hold("USER_BANNED_IN_CHANNEL")}}), THREE, START)
+    owner = plan_cycle(AccountSet(THREE), GROUPS, START).sessions[group]
+    plan = plan_cycle(AccountSet(THREE, holds={group: {owner: hold("USER_BANNED_IN_CHANNEL")}}), GROUPS, START)
     assert group not in plan.sessions
     assert "leaves this group alone until" in plan.skipped[group]
 
@@ -71,15 +66,15 @@ def test_a_group_that_refuses_the_account_is_left_out_and_not_tried_with_another
 def test_when_nobody_is_in_a_group_every_account_is_named_with_its_reason() -> None:
     holds = {"ann": hold("CHANNEL_PRIVATE"), "ben": hold("USER_NOT_PARTICIPANT")}
     sessions = THREE | {"cat": Session(state=SessionState.NEEDS_LOGIN)}
-    plan = plan_cycle(user(groups=("@one",), group_holds={"@one": holds}), sessions, START)
+    plan = plan_cycle(AccountSet(sessions, holds={"@one": holds}), ["@one"], START)
     assert plan.skipped["@one"] == ("no account can post here; ann: it said no; ben: it said no; cat needs a new login")
 
 
 def test_without_any_account_each_group_says_so() -> None:
-    assert plan_cycle(user(assigned_sessions=()), {}, START).skipped == dict.fromkeys(GROUPS, "no account is assigned")
+    assert plan_cycle(AccountSet({}), GROUPS, START).skipped == dict.fromkeys(GROUPS, "no account is assigned")
 
 
 def test_an_account_that_needs_a_login_hands_its_groups_to_the_others() -> None:
-    plan = plan_cycle(user(), THREE | {"ann": Session(state=SessionState.NEEDS_LOGIN)}, START)
+    plan = plan_cycle(AccountSet(THREE | {"ann": Session(state=SessionState.NEEDS_LOGIN)}), GROUPS, START)
     assert set(plan.sessions.values()) == {"ben", "cat"}
     assert set(plan.sessions) == set(GROUPS)

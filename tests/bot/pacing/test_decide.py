@@ -47,7 +47,6 @@ def test_an_account_that_never_posted_may_post() -> None:
             20 + SLOW_MODE_MARGIN,
             "slow_mode",
         ),
-        (PacingState(slow_mode_until=ahead(7)), {}, 7, "slow_mode"),
         (PacingState(account_hold=hold(31)), {}, 31, "FLOOD_WAIT"),
         (PacingState(group_hold=hold(50, "CHAT_WRITE_FORBIDDEN")), {}, 50, "CHAT_WRITE_FORBIDDEN"),
         (PacingState(account_posts=[ago(DAY - 9), ago(5)]), {"daily_cap": 2}, 9, "daily_cap"),
@@ -62,7 +61,8 @@ def test_each_limit_makes_a_post_wait_and_says_which_it_was(
 
 
 def test_the_limit_that_ends_last_decides() -> None:
-    decision = asked(PacingState(account_posts=[ago(1)], account_hold=hold(40), slow_mode_until=ahead(20)))
+    state = PacingState(account_posts=[ago(1)], account_hold=hold(40), own_last_in_group=ago(1), slow_mode_seconds=20)
+    decision = asked(state)
     assert (decision.code, decision.seconds) == ("FLOOD_WAIT", 40)
 
 
@@ -106,7 +106,6 @@ STANDINGS = st.builds(
     group_last=st.none() | SECONDS.map(ago),
     own_last_in_group=st.none() | SECONDS.map(ago),
     slow_mode_seconds=SECONDS,
-    slow_mode_until=st.none() | SECONDS.map(ahead),
     account_hold=st.none() | SECONDS.map(hold),
     group_hold=st.none() | SECONDS.map(hold),
 )
@@ -147,7 +146,11 @@ def test_a_group_of_sixty_seconds_of_slow_mode_is_waited_for_by_who_waits_sixty(
 
 
 @pytest.mark.parametrize(
-    "standing", [PacingState(slow_mode_until=ahead(20)), PacingState(group_hold=hold(20, "SLOWMODE_WAIT"))]
+    "standing",
+    [
+        PacingState(own_last_in_group=ago(1), slow_mode_seconds=20),
+        PacingState(group_hold=hold(20, "SLOWMODE_WAIT")),
+    ],
 )
 def test_slow_mode_is_slow_mode_whoever_told_of_it(standing: PacingState) -> None:
     assert asked(standing, patience=60, slow_mode_patience=30).verdict is Verdict.WAIT

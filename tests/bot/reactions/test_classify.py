@@ -13,7 +13,7 @@ from bot.compose.source import SourceUnavailable
 from bot.reactions.classify import code_of, limited_account, reaction_to
 from bot.reactions.rules import Action, Scope
 from bot.reactions.table import BY_CODE
-from core.errors import InvalidInput, SessionInUse
+from core.errors import InvalidInput, NotReady, SessionInUse, StateDamaged
 from tests.bot.reactions.errors_not_met import NOT_MET
 
 DAY = 86400.0
@@ -66,9 +66,9 @@ def test_every_reaction_is_complete(cls: type[telegram.RPCError]) -> None:
 )
 @given(seconds=st.integers(0, 10**7), refusals=st.integers(0, 10**4))
 def test_an_error_with_seconds_holds_at_least_those(cls: type[telegram.RPCError], seconds: int, refusals: int) -> None:
-    reaction = reaction_to(an_error_of(cls, capture=seconds), refusals_in_a_row=refusals)
+    reaction = reaction_to(an_error_of(cls, capture=seconds))
     assert reaction.action is Action.HOLD
-    assert reaction.hold_seconds == max(seconds, 1)
+    assert reaction.hold_after(refusals) == max(seconds, 1)
 
 
 @pytest.mark.parametrize(
@@ -184,12 +184,12 @@ def test_codes_are_telegrams_names_without_numbers() -> None:
 
 def test_a_peer_flood_rests_a_day_and_then_two() -> None:
     error = answered("PEER_FLOOD")
-    assert [reaction_to(error, refusals_in_a_row=n).hold_seconds for n in range(3)] == [DAY, 2 * DAY, 4 * DAY]
+    assert [reaction_to(error).hold_after(n) for n in range(3)] == [DAY, 2 * DAY, 4 * DAY]
 
 
 def test_several_groups_that_ban_an_account_rest_the_account() -> None:
-    reaction = limited_account(1)
-    assert (reaction.scope, reaction.action, reaction.hold_seconds) == (Scope.ACCOUNT, Action.HOLD, 2 * DAY)
+    reaction = limited_account()
+    assert (reaction.scope, reaction.action, reaction.hold_after(1)) == (Scope.ACCOUNT, Action.HOLD, 2 * DAY)
     assert reaction.code == "USER_BANNED_IN_CHANNEL"
 
 
@@ -198,8 +198,8 @@ def test_several_groups_that_ban_an_account_rest_the_account() -> None:
     refusals=st.integers(0, 10**6),
 )
 def test_holds_grow_with_refusals_and_stay_bounded(error: Exception, refusals: int) -> None:
-    now = reaction_to(error, refusals_in_a_row=refusals).hold_seconds
-    next_time = reaction_to(error, refusals_in_a_row=refusals + 1).hold_seconds
+    now = reaction_to(error).hold_after(refusals)
+    next_time = reaction_to(error).hold_after(refusals + 1)
     assert now is not None
     assert next_time is not None
     assert now <= next_time <= 7 * DAY
@@ -222,4 +222,22 @@ def test_a_post_that_cannot_be_sent_as_written_fails_for_everyone_in_its_own_wor
 
 def test_a_source_hidden_from_one_account_does_not_fail_the_post_for_the_others() -> None:
     reaction = reaction_to(SourceUnavailable("post_content.message", "this account cannot see the message"))
-    assert (reaction.scope, reaction.action) == (Scope.GROUP, Action.HOLD)
+    assert (reaction.scope, reaction.action) == (Scope.CONTENT, Action.ANOTHER_ACCOUNT)
+
+
+def test_state_that_cannot_be_read_is_blamed_on_no_account_and_no_post() -> None:
+    with pytest.raises(StateDamaged):
+        reaction_to(StateDamaged("users.json is not JSON"))
+
+
+def test_an_account_without_a_usable_key_waits_for_its_operator_and_says_so_in_its_own_words() -> None:
+    error = NotReady("ann has no API pair; release it and start the bot again")
+    reaction = reaction_to(error)
+    assert (reaction.action, reaction.explanation) == (Action.REPAIR, str(error))
+
+
+def test_what_was_refused_did_not_arrive_and_what_broke_off_may_have() -> None:
+    assert not reaction_to(answered("CHAT_WRITE_FORBIDDEN", 403)).may_have_arrived
+    assert reaction_to(answered("RPC_CALL_FAIL", 500)).may_have_arrived
+    assert reaction_to(ConnectionResetError()).may_have_arrived
+    assert reaction_to(ConnectionResetError()).connection_lost

@@ -24,7 +24,18 @@ WAIT_SECONDS = 300
 TOLERATED = 60.0
 """Seconds a cycle may take before its holds are looked at."""
 NOT_TELEGRAMS = frozenset(
-    {"INVALID_INPUT", "TIMEOUT", "CONNECTION_ERROR", "AUTH_KEY_NOT_FOUND", "SECURITY_CHECK_FAILED"}
+    {
+        "ACCOUNT_REFUSED",
+        "AUTH_KEY_NOT_FOUND",
+        "CONNECTION_ERROR",
+        "DOES_NOT_FIT_HERE",
+        "INVALID_INPUT",
+        "NOT_READY",
+        "SECURITY_CHECK_FAILED",
+        "SESSION_DELETED",
+        "SOURCE_UNAVAILABLE",
+        "TIMEOUT",
+    }
 )
 """No answers to a call: they have tests of their own in test_worker and test_classify."""
 FOLLOWED_BY_TELETHON = frozenset({"FILE_MIGRATE", "NETWORK_MIGRATE", "PHONE_MIGRATE", "USER_MIGRATE"})
