@@ -1,4 +1,4 @@
-"""What the API stands on: the services of the packages below it."""
+"""The services below the API, which it is built on."""
 
 from dataclasses import dataclass
 

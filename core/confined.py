@@ -5,12 +5,13 @@ foreign files run elsewhere: `run(BOUNDS, read_picture, path)` returns what `rea
 run_async(…)` the same without blocking the loop, and `stream(BOUNDS, read_all, path)` yields what the generator
 `read_all(path)` does.
 
-The function is named by its module, so it stands at the top of one, and that module imports little: it is loaded here
-and beside the first job. A library for those jobs alone is imported inside the function, and the module names it in
-`PRELOADED`, so that it is loaded once there and never here. The arguments are pickled. Results are plain data, which
-msgspec converts to the function's annotation, so that a reader that was taken over can run nothing here. A
-PostfleetError that it raises is raised here too. Nothing of this process gets there: no environment, no descriptors,
-no memory.
+A job finds the function by its name, so the function is at the top of a module. That module imports little, because
+this process and the one that forks jobs both load it. It imports a library for jobs inside the function and names it in
+`PRELOADED`, so that the library is loaded once there and never here.
+
+The arguments are pickled. Results are plain data, which msgspec converts to the function's annotation, so that a reader
+that was taken over can run nothing here. A PostfleetError that it raises is raised here too. Nothing of this process
+gets there: no environment, no descriptors, no memory.
 """
 
 import asyncio

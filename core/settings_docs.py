@@ -12,13 +12,13 @@ _ROOT = Path(__file__).parents[1]
 _WIDTH = 118
 _EXAMPLE_HEAD = """\
 Made by `make docs-settings` from core/settings; do not edit this example. Copy it to .env and fill that in. Every
-setting can also stand in the environment, which wins. A name in .env that begins with POSTFLEET_ and is no setting is
+setting can also be in the environment, which wins. A name in .env that begins with POSTFLEET_ and is no setting is
 refused; in the environment, where other programs may have theirs, it is left out, and the log says so.
 """
 _TABLE_HEAD = """\
 # Settings
 
-Made by `make docs-settings` from `core/settings`; edit the texts there. A setting stands in the environment or in
+Made by `make docs-settings` from `core/settings`; edit the texts there. A setting is in the environment or in
 `.env`, and the environment wins. SIGHUP makes the daemon read both again: it changes the settings marked *yes*, and
 names those that need a restart.
 """
@@ -35,11 +35,11 @@ def table() -> str:
     return "".join((_TABLE_HEAD, *_by_section(head, _row_of)))
 
 
-def _by_section(heading: str, told: Callable[[str], str]) -> Iterator[str]:
+def _by_section(heading: str, describe: Callable[[str], str]) -> Iterator[str]:
     for name in Settings.model_fields:
         if name in SECTIONS:
             yield heading.format(SECTIONS[name])
-        yield told(name)
+        yield describe(name)
 
 
 def _example_of(name: str) -> str:
@@ -79,10 +79,10 @@ def _default_of(name: str) -> str:
 
 def _bounds_of(name: str) -> str:
     words = {"gt": "more than", "ge": "at least", "lt": "less than", "le": "at most"}
-    told = []
+    limits = []
     for bound in Settings.model_fields[name].metadata:
-        told += [f"{words[key]} {value:,}" for key in words if (value := getattr(bound, key, None)) is not None]
-    return ", ".join(told)
+        limits += [f"{words[key]} {value:,}" for key in words if (value := getattr(bound, key, None)) is not None]
+    return ", ".join(limits)
 
 
 def _comment(text: str) -> str:

@@ -7,7 +7,7 @@ _HIDDEN = re.compile(
     "\x00-\x1f\x7f-\x9f"  # control signs, escape among them
     "\xad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"  # no width, or directions
     "\u2028\u2029"  # ends of lines
-    "\ud800-\udfff"  # what stands in a file's name that is no UTF-8
+    "\ud800-\udfff"  # how Python shows bytes of a file's name that are no UTF-8
     "\U000e0000-\U000e007f"  # tags
     "]"
 )

@@ -24,7 +24,7 @@ from data.disk.traces import is_empty, note_made, refuse_new_beginning
 T = TypeVar("T")
 
 EVERYONE = ""
-"""In the table of cutoffs it stands for every user. No user has this id."""
+"""Every user, in the table of cutoffs. No user has this id."""
 _VERSION = 2
 _SCHEMA_1 = """
 CREATE TABLE revoked (token_id TEXT PRIMARY KEY, ends REAL NOT NULL) WITHOUT ROWID;

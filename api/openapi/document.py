@@ -41,7 +41,7 @@ _SAID = {
     403: "The caller may not do this.",
     404: "There is nothing of that name, or it is not the caller's.",
     408: "The request was not over in time.",
-    409: "Not as things stand; `code` says why.",
+    409: "Not possible in the present state; `code` says why.",
     412: "It has changed since the version in `If-Match`.",
     413: "The body is too large.",
     415: "The file is none of the kinds that are taken.",

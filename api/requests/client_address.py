@@ -1,4 +1,4 @@
-"""The address a request comes from, when proxies that the operator named stand in front."""
+"""The address a request comes from, behind the proxies that the operator named."""
 
 from collections.abc import Sequence
 from functools import lru_cache

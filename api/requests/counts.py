@@ -10,7 +10,7 @@ from core.clock import Clock
 from core.figures import Histogram
 
 ONE_IN = 16
-"""Every poll of the sync state is counted; one in so many is timed, and stands for the others."""
+"""Every poll of the sync state is counted; one in this many is timed, as a sample of all."""
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _OTHER = "other"
 

@@ -11,5 +11,5 @@ _HSTS = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
 
 
 def headers_of(settings: Settings) -> list[tuple[bytes, bytes]]:
-    """Return the headers; HSTS is among them when the settings say that TLS stands in front."""
+    """Return the headers; HSTS is among them when the settings say that clients use TLS."""
     return [*_SECURITY_HEADERS, _HSTS] if settings.behind_tls else _SECURITY_HEADERS

@@ -243,7 +243,7 @@ async def grant(admin: Admin, context: Context, user_id: UserId, given: GrantReq
     granted = Grant(user=user_id, month=month, posts=given.posts, at=now, by=by, note=given.note)
     what = f"granted {given.posts} posts for" if given.posts > 0 else f"took back {-given.posts} posts of"
     text = f"An operator {what} {month}" + (f": {given.note}" if given.note else "")
-    # One commit: who is told that it was not made would make it twice.
+    # One commit: an operator who learns that it was not made would make it twice.
     await context.journal.grant(granted, Event(at=now, user=user_id, action="allowance_granted", text=text))
     after = await _granted(context, user_id, month)
     admin.note("grant", user_id, before={"month": month, "granted": before}, after={"month": month, "granted": after})

@@ -44,7 +44,7 @@ class StopRequest(BaseModel):
 async def start(caller: Caller, context: Context) -> Response:
     """Start the caller's bot. Accounts are assigned at the first start."""
     if get_user(context, caller.user_id) is NEW_USER:
-        check_ready(NEW_USER)  # whoever is told what is missing changes nothing, and becomes no user
+        check_ready(NEW_USER)  # a refusal changes nothing and makes no user
     return _answer(await context.bots.start(caller.user_id))
 
 

@@ -36,7 +36,7 @@ _UNKEPT = (b"cache-control", b"private, no-store")
 
 
 class Gateway:
-    """Stands around the whole API. `changes` stands before `app` and passes requests on to it."""
+    """Wraps the whole API. Requests go to `changes`, which passes them on to `app`."""
 
     def __init__(
         self,

@@ -8,7 +8,7 @@ class PostfleetError(Exception):
 
     @property
     def for_users(self) -> str:
-        """The text a user may read. No path of the machine stands in it."""
+        """The text a user may read. It names no path of the machine."""
         return str(self)
 
 

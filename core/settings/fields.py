@@ -23,7 +23,7 @@ _MOST_POSTS = 1_000_000_000
 
 @dataclass(frozen=True)
 class About:
-    """What people are told about a setting."""
+    """What the docs say about a setting."""
 
     text: str
     unit: str
@@ -49,8 +49,8 @@ def setting(
     le: float | None = None,
 ) -> Any:
     """Declare a setting. `text` is a few whole sentences; a line of its own stays one."""
-    told: JsonDict = {"text": text, "unit": unit, "example": example, "required": required, "reloads": reloads}
-    return Field(default=default, gt=gt, ge=ge, le=le, json_schema_extra=told)
+    about: JsonDict = {"text": text, "unit": unit, "example": example, "required": required, "reloads": reloads}
+    return Field(default=default, gt=gt, ge=ge, le=le, json_schema_extra=about)
 
 
 class Settings(BaseSettings):

@@ -64,7 +64,7 @@ def _as_pairs(value: object) -> object:
             raise ValueError("write each pair as id:hash, comma separated; a hash is 32 hexadecimal digits")
         pairs.append(ApiPair(int(api_id), SecretStr(api_hash.strip())))
     if len({pair.api_id for pair in pairs}) != len(pairs):
-        raise ValueError("an api_id stands in it twice; name each pair once")
+        raise ValueError("it has an api_id twice; name each pair once")
     return tuple(pairs)
 
 

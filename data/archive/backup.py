@@ -59,7 +59,7 @@ _SYNC_EVERY = 32 * 1024 * 1024
 
 
 class BackupBrokenOff(PostfleetError):
-    """The backup was told to stop; nothing of the archive is left."""
+    """The backup was stopped; nothing of the archive is left."""
 
     code = "backup_broken_off"
 

@@ -80,7 +80,7 @@ def write_whole(disk: Disk, path: Path, chunks: Sequence[bytes]) -> int:
 
     Raises:
         NotSettled: the new file is there, but the last step failed.
-        OSError: the old file stands.
+        OSError: the old file remains.
     """
     beside = _beside(path)
     descriptor = disk.create(beside)

@@ -102,7 +102,7 @@ class GroupCommit(Generic[W]):
 def _as_exception(error: BaseException) -> Exception:
     """Return the error in a form that a future can carry."""
     if isinstance(error, StopIteration):
-        told = RuntimeError("the change raised StopIteration: give next() a default")
-        told.__cause__ = error
-        return told
+        carried = RuntimeError("the change raised StopIteration: give next() a default")
+        carried.__cause__ = error
+        return carried
     return error if isinstance(error, Exception) else StateError(f"the writer stopped: {error!r}")

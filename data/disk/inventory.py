@@ -52,7 +52,7 @@ ITEMS = (
     Item(rf"media/\.about/{_NAME}/{_NAME}\.json", InArchive.WITH_MEDIA, "what is known of uploaded files"),
     Item(r"vault\.key(?:\.next)?", InArchive.WITH_KEY, "an archive with it opens every account"),
     Item(r".*\.lock", InArchive.NEVER, "locks hold nothing"),
-    Item(r"(?:journal|api)\.sqlite3-(?:wal|shm)", InArchive.NEVER, "the snapshot holds what stands in them"),
+    Item(r"(?:journal|api)\.sqlite3-(?:wal|shm)", InArchive.NEVER, "the snapshot has their content"),
     Item(rf"made/{_NAME}", InArchive.NEVER, "traces of this folder's life; another folder gets its own"),
     Item(r"housekeeping\.json", InArchive.NEVER, "when jobs ran here; it is begun anew"),
     Item(r"api\.address", InArchive.NEVER, "where the daemon listens while it runs"),

@@ -17,7 +17,7 @@ USERS_VERSION = 3
 
 
 def _only_confirmed_ids(parsed: dict[str, Any]) -> dict[str, Any]:
-    """Forget Telegram ids that only a file told: who never connected has none, unless a login told its number too."""
+    """Forget Telegram ids that come only from a file: of accounts without a connection or a login with a number."""
     sessions = parsed.get("sessions")
     if not isinstance(sessions, dict):
         return parsed

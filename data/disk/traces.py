@@ -114,8 +114,8 @@ def _trace_of(path: Path) -> Path:
 
 def _proofs(path: Path) -> Iterator[str]:
     state_dir = path.parent
-    for told in _TOLD_BY_OTHERS.get(path.name, ()):
-        if proof := told(state_dir):
+    for proof_in in _PROOFS_IN_OTHERS.get(path.name, ()):
+        if proof := proof_in(state_dir):
             yield proof
     if _trace_of(path).exists():
         yield f"{MADE}/{path.name} was left when it was made"
@@ -155,7 +155,7 @@ def _hashes_are_sealed(state_dir: Path) -> str | None:
     return f"{PAIRS_FILE} holds sealed hashes" if sealed_hashes(state_dir) else None
 
 
-_TOLD_BY_OTHERS: dict[str, tuple[Callable[[Path], str | None], ...]] = {
+_PROOFS_IN_OTHERS: dict[str, tuple[Callable[[Path], str | None], ...]] = {
     USERS_FILE: (_copy_of(USERS_FILE), _journal_has_rows, _stats_count, _accounts_are_sealed),
     JOURNAL_FILE: (_copy_of(JOURNAL_FILE), _stats_count, _bots_ran),
     KEY_FILE: (_accounts_are_sealed, _hashes_are_sealed),

@@ -88,7 +88,7 @@ def write_stats(state_dir: Path, counted: Counted, disk: Disk) -> None:
     """Replace stats.json.
 
     Raises:
-        OSError: the disk refused it; the old file stands.
+        OSError: the disk refused it; the old file remains.
         StateLocked: another process writes it.
     """
     with locked(state_dir / _LOCK_FILE):

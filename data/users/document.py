@@ -7,7 +7,7 @@
     "a1":{"api_id":12345}
     }}
 
-A third part, `holds`, stands there while an account that was deleted has to rest: by Telegram's id of the account.
+A third part, `holds`, is there while a deleted account has to rest: by Telegram's id of the account.
 
 The encoded lines are kept beside the decoded values, joined in buckets. A commit encodes the lines it changed, joins
 their buckets, and gives the list of buckets to the disk.
@@ -207,7 +207,7 @@ def _read_any_layout(raw: bytes, path: Path) -> Document:
 
 def _fill(table: Table[M], values: object, kind: type[M], word: str, path: Path) -> None:
     if not isinstance(values, Mapping):
-        raise damaged(path, f"has no object where its {word}s should stand")
+        raise damaged(path, f"has no object where its {word}s should be")
     for name, value in values.items():
         try:
             # By way of bytes: one place decides what a line may hold, the decoder of lines.

@@ -226,7 +226,7 @@ class Transaction:
             if user is None:
                 continue
             if len(set(user.assigned_sessions)) != len(user.assigned_sessions):
-                raise Conflict(f"a session stands twice among the assigned sessions of {user_id!r}")
+                raise Conflict(f"a session is twice among the assigned sessions of {user_id!r}")
             for name in user.assigned_sessions:
                 other = claims.setdefault(name, user_id)
                 if other == user_id:
