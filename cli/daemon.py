@@ -80,6 +80,7 @@ async def _rooms(settings: Settings, clock: Clock) -> AsyncIterator[tuple[Bots, 
             pool.repair()
             clients = Clients(settings, pool)
             sessions = SessionManager(settings, store, pool, clock)
+            sessions.pairs.every()  # a damaged list of pairs is found now, not by somebody's first post
             logins = Logins(sessions, clients, clock)
             parts = CycleServices.put_together(settings, store, journal, sessions, clients, clock)
             try:

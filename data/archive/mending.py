@@ -140,12 +140,17 @@ def check_journal(path: Path) -> None:
     open_journal(path).close()
 
 
+def check_pairs(path: Path) -> None:
+    """Refuse a file that is no list of API pairs, as far as this room knows. Raises StateDamaged."""
+    parse_object(_read(path), path)
+
+
 def _checks(state_dir: Path) -> Iterator[tuple[str, Check]]:
     yield USERS_FILE, partial(check_users, state_dir / USERS_FILE)
     yield JOURNAL_FILE, partial(check_journal, state_dir / JOURNAL_FILE)
     yield STATS_FILE, partial(read_stats, state_dir)
     yield AUTH_FILE, partial(check_auth, state_dir / AUTH_FILE)
-    yield PAIRS_FILE, lambda: parse_object(_read(state_dir / PAIRS_FILE), state_dir / PAIRS_FILE)
+    yield PAIRS_FILE, partial(check_pairs, state_dir / PAIRS_FILE)
     yield KEY_FILE, lambda: None
 
 

@@ -30,6 +30,12 @@ _NEEDED = (USERS_FILE, STATS_FILE, JOURNAL_FILE)
 _DOCUMENTS = (USERS_FILE, STATS_FILE, PAIRS_FILE)
 
 
+def refuse_no_archive(archive: Path) -> None:
+    """Refuse what is not even a file. Raises StateDamaged."""
+    if not archive.is_file():
+        raise _bad(archive, "is no file" if archive.exists() else "is not there")
+
+
 def unpack(archive: Path, staged: Path) -> Manifest:
     """Write every file of the archive below `staged`. Return the manifest.
 
@@ -51,10 +57,6 @@ def unpack(archive: Path, staged: Path) -> Manifest:
                 return manifest
     except (tarfile.TarError, ValueError, RecursionError) as error:
         raise _bad(archive, f"cannot be unpacked ({error})") from error
-    except FileNotFoundError as error:
-        if error.filename != str(archive):
-            raise
-        raise _bad(archive, "is not there") from error
 
 
 def _manifest(opened: tarfile.TarFile, about: tarfile.TarInfo | None, archive: Path) -> Manifest:

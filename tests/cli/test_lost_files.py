@@ -74,6 +74,13 @@ def test_whatever_is_missing_in_a_folders_first_life_the_daemon_refuses_until_it
         assert daemon.state("alice")["stats"]["total_success"] == len(GROUPS)
 
 
+def test_a_damaged_list_of_api_pairs_is_found_at_the_start_and_not_by_a_post(tmp_path: Path) -> None:
+    with whole_house(tmp_path, plain_world()) as (_, daemon):
+        daemon.kill()
+        (daemon.state_dir / "api_pairs.json").write_bytes(b'{"pairs":')
+        assert "api_pairs.json cannot be understood" in refused_start(daemon, tmp_path)
+
+
 def test_an_archive_without_the_key_is_restored_with_a_loud_word_and_not_started_on(tmp_path: Path) -> None:
     with whole_house(tmp_path, plain_world(accounts=2, groups=6)) as (sandbox, daemon):
         start_posting(daemon, delay=0)

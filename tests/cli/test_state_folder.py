@@ -73,6 +73,14 @@ def test_a_command_in_the_wrong_folder_names_it_and_makes_nothing_there(tmp_path
     assert [path.name for path in tmp_path.iterdir()] == ["strings.txt"]
 
 
+@pytest.mark.parametrize(("archive", "said"), [("mistyped.tar.gz", "is not there"), (".", "is no file")])
+def test_a_restore_of_no_archive_makes_nothing_in_the_wrong_folder(tmp_path: Path, archive: str, said: str) -> None:
+    ended = run_command("restore", archive, "--yes", env=SETTINGS, cwd=tmp_path)
+    assert ended.returncode == 2
+    assert f"{said}. Nothing was restored" in ended.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_folder_with_something_else_in_it_is_no_state_either(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     ended = run_command("session", "list", "--state-dir", str(tmp_path), env=SETTINGS, cwd=tmp_path)

@@ -126,12 +126,16 @@ def _repacked(source: Path, target: Path, change: Callable[[dict[str, bytes]], o
     return target
 
 
-def _with_bad_users(files: dict[str, bytes]) -> None:
-    files["users.json"] = b'{"users": {"alice": {"groups": 7}}}'
-    manifest = json.loads(files["manifest.json"])
-    digest = hashlib.sha256(files["users.json"]).hexdigest()
-    manifest["files"]["users.json"] = {"size": len(files["users.json"]), "sha256": digest}
-    files["manifest.json"] = json.dumps(manifest).encode()
+def _made_with(name: str, content: bytes) -> Callable[[dict[str, bytes]], object]:
+    """The archive was made of a state that held this."""
+
+    def change(files: dict[str, bytes]) -> None:
+        files[name] = content
+        manifest = json.loads(files["manifest.json"])
+        manifest["files"][name] = {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+        files["manifest.json"] = json.dumps(manifest).encode()
+
+    return change
 
 
 def _with_a_way_out(files: dict[str, bytes]) -> None:
@@ -153,7 +157,9 @@ def _with_a_way_out(files: dict[str, bytes]) -> None:
             lambda files: files.update({"manifest.json": b'{"format": 1, "n\xe9w": 1}'}),
             "manifest that cannot be understood",
         ),
-        (_with_bad_users, "at user 'alice'"),
+        (_made_with("users.json", b'{"users": {"alice": {"groups": 7}}}'), "at user 'alice'"),
+        (_made_with("api_pairs.json", b'{"pairs":'), r"api_pairs\.json is not JSON"),
+        (_made_with("api.sqlite3", b""), r"api\.sqlite3 holds no tables"),
         (_with_a_way_out, "does not belong there"),
     ],
 )
