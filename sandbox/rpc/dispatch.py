@@ -6,7 +6,7 @@ from typing import Any
 
 from telethon.tl import functions, types
 
-from sandbox.errors import RpcError
+from sandbox.errors import RpcError, code_of
 from sandbox.mtproto.session import Session, encoded
 from sandbox.rpc import account, auth, channels, forums, help_, history, manage, media, messages, updates, users  # noqa: F401  # they fill the table
 from sandbox.rpc.call import METHODS, Call, Handler, Method, method_name
@@ -116,7 +116,7 @@ class Dispatcher:
             return encoded(self._handler(call, method, rule)(call, request))
         except RpcError as error:
             self._refused(call, request, error.name)
-            return encoded(types.RpcError(error.code, error.name))
+            return encoded(types.RpcError(error.code or code_of(error.name, call.method), error.name))
         except Exception:
             # If the connection were closed instead, the client would repeat the call for ever.
             log.exception("%s failed", call.method)
