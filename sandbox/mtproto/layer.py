@@ -19,6 +19,7 @@ from sandbox.transport.link import Link
 log = logging.getLogger(__name__)
 NO_SUCH_KEY = struct.pack("<i", -404)
 TOO_OLD, TOO_NEW = 300, 30
+CANNOT_VERIFY = 20  # the code for a message that may have been received and forgotten
 MAX_SESSIONS_A_KEY = 5
 
 
@@ -217,16 +218,28 @@ class Mtproto:
                 body = unpacked(_tl_bytes(body[4:]))
             message = parse(body)
         except BadBody as error:
-            if session.first_seen(message_id):
+            if self._is_new(session, message_id, sequence):
                 self._handler.unknown(session, message_id, error.constructor or 0)
             return
         service = self._service.get(type(message))
         if service is not None:
             service(session, message_id, message)
-        elif session.first_seen(message_id):
+        elif self._is_new(session, message_id, sequence):
             self._handler.call(session, message_id, message)
-        elif session.seen[message_id]:
+
+    def _is_new(self, session: Session, message_id: int, sequence: int) -> bool:
+        """Record a call and return whether it is new. A repeat is answered again, and refused if it is too old to tell.
+
+        https://core.telegram.org/mtproto/service_messages_about_messages#notice-of-ignored-error-message
+        """
+        if session.too_old(message_id):
+            self._send(session, types.BadMsgNotification(message_id, sequence, CANNOT_VERIFY))
+            return False
+        if session.first_seen(message_id):
+            return True
+        if session.seen[message_id]:
             session.repeat([session.seen[message_id]])
+        return False
 
     def _container(self, session: Session, message_id: int, sequence: int, body: bytes, depth: int) -> None:
         count = int.from_bytes(body[4:8], "little")

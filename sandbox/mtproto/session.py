@@ -66,6 +66,7 @@ class Session:
 
     __slots__ = (
         "_content",
+        "_forgotten",
         "_out",
         "_salt",
         "_schedule",
@@ -96,6 +97,7 @@ class Session:
         self.seen: dict[int, int] = {}  # a client's message id -> the id of its answer, 0 if there is none yet
         self.unacked: dict[int, tuple[int, bytes]] = {}
         self._content = 0
+        self._forgotten = 0  # the highest id that was dropped from `seen`
         self._unacked_bytes = 0
         self._out: list[tuple[int, int, bytes]] = []
         self._salt = salt
@@ -108,8 +110,14 @@ class Session:
             return False
         self.seen[message_id] = 0
         if len(self.seen) > MAX_SEEN:
-            del self.seen[next(iter(self.seen))]
+            oldest = next(iter(self.seen))
+            del self.seen[oldest]
+            self._forgotten = max(self._forgotten, oldest)
         return True
+
+    def too_old(self, message_id: int) -> bool:
+        """Return whether a message may be a repeat of one that is no longer remembered."""
+        return message_id <= self._forgotten and message_id not in self.seen
 
     def put(self, body: bytes, *, content: bool, answer: bool = True) -> int:
         """Queue a message for the next flush and return its id."""

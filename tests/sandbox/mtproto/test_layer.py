@@ -139,6 +139,28 @@ async def test_a_repeated_call_is_answered_again_but_not_executed_again(hand: Ha
     assert sandbox.report()["rpc"]["updates.getState"] == {"acc01": 1}
 
 
+async def test_a_call_repeated_after_a_hundred_others_is_refused_and_not_executed(
+    hand: HandClient, sandbox: Sandbox
+) -> None:
+    """https://core.telegram.org/mtproto/service_messages_about_messages#notice-of-ignored-error-message, code 20."""
+    message_id = hand.send(STATE)
+    for _ in range(MAX_SEEN):
+        hand.send(STATE)
+    hand.send(STATE, message_id=message_id)
+    refused = await hand.wait_for(types.BadMsgNotification)
+    assert (refused.bad_msg_id, refused.error_code) == (message_id, 20)
+    assert sandbox.report()["rpc"]["updates.getState"] == {"acc01": MAX_SEEN + 1}
+
+
+async def test_a_broken_call_repeated_after_a_hundred_others_is_refused_as_well(hand: HandClient) -> None:
+    broken = struct.pack("<I", 0x12345678)
+    message_id = hand.send(broken)
+    for _ in range(MAX_SEEN):
+        hand.send(STATE)
+    hand.send(broken, message_id=message_id)
+    assert (await hand.wait_for(types.BadMsgNotification)).bad_msg_id == message_id
+
+
 async def test_the_state_of_messages_is_reported(hand: HandClient) -> None:
     message_id = hand.send(STATE)
     await hand.wait_for(RpcResult)
