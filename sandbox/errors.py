@@ -55,7 +55,7 @@ CODES = {
 
 
 class RpcError(Exception):
-    """The error a call is answered with. Handlers raise it. `code` is None for the one documented for the method."""
+    """The error a call is answered with. Handlers raise it. Without `code` it has the method's usual one."""
 
     def __init__(self, name: str, code: int | None = None) -> None:
         super().__init__(name)

@@ -51,7 +51,7 @@ class Window:
 
 
 class Limits:
-    """The rate limits of one world. While `on` is false, nothing is counted or refused."""
+    """The rate limits of one world. With `on=False`, nothing is counted or refused."""
 
     def __init__(self, monotonic: Callable[[], float], *, on: bool) -> None:
         self.on = on

@@ -9,7 +9,7 @@ from sandbox.state.peers import Chat
 
 
 def message(entry: Message) -> dict[str, Any]:
-    """Return one message. Optional fields are left out unless they are set."""
+    """Return one message. Optional fields are present only if they are set."""
     shown: dict[str, Any] = {
         "seq": entry.seq,
         "id": entry.id_for(entry.sender),

@@ -228,7 +228,7 @@ class Mtproto:
             self._handler.call(session, message_id, message)
 
     def _is_new(self, session: Session, message_id: int, sequence: int) -> bool:
-        """Record a call and return whether it is new. A repeat is answered again, and refused if it is too old to tell.
+        """Record a call and return whether it is new. Answer a repeat again; refuse an id that cannot be verified.
 
         https://core.telegram.org/mtproto/service_messages_about_messages#notice-of-ignored-error-message
         """

@@ -46,7 +46,7 @@ def encoded(result: Any) -> bytes:
 
 
 def packed(data: bytes) -> bytes:
-    """Big results travel gzipped."""
+    """Return a result, gzipped if it is long and that makes it shorter."""
     if len(data) < GZIP_FROM:
         return data
     small = gzip.compress(data, compresslevel=1)

@@ -1,1 +1,1 @@
-"""What clients may call, one file a namespace of Telegram's API."""
+"""The methods that clients may call, grouped as in Telegram's API."""

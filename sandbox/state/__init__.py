@@ -1,1 +1,1 @@
-"""The running world: who exists, what was said, who is signed in. Knows nothing of sockets."""
+"""The state of a running world: accounts, chats, messages and logins. It knows nothing of sockets."""

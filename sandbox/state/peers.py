@@ -60,7 +60,7 @@ class Member:
 
     @property
     def admin(self) -> bool:
-        """Return whether this is an admin or the creator, who are exempt from slow mode and default rights."""
+        """Return whether this is an admin or the creator. Slow mode and default rights do not apply to them."""
         return self.role != "member"
 
 
@@ -106,7 +106,7 @@ class Chat:
         self.kicked: set[int] = set()
         self.requests: list[Account] = []
         self.topics: dict[int, Topic] = {}
-        self.box = Box()  # in basic groups and dialogs, where ids differ by account, only the report reads it
+        self.box = Box()  # in basic groups and dialogs only the report reads it, because ids differ by account
         self.read: dict[int, int] = {}  # account id -> id of the newest message it has read
         self.scheduled: dict[int, Scheduled] = {}
         self.next_scheduled = 1
