@@ -22,7 +22,7 @@ from core.models import BotStatus, Cycle, Delivery, DeliveryState, PostContent, 
 from core.settings import Settings
 from data.journal.journal import Journal
 from data.users.data_manager import DataManager, Transaction
-from scheduler.running_cycle import Active
+from scheduler.running_cycle import RunningCycle
 from scheduler.scheduler import Scheduler
 from sessions.client import Clients
 from sessions.pool import Pool
@@ -96,13 +96,13 @@ class BareScheduler(Scheduler):
 
     def _launch(self, user_id: str) -> None:
         due = self.entered[user_id]
-        self._turns.active[user_id] = Active(due, due, 0.0)
+        self.register.begin(user_id, RunningCycle(due, due, 0.0))
         self._own(self._bare(user_id, due), user_id)
 
     async def _bare(self, user_id: str, due: datetime) -> None:
-        now = self._parts.clock.now()
+        now = self._services.clock.now()
         self.notes.late.append((now - due).total_seconds())
-        del self._turns.active[user_id]
+        self.register.end(user_id)
         self.enter(user_id, due + timedelta(seconds=_INTERVAL))
 
     def enter(self, user_id: str, at: datetime) -> None:

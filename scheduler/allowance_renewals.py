@@ -1,6 +1,6 @@
 """Allowances begin anew at midnight of each user's own time zone.
 
-The books count by day and month, so nothing has to be set back; whoever had used up everything is told of it.
+The journal counts by day and month, so nothing has to be reset. Users who had used up everything are told.
 """
 
 import asyncio
@@ -13,26 +13,28 @@ from bot.pacing.budget import budget_of
 from core.models import Budget, Event
 
 _USERS_AT_ONCE = 500
-"""So many are looked up before others have their turn to read the journal."""
+"""How many are looked up before others may read the journal."""
 
 
-async def tell_of_new_days(parts: CycleServices, since: datetime, now: datetime) -> str:
-    """Tell the users whose day began in (since, now] and who had nothing left before; answers how many those are."""
-    begun = await asyncio.to_thread(_whose_day_began, parts, since, now)
+async def tell_of_new_days(services: CycleServices, since: datetime, now: datetime) -> str:
+    """Tell the users whose day began in (since, now] and who had nothing left before. Return a summary."""
+    begun = await asyncio.to_thread(_whose_day_began, services, since, now)
     renewed = 0
     for first in range(0, len(begun), _USERS_AT_ONCE):
-        before = await parts.journal.allowance_overview(_budgets(parts, begun[first : first + _USERS_AT_ONCE], since))
+        before = await services.journal.allowance_overview(
+            _budgets(services, begun[first : first + _USERS_AT_ONCE], since)
+        )
         empty = [user_id for user_id, use in before.items() if use.left == 0]
-        for user_id, use in (await parts.journal.allowance_overview(_budgets(parts, empty, now))).items():
+        for user_id, use in (await services.journal.allowance_overview(_budgets(services, empty, now))).items():
             if use.left > 0:
                 text = f"A new day began: {use.left} posts may be made on {use.day}"
-                await parts.journal.add_event(Event(at=now, user=user_id, action="allowance_renewed", text=text))
+                await services.journal.add_event(Event(at=now, user=user_id, action="allowance_renewed", text=text))
                 renewed += 1
     return f"{len(begun)} users began a new day; {renewed} of them had nothing left before it"
 
 
-def _whose_day_began(parts: CycleServices, since: datetime, now: datetime) -> list[str]:
-    users = parts.store.snapshot.users
+def _whose_day_began(services: CycleServices, since: datetime, now: datetime) -> list[str]:
+    users = services.store.snapshot.users
     began = {
         zone: now.astimezone(ZoneInfo(zone)).date() > since.astimezone(ZoneInfo(zone)).date()
         for zone in {user.schedule.timezone for user in users.values()}
@@ -40,6 +42,6 @@ def _whose_day_began(parts: CycleServices, since: datetime, now: datetime) -> li
     return [user_id for user_id, user in users.items() if began[user.schedule.timezone]]
 
 
-def _budgets(parts: CycleServices, user_ids: Iterable[str], at: datetime) -> dict[str, Budget]:
-    users = parts.store.snapshot.users
-    return {user_id: budget_of(users[user_id], parts.settings, at) for user_id in user_ids if user_id in users}
+def _budgets(services: CycleServices, user_ids: Iterable[str], at: datetime) -> dict[str, Budget]:
+    users = services.store.snapshot.users
+    return {user_id: budget_of(users[user_id], services.settings, at) for user_id in user_ids if user_id in users}

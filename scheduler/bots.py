@@ -1,4 +1,4 @@
-"""Start, stop and look at bots. Each change is durable before it is answered, and asking twice changes nothing."""
+"""Starts, stops and shows bots. Each change is durable before it is reported, and asking twice changes nothing."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,35 +19,36 @@ from scheduler.housekeeping import Housekeeping
 from scheduler.next_run import first
 from scheduler.overview import JobRun, Overview, job_run, overview
 from scheduler.scheduler import Scheduler
+from scheduler.timing import Timetable
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class BotChange:
-    """What a start or a stop did."""
+    """The result of a start or a stop."""
 
     status: BotStatus
     changed: bool
-    """False when it already was so."""
+    """False if the bot was in that state already."""
     text: str
-    """The same in words, for the bot's user."""
+    """The result in words, for the bot's user."""
 
 
 NOT_RUNNING = BotChange(BotStatus.STOPPED, changed=False, text="The bot is stopped already")
-"""What there is to say to whoever stops a bot that does not run."""
+"""The result of stopping a bot that does not run."""
 
 
 class Bots:
-    """What people do with their bots."""
+    """Starts, stops and shows bots."""
 
-    def __init__(self, parts: CycleServices, scheduler: Scheduler, housekeeping: Housekeeping | None = None) -> None:
-        self._parts = parts
+    def __init__(self, services: CycleServices, scheduler: Scheduler, housekeeping: Housekeeping | None = None) -> None:
+        self._services = services
         self._scheduler = scheduler
         self._housekeeping = housekeeping
-        self._records = RetryingWriter(parts)
-        """What was changed counts, also when the user's log cannot be written."""
-        self._since = parts.clock.now()
+        self._records = RetryingWriter(services)
+        """Writes the users' logs. A change counts even when its log line cannot be written."""
+        self._since = services.clock.now()
 
     async def start(self, user_id: str) -> BotChange:
         """Start the bot: the first cycle begins at once, or when its calendar says so.
@@ -60,17 +61,17 @@ class Bots:
             NoSpareSession, NoRoomOnApiPairs: the user has no session and none can be given.
             ScheduleOver: the schedule names no moment that is still to come.
         """
-        now = self._parts.clock.now()
+        now = self._services.clock.now()
 
         def change(tx: Transaction) -> tuple[bool, tuple[str, ...]]:
             user = tx.user(user_id)
             if user.bot_status is BotStatus.RUNNING:
                 return False, ()
             check_ready(user)
-            coming = first(user_id, replace(user, cycles_done=0), now)
+            coming = first(user_id, Timetable(user.schedule, user.delay_between_cycles, cycles_done=0), now)
             if coming.at is None:
                 raise ScheduleOver(f"the bot cannot start: {coming.over}; change its schedule with PATCH /api/config")
-            given = self._parts.sessions.assign_at_start(tx, user_id)
+            given = self._services.sessions.assign_at_start(tx, user_id)
             running = replace(
                 tx.user(user_id),
                 bot_status=BotStatus.RUNNING,
@@ -83,13 +84,13 @@ class Bots:
             return True, given
 
         with self._scheduler.changing([user_id]):
-            changed, given = await self._parts.store.transact(change)
+            changed, given = await self._services.store.transact(change)
         if not changed:
             return BotChange(BotStatus.RUNNING, changed=False, text="The bot is running already")
-        begins = self._parts.store.snapshot.users[user_id].next_run_at
+        begins = self._services.store.snapshot.users[user_id].next_run_at
         if begins is not None:  # nobody stopped it in the meantime
             self._scheduler.begin(user_id, begins)
-        self._parts.sessions.follow(*given)
+        self._services.sessions.follow(*given)
         text = "The bot was started"
         if given:
             text += f" with {len(given)} account{'s' if len(given) > 1 else ''}: {', '.join(given)}"
@@ -108,39 +109,39 @@ class Bots:
             before = user.bot_status
             if before is BotStatus.STOPPED:
                 return before, before
-            # It counts also when no cycle runs, but one that broke off waits, or when the daemon is killed now.
+            # This counts also when no cycle runs but one that broke off waits, and when the daemon is killed now.
             drop_unfinished = user.drop_unfinished or now or before is BotStatus.STOPPING
             if before is BotStatus.STOPPING:
                 if not user.drop_unfinished:
                     tx.put_user(user_id, replace(user, drop_unfinished=True))
                 return before, before
             # The cycle's own first step is a transaction too, so it either sees this or is seen here.
-            after = BotStatus.STOPPING if user_id in self._scheduler.active else BotStatus.STOPPED
+            after = BotStatus.STOPPING if user_id in self._scheduler.running else BotStatus.STOPPED
             stopped = replace(user, bot_status=after, status_reason=None, next_run_at=None)
             tx.put_user(user_id, replace(stopped, drop_unfinished=drop_unfinished))
             return before, after
 
-        before, after = await self._parts.store.transact(change)
+        before, after = await self._services.store.transact(change)
         if before is BotStatus.STOPPED:
             return NOT_RUNNING
-        self._scheduler.forget(user_id)
-        active = self._scheduler.active.get(user_id)
-        if active is not None and (now or before is BotStatus.STOPPING):
-            active.control.end(StopReason.STOPPED)
+        self._scheduler.wake(user_id, None)
+        cycle = self._scheduler.running.get(user_id)
+        if cycle is not None and (now or before is BotStatus.STOPPING):
+            cycle.control.end(StopReason.STOPPED)
         if after is BotStatus.STOPPED:
             await self._records.tell(user_id, "bot_stopped", "The bot is stopped")
             return BotChange(after, changed=True, text="The bot is stopped")
-        if active is None:
+        if cycle is None:
             await self._scheduler.settle(user_id)
             return BotChange(BotStatus.STOPPED, changed=True, text="The bot is stopped")
-        what = "the post in flight" if active.control.asked.is_set() else "the current cycle"
+        what = "the post in flight" if cycle.control.asked.is_set() else "the current cycle"
         text = f"The bot stops as soon as {what} is finished"
         if before is not BotStatus.STOPPING:
             await self._records.tell(user_id, "bot_stopping", text)
-        return BotChange(after, changed=before is not after or active.control.asked.is_set(), text=text)
+        return BotChange(after, changed=before is not after or cycle.control.asked.is_set(), text=text)
 
     async def tell(self, user_id: str, action: str, text: str) -> None:
-        """Add a line to the user's log about something that counts, also when the line cannot be written."""
+        """Add a line to the user's log. What it tells of counts even when the line cannot be written."""
         await self._records.tell(user_id, action, text)
 
     async def change_schedule(self, user_id: str, change: Callable[[Transaction], T]) -> T:
@@ -153,8 +154,8 @@ class Bots:
         return await self._scheduler.change_schedule(user_id, change)
 
     def overview(self) -> Overview:
-        """What the daemon does now, for who runs it."""
-        return overview(self._parts, self._scheduler, self._housekeeping, self._since)
+        """Return what the daemon does now, for its operator."""
+        return overview(self._services, self._scheduler, self._housekeeping, self._since)
 
     @property
     def lateness(self) -> Histogram:
@@ -164,34 +165,34 @@ class Bots:
     @property
     def connections(self) -> int:
         """Connections to Telegram that are open."""
-        return self._parts.clients.open
+        return self._services.clients.open
 
     async def silent_data_centres(self) -> list[int]:
-        """Telegram's data centres that do not answer."""
-        await self._parts.clients.data_centres.look_again(self._parts.clock)
-        return self._parts.clients.data_centres.silent
+        """Return Telegram's data centres that do not answer."""
+        await self._services.clients.data_centres.look_again(self._services.clock)
+        return self._services.clients.data_centres.silent
 
     def begin_job(self, name: str) -> JobRun:
-        """Let a piece of housekeeping begin now; answers how it was before. Raises NotFound: none has that name."""
+        """Let a housekeeping job begin now, and return its state before. Raises NotFound: no job has that name."""
         if self._housekeeping is None or name not in {job.name for job in self._housekeeping.jobs}:
             raise NotFound(f"there is no job {name!r}")
         self._housekeeping.begin_now(name)
         return next(job_run(job) for job in self._housekeeping.jobs if job.name == name)
 
     async def preflight(self, user_id: str, user: User) -> Preflight:
-        """What the bot's next cycle would do; `user` may hold changes that are not stored yet. Nothing is posted.
+        """Return what the bot's next cycle would do, and post nothing. `user` may hold changes that are not stored.
 
         Raises:
             NoGroups, NoContent: there is nothing to look at.
         """
-        return await preflight(self._parts, user_id, user)
+        return await preflight(self._services, user_id, user)
 
     def progress(self, user_id: str) -> CycleProgress | None:
-        """The cycle that runs, None when none does."""
-        active = self._scheduler.active.get(user_id)
-        return active.progress() if active is not None else None
+        """Return the progress of the running cycle, None when none runs."""
+        cycle = self._scheduler.running.get(user_id)
+        return cycle.progress() if cycle is not None else None
 
     def posting(self) -> frozenset[str]:
-        """The accounts that work on their share of a cycle now, whoever's it is."""
-        found = (active.progress() for active in self._scheduler.active.values())
+        """Return the accounts of all users that post in a cycle now."""
+        found = (cycle.progress() for cycle in self._scheduler.running.values())
         return frozenset().union(*(progress.posting for progress in found if progress is not None))

@@ -1,4 +1,4 @@
-"""What the scheduler writes down. A disk that is full for a while costs nobody their next run."""
+"""Writes what the scheduler has to record, again and again while the disk is full, so that nobody loses a run."""
 
 import asyncio
 import logging
@@ -15,15 +15,15 @@ from data.users.data_manager import Transaction
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 AGAIN_SECONDS = 10.0
-"""From one try to write to the next."""
+"""Seconds between two tries to write."""
 _SAY_SECONDS = 60.0
 
 
 class RetryingWriter:
-    """Changes of users.json that have to be made, and lines of the users' logs."""
+    """Commits changes of users.json that have to be made, and adds lines to the users' logs."""
 
-    def __init__(self, parts: CycleServices) -> None:
-        self._parts = parts
+    def __init__(self, services: CycleServices) -> None:
+        self._services = services
         self._leaving = asyncio.Event()
         self._said_at = -math.inf
 
@@ -32,32 +32,32 @@ class RetryingWriter:
         self._leaving.set()
 
     async def commit(self, change: Callable[[Transaction], T]) -> T:
-        """Commit the change, trying until the disk takes it: it looks at the newest state each time.
+        """Commit the change, trying until the disk takes it. Each try looks at the newest state.
 
         Raises:
             StateError: the daemon leaves and it still cannot be written.
         """
         while True:
             try:
-                return await self._parts.store.transact(change)
+                return await self._services.store.transact(change)
             except StateError as error:
                 if self._leaving.is_set():
                     raise
                 self._say(error)
-            await wait_for_event(self._parts.clock, self._leaving, AGAIN_SECONDS)
+            await wait_for_event(self._services.clock, self._leaving, AGAIN_SECONDS)
 
     def _say(self, error: StateError) -> None:
         """Log once a minute, not once for each user who waits."""
-        now = self._parts.clock.monotonic()
+        now = self._services.clock.monotonic()
         if now >= self._said_at + _SAY_SECONDS:
             self._said_at = now
             log.error("Next runs cannot be written down, and are tried again and again: %s", error)
 
     async def tell(self, user_id: str, action: str, text: str, level: Level = Level.INFO) -> None:
-        """Add a line to the user's log. One that cannot be written stands in the daemon's log instead."""
+        """Add a line to the user's log. A line that cannot be written goes to the daemon's log instead."""
         try:
-            await self._parts.journal.add_event(
-                Event(at=self._parts.clock.now(), user=user_id, action=action, text=text, level=level)
+            await self._services.journal.add_event(
+                Event(at=self._services.clock.now(), user=user_id, action=action, text=text, level=level)
             )
         except StateError as error:
             # A full disk is no fault of the code, so a traceback tells nothing.
@@ -65,5 +65,5 @@ class RetryingWriter:
 
     async def tell_stopped(self, user_id: str) -> None:
         """Add the line that the bot is stopped, and why."""
-        reason = self._parts.store.snapshot.users[user_id].status_reason
+        reason = self._services.store.snapshot.users[user_id].status_reason
         await self.tell(user_id, "bot_stopped", "The bot is stopped" + (f": {reason}" if reason else ""))

@@ -62,13 +62,13 @@ class Job:
 class Housekeeping:
     """Runs the jobs; none twice at once, none in another's way."""
 
-    def __init__(self, parts: CycleServices) -> None:
-        self._parts = parts
-        self._settings = parts.settings
-        self._journal = parts.journal
-        self._clock = parts.clock
-        self._health = Health.of(parts)
-        self._days_told_until = self._known_since = parts.clock.now()
+    def __init__(self, services: CycleServices) -> None:
+        self._services = services
+        self._settings = services.settings
+        self._journal = services.journal
+        self._clock = services.clock
+        self._health = Health.of(services)
+        self._days_told_until = self._known_since = services.clock.now()
         files, accounts = self._turns = asyncio.Lock(), asyncio.Lock()  # Telegram's answers may take minutes
         self._scheduler = AsyncIOScheduler(timezone=UTC)
         self._begun: dict[str, asyncio.Task[Job]] = {}
@@ -260,7 +260,7 @@ class Housekeeping:
 
     async def _reset(self) -> str:
         since, self._days_told_until = self._days_told_until, self._clock.now()
-        return await tell_of_new_days(self._parts, since, self._days_told_until)
+        return await tell_of_new_days(self._services, since, self._days_told_until)
 
     async def _ask(self) -> str:
         found = await self._health.round()

@@ -13,6 +13,7 @@ from data.users.data_manager import Transaction
 from scheduler.timing import (
     LARGE_JUMP,
     NextRun,
+    Timetable,
     after_cycle,
     after_jump,
     first_run,
@@ -51,9 +52,9 @@ class Ended:
     """The least delay before the next cycle, where the delay between cycles counts."""
 
 
-def first(user_id: str, user: User, now: datetime) -> NextRun:
+def first(user_id: str, timetable: Timetable, now: datetime) -> NextRun:
     """Return the first run of a bot that is started."""
-    return _worked_out(user_id, lambda: first_run(user, now))
+    return _worked_out(user_id, lambda: first_run(timetable, now))
 
 
 def take_over(tx: Transaction, *, resume: bool, now: datetime) -> TakenOver:
@@ -63,7 +64,7 @@ def take_over(tx: Transaction, *, resume: bool, now: datetime) -> TakenOver:
         if user.bot_status is BotStatus.RUNNING and resume:
             scheduled_for = user.next_run_at or now
             taken.resumed[user_id] = (
-                _worked_out(user_id, partial(_no_further, user, scheduled_for, now)).at or scheduled_for
+                _worked_out(user_id, partial(_no_further, Timetable.of(user), scheduled_for, now)).at or scheduled_for
             )
             if taken.resumed[user_id] != scheduled_for:
                 tx.put_user(user_id, replace(user, next_run_at=taken.resumed[user_id], scheduled_for=None))
@@ -92,12 +93,15 @@ def enter_after(tx: Transaction, user_id: str, ended: Ended) -> NextRun | None:
     if ended.stopped and user.next_run_at is not None:
         # It was started again since: that start has a first run of its own, at the latest now.
         begins = min(ended.at, user.next_run_at - timedelta(microseconds=1))
-        return _enter(tx, user_id, user, _worked_out(user_id, lambda: first_run(user, begins)))
+        return _enter(tx, user_id, user, _worked_out(user_id, lambda: first_run(Timetable.of(user), begins)))
     if ended.failures:
-        coming = _worked_out(user_id, lambda: next_try(user, ended.at, ended.failures, cut_off=ended.cut_off))
+        coming = _worked_out(
+            user_id, lambda: next_try(Timetable.of(user), ended.at, ended.failures, cut_off=ended.cut_off)
+        )
         return _enter(tx, user_id, user, coming, scheduled_for=ended.scheduled_for)
     counted = replace(user, cycles_done=user.cycles_done + 1)
-    rested = replace(counted, delay_between_cycles=max(user.delay_between_cycles, ended.rest_seconds))
+    delay = max(user.delay_between_cycles, ended.rest_seconds)
+    rested = Timetable(user.schedule, delay, counted.cycles_done)
     return _enter(
         tx, user_id, counted, _worked_out(user_id, lambda: after_cycle(rested, ended.scheduled_for, ended.at))
     )
@@ -121,9 +125,9 @@ def enter_late(
             continue
         if user.scheduled_for is not None and has_calendar(user.schedule):
             # It was put off already. What it missed is counted after it.
-            begin = partial(not_before, user)
+            begin = partial(not_before, Timetable.of(user))
         else:
-            begin = partial(when_late, user, min(scheduled_for, now))
+            begin = partial(when_late, Timetable.of(user), min(scheduled_for, now))
         coming = _worked_out(user_id, partial(begin, now))
         if coming.at is not None and coming.at <= now:
             # By then quiet hours may have begun.
@@ -138,7 +142,7 @@ def enter_after_jump(tx: Transaction, busy: Collection[str], now: datetime, jump
     entered: dict[str, NextRun] = {}
     for user_id, user in list(tx.users.items()):
         if user.bot_status is BotStatus.RUNNING and user.next_run_at is not None and user_id not in busy:
-            coming = _worked_out(user_id, partial(after_jump, user, user.next_run_at, now, jump))
+            coming = _worked_out(user_id, partial(after_jump, Timetable.of(user), user.next_run_at, now, jump))
             scheduled_for = user.scheduled_for if coming.at == user.next_run_at else None
             entered[user_id] = _enter(tx, user_id, user, coming, scheduled_for=scheduled_for)
     return entered
@@ -155,22 +159,23 @@ def enter_again(
 
 
 def _again(user: User, now: datetime, ended: datetime | None) -> NextRun:
+    timetable = Timetable.of(user)
     if has_calendar(user.schedule):
-        return first_run(user, now)
-    coming = after_cycle(user, now, min(ended or now, now))  # the clock may have been set back since it ended
+        return first_run(timetable, now)
+    coming = after_cycle(timetable, now, min(ended or now, now))  # the clock may have been set back since it ended
     if coming.at is not None and (coming.at < now or ended is None):
         soonest = min(coming.at, user.next_run_at or coming.at)
-        return first_run(user, max(now, soonest))
+        return first_run(timetable, max(now, soonest))
     return coming
 
 
-def _no_further(user: User, scheduled_for: datetime, now: datetime) -> NextRun:
+def _no_further(timetable: Timetable, scheduled_for: datetime, now: datetime) -> NextRun:
     """Return the entered run, or the first one from now when it is further away than any right clock enters."""
-    calendar = has_calendar(user.schedule)
-    latest = first_run(user, now + LARGE_JUMP) if calendar else after_cycle(user, now, now)
+    calendar = has_calendar(timetable.schedule)
+    latest = first_run(timetable, now + LARGE_JUMP) if calendar else after_cycle(timetable, now, now)
     if latest.at is None or scheduled_for <= latest.at:
         return NextRun(scheduled_for)
-    return first_run(user, now) if calendar else latest
+    return first_run(timetable, now) if calendar else latest
 
 
 def _worked_out(user_id: str, work: Callable[[], NextRun]) -> NextRun:

@@ -1,4 +1,4 @@
-"""What the daemon does now, for who runs it."""
+"""What the daemon does now, for its operator."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -11,19 +11,19 @@ from scheduler.housekeeping import Housekeeping, Job
 from scheduler.scheduler import Scheduler
 
 
-class RunningCycle(msgspec.Struct, frozen=True, kw_only=True):
+class CycleOverview(msgspec.Struct, frozen=True, kw_only=True):
     """A cycle that runs."""
 
     user: str
     due_at: Moment
-    """The moment it is for."""
+    """The moment the cycle is for."""
     total: int
     done: int
     delivered: int
 
 
 class RestingAccount(msgspec.Struct, frozen=True, kw_only=True):
-    """An account that waits for Telegram's leave."""
+    """An account that may not post until Telegram allows it again."""
 
     session: str
     until: Moment
@@ -31,7 +31,7 @@ class RestingAccount(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JobRun(msgspec.Struct, frozen=True, kw_only=True):
-    """A piece of housekeeping."""
+    """A housekeeping job."""
 
     name: str
     purpose: str
@@ -42,52 +42,52 @@ class JobRun(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Overview(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything at a glance."""
+    """All running cycles, resting accounts and jobs."""
 
     started_at: Moment
-    running: list[RunningCycle]
+    running: list[CycleOverview]
     waiting: int
     """Bots that wait for their next cycle."""
     next_due_at: Moment | None
     resting: list[RestingAccount]
     connections: int
-    """Connections to Telegram that are open."""
+    """Open connections to Telegram."""
     tasks: int
     jobs: list[JobRun]
 
 
 def overview(
-    parts: CycleServices, scheduler: Scheduler, housekeeping: Housekeeping | None, started_at: datetime
+    services: CycleServices, scheduler: Scheduler, housekeeping: Housekeeping | None, started_at: datetime
 ) -> Overview:
-    """Look at everything once."""
-    now = parts.clock.now()
+    """Return what the daemon does now."""
+    now = services.clock.now()
     running = []
-    for user_id, active in list(scheduler.active.items()):
-        progress = active.progress()
+    for user_id, cycle in list(scheduler.running.items()):
+        progress = cycle.progress()
         total, done, delivered = (progress.total, progress.done, progress.delivered) if progress else (0, 0, 0)
         running.append(
-            RunningCycle(user=user_id, due_at=active.scheduled_for, total=total, done=done, delivered=delivered)
+            CycleOverview(user=user_id, due_at=cycle.scheduled_for, total=total, done=done, delivered=delivered)
         )
     resting = [
         RestingAccount(session=name, until=session.hold.until, reason=session.hold.reason)
-        for name, session in parts.store.snapshot.sessions.items()
+        for name, session in services.store.snapshot.sessions.items()
         if session.hold is not None and session.hold.until > now
     ]
-    first = scheduler.next_due
+    first = scheduler.register.next_due
     return Overview(
         started_at=started_at,
         running=running,
-        waiting=scheduler.waiting,
+        waiting=scheduler.register.waiting,
         next_due_at=datetime.fromtimestamp(first, UTC) if first is not None else None,
         resting=resting,
-        connections=parts.clients.open,
+        connections=services.clients.open,
         tasks=len(asyncio.all_tasks()),
         jobs=[job_run(job) for job in (housekeeping.jobs if housekeeping is not None else [])],
     )
 
 
 def job_run(job: Job) -> JobRun:
-    """A job as operators see it."""
+    """Return a job as operators see it."""
     return JobRun(
         name=job.name,
         purpose=job.purpose,

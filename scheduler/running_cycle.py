@@ -6,21 +6,20 @@ from datetime import datetime
 from bot.cycle.run import CycleControl, CycleProgress, CycleRun
 
 
-class Active:
+class RunningCycle:
     """One cycle as the scheduler sees it."""
 
     def __init__(self, due: datetime, scheduled_for: datetime, began: float) -> None:
         self.due = due
         self.scheduled_for = scheduled_for
-        """The moment it is for, before `due` where it was put off; after a change of the
-        schedule, the moment of that change."""
+        """The moment it is for: before `due` if it was put off, or when the schedule was last changed."""
         self.control = CycleControl()
         self.run: CycleRun | None = None
         self.task: asyncio.Task[None] | None = None
         self.stuck = False
-        """The watchdog ended it."""
+        """Whether the watchdog ended it."""
         self.over = False
-        """The cycle has ended and the next run is being entered."""
+        """Whether it has ended, so that only the next run is still to be entered."""
         self._began = began
 
     def progress(self) -> CycleProgress | None:

@@ -9,7 +9,7 @@ import contextlib
 import logging
 import math
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from bot.cycle.run import CycleServices, StopReason
@@ -17,12 +17,12 @@ from bot.cycle.runner import CycleRunner
 from core.clock import wait_for_event
 from core.errors import StateError
 from core.figures import Histogram
-from core.models import BotStatus, Level, Missed
+from core.models import Level, Missed
 from data.users.data_manager import Transaction
 from scheduler import next_run as entries
-from scheduler.due import DueHeap
 from scheduler.durable_writes import RetryingWriter
-from scheduler.running_cycle import Active
+from scheduler.register import Register
+from scheduler.running_cycle import RunningCycle
 from scheduler.timing import NextRun, allowed_from
 from scheduler.turns import CycleSupervisor
 
@@ -31,10 +31,8 @@ log = logging.getLogger(__name__)
 
 LONGEST_CATCH_UP_SECONDS = 300.0
 """Late runs are spread over at most this long, however many there are."""
-UNSURE_LOOK_SECONDS = 10.0
-"""Seconds between two looks at changes whose end was not seen."""
-_UNSURE_FOR_SECONDS = 600.0
-"""How long such a change is looked at: a commit may take that long."""
+DOUBTS_LOOK_SECONDS = 10.0
+"""Seconds between two looks at users in doubt."""
 _TOGETHER_SECONDS = 0.005
 """Users who are due within this time of each other are started in one look."""
 _STARTS_A_BREATH = 50
@@ -42,71 +40,67 @@ _JUMP_SECONDS = 1.0
 
 
 class Scheduler:
-    """Owns the heap of due times and the tasks of running cycles."""
+    """Owns the register of who is due, and the tasks of running cycles."""
 
-    def __init__(self, parts: CycleServices, cycles: CycleRunner) -> None:
-        self._parts = parts
-        self._due = DueHeap()
-        self._records = RetryingWriter(parts)
-        self._turns = CycleSupervisor(parts, cycles, self._records)
+    def __init__(self, services: CycleServices, cycles: CycleRunner) -> None:
+        self._services = services
+        self.register = Register()
+        """Who is due, and who is at work."""
+        self._records = RetryingWriter(services)
+        self._turns = CycleSupervisor(services, cycles, self._records, self.register)
         self._woken = asyncio.Event()
         self._looks_at = math.inf
         """When the tick looks next without being woken, in seconds since 1970."""
         self._leaving = False
         self._tasks: set[asyncio.Task[None]] = set()
-        self._entering: set[str] = set()
-        """Users whose next run is being entered: neither in the heap nor at work."""
         self._one_line = asyncio.Lock()
-        self._line_ends = parts.clock.now()
+        self._line_ends = services.clock.now()
         """When the next of those who make up for late runs may begin."""
         self._looked_at: tuple[datetime, float] | None = None
         self._others_looked_at = -math.inf
-        self._unsure: dict[str, float] = {}
-        """Users with a change whose end was not seen → until when they are looked at, in monotonic seconds."""
-        self._unsure_looked_at = -math.inf
-        self._foreign_writes = parts.store.foreign_writes
+        self._doubts_looked_at = -math.inf
+        self._foreign_writes = services.store.foreign_writes
         self._refreshing: asyncio.Task[None] | None = None
 
     async def take_over(self) -> None:
         """Take over the bots at the start of the daemon. None runs after a restart unless RESUME_ON_START says so."""
-        now = self._parts.clock.now()
-        resume = self._parts.settings.resume_on_start
-        taken = await self._parts.store.transact(lambda tx: entries.take_over(tx, resume=resume, now=now))
-        grace = timedelta(seconds=self._parts.settings.misfire_grace_seconds)
+        now = self._services.clock.now()
+        resume = self._services.settings.resume_on_start
+        taken = await self._services.store.transact(lambda tx: entries.take_over(tx, resume=resume, now=now))
+        grace = timedelta(seconds=self._services.settings.misfire_grace_seconds)
         at_once: list[str] = []
         done: dict[str, entries.Ended] = {}
         for user_id, scheduled_for in taken.resumed.items():
-            self._due.set(user_id, scheduled_for)
+            self.register.wait(user_id, scheduled_for)
             if scheduled_for > now:
                 continue
-            cut_off = await self._parts.journal.unfinished_cycle(user_id) is not None
-            ended = None if cut_off else await self._parts.journal.last_end(user_id, scheduled_for, now)
+            cut_off = await self._services.journal.unfinished_cycle(user_id) is not None
+            ended = None if cut_off else await self._services.journal.last_end(user_id, scheduled_for, now)
             if ended is not None:
-                user = self._parts.store.snapshot.users[user_id]
+                user = self._services.store.snapshot.users[user_id]
                 # The daemon ended before the next run was entered.
                 done[user_id] = entries.Ended(user.scheduled_for or scheduled_for, ended)
             elif cut_off or now - scheduled_for <= grace:
-                at_once.append(
-                    user_id
-                )  # a cycle that has begun continues, whatever the schedule says about missed runs
+                # A cycle that has begun continues, whatever the schedule says about missed runs.
+                at_once.append(user_id)
         if done:
-            await self._follow_all(await self._parts.store.transact(lambda tx: entries.enter_all_after(tx, done)))
+            await self._follow_all(await self._services.store.transact(lambda tx: entries.enter_all_after(tx, done)))
         begins: dict[str, datetime] = {}
         for number, user_id in enumerate(at_once):
             begin = now + number * self._apart(len(at_once))
-            begins[user_id] = allowed_from(self._parts.store.snapshot.users[user_id].schedule, begin)
-            self._due.set(user_id, begins[user_id])
+            begins[user_id] = allowed_from(self._services.store.snapshot.users[user_id].schedule, begin)
+            self.register.wait(user_id, begins[user_id])
         later = {user_id: begin for user_id, begin in begins.items() if begin > now}
         if later:
             # Written down, so that a write of another process to users.json does not bring them all forward again.
-            await self._parts.store.transact(lambda tx: entries.put_off(tx, later))
+            await self._services.store.transact(lambda tx: entries.put_off(tx, later))
         text = "The bot is stopped: the daemon was restarted"
         await asyncio.gather(*(self._records.tell(user_id, "bot_stopped", text) for user_id in taken.stopped))
 
-    def wake(self, user_id: str, at: datetime) -> None:
-        """Make the user due at that moment."""
-        self._due.set(user_id, at)
-        if at.timestamp() < self._looks_at:
+    def wake(self, user_id: str, at: datetime | None) -> None:
+        """Make the user due at that moment. None: the user waits for nothing."""
+        self.register.wait(user_id, at)
+        if at is not None and at.timestamp() < self._looks_at:
             self._woken.set()
 
     def begin(self, user_id: str, at: datetime) -> None:
@@ -114,45 +108,31 @@ class Scheduler:
         self._turns.begin_anew(user_id)
         self.wake(user_id, at)
 
-    def forget(self, user_id: str) -> None:
-        """Take the user out of the heap."""
-        self._due.remove(user_id)
-
     def take_new_settings(self) -> None:
         """Apply reloaded settings: let in those who wait where a limit was raised, and look again."""
-        self._parts.connections.refill()
-        self._parts.sends.refill()
+        self._services.connections.refill()
+        self._services.sends.refill()
         self._woken.set()
 
     @property
-    def active(self) -> Mapping[str, Active]:
+    def running(self) -> Mapping[str, RunningCycle]:
         """user → the cycle that runs now"""
-        return self._turns.active
+        return self.register.running
 
     @property
     def lateness(self) -> Histogram:
         """Seconds from when a cycle was due until it began."""
         return self._turns.lateness
 
-    @property
-    def waiting(self) -> int:
-        """How many users wait for their moment."""
-        return len(self._due)
-
-    @property
-    def next_due(self) -> float | None:
-        """When the first of them is due, in seconds since 1970."""
-        return self._due.next_due()
-
     async def run(self) -> None:
         """Tick until told to leave."""
-        clock = self._parts.clock
+        clock = self._services.clock
         while not self._leaving:
             self._woken.clear()
             self._notice_a_jump()
             self._notice_other_writers()
-            self._look_at_unsure()
-            await self._start_all(self._due.pop_due(clock.now()))
+            self._look_at_doubts()
+            await self._start_all()
             wait = self._until_next_look()
             self._looks_at = clock.now().timestamp() + wait
             await wait_for_event(clock, self._woken, wait)
@@ -165,8 +145,8 @@ class Scheduler:
         self._leaving = self._turns.leaving = True
         self._records.leave()
         self._woken.set()
-        for active in self.active.values():
-            active.control.end(StopReason.SHUTDOWN)
+        for cycle in self.running.values():
+            cycle.control.end(StopReason.SHUTDOWN)
         tasks = list(self._tasks)
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=within)
@@ -196,18 +176,18 @@ class Scheduler:
 
     def _notice_other_writers(self) -> None:
         """Look at the date of users.json once a tick: a command may change it while the daemon writes nothing."""
-        now = self._parts.clock.monotonic()
-        if now < self._others_looked_at + self._parts.settings.tick_seconds:
+        now = self._services.clock.monotonic()
+        if now < self._others_looked_at + self._services.settings.tick_seconds:
             return
         self._others_looked_at = now
-        store = self._parts.store
+        store = self._services.store
         if store.is_behind and (self._refreshing is None or self._refreshing.done()):
             self._refreshing = self._own(self._refresh(), "look at what another process wrote")
         self._follow_others()
 
     async def _refresh(self) -> None:
         try:
-            await self._parts.store.refresh()
+            await self._services.store.refresh()
         except StateError as error:
             log.warning("What another process wrote cannot be taken in: %s", error, extra={"action": "state_unread"})
         self._follow_others()
@@ -215,18 +195,12 @@ class Scheduler:
 
     def _follow_others(self) -> None:
         """Take the next runs that another process wrote into the heap, except for users whose cycle runs."""
-        store = self._parts.store
+        store = self._services.store
         if store.foreign_writes == self._foreign_writes:
             return
         self._foreign_writes = store.foreign_writes
-        earliest = self._parts.clock.now() - timedelta(seconds=self._parts.settings.misfire_grace_seconds)
-        for user_id, user in store.snapshot.users.items():
-            if user_id in self.active:
-                continue
-            if user.bot_status is not BotStatus.RUNNING:
-                self._due.remove(user_id)
-            elif user.next_run_at is not None and user.next_run_at > earliest:
-                self._due.set(user_id, user.next_run_at)
+        earliest = self._services.clock.now() - timedelta(seconds=self._services.settings.misfire_grace_seconds)
+        self.register.follow(store.snapshot.users, earliest)
 
     @contextlib.contextmanager
     def changing(self, users: Iterable[str]) -> Iterator[None]:
@@ -237,31 +211,21 @@ class Scheduler:
         try:
             yield
         except BaseException:
-            until = self._parts.clock.monotonic() + _UNSURE_FOR_SECONDS
-            self._unsure.update(dict.fromkeys(users, until))
+            self.register.doubt(users, self._services.clock.monotonic())
             raise
 
-    def _look_at_unsure(self) -> None:
-        now = self._parts.clock.monotonic()
-        if not self._unsure or now < self._unsure_looked_at + UNSURE_LOOK_SECONDS:
-            return
-        self._unsure_looked_at = now
-        users = self._parts.store.snapshot.users
-        for user_id, until in list(self._unsure.items()):
-            if now > until:
-                del self._unsure[user_id]
-            user = users.get(user_id)
-            if user is None or user_id in self.active or user_id in self._entering:
-                continue
-            if user.bot_status is BotStatus.RUNNING and user.next_run_at is not None:
-                self._due.set(user_id, user.next_run_at)
+    def _look_at_doubts(self) -> None:
+        now = self._services.clock.monotonic()
+        if now >= self._doubts_looked_at + DOUBTS_LOOK_SECONDS:
+            self._doubts_looked_at = now
+            self.register.follow_doubtful(self._services.store.snapshot.users, now)
 
     def _notice_a_jump(self) -> None:
         """Enter every run anew when the wall clock was set back, so that nobody waits for it to catch up.
 
         A clock that was set forward makes runs late, which needs nothing here.
         """
-        before, looked = self._looked_at, (self._parts.clock.now(), self._parts.clock.monotonic())
+        before, looked = self._looked_at, (self._services.clock.now(), self._services.clock.monotonic())
         self._looked_at = looked
         if before is None:
             return
@@ -274,51 +238,43 @@ class Scheduler:
             )
 
     async def _enter_after_jump(self, back: timedelta) -> None:
-        now = self._parts.clock.now()
-        entered = await self._records.commit(lambda tx: entries.enter_after_jump(tx, self.active, now, back))
+        now = self._services.clock.now()
+        entered = await self._records.commit(lambda tx: entries.enter_after_jump(tx, self.running, now, back))
         await self._follow_all(entered)
 
     # Who is due.
 
-    async def _start_all(self, due: list[tuple[str, float]]) -> None:
+    async def _start_all(self) -> None:
         """Start everyone who is due. Other tasks get a turn in between, since that may be everybody at once."""
-        now, users = self._parts.clock.now(), self._parts.store.snapshot.users
-        grace = self._parts.settings.misfire_grace_seconds
-        late: dict[str, datetime] = {}
-        for number, (user_id, moment) in enumerate(due, 1):
-            planned = users[user_id].next_run_at if user_id in users else None
-            if user_id in self.active:
-                pass  # its cycle outlived its interval, or it was stopped and started meanwhile: that one's end decides
-            elif planned is not None and planned > now:  # a request was cut off after it had entered another moment
-                self._due.set(user_id, planned)
-            elif now.timestamp() - moment > grace:
-                late[user_id] = datetime.fromtimestamp(moment, UTC)
-            elif not self._leaving:
-                self._launch(user_id)
+        grace = self._services.settings.misfire_grace_seconds
+        due = self.register.pop_due(self._services.clock.now(), grace, self._services.store.snapshot.users)
+        if due.late:
+            self._own(self._catch_up(due.late), f"catching up of {len(due.late)} users")
+        for number, user_id in enumerate(due.in_time, 1):
+            if self._leaving:
+                return
+            self._launch(user_id)
             if number % _STARTS_A_BREATH == 0:
                 await asyncio.sleep(0)
-        if late:
-            self._entering.update(late)
-            self._own(self._catch_up(late), f"catching up of {len(late)} users")
 
     def _launch(self, user_id: str) -> None:
-        active = self._turns.begin(user_id)
-        active.task = self._own(self._turn(user_id, active), f"cycle of {user_id}")
+        cycle = self._turns.begin(user_id)
+        cycle.task = self._own(self._turn(user_id, cycle), f"cycle of {user_id}")
 
-    async def _turn(self, user_id: str, active: Active) -> None:
+    async def _turn(self, user_id: str, cycle: RunningCycle) -> None:
         with self.changing([user_id]):
-            self._follow(user_id, await self._turns.run(user_id, active))
+            self.wake(user_id, await self._turns.run(user_id, cycle))
 
     async def _catch_up(self, late: Mapping[str, datetime]) -> None:
         """Enter the runs that could not begin in time one after another, so that they do not all begin at once."""
-        users = self._parts.store.snapshot.users
+        users = self._services.store.snapshot.users
         scheduled = {user_id: users[user_id].next_run_at or at for user_id, at in late.items() if user_id in users}
         try:
             with self.changing(late):
                 async with self._one_line:
                     entered, self._line_ends = await self._records.commit(lambda tx: self._line_up(tx, scheduled))
         finally:
-            self._entering.difference_update(late)
+            self.register.entered(late)
         await self._follow_all({user_id: coming for user_id, (coming, _) in entered.items()})
         for user_id, (coming, missed) in entered.items():
             if not coming.missed:
@@ -332,7 +288,7 @@ class Scheduler:
         self, tx: Transaction, scheduled: Mapping[str, datetime]
     ) -> tuple[dict[str, tuple[NextRun, Missed]], datetime]:
         """Enter late runs behind those entered a moment ago: after a full disk users come one by one."""
-        now = self._parts.clock.now()
+        now = self._services.clock.now()
         waits = (self._line_ends - now).total_seconds()
         if not 0 < waits < LONGEST_CATCH_UP_SECONDS / 2:  # more is of a clock that was ahead, or as long as it may be
             waits = 0.0
@@ -342,29 +298,22 @@ class Scheduler:
     def _apart(self, users: int, within: float = LONGEST_CATCH_UP_SECONDS) -> timedelta:
         """Return the time between two users who would otherwise all begin now."""
         slowest = within / max(1, users)
-        return timedelta(seconds=min(slowest, 1 / self._parts.settings.catch_up_per_second))
+        return timedelta(seconds=min(slowest, 1 / self._services.settings.catch_up_per_second))
 
     def _until_next_look(self) -> float:
-        tick = self._parts.settings.tick_seconds
-        first = self._due.next_due()
+        tick = self._services.settings.tick_seconds
+        first = self.register.next_due
         if first is None:
             return tick
-        return min(tick, max(_TOGETHER_SECONDS, first - self._parts.clock.now().timestamp()))
+        return min(tick, max(_TOGETHER_SECONDS, first - self._services.clock.now().timestamp()))
 
     async def _follow_all(self, entered: Mapping[str, NextRun]) -> None:
-        """Update the heap for everybody before anything else is written down."""
+        """Update the register for everybody before anything else is written down."""
         for user_id, coming in entered.items():
-            self._follow(user_id, coming.at)
+            self.wake(user_id, coming.at)
         for user_id, coming in entered.items():
             if coming.at is None:
                 await self._records.tell_stopped(user_id)
-
-    def _follow(self, user_id: str, at: datetime | None) -> None:
-        """Update the heap with a run that was entered. None takes the user out."""
-        if at is None:
-            self.forget(user_id)
-        else:
-            self.wake(user_id, at)
 
     def _own(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         task = asyncio.create_task(work, name=name)

@@ -1,7 +1,7 @@
 """When the next cycle starts. Pure: no clock, no state.
 
-A slot is the moment a run is for. Runs of a delay have their slot when the delay is over; runs of a calendar have it
-at the moments the calendar names, and a slot that passes while nothing could begin is missed.
+Each run is scheduled for a moment: the end of the delay between cycles, or a moment that the calendar names. A moment
+that passes while nothing could begin is missed.
 """
 
 from collections.abc import Callable, Iterator
@@ -29,20 +29,36 @@ from scheduler.calendars import (
 T = TypeVar("T")
 
 MISSED_COUNTED = 100
-"""Missed slots are counted up to here."""
+"""Missed moments are counted up to here."""
 LARGE_JUMP = timedelta(hours=2)
-"""A clock that goes back by more was wrong before: what was entered by it does not count any more."""
+"""A clock that goes back by more was wrong before, so runs that were entered by it no longer count."""
 _FIRST_BACK_OFF_SECONDS = 30
 _LONGEST_BACK_OFF_SECONDS = 3600
-_MOST_SLOTS_IN_QUIET_HOURS = 100
+_MOST_IN_QUIET_HOURS = 100
 _MOST_ENTRIES = {"cron": 20, "times": 48, "once": 200, "quiet_hours": 10}
 _LONGEST_WRITTEN = 500
 """Characters; a cron expression that names every minute, hour, day, month and weekday one by one has about 400."""
 _MOST_CYCLES = 1_000_000_000
 _MOMENT = timedelta(microseconds=1)
 _FIRST_YEAR, _LAST_YEAR = 1970, 2199
-"""Years a schedule may name: cron expressions are met until 2200, and no date can be reckoned with near 9999."""
+"""Years a schedule may name. Cron expressions are worked out until 2200, and dates near 9999 cannot be added to."""
 _FIRST_DAY, _LAST_DAY = date(_FIRST_YEAR, 1, 1), date(_LAST_YEAR, 12, 31)
+
+
+@dataclass(frozen=True)
+class Timetable:
+    """What decides when a bot runs next."""
+
+    schedule: Schedule
+    delay_seconds: float
+    """From the end of a cycle to the start of the next. It counts where the schedule names no moments."""
+    cycles_done: int
+    """Cycles since the bot was started."""
+
+    @classmethod
+    def of(cls, user: User) -> "Timetable":
+        """Return the timetable of a user's bot."""
+        return cls(user.schedule, user.delay_between_cycles, user.cycles_done)
 
 
 @dataclass(frozen=True)
@@ -52,78 +68,83 @@ class NextRun:
     at: datetime | None
     """None: the schedule is over."""
     missed: int = 0
-    """Slots that passed without a run; with `run_once` the next run makes up for them."""
+    """Moments that passed without a run. With `run_once` the next run makes up for them."""
     over: str = ""
     """Why nothing comes, in words for the bot's user."""
 
 
 def has_calendar(schedule: Schedule) -> bool:
-    """Whether moments are named, so that the delay between cycles does not count."""
+    """Return whether the schedule names moments, so that the delay between cycles does not count."""
     return bool(schedule.cron or schedule.times or schedule.once)
 
 
-def first_run(user: User, now: datetime) -> NextRun:
-    """The first run of a bot that is started: at once, or when its calendar says."""
-    if has_calendar(user.schedule):
-        return _bounded(user, _calendar_slot(user.schedule, now))
-    return _bounded(user, allowed_from(user.schedule, now))
+def first_run(timetable: Timetable, now: datetime) -> NextRun:
+    """Return the first run of a bot that is started: at once, or when its calendar says."""
+    if has_calendar(timetable.schedule):
+        return _bounded(timetable, _calendar_moment(timetable.schedule, now))
+    return _bounded(timetable, allowed_from(timetable.schedule, now))
 
 
-def after_cycle(user: User, slot: datetime, now: datetime) -> NextRun:
-    """The run after one of `slot` that just ended; `user.cycles_done` counts it already."""
-    schedule = user.schedule
+def after_cycle(timetable: Timetable, scheduled_for: datetime, now: datetime) -> NextRun:
+    """Return the run after one that was for `scheduled_for` and just ended. `cycles_done` counts it already."""
+    schedule = timetable.schedule
     if not has_calendar(schedule):
-        return _bounded(user, allowed_from(schedule, now + timedelta(seconds=user.delay_between_cycles)))
-    if slot - now > LARGE_JUMP:
-        slot = now
-    missed, first_to_come = _missed_since(schedule, slot, now)
+        return _bounded(timetable, allowed_from(schedule, now + timedelta(seconds=timetable.delay_seconds)))
+    if scheduled_for - now > LARGE_JUMP:
+        scheduled_for = now
+    missed, first_to_come = _missed_since(schedule, scheduled_for, now)
     if missed and schedule.missed is Missed.RUN_ONCE:
-        return _bounded(user, allowed_from(schedule, now), missed)
-    return _bounded(user, first_to_come, missed)
+        return _bounded(timetable, allowed_from(schedule, now), missed)
+    return _bounded(timetable, first_to_come, missed)
 
 
-def when_late(user: User, slot: datetime, now: datetime) -> NextRun:
-    """What becomes of a run whose slot passed long ago, because the daemon did not run or the machine slept."""
-    schedule = user.schedule
+def when_late(timetable: Timetable, scheduled_for: datetime, now: datetime) -> NextRun:
+    """Return what becomes of a run whose moment passed long ago, while the daemon did not run or the machine slept."""
+    schedule = timetable.schedule
     calendar = has_calendar(schedule)
     if calendar:
-        missed, first_to_come = _missed_since(schedule, slot, now)
+        missed, first_to_come = _missed_since(schedule, scheduled_for, now)
     else:
-        delay = max(1.0, user.delay_between_cycles)
-        missed = min(MISSED_COUNTED, int((now - slot).total_seconds() // delay))
-        first_to_come = allowed_from(schedule, slot + timedelta(seconds=delay * (1 + missed)))
+        delay = max(1.0, timetable.delay_seconds)
+        missed = min(MISSED_COUNTED, int((now - scheduled_for).total_seconds() // delay))
+        first_to_come = allowed_from(schedule, scheduled_for + timedelta(seconds=delay * (1 + missed)))
     if schedule.missed is Missed.SKIP:
-        return _bounded(user, first_to_come, missed + 1)
-    return _bounded(user, allowed_from(schedule, now), missed + 1)
+        return _bounded(timetable, first_to_come, missed + 1)
+    return _bounded(timetable, allowed_from(schedule, now), missed + 1)
 
 
-def not_before(user: User, at: datetime) -> NextRun:
-    """A run that is put off to that moment."""
-    return _bounded(user, allowed_from(user.schedule, at))
+def not_before(timetable: Timetable, at: datetime) -> NextRun:
+    """Return a run that is put off to that moment."""
+    return _bounded(timetable, allowed_from(timetable.schedule, at))
 
 
-def after_jump(user: User, slot: datetime, now: datetime, jump: timedelta) -> NextRun:
-    """The entered run after the clock was set back by `-jump`: what is left to wait stays, a calendar is a calendar."""
-    if not has_calendar(user.schedule):
-        return _bounded(user, allowed_from(user.schedule, slot + jump))
+def after_jump(timetable: Timetable, scheduled_for: datetime, now: datetime, jump: timedelta) -> NextRun:
+    """Return the entered run after the clock was set back by `-jump`.
+
+    Without a calendar, the time that is left to wait stays the same. A calendar's moments stay as they are.
+    """
+    if not has_calendar(timetable.schedule):
+        return _bounded(timetable, allowed_from(timetable.schedule, scheduled_for + jump))
     if -jump > LARGE_JUMP:
-        return _bounded(user, _calendar_slot(user.schedule, now))
-    return NextRun(slot)
+        return _bounded(timetable, _calendar_moment(timetable.schedule, now))
+    return NextRun(scheduled_for)
 
 
-def next_try(user: User, failed_at: datetime, failures_in_a_row: int, *, cut_off: bool) -> NextRun:
-    """The cycle after one that broke off: later with each failure in a row. One that was `cut_off` is gone on with, so
-    its posts do not wait for the user's delay."""
+def next_try(timetable: Timetable, failed_at: datetime, failures_in_a_row: int, *, cut_off: bool) -> NextRun:
+    """Return the cycle after one that broke off. Each failure in a row makes it later.
+
+    A cycle that was `cut_off` continues, so its posts do not wait for the user's delay.
+    """
     back_off = min(_LONGEST_BACK_OFF_SECONDS, _FIRST_BACK_OFF_SECONDS * 2 ** (failures_in_a_row - 1))
-    delay = 0.0 if cut_off or has_calendar(user.schedule) else user.delay_between_cycles
-    return _bounded(user, allowed_from(user.schedule, failed_at + timedelta(seconds=max(delay, back_off))))
+    delay = 0.0 if cut_off or has_calendar(timetable.schedule) else timetable.delay_seconds
+    return _bounded(timetable, allowed_from(timetable.schedule, failed_at + timedelta(seconds=max(delay, back_off))))
 
 
 def check_schedule(schedule: Schedule) -> None:
-    """Refuse what cannot be meant.
+    """Check that the schedule makes sense.
 
     Raises:
-        InvalidInput: naming the field and the fix.
+        InvalidInput: it does not; the error names the field and the fix.
     """
     _check_sizes(schedule)
     check_all(
@@ -140,7 +161,7 @@ def check_schedule(schedule: Schedule) -> None:
         raise InvalidInput("schedule.quiet_hours", "they leave no hour of the day to post in")
     start = midnight(schedule.starts_on, tz) if schedule.starts_on else datetime(2026, 1, 1, tzinfo=UTC)
     if (schedule.cron or schedule.times) and not schedule.once:
-        first = _calendar_slot(schedule, start - _MOMENT)
+        first = _calendar_moment(schedule, start - _MOMENT)
         # Without a first day there may have been moments before the last one: the bot is told when it starts.
         over = schedule.starts_on and schedule.ends_on and first and wall_of(first, tz).date() > schedule.ends_on
         if first is None or over:
@@ -148,7 +169,7 @@ def check_schedule(schedule: Schedule) -> None:
 
 
 def _check_sizes(schedule: Schedule) -> None:
-    """Nothing is read before it is known to be short: what a long expression costs, it costs at every run."""
+    """Check the lengths before anything is read: a long expression would cost time at every run."""
     for name, most in _MOST_ENTRIES.items():
         if len(getattr(schedule, name)) > most:
             raise InvalidInput(f"schedule.{name}", f"name at most {most}")
@@ -189,57 +210,57 @@ def _checked(field: str, read: Callable[[str], T], written: str) -> T:
         raise InvalidInput(f"schedule.{field}", str(error)) from None
 
 
-# Slots.
+# Moments of a calendar.
 
 
-def _missed_since(schedule: Schedule, slot: datetime, now: datetime) -> tuple[int, datetime | None]:
-    """How many slots lie in (slot, now], and the first after now."""
+def _missed_since(schedule: Schedule, moment: datetime, now: datetime) -> tuple[int, datetime | None]:
+    """Return how many named moments lie in (moment, now], and the first after now."""
     missed = 0
-    for coming in _slots(schedule, slot):
+    for coming in _moments(schedule, moment):
         if coming > now:
             return missed, coming
         missed += 1
         if missed >= MISSED_COUNTED:
-            return missed, _calendar_slot(schedule, now)
+            return missed, _calendar_moment(schedule, now)
     return missed, None
 
 
-def _calendar_slot(schedule: Schedule, after: datetime) -> datetime | None:
-    """The first moment the calendar names after that one."""
-    return next(_slots(schedule, after), None)
+def _calendar_moment(schedule: Schedule, after: datetime) -> datetime | None:
+    """Return the first moment the calendar names after that one."""
+    return next(_moments(schedule, after), None)
 
 
-def _slots(schedule: Schedule, after: datetime) -> Iterator[datetime]:
-    """The moments the calendar names after that one, in order, outside quiet hours and not before the start date."""
+def _moments(schedule: Schedule, after: datetime) -> Iterator[datetime]:
+    """Yield the moments the calendar names after that one, in order, outside quiet hours, from the start date on."""
     tz = zone(schedule.timezone)
     if schedule.starts_on is not None:
         after = max(after, _beginning_of(schedule.starts_on, tz) - _MOMENT)
     rules = [cron_rule(written) for written in schedule.cron] + [hour_rule(written) for written in schedule.times]
     singles = sorted({allowed_from(schedule, _single(moment, tz)) for moment in schedule.once})
     coming: list[tuple[datetime, Rule | None]] = [(moment, None) for moment in singles if moment > after]
-    coming += [(slot, rule) for rule in rules if (slot := _rule_slot(schedule, rule, after, tz)) is not None]
+    coming += [(first, rule) for rule in rules if (first := _rule_moment(schedule, rule, after, tz)) is not None]
     while coming:
-        slot = min(coming, key=lambda entry: entry[0])[0]
-        yield slot
-        over = [rule for moment, rule in coming if moment == slot and rule is not None]
-        coming = [entry for entry in coming if entry[0] > slot]
-        coming += [(later, rule) for rule in over if (later := _rule_slot(schedule, rule, slot, tz)) is not None]
+        first = min(coming, key=lambda entry: entry[0])[0]
+        yield first
+        over = [rule for moment, rule in coming if moment == first and rule is not None]
+        coming = [entry for entry in coming if entry[0] > first]
+        coming += [(later, rule) for rule in over if (later := _rule_moment(schedule, rule, first, tz)) is not None]
 
 
-def _rule_slot(schedule: Schedule, rule: Rule, after: datetime, tz: ZoneInfo) -> datetime | None:
-    for _ in range(_MOST_SLOTS_IN_QUIET_HOURS):
-        slot = next_moment(rule, after, tz)
-        if slot is None:
+def _rule_moment(schedule: Schedule, rule: Rule, after: datetime, tz: ZoneInfo) -> datetime | None:
+    for _ in range(_MOST_IN_QUIET_HOURS):
+        first = next_moment(rule, after, tz)
+        if first is None:
             return None
-        loud = _loud_from(schedule, slot, tz)
-        if loud == slot:
-            return slot
+        loud = _loud_from(schedule, first, tz)
+        if loud == first:
+            return first
         after = loud - _MOMENT
     return None
 
 
 def _single(moment: datetime, tz: ZoneInfo) -> datetime:
-    """A single run's moment. What is stored may name any year: one out of bounds counts as the nearest day in them."""
+    """Return a single run's moment. Stored data may name any year; one out of bounds counts as the nearest within."""
     if not _FIRST_YEAR <= moment.year <= _LAST_YEAR:
         return _beginning_of(moment.date(), tz)
     return moment.astimezone(UTC) if moment.tzinfo is not None else moment_of(moment, tz)
@@ -248,9 +269,9 @@ def _single(moment: datetime, tz: ZoneInfo) -> datetime:
 # Bounds: quiet hours, dates, number of cycles.
 
 
-def _bounded(user: User, at: datetime | None, missed: int = 0) -> NextRun:
-    schedule = user.schedule
-    if schedule.max_cycles is not None and user.cycles_done >= schedule.max_cycles:
+def _bounded(timetable: Timetable, at: datetime | None, missed: int = 0) -> NextRun:
+    schedule = timetable.schedule
+    if schedule.max_cycles is not None and timetable.cycles_done >= schedule.max_cycles:
         done = "1 cycle is" if schedule.max_cycles == 1 else f"{schedule.max_cycles} cycles are"
         return NextRun(None, missed, f"its {done} done")
     if at is None:
@@ -261,7 +282,7 @@ def _bounded(user: User, at: datetime | None, missed: int = 0) -> NextRun:
 
 
 def allowed_from(schedule: Schedule, at: datetime) -> datetime:
-    """The first moment from `at` on that is not before the start date and not in quiet hours."""
+    """Return the first moment from `at` on that is not before the start date and not in quiet hours."""
     if schedule.starts_on is None and not schedule.quiet_hours:
         return at
     tz = zone(schedule.timezone)
@@ -271,7 +292,7 @@ def allowed_from(schedule: Schedule, at: datetime) -> datetime:
 
 
 def _beginning_of(day: date, tz: ZoneInfo) -> datetime:
-    """The moment a day begins there. What is stored may name any: one out of bounds counts as the nearest in them."""
+    """Return the moment a day begins there. A stored day out of bounds counts as the nearest within."""
     return midnight(min(max(day, _FIRST_DAY), _LAST_DAY), tz)
 
 
@@ -293,14 +314,14 @@ def _end_of(at: datetime, wall: datetime, end: int, tz: ZoneInfo) -> datetime:
     midnight_before = wall.replace(hour=0, minute=0, second=0, microsecond=0)
     ends = midnight_before + timedelta(minutes=end, days=int(wall >= midnight_before + timedelta(minutes=end)))
     over = moment_of(ends, tz)
-    if over <= at:  # in an hour that comes twice the first one may be over already
+    if over <= at:  # in an hour that comes twice, the first one may be over already
         over = ends.replace(tzinfo=tz, fold=1).astimezone(UTC)
     # Clocks that are set back may show a time before the quiet hours again.
     return clocks_go_back(at, over, tz) or over
 
 
 def _window(written: str) -> tuple[int, int]:
-    """Minutes of the day: from, and until (not included). Raises ValueError."""
+    """Return the minutes of the day at which the window begins and ends (not included). Raises ValueError."""
     first, dash, last = written.partition("-")
     if not dash:
         raise ValueError(f"{written!r} is no span of hours; write it as HH:MM-HH:MM, for example 22:00-07:00")

@@ -16,7 +16,8 @@ from core.models import BotStatus, Level, Missed
 from data.users.data_manager import Transaction
 from scheduler import next_run as entries
 from scheduler.durable_writes import RetryingWriter
-from scheduler.running_cycle import Active
+from scheduler.register import Register
+from scheduler.running_cycle import RunningCycle
 from scheduler.timing import NextRun
 
 T = TypeVar("T")
@@ -36,10 +37,13 @@ class CycleStuck(Exception):
 class CycleSupervisor:
     """Runs the cycles and enters the run that follows each."""
 
-    def __init__(self, parts: CycleServices, cycles: CycleRunner, records: RetryingWriter) -> None:
-        self._parts = parts
+    def __init__(
+        self, services: CycleServices, cycles: CycleRunner, records: RetryingWriter, register: Register
+    ) -> None:
+        self._services = services
         self._cycles = cycles
         self._records = records
+        self._register = register
         self._failures: dict[str, int] = {}
         self._ended: dict[str, datetime] = {}
         self._empty: dict[str, int] = {}
@@ -47,38 +51,38 @@ class CycleSupervisor:
         self.leaving = False
         self.lateness = Histogram()
         """Seconds from when a cycle was due until it began."""
-        self.active: dict[str, Active] = {}
 
-    def begin(self, user_id: str) -> Active:
+    def begin(self, user_id: str) -> RunningCycle:
         """Begin the user's turn. The caller has to `run` it."""
-        user = self._parts.store.snapshot.users.get(user_id)
-        due = user.next_run_at if user is not None and user.next_run_at is not None else self._parts.clock.now()
+        user = self._services.store.snapshot.users.get(user_id)
+        due = user.next_run_at if user is not None and user.next_run_at is not None else self._services.clock.now()
         scheduled_for = user.scheduled_for if user is not None and user.scheduled_for is not None else due
-        active = self.active[user_id] = Active(due, scheduled_for, self._parts.clock.monotonic())
-        return active
+        cycle = RunningCycle(due, scheduled_for, self._services.clock.monotonic())
+        self._register.begin(user_id, cycle)
+        return cycle
 
     def begin_anew(self, user_id: str) -> None:
         """Forget how earlier cycles ended, because the bot was started."""
         for before in (self._failures, self._empty, self._ended):
             before.pop(user_id, None)
 
-    async def run(self, user_id: str, active: Active) -> datetime | None:
+    async def run(self, user_id: str, cycle: RunningCycle) -> datetime | None:
         """Run one cycle and enter the next one. Return when the user is due next, None when the bot does not run."""
         try:
-            await self._run_and_enter(user_id, active)
+            await self._run_and_enter(user_id, cycle)
         except Exception as error:
             if self.leaving:
                 raise
             log.exception("The turn of %s broke off", user_id, extra={"user": user_id, "action": "cycle_failed"})
-            await self._failed(user_id, active, error)
+            await self._failed(user_id, cycle, error)
         finally:
             # From here on the next cycle may begin, while this task still settles what came meanwhile.
-            del self.active[user_id]
-        user = self._parts.store.snapshot.users.get(user_id)
+            self._register.end(user_id)
+        user = self._services.store.snapshot.users.get(user_id)
         if not self.leaving and user is not None and user.bot_status is BotStatus.STOPPING:
             await self.settle(user_id)  # a stop that came in the last moment still found the cycle running
         # The newest state counts: a start that came while the cycle ran is not lost.
-        user = self._parts.store.snapshot.users.get(user_id)
+        user = self._services.store.snapshot.users.get(user_id)
         return user.next_run_at if user is not None and user.bot_status is BotStatus.RUNNING else None
 
     async def settle(self, user_id: str) -> None:
@@ -86,7 +90,7 @@ class CycleSupervisor:
 
         def change(tx: Transaction) -> bool:
             user = tx.user(user_id)
-            if user.bot_status is not BotStatus.STOPPING or user_id in self.active:
+            if user.bot_status is not BotStatus.STOPPING or user_id in self._register.running:
                 return False
             tx.put_user(user_id, replace(user, bot_status=BotStatus.STOPPED, next_run_at=None))
             return True
@@ -99,27 +103,27 @@ class CycleSupervisor:
 
         Return what `change` returns, and the run that was entered, None when no run waited.
         """
-        now, ended = self._parts.clock.now(), self._ended.get(user_id)
+        now, ended = self._services.clock.now(), self._ended.get(user_id)
 
         def commit(tx: Transaction) -> tuple[T, NextRun | None]:
-            return change(tx), entries.enter_again(tx, user_id, self.active, now, ended)
+            return change(tx), entries.enter_again(tx, user_id, self._register.running, now, ended)
 
-        changed, coming = await self._parts.store.transact(commit)
-        if coming is None and user_id in self.active:
-            self.active[user_id].scheduled_for = now
+        changed, coming = await self._services.store.transact(commit)
+        if coming is None and user_id in self._register.running:
+            self._register.running[user_id].scheduled_for = now
         return changed, coming
 
     def end_stuck(self, user_id: str) -> None:
         """Cut off the user's cycle, which shows no sign of life. The next one continues from the journal."""
-        active = self.active[user_id]
-        active.stuck = True
-        if active.task is not None:
-            active.task.cancel()
+        cycle = self._register.running[user_id]
+        cycle.stuck = True
+        if cycle.task is not None:
+            cycle.task.cancel()
 
-    async def _run_and_enter(self, user_id: str, active: Active) -> None:
+    async def _run_and_enter(self, user_id: str, cycle: RunningCycle) -> None:
         """Run the cycle. Whatever it raises becomes an event of this user and reaches no other user."""
         try:
-            await self._run(user_id, active)
+            await self._run(user_id, cycle)
         except NotWanted:
             return
         except NotReady as error:
@@ -128,37 +132,37 @@ class CycleSupervisor:
         except Exception as error:
             trace = None if isinstance(error, StateError) else error
             log.error("A cycle broke off: %s", error, exc_info=trace, extra={"user": user_id, "action": "cycle_failed"})  # noqa: TRY400
-            await self._failed(user_id, active, error)
+            await self._failed(user_id, cycle, error)
             return
         self._failures.pop(user_id, None)
-        if not (self.leaving and active.cut_off):
-            await self._enter_next(user_id, active)
+        if not (self.leaving and cycle.cut_off):
+            await self._enter_next(user_id, cycle)
 
-    async def _run(self, user_id: str, active: Active) -> None:
+    async def _run(self, user_id: str, cycle: RunningCycle) -> None:
         try:
-            active.run = await self._cycles.begin(user_id, active.control, only_running=True)
-            self.lateness.add((self._parts.clock.now() - active.due).total_seconds())
-            await self._cycles.execute(active.run)
+            cycle.run = await self._cycles.begin(user_id, cycle.control, only_running=True)
+            self.lateness.add((self._services.clock.now() - cycle.due).total_seconds())
+            await self._cycles.execute(cycle.run)
         except asyncio.CancelledError:
-            if not active.stuck or self.leaving:
+            if not cycle.stuck or self.leaving:
                 raise
             raise CycleStuck("it showed no sign of life") from None
         finally:
-            active.over = True
+            cycle.over = True
 
-    def _rest_after(self, user_id: str, active: Active) -> float:
+    def _rest_after(self, user_id: str, cycle: RunningCycle) -> float:
         """Return the least rest after this cycle, in seconds.
 
         A cycle that posted nothing is followed by a rest, whatever the user's delay. A list of groups that are all on
         hold would otherwise run without end and fill the journal.
         """
-        if active.run is None or active.run.progress().delivered > 0:
+        if cycle.run is None or cycle.run.progress().delivered > 0:
             self._empty.pop(user_id, None)
             return 0.0
         empty = self._empty[user_id] = self._empty.get(user_id, 0) + 1
         return min(LONGEST_EMPTY_CYCLE_REST_SECONDS, EMPTY_CYCLE_REST_SECONDS * 2.0 ** min(empty - 1, 10))
 
-    async def _failed(self, user_id: str, active: Active, error: Exception) -> None:
+    async def _failed(self, user_id: str, cycle: RunningCycle, error: Exception) -> None:
         failures = 1
         # A full disk or a damaged file stops no bot, however long it lasts.
         if not isinstance(error, StateError):
@@ -168,38 +172,38 @@ class CycleSupervisor:
             await self._stop_with_error(user_id, f"{failures} cycles in a row broke off ({why})")
             return
         # After a StateError the end of the cycle may still have to be written, even when nothing is left to post.
-        goes_on = active.cut_off or isinstance(error, StateError)
-        await self._enter_next(user_id, active, failures, cut_off=goes_on)
+        goes_on = cycle.cut_off or isinstance(error, StateError)
+        await self._enter_next(user_id, cycle, failures, cut_off=goes_on)
         action = "cycle_stuck" if isinstance(error, CycleStuck) else "cycle_failed"
         text = f"The cycle broke off ({why}); the next one goes on with it"
         await self._records.tell(user_id, action, text, Level.ERROR)
 
-    async def _enter_next(self, user_id: str, active: Active, failures: int = 0, *, cut_off: bool = False) -> None:
-        at = self._ended[user_id] = self._parts.clock.now()
+    async def _enter_next(self, user_id: str, cycle: RunningCycle, failures: int = 0, *, cut_off: bool = False) -> None:
+        at = self._ended[user_id] = self._services.clock.now()
         # The stored delay may be older than the least one that the operator set.
-        rest = max(self._rest_after(user_id, active), self._parts.settings.least_cycle_delay_seconds)
+        rest = max(self._rest_after(user_id, cycle), self._services.settings.least_cycle_delay_seconds)
 
         def enter(tx: Transaction) -> NextRun | None:
             ended = entries.Ended(
-                scheduled_for=active.scheduled_for,
-                at=min(at, self._parts.clock.now()),  # the clock may have been set back while the disk was full
+                scheduled_for=cycle.scheduled_for,
+                at=min(at, self._services.clock.now()),  # the clock may have been set back while the disk was full
                 failures=failures,
                 cut_off=cut_off,
-                stopped=active.control.why is StopReason.STOPPED,
+                stopped=cycle.control.why is StopReason.STOPPED,
                 rest_seconds=rest,
             )
             return entries.enter_after(tx, user_id, ended)
 
         coming = await self._records.commit(enter)
         if coming is None:
-            if self._parts.store.snapshot.users[user_id].bot_status is BotStatus.STOPPED:
+            if self._services.store.snapshot.users[user_id].bot_status is BotStatus.STOPPED:
                 await self._records.tell_stopped(user_id)
             return
         if coming.at is None:
             await self._records.tell_stopped(user_id)
         if coming.missed:
             passed = f"{coming.missed} runs were due" if coming.missed > 1 else "1 run was due"
-            skip = self._parts.store.snapshot.users[user_id].schedule.missed is Missed.SKIP
+            skip = self._services.store.snapshot.users[user_id].schedule.missed is Missed.SKIP
             what = "they are left out" if skip else "one makes up for them"
             text = f"{passed} while the last cycle was still running; {what}"
             await self._records.tell(user_id, "runs_missed", text, Level.WARNING)

@@ -1,4 +1,4 @@
-"""Ends cycles that show no sign of life: nothing was written down for longer than any wait takes."""
+"""Ends cycles that show no sign of life: they wrote nothing down for longer than any wait takes."""
 
 import asyncio
 import logging
@@ -14,17 +14,17 @@ _LONGEST_LOOK_SECONDS = 30.0
 
 
 class Watchdog:
-    """Looks at every cycle that runs, now and then."""
+    """Checks every running cycle now and then."""
 
-    def __init__(self, parts: CycleServices, scheduler: Scheduler) -> None:
-        self._parts = parts
+    def __init__(self, services: CycleServices, scheduler: Scheduler) -> None:
+        self._services = services
         self._scheduler = scheduler
         self._awake_since = -math.inf
-        """Before that nobody could show a sign: the process stood still. In monotonic seconds."""
+        """In monotonic seconds. The process stood still before, so that no cycle could show a sign of life."""
 
     async def run(self) -> None:
-        """Look until cancelled."""
-        clock, limit = self._parts.clock, self._parts.settings.stuck_cycle_seconds
+        """Check until cancelled."""
+        clock, limit = self._services.clock, self._services.settings.stuck_cycle_seconds
         pause = min(_LONGEST_LOOK_SECONDS, limit / LOOKS_PER_LIMIT)
         while True:
             began = clock.monotonic()
@@ -35,13 +35,13 @@ class Watchdog:
             await asyncio.sleep(0)
 
     def look(self) -> list[str]:
-        """End whatever is stuck; answers whose cycles those were."""
-        now = self._parts.clock.monotonic()
+        """End the cycles that are stuck, and return whose they were."""
+        now = self._services.clock.monotonic()
         stuck = [
             user_id
-            for user_id, active in self._scheduler.active.items()
-            if not (active.over or active.stuck)
-            and now - max(active.last_sign(), self._awake_since) > self._patience_with(user_id)
+            for user_id, cycle in self._scheduler.running.items()
+            if not (cycle.over or cycle.stuck)
+            and now - max(cycle.last_sign(), self._awake_since) > self._patience_with(user_id)
             and not self._waits_for_a_slot(user_id)
         ]
         for user_id in stuck:
@@ -50,13 +50,13 @@ class Watchdog:
         return stuck
 
     def _patience_with(self, user_id: str) -> float:
-        """The longest pause a healthy cycle of this user can make, and the limit on top."""
-        settings = self._parts.settings
-        user = self._parts.store.snapshot.users.get(user_id)
+        """Return the longest pause of a healthy cycle of this user, with the limit added."""
+        settings = self._services.settings
+        user = self._services.store.snapshot.users.get(user_id)
         between_posts = max(user.delay_between_posts if user is not None else 0.0, settings.group_gap_seconds)
         waits = between_posts + settings.wait_patience_seconds + settings.check_posts_after_seconds
         return settings.stuck_cycle_seconds + waits
 
     def _waits_for_a_slot(self, user_id: str) -> bool:
-        every = (self._parts.connections, self._parts.sends)
+        every = (self._services.connections, self._services.sends)
         return any(slots.is_waiting(user_id) and not slots.held_by(user_id) for slots in every)

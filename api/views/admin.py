@@ -2,7 +2,7 @@
 
 from api.views.base import View
 from core.models import BotStatus, Moment
-from scheduler.overview import JobRun, RestingAccount, RunningCycle
+from scheduler.overview import CycleOverview, JobRun, RestingAccount
 
 
 class UserLine(View, frozen=True, kw_only=True):
@@ -70,7 +70,7 @@ class AdminOverview(View, frozen=True, kw_only=True):
     """state → accounts"""
     api_pairs: dict[str, int]
     """api_id → accounts on it"""
-    running: list[RunningCycle]
+    running: list[CycleOverview]
     """Cycles that run; the first 500."""
     waiting: int
     """Bots that wait for their next cycle."""

@@ -20,7 +20,7 @@ from data.journal.journal import Journal
 from data.users.data_manager import DataManager, Transaction
 from scheduler.bots import Bots
 from scheduler.scheduler import Scheduler
-from scheduler.timing import first_run
+from scheduler.timing import Timetable, first_run
 from sessions.client import Clients
 from sessions.pool import Pool
 from sessions.session_manager import SessionManager
@@ -140,7 +140,7 @@ class TimeHouse:
         def change(tx: Transaction) -> None:
             for user_id in users:
                 user = replace(tx.user(user_id), bot_status=BotStatus.RUNNING, cycles_done=0)
-                tx.put_user(user_id, replace(user, next_run_at=first_run(user, now).at))
+                tx.put_user(user_id, replace(user, next_run_at=first_run(Timetable.of(user), now).at))
 
         await self.store.transact(change)
         for user_id in users:

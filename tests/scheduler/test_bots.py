@@ -182,7 +182,7 @@ async def test_an_idle_daemon_takes_in_what_a_command_wrote(tmp_path: Path) -> N
         assert house.user("alice").groups == (G2,), "dashboards are told"
         await command.transact(lambda tx: tx.put_user("alice", replace(tx.user("alice"), bot_status=BotStatus.STOPPED)))
         await until(lambda: house.user("alice").bot_status is BotStatus.STOPPED, "the stop to be noticed")
-        await until(lambda: house.scheduler.waiting == 0, "nobody to be due any more")
+        await until(lambda: house.scheduler.register.waiting == 0, "nobody to be due any more")
         await command.close()
 
 
@@ -201,10 +201,10 @@ async def test_a_stop_that_comes_just_before_a_due_cycle_begins_lets_nothing_be_
         stopping = asyncio.create_task(house.bots.stop("alice"))
         await asyncio.sleep(0)
         house.scheduler.wake("alice", house.parts.clock.now())
-        await until(lambda: "alice" in house.scheduler.active, "the tick to start the cycle")
+        await until(lambda: "alice" in house.scheduler.running, "the tick to start the cycle")
         done.set()
         await asyncio.gather(busy, stopping)
-        await until(lambda: not house.scheduler.active, "its end")
+        await until(lambda: not house.scheduler.running, "its end")
         await until(lambda: house.user("alice").bot_status is BotStatus.STOPPED, "the bot to be stopped")
         await until(lambda: house.events("alice")[-1].action == "bot_stopped", "the user to be told")
         assert (house.texts(G1), house.user("alice").cycles) == ([], 0)
@@ -227,7 +227,7 @@ async def test_racing_starts_and_stops_end_in_the_last_wanted_state_without_over
             ids = [message["random_id"] for message in house.messages(f"@plaza0{number}")]
             assert len(ids) == len(set(ids))
             assert await house.journal.unfinished_cycle(user) is None
-        assert not house.scheduler.active
+        assert not house.scheduler.running
 
 
 async def left_behind(house: House, state: DeliveryState) -> None:
@@ -254,7 +254,7 @@ async def test_a_cycle_that_waited_when_its_bot_was_stopped_at_once_or_twice_is_
         await house.bots.stop("alice", now=now)
         await house.bots.start("alice")
         await until(lambda: house.texts(G2), "the new cycle")
-        await until(lambda: not house.scheduler.active, "its end")
+        await until(lambda: not house.scheduler.running, "its end")
         assert (house.texts(G1), house.texts(G2)) == (["Hello from alice"], ["Hello from alice"])
         assert "Left out @plaza02: the bot was stopped" in house.said("alice")
         assert not house.user("alice").drop_unfinished
@@ -266,7 +266,7 @@ async def test_of_a_cycle_that_was_let_go_only_the_post_in_flight_is_finished(tm
         await house.bots.stop("alice", now=True)
         await house.bots.start("alice")
         await until(lambda: house.texts(G1), "the post that was in flight")
-        await until(lambda: not house.scheduler.active, "its end")
+        await until(lambda: not house.scheduler.running, "its end")
         assert (house.texts(G1), house.texts(G2)) == (["Old"], [])
 
 
@@ -276,7 +276,7 @@ async def test_a_bot_that_was_only_stopped_goes_on_with_its_cycle_when_it_starts
         await house.bots.stop("alice")
         await house.bots.start("alice")
         await until(lambda: house.texts(G2), "what was left")
-        await until(lambda: not house.scheduler.active, "its end")
+        await until(lambda: not house.scheduler.running, "its end")
         assert (house.texts(G1), house.texts(G2)) == (["Old"], ["Old"])
 
 

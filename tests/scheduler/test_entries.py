@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from core.models import BotStatus, Schedule, User
 from scheduler import next_run as entries
-from scheduler.timing import NextRun
+from scheduler.timing import NextRun, Timetable
 from tests.scheduler.support import no_accounts, time_house
 
 
@@ -20,10 +20,10 @@ def unthinkable(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(name: str) -> None:
         original = getattr(entries, name)
 
-        def work(user: User, *rest: object) -> NextRun:
-            if user.schedule.max_cycles == 999:
+        def work(timetable: Timetable, *rest: object) -> NextRun:
+            if timetable.schedule.max_cycles == 999:
                 raise OverflowError("date value out of range")
-            result: NextRun = original(user, *rest)
+            result: NextRun = original(timetable, *rest)
             return result
 
         monkeypatch.setattr(entries, name, work)

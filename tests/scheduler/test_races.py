@@ -41,7 +41,7 @@ async def test_500_racing_starts_and_stops_of_50_users_end_as_last_wished_withou
         await until(lambda: all(house.user(user).bot_status is BotStatus.STOPPED for user in stopped), "all to stop")
         assert {house.user(user).bot_status for user in running} == {BotStatus.RUNNING}
         await asyncio.gather(*(house.bots.stop(user) for user in running))
-        await until(lambda: not house.scheduler.active, "the last cycles to end")
+        await until(lambda: not house.scheduler.running, "the last cycles to end")
         await check_order(house, users)
 
 

@@ -12,15 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import InvalidInput
-from core.models import Missed, Schedule, User
-from scheduler.timing import after_cycle, after_jump, check_schedule, first_run, next_try, when_late
+from core.models import Missed, Schedule
+from scheduler.timing import Timetable, after_cycle, after_jump, check_schedule, first_run, next_try, when_late
 from tests.support.clock import START
 
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
 
 
-def user(delay: float = 3600, cycles_done: int = 0, **schedule: Any) -> User:
-    return User(delay_between_cycles=delay, cycles_done=cycles_done, schedule=Schedule(**schedule))
+def timetable(delay: float = 3600, cycles_done: int = 0, **schedule: Any) -> Timetable:
+    return Timetable(Schedule(**schedule), delay, cycles_done)
 
 
 def utc(text: str) -> datetime:
@@ -28,33 +28,33 @@ def utc(text: str) -> datetime:
 
 
 def test_without_a_calendar_a_bot_begins_at_once_and_again_its_delay_after_each_end() -> None:
-    assert first_run(user(), START).at == START
-    assert after_cycle(user(90), START, START + HOUR).at == START + HOUR + timedelta(seconds=90)
+    assert first_run(timetable(), START).at == START
+    assert after_cycle(timetable(90), START, START + HOUR).at == START + HOUR + timedelta(seconds=90)
 
 
 def test_broken_cycles_wait_longer_each_time_up_to_an_hour() -> None:
-    tries = [next_try(user(7200), START, n, cut_off=True).at for n in (1, 2, 3, 20)]
+    tries = [next_try(timetable(7200), START, n, cut_off=True).at for n in (1, 2, 3, 20)]
     assert [(at - START).total_seconds() for at in tries if at is not None] == [30, 60, 120, 3600]
 
 
 def test_after_a_cycle_that_left_no_posts_behind_the_next_try_waits_for_the_users_delay_too() -> None:
-    assert next_try(user(7200), START, 1, cut_off=False).at == START + timedelta(hours=2)
-    assert next_try(user(1), START, 1, cut_off=False).at == START + timedelta(seconds=30)
+    assert next_try(timetable(7200), START, 1, cut_off=False).at == START + timedelta(hours=2)
+    assert next_try(timetable(1), START, 1, cut_off=False).at == START + timedelta(seconds=30)
 
 
 def test_a_next_try_keeps_to_the_schedule_as_every_run_does() -> None:
-    assert next_try(user(quiet_hours=("09:00-10:00",)), START, 1, cut_off=True).at == START + HOUR
-    assert next_try(user(ends_on=START.date() - timedelta(days=1)), START, 1, cut_off=True).at is None
+    assert next_try(timetable(quiet_hours=("09:00-10:00",)), START, 1, cut_off=True).at == START + HOUR
+    assert next_try(timetable(ends_on=START.date() - timedelta(days=1)), START, 1, cut_off=True).at is None
 
 
 def test_a_calendar_waits_for_its_first_moment() -> None:
-    daily = user(times=("09:00", "18:30"), timezone="Europe/Berlin")
+    daily = timetable(times=("09:00", "18:30"), timezone="Europe/Berlin")
     assert first_run(daily, START).at == utc("2026-03-02 17:30")
     assert after_cycle(daily, utc("2026-03-02 17:30"), utc("2026-03-02 17:40")).at == utc("2026-03-03 08:00")
 
 
 def test_single_runs_happen_at_their_moment_and_then_the_schedule_is_over() -> None:
-    once = user(once=(datetime(2026, 3, 2, 12, 0), utc("2026-03-05 08:00")), timezone="Europe/Berlin")  # noqa: DTZ001
+    once = timetable(once=(datetime(2026, 3, 2, 12, 0), utc("2026-03-05 08:00")), timezone="Europe/Berlin")  # noqa: DTZ001
     assert first_run(once, START).at == utc("2026-03-02 11:00")
     assert after_cycle(once, utc("2026-03-02 11:00"), utc("2026-03-02 11:01")).at == utc("2026-03-05 08:00")
     end = after_cycle(once, utc("2026-03-05 08:00"), utc("2026-03-05 08:01"))
@@ -62,21 +62,21 @@ def test_single_runs_happen_at_their_moment_and_then_the_schedule_is_over() -> N
 
 
 def test_quiet_hours_move_a_delay_to_their_end_and_leave_calendar_moments_out() -> None:
-    quiet = user(quiet_hours=("22:00-07:00",), timezone="Europe/Berlin")
+    quiet = timetable(quiet_hours=("22:00-07:00",), timezone="Europe/Berlin")
     assert first_run(quiet, utc("2026-03-02 23:00")).at == utc("2026-03-03 06:00")
     assert first_run(quiet, utc("2026-03-02 20:59")).at == utc("2026-03-02 20:59")
     assert first_run(quiet, utc("2026-03-02 21:00")).at == utc("2026-03-03 06:00")
-    every_hour = user(cron=("0 * * * *",), quiet_hours=("22:00-07:00",), timezone="Europe/Berlin")
+    every_hour = timetable(cron=("0 * * * *",), quiet_hours=("22:00-07:00",), timezone="Europe/Berlin")
     assert after_cycle(every_hour, utc("2026-03-02 20:00"), utc("2026-03-02 20:01")).at == utc("2026-03-03 06:00")
 
 
 def test_a_single_run_in_quiet_hours_waits_for_their_end() -> None:
-    once = user(once=(utc("2026-03-02 23:00"),), quiet_hours=("22:00-07:00",))
+    once = timetable(once=(utc("2026-03-02 23:00"),), quiet_hours=("22:00-07:00",))
     assert first_run(once, START).at == utc("2026-03-03 07:00")
 
 
 def test_quiet_hours_on_the_night_the_clocks_go_back_last_an_hour_longer() -> None:
-    quiet = user(quiet_hours=("22:00-07:00",), timezone="Europe/Berlin")
+    quiet = timetable(quiet_hours=("22:00-07:00",), timezone="Europe/Berlin")
     assert first_run(quiet, utc("2026-10-24 20:00")).at == utc("2026-10-25 06:00")
     assert first_run(quiet, utc("2026-03-28 21:00")).at == utc("2026-03-29 05:00")
 
@@ -116,7 +116,7 @@ def quiet_by_the_wall(windows: tuple[str, ...], wall: datetime) -> bool:
 def test_on_the_nights_clocks_are_moved_a_delay_waits_for_the_first_minute_the_wall_does_not_call_quiet(
     windows: tuple[str, ...], zone: str, night: str
 ) -> None:
-    quiet, tz = user(quiet_hours=windows, timezone=zone), ZoneInfo(zone)
+    quiet, tz = timetable(quiet_hours=windows, timezone=zone), ZoneInfo(zone)
     minutes = [utc(night) + step * MINUTE for step in range(40 * 60)]
     loud = None
     for minute in reversed(minutes):
@@ -126,7 +126,7 @@ def test_on_the_nights_clocks_are_moved_a_delay_waits_for_the_first_minute_the_w
 
 
 def test_start_and_end_dates_are_days_of_the_users_time_zone() -> None:
-    days = user(starts_on=date(2026, 3, 10), ends_on=date(2026, 3, 11), timezone="America/New_York")
+    days = timetable(starts_on=date(2026, 3, 10), ends_on=date(2026, 3, 11), timezone="America/New_York")
     assert first_run(days, START).at == utc("2026-03-10 04:00")
     assert after_cycle(days, START, utc("2026-03-12 02:59")).at == utc("2026-03-12 03:59")
     end = after_cycle(days, START, utc("2026-03-12 03:30"))
@@ -134,26 +134,26 @@ def test_start_and_end_dates_are_days_of_the_users_time_zone() -> None:
 
 
 def test_a_stored_first_or_last_day_in_a_year_nobody_may_write_any_more_means_always_or_never() -> None:
-    for_ever = user(ends_on=date(9999, 12, 31), starts_on=date(1, 1, 1), timezone="Asia/Tokyo")
+    for_ever = timetable(ends_on=date(9999, 12, 31), starts_on=date(1, 1, 1), timezone="Asia/Tokyo")
     assert first_run(for_ever, START).at == START
     assert after_cycle(for_ever, START, START).at == START + HOUR
-    never = first_run(user(starts_on=date(9999, 12, 31)), START).at
+    never = first_run(timetable(starts_on=date(9999, 12, 31)), START).at
     assert never is not None
     assert never.year == 2199
     assert (
-        first_run(user(ends_on=date(1, 1, 1)), START).over
+        first_run(timetable(ends_on=date(1, 1, 1)), START).over
         == "its schedule names no further moment up to its last day, 0001-01-01"
     )
 
 
 def test_after_the_wanted_number_of_cycles_nothing_comes() -> None:
-    assert after_cycle(user(cycles_done=1, max_cycles=2), START, START).at is not None
-    end = after_cycle(user(cycles_done=2, max_cycles=2), START, START)
+    assert after_cycle(timetable(cycles_done=1, max_cycles=2), START, START).at is not None
+    end = after_cycle(timetable(cycles_done=2, max_cycles=2), START, START)
     assert (end.at, end.over) == (None, "its 2 cycles are done")
 
 
 def test_a_cycle_that_outlives_its_interval_starts_the_next_one_late_and_only_once() -> None:
-    busy = user(cron=("*/10 * * * *",))
+    busy = timetable(cron=("*/10 * * * *",))
     late = after_cycle(busy, START, START + 35 * MINUTE)
     assert (late.at, late.missed) == (START + 35 * MINUTE, 3)
     again = after_cycle(busy, START + 35 * MINUTE, START + 36 * MINUTE)
@@ -161,31 +161,31 @@ def test_a_cycle_that_outlives_its_interval_starts_the_next_one_late_and_only_on
 
 
 def test_missed_runs_can_be_left_out() -> None:
-    busy = user(cron=("*/10 * * * *",), missed=Missed.SKIP)
+    busy = timetable(cron=("*/10 * * * *",), missed=Missed.SKIP)
     late = after_cycle(busy, START, START + 35 * MINUTE)
     assert (late.at, late.missed) == (START + 40 * MINUTE, 3)
 
 
 def test_what_was_missed_while_the_machine_slept_is_made_up_once_or_left_out() -> None:
     night = START + 9 * HOUR + timedelta(seconds=7)
-    assert (when_late(user(), START, night).at, when_late(user(), START, night).missed) == (night, 10)
-    skipped = when_late(user(missed=Missed.SKIP), START, night)
+    assert (when_late(timetable(), START, night).at, when_late(timetable(), START, night).missed) == (night, 10)
+    skipped = when_late(timetable(missed=Missed.SKIP), START, night)
     assert (skipped.at, skipped.missed) == (START + 10 * HOUR, 10)
-    daily = when_late(user(times=("09:00",), missed=Missed.SKIP), START, START + timedelta(days=3, hours=1))
+    daily = when_late(timetable(times=("09:00",), missed=Missed.SKIP), START, START + timedelta(days=3, hours=1))
     assert (daily.at, daily.missed) == (START + timedelta(days=4), 4)
-    assert when_late(user(0, missed=Missed.SKIP), START, night).at is not None
+    assert when_late(timetable(0, missed=Missed.SKIP), START, night).at is not None
 
 
 def test_a_clock_that_was_set_back_changes_neither_what_is_left_to_wait_nor_the_calendar() -> None:
     back = -HOUR
-    assert after_jump(user(), START + 50 * MINUTE, START, back).at == START - 10 * MINUTE
-    assert after_jump(user(times=("10:00",)), START + HOUR, START, back).at == START + HOUR
+    assert after_jump(timetable(), START + 50 * MINUTE, START, back).at == START - 10 * MINUTE
+    assert after_jump(timetable(times=("10:00",)), START + HOUR, START, back).at == START + HOUR
 
 
 def test_a_clock_that_was_wrong_by_a_year_does_not_make_a_calendar_wait_for_a_year() -> None:
     next_year = START + timedelta(days=365)
-    assert after_jump(user(times=("10:00",)), next_year, START, -timedelta(days=365)).at == START + HOUR
-    assert after_cycle(user(times=("10:00",)), next_year, START).at == START + HOUR
+    assert after_jump(timetable(times=("10:00",)), next_year, START, -timedelta(days=365)).at == START + HOUR
+    assert after_cycle(timetable(times=("10:00",)), next_year, START).at == START + HOUR
 
 
 @pytest.mark.parametrize(
@@ -249,18 +249,16 @@ moments = st.datetimes(datetime(2018, 1, 1), datetime(2030, 1, 1)).map(lambda wa
 @settings(max_examples=60)
 @given(schedules, moments, st.floats(0, 200_000))
 def test_the_next_run_is_never_in_the_past_nor_in_quiet_hours_and_time_always_moves_on(
-    schedule: Schedule, slot: datetime, took: float
+    schedule: Schedule, scheduled_for: datetime, took: float
 ) -> None:
-    somebody = User(delay_between_cycles=600.0, schedule=schedule)
-    now = slot + timedelta(seconds=took)
-    coming = after_cycle(somebody, slot, now).at
+    somebody = Timetable(schedule, 600.0, 0)
+    now = scheduled_for + timedelta(seconds=took)
+    coming = after_cycle(somebody, scheduled_for, now).at
     if coming is None:
         return
     assert coming >= now
-    assert (
-        first_run(User(schedule=Schedule(timezone=schedule.timezone, quiet_hours=schedule.quiet_hours)), coming).at
-        == coming
-    )
+    quiet_hours_alone = timetable(timezone=schedule.timezone, quiet_hours=schedule.quiet_hours)
+    assert first_run(quiet_hours_alone, coming).at == coming
     following = after_cycle(somebody, coming, coming + MINUTE).at
     assert following is None or following > coming
 
@@ -292,7 +290,7 @@ any_clock = st.datetimes(datetime(1971, 1, 1), datetime(2150, 12, 31)).map(lambd
 def test_no_schedule_that_can_be_stored_is_too_far_off_to_be_reckoned_with(
     schedule: Schedule, one: datetime, other: datetime, delay: float
 ) -> None:
-    somebody = User(delay_between_cycles=delay, schedule=schedule)
+    somebody = Timetable(schedule, delay, 0)
     earlier, later = sorted((one, other))
     with contextlib.suppress(InvalidInput):
         check_schedule(schedule)

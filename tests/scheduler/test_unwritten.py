@@ -12,7 +12,7 @@ import pytest
 from core.errors import StateDamaged, StateError, StateNotWritten, StateTooNew
 from core.models import BotStatus, Delivery, DeliveryState, Event, Schedule, User
 from data.users.data_manager import Transaction
-from scheduler.scheduler import UNSURE_LOOK_SECONDS
+from scheduler.scheduler import DOUBTS_LOOK_SECONDS
 from scheduler.watchdog import Watchdog
 from tests.scheduler.support import TimeHouse, no_accounts, time_house
 from tests.support.clock import START
@@ -307,7 +307,7 @@ async def test_a_start_that_was_cut_off_before_its_commit_was_through_is_noticed
         await cut_off(house.bots.start("alice"))
         works.set()
         await until(lambda: house.user("alice").bot_status is BotStatus.RUNNING, "the commit to be through")
-        await house.wait(seconds=UNSURE_LOOK_SECONDS + 4)
+        await house.wait(seconds=DOUBTS_LOOK_SECONDS + 4)
         assert len(house.cycles.begun["alice"]) == 1
 
 
@@ -337,7 +337,7 @@ async def test_the_watchdog_ends_a_cycle_once_however_long_the_disk_hangs_then(
         await house.wait(minutes=20)
         watchdog, works = Watchdog(house.parts, house.scheduler), hang_the_disk(house, monkeypatch)
         watchdog.look()
-        await until(lambda: house.scheduler.active["alice"].over, "the cycle to be ended")
+        await until(lambda: house.scheduler.running["alice"].over, "the cycle to be ended")
         assert watchdog.look() == [], "it is over"
         works.set()
         hangs.clear()

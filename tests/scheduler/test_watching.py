@@ -67,7 +67,7 @@ async def test_a_stuck_cycle_is_ended_told_and_tried_again(tmp_path: Path) -> No
         hangs.clear()
         assert watchdog.look() == ["alice"]
         await house.calm()
-        assert not house.scheduler.active
+        assert not house.scheduler.running
         assert any("no sign of life" in text for text in house.said("alice"))
         await house.wait(minutes=10)
         begun = [round((moment - START).total_seconds()) for moment in house.cycles.begun["alice"]]
@@ -84,7 +84,7 @@ async def test_a_cycle_is_not_taken_for_stuck_because_the_whole_machine_stood_st
         watching = asyncio.create_task(Watchdog(house.parts, house.scheduler).run())
         await asyncio.sleep(0)
         await house.clock.go_to(START + timedelta(hours=3))  # at once: nobody did anything in between
-        await until(lambda: not house.scheduler.active, "the cycle to end by itself")
+        await until(lambda: not house.scheduler.running, "the cycle to end by itself")
         watching.cancel()
         assert not any("no sign of life" in text for text in house.said("alice"))
         assert house.user("alice").cycles_done == 1
