@@ -21,8 +21,11 @@ from data.journal.mark import refuse_step_back
 S = TypeVar("S", bound=msgspec.Struct)
 
 _LOCK_FILE = "journal.lock"
-JOURNAL_VERSION = 2
-JOURNAL_STEPS: dict[int, Callable[[sqlite3.Connection], None]] = {1: lambda connection: _make_allowances(connection)}
+JOURNAL_VERSION = 3
+JOURNAL_STEPS: dict[int, Callable[[sqlite3.Connection], None]] = {
+    1: lambda connection: _make_allowances(connection),
+    2: lambda connection: _make_pages(connection),
+}
 """Version → the step that leads on from it, inside one transaction."""
 _APPLICATION_ID = 0x50464A31  # "PFJ1" tells a file of another program from a damaged one of ours
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -76,6 +79,9 @@ CREATE TABLE IF NOT EXISTS allowance_grants (
 CREATE INDEX IF NOT EXISTS grants_of_user ON allowance_grants (user, month);
 """
 
+# SQLite ends every index with the row's id: a page of a user's deliveries is read in order, and nothing else.
+_PAGES = "CREATE INDEX deliveries_of_user ON deliveries (user);"
+
 
 def open_journal(path: Path) -> sqlite3.Connection:
     """Connect to the journal. Make or migrate its tables.
@@ -117,7 +123,7 @@ def make_journal(path: Path) -> None:
         touch_own(beside)
         with contextlib.closing(sqlite3.connect(beside, isolation_level=None)) as connection:
             connection.executescript(
-                f"BEGIN;{_SCHEMA}{_ALLOWANCES}PRAGMA application_id={_APPLICATION_ID};"
+                f"BEGIN;{_SCHEMA}{_ALLOWANCES}{_PAGES}PRAGMA application_id={_APPLICATION_ID};"
                 f"PRAGMA user_version={JOURNAL_VERSION};COMMIT;"
             )
         beside.replace(path)
@@ -131,6 +137,10 @@ def make_journal(path: Path) -> None:
 def _make_allowances(connection: sqlite3.Connection) -> None:
     for statement in filter(str.strip, _ALLOWANCES.split(";")):
         connection.execute(statement)
+
+
+def _make_pages(connection: sqlite3.Connection) -> None:
+    connection.execute(_PAGES)
 
 
 def _check_and_migrate(connection: sqlite3.Connection, path: Path) -> None:

@@ -14,7 +14,7 @@ from core.models import Delivery, DeliveryState, Event, Level, Stats
 from data.disk.inventory import JOURNAL_FILE
 from data.disk.sqlite_files import connect
 from data.journal.journal import Journal
-from data.journal.reads import unfinished_cycle
+from data.journal.reads import deliveries, unfinished_cycle
 from data.journal.schema import DELIVERY_COLUMNS, EVENT_COLUMNS
 from tests.data.support import NOW, cycle, delivery, event, moved
 
@@ -173,6 +173,16 @@ async def test_history_is_filtered_by_group_and_day_and_paged(journal: Journal) 
     page = await journal.deliveries("alice", limit=5)
     rest = await journal.deliveries("alice", limit=50, before=page[-1].id)
     assert [item.id for item in page + rest] == list(range(12, 0, -1))
+
+
+async def test_a_page_of_a_long_history_is_read_without_the_rest_of_it(journal: Journal, state_dir: Path) -> None:
+    for number in range(1, 11):
+        await journal.plan_cycle(cycle(cycle_id=number), [delivery(f"@g{n}", cycle_id=number) for n in range(200)])
+    connection, steps = connect(state_dir / JOURNAL_FILE), []
+    connection.set_progress_handler(lambda: steps.append(1), 1)
+    assert len(deliveries(connection, "alice", None, None, None, 1_500, 10)) == 10
+    assert len(steps) < 1_000
+    connection.close()
 
 
 async def test_a_peer_is_remembered_for_its_account_alone(journal: Journal) -> None:
