@@ -18,7 +18,6 @@ from api.views import history as history_views
 from api.views import sessions as session_views
 from api.views import state as state_views
 from bot.preflight.report import Preflight
-from core.errors import NoContent, NoGroups, NoRoomOnApiPairs, NoSpareSession, ScheduleOver
 
 _REF = "#/components/schemas/{name}"
 _SHOWN = (
@@ -51,7 +50,6 @@ _SAID = {
     500: "A defect here; the log tells more under the request's id.",
     503: "The state cannot be read or written just now, or too much is under way; nothing was changed.",
 }
-NOT_READY_CODES = tuple(kind.code for kind in (NoGroups, NoContent, NoSpareSession, NoRoomOnApiPairs, ScheduleOver))
 
 
 def json_answer(view: msgspec.Struct, status: int = 200, headers: dict[str, str] | None = None) -> Response:
