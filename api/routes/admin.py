@@ -33,7 +33,6 @@ class Revocation(BaseModel):
 
 @routes.get(
     "/overview",
-    response_class=Response,
     responses={200: shows(AdminOverview, "The service at a glance."), **problems(401, 403)},
 )
 async def overview(_: Admin, context: Context) -> Response:
@@ -60,7 +59,6 @@ async def overview(_: Admin, context: Context) -> Response:
 
 @routes.get(
     "/bans",
-    response_class=Response,
     responses={200: shows(BanList, "Bans and waves of them."), **problems(401, 403)},
 )
 async def bans(_: Admin, context: Context) -> Response:
@@ -77,7 +75,6 @@ async def bans(_: Admin, context: Context) -> Response:
 
 @routes.get(
     "/jobs",
-    response_class=Response,
     responses={200: shows(JobList, "Every job with its last and next run."), **problems(401, 403)},
 )
 async def jobs(_: Admin, context: Context) -> Response:
@@ -88,7 +85,6 @@ async def jobs(_: Admin, context: Context) -> Response:
 @routes.post(
     "/jobs/{name}/run",
     status_code=202,
-    response_class=Response,
     responses={
         202: shows(JobRun, "It begins; `GET /api/admin/jobs` says what came of it."),
         **problems(401, 403, 404, 422, 503),
@@ -104,7 +100,6 @@ async def run_job(admin: Admin, context: Context, name: str) -> Response:
 @routes.post(
     "/revocations",
     status_code=204,
-    response_class=Response,
     responses={204: {"description": "Refused from now on."}, **problems(401, 403, 422, 503)},
 )
 async def revoke(admin: Admin, context: Context, body: Revocation) -> Response:

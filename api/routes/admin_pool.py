@@ -51,7 +51,6 @@ class PairChange(_Body):
 
 @routes.get(
     "/sessions",
-    response_class=Response,
     responses={200: shows(AccountsView, "Every account there is."), **problems(401, 403, 409, 503)},
 )
 async def pool(_: Admin, context: Context, accounts: Accounts) -> Response:
@@ -61,7 +60,6 @@ async def pool(_: Admin, context: Context, accounts: Accounts) -> Response:
 
 @routes.post(
     "/sessions/repair",
-    response_class=Response,
     responses={200: shows(RepairView, "What was found and done."), **problems(401, 403, 409, 503)},
 )
 async def repair(admin: Admin, accounts: Accounts) -> Response:
@@ -75,7 +73,6 @@ async def repair(admin: Admin, accounts: Accounts) -> Response:
 @routes.post(
     "/sessions/{name}/move",
     status_code=204,
-    response_class=Response,
     responses={204: {"description": "It posts for that user now."}, **problems(401, 403, 404, 409, 422, 503)},
 )
 async def move(admin: Admin, accounts: Accounts, name: str, body: MoveRequest) -> Response:
@@ -90,7 +87,6 @@ async def move(admin: Admin, accounts: Accounts, name: str, body: MoveRequest) -
 @routes.put(
     "/sessions/{name}/pair",
     status_code=204,
-    response_class=Response,
     responses={204: {"description": "It runs on that pair now."}, **problems(401, 403, 404, 409, 422, 503)},
 )
 async def give_another_pair(admin: Admin, accounts: Accounts, name: str, body: GivenPair) -> Response:
@@ -105,9 +101,7 @@ async def give_another_pair(admin: Admin, accounts: Accounts, name: str, body: G
     return Response(status_code=204)
 
 
-@routes.get(
-    "/pairs", response_class=Response, responses={200: shows(PairsView, "The pairs."), **problems(401, 403, 409, 503)}
-)
+@routes.get("/pairs", responses={200: shows(PairsView, "The pairs."), **problems(401, 403, 409, 503)})
 async def pairs(_: Admin, accounts: Accounts) -> Response:
     """Every API pair and whether it may be used."""
     return _pairs(accounts)
@@ -116,7 +110,6 @@ async def pairs(_: Admin, accounts: Accounts) -> Response:
 @routes.post(
     "/pairs",
     status_code=201,
-    response_class=Response,
     responses={201: shows(PairsView, "The pairs."), **problems(401, 403, 409, 422, 503)},
 )
 async def add_pair(admin: Admin, accounts: Accounts, body: PairRequest) -> Response:
@@ -129,7 +122,6 @@ async def add_pair(admin: Admin, accounts: Accounts, body: PairRequest) -> Respo
 
 @routes.patch(
     "/pairs/{api_id}",
-    response_class=Response,
     responses={200: shows(PairsView, "The pairs."), **problems(401, 403, 404, 409, 422, 503)},
 )
 async def change_pair(admin: Admin, accounts: Accounts, api_id: int, body: PairChange) -> Response:
@@ -149,7 +141,6 @@ async def change_pair(admin: Admin, accounts: Accounts, api_id: int, body: PairC
 @routes.post(
     "/pairs/{api_id}/check",
     status_code=204,
-    response_class=Response,
     responses={204: {"description": "Telegram takes it."}, **problems(401, 403, 404, 409, 422, 503)},
 )
 async def check(_: Admin, accounts: Accounts, api_id: int) -> Response:
@@ -161,7 +152,6 @@ async def check(_: Admin, accounts: Accounts, api_id: int) -> Response:
 
 @routes.delete(
     "/pairs/{api_id}",
-    response_class=Response,
     responses={200: shows(PairsView, "The pairs that are left."), **problems(401, 403, 404, 409, 422, 503)},
 )
 async def remove_pair(admin: Admin, accounts: Accounts, api_id: int) -> Response:

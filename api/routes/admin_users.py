@@ -77,7 +77,6 @@ class AllowanceChange(BaseModel):
 
 @routes.get(
     "/users",
-    response_class=Response,
     responses={200: shows(UserList, "A page of users."), **problems(401, 403, 422)},
 )
 async def users(
@@ -99,7 +98,6 @@ async def users(
 
 @routes.get(
     "/users/{user_id}",
-    response_class=Response,
     responses={200: shows(StateView, "Everything the user's dashboard shows."), **problems(401, 403, 404, 422, 503)},
 )
 async def user(_: Admin, context: Context, user_id: UserId) -> Response:
@@ -112,7 +110,6 @@ async def user(_: Admin, context: Context, user_id: UserId) -> Response:
 @routes.put(
     "/users/{user_id}",
     status_code=201,
-    response_class=Response,
     responses={
         201: shows(UserLine, "Made, with every default."),
         200: shows(UserLine, "The user was there; nothing changed."),
@@ -129,7 +126,6 @@ async def make(admin: Admin, context: Context, user_id: UserId) -> Response:
 @routes.post(
     "/users/{user_id}/stop",
     status_code=202,
-    response_class=Response,
     responses={
         202: shows(BotChangeView, "Stopping or stopped."),
         200: shows(BotChangeView, "It did not run."),
@@ -147,7 +143,6 @@ async def stop(admin: Admin, context: Context, user_id: UserId) -> Response:
 
 @routes.put(
     "/users/{user_id}/password",
-    response_class=Response,
     responses={
         200: shows(PasswordView, "Set; every token of the user until now is ended."),
         **problems(401, 403, 404, 422, 503),
@@ -169,7 +164,6 @@ async def set_password(admin: Admin, context: Context, user_id: UserId, body: Ne
 @routes.post(
     "/users/{user_id}/logout",
     status_code=204,
-    response_class=Response,
     responses={204: {"description": "Every token of the user is ended."}, **problems(401, 403, 422, 503)},
 )
 async def log_out(admin: Admin, context: Context, user_id: UserId) -> Response:
@@ -182,7 +176,6 @@ async def log_out(admin: Admin, context: Context, user_id: UserId) -> Response:
 
 @routes.get(
     "/allowances",
-    response_class=Response,
     responses={200: shows(AllowanceOverview, "Every user's allowance."), **problems(401, 403, 503)},
 )
 async def allowances(_: Admin, context: Context) -> Response:
@@ -197,7 +190,6 @@ async def allowances(_: Admin, context: Context) -> Response:
 
 @routes.get(
     "/users/{user_id}/allowance",
-    response_class=Response,
     responses={200: shows(AllowanceView, "With its history and grants."), **problems(401, 403, 404, 422, 503)},
 )
 async def allowance(_: Admin, context: Context, user_id: UserId) -> Response:
@@ -207,7 +199,6 @@ async def allowance(_: Admin, context: Context, user_id: UserId) -> Response:
 
 @routes.put(
     "/users/{user_id}/allowance",
-    response_class=Response,
     responses={200: shows(AllowanceView, "Set; it counts from the next cycle."), **problems(401, 403, 404, 422, 503)},
 )
 async def set_allowance(admin: Admin, context: Context, user_id: UserId, body: AllowanceChange) -> Response:
@@ -231,7 +222,6 @@ async def set_allowance(admin: Admin, context: Context, user_id: UserId, body: A
 @routes.post(
     "/users/{user_id}/grants",
     status_code=201,
-    response_class=Response,
     responses={201: shows(AllowanceView, "Granted."), **problems(401, 403, 404, 422, 503)},
 )
 async def grant(admin: Admin, context: Context, user_id: UserId, given: GrantRequest) -> Response:

@@ -14,7 +14,6 @@ routes = resource(tags=["allowance"])
 
 @routes.get(
     "/api/allowance",
-    response_class=Response,
     responses={
         200: shows(AllowanceView, "What is used and what is left, with its history."),
         **problems(401, 403, 503),

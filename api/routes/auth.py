@@ -55,7 +55,6 @@ class PasswordChange(BaseModel):
 
 @routes.post(
     "/login",
-    response_class=Response,
     responses={200: shows(GrantView, "An access token and a refresh token."), **problems(401, 403, 422, 503)},
 )
 async def login(context: Context, facts: Facts, body: PasswordLogin) -> Response:
@@ -65,7 +64,6 @@ async def login(context: Context, facts: Facts, body: PasswordLogin) -> Response
 
 @routes.post(
     "/refresh",
-    response_class=Response,
     responses={200: shows(GrantView, "New tokens; the old refresh token is used up."), **problems(401, 403, 422, 503)},
 )
 async def refresh(context: Context, facts: Facts, body: RefreshRequest) -> Response:
@@ -76,7 +74,6 @@ async def refresh(context: Context, facts: Facts, body: RefreshRequest) -> Respo
 @routes.post(
     "/logout",
     status_code=204,
-    response_class=Response,
     responses={204: {"description": "The tokens are worth nothing from now on."}, **problems(401, 403, 422, 503)},
 )
 async def logout(caller: Caller, context: Context, facts: Facts, body: Logout | None = None) -> Response:
@@ -88,7 +85,6 @@ async def logout(caller: Caller, context: Context, facts: Facts, body: Logout | 
 
 @routes.post(
     "/password",
-    response_class=Response,
     responses={
         200: shows(PasswordView, "Changed; every token of the caller is ended, this one too."),
         **problems(401, 403, 422, 503),

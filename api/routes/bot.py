@@ -34,7 +34,6 @@ class StopRequest(BaseModel):
 @routes.post(
     "/start",
     status_code=202,
-    response_class=Response,
     responses={
         202: shows(BotChangeView, "Started; durable before this answer."),
         200: shows(BotChangeView, "It already ran; nothing changed."),
@@ -51,7 +50,6 @@ async def start(caller: Caller, context: Context) -> Response:
 @routes.post(
     "/stop",
     status_code=202,
-    response_class=Response,
     responses={
         202: shows(BotChangeView, "Stopping or stopped; durable before this answer."),
         200: shows(BotChangeView, "It did not run; nothing changed."),
@@ -66,9 +64,7 @@ async def stop(caller: Caller, context: Context, how: StopRequest | None = None)
     return _answer(await context.bots.stop(caller.user_id, now=now))
 
 
-@routes.get(
-    "/status", response_class=Response, responses={200: shows(BotView, "What the bot does."), **problems(401, 403, 503)}
-)
+@routes.get("/status", responses={200: shows(BotView, "What the bot does."), **problems(401, 403, 503)})
 async def status(caller: Caller, context: Context) -> Response:
     """What the caller's bot does now."""
     user = get_user(context, caller.user_id)

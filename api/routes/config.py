@@ -16,7 +16,6 @@ routes = resource("/api/config", tags=["config"])
 
 @routes.get(
     "",
-    response_class=Response,
     responses={200: shows(ConfigView, "The config, with an ETag."), **problems(401, 403, 503)},
 )
 async def read(caller: Caller, context: Context) -> Response:
@@ -26,7 +25,6 @@ async def read(caller: Caller, context: Context) -> Response:
 
 @routes.patch(
     "",
-    response_class=Response,
     responses={200: shows(ConfigView, "The config after the change."), **problems(401, 403, 412, 422, 503)},
 )
 async def change(caller: Caller, context: Context, patch: ConfigPatch, if_match: IfMatch = None) -> Response:

@@ -37,7 +37,6 @@ class GroupList(BaseModel):
 
 @routes.get(
     "",
-    response_class=Response,
     responses={200: shows(GroupsView, "The groups, with the config's ETag."), **problems(401, 403, 503)},
 )
 async def every(caller: Caller, context: Context) -> Response:
@@ -48,7 +47,6 @@ async def every(caller: Caller, context: Context) -> Response:
 @routes.post(
     "",
     status_code=201,
-    response_class=Response,
     responses={
         201: shows(GroupsView, "All groups, the new ones last."),
         200: shows(GroupsView, "They were on the list already."),
@@ -64,7 +62,6 @@ async def add(caller: Caller, context: Context, body: GroupList, if_match: IfMat
 
 @routes.delete(
     "/{group:path}",
-    response_class=Response,
     responses={200: shows(GroupsView, "The groups that are left."), **problems(401, 403, 404, 409, 412, 422, 503)},
 )
 async def remove(
@@ -81,7 +78,6 @@ async def remove(
 
 @routes.post(
     "/check",
-    response_class=Response,
     responses={200: shows(GroupChecks, "Group by group, account by account."), **problems(401, 403, 409, 422, 503)},
 )
 async def check(caller: Caller, context: Context, body: GroupList | None = None) -> Response:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable
 
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 
 from api.openapi.document import json_answer, shows
 from api.routes.dependencies import Context
@@ -22,15 +22,18 @@ _NOT_READY["content"]["application/json"]["example"] = {
 }
 
 
-@routes.get("/healthz", responses={200: {"content": {"application/json": {"example": {"status": "ok"}}}}})
+@routes.get(
+    "/healthz",
+    response_class=JSONResponse,
+    responses={200: {"content": {"application/json": {"example": {"status": "ok"}}}}},
+)
 async def healthz() -> dict[str, str]:
-    """The process is alive and answers."""
+    """The process is alive and responds."""
     return {"status": "ok"}
 
 
 @routes.get(
     "/readyz",
-    response_class=Response,
     responses={
         200: shows(Readiness, "Everything it needs works."),
         503: _NOT_READY,

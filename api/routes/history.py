@@ -37,7 +37,6 @@ Limit = Annotated[int, Query(ge=1, le=500)]
 
 @routes.get(
     "/deliveries",
-    response_class=Response,
     responses={200: shows(DeliveryPage, "A page of the caller's deliveries."), **problems(401, 403, 422)},
 )
 async def deliveries(
@@ -82,7 +81,6 @@ async def deliveries_csv(
 
 @routes.get(
     "/logs",
-    response_class=Response,
     responses={200: shows(LogPage, "A page of the caller's log."), **problems(401, 403, 422)},
 )
 async def logs(caller: Caller, context: Context, before: Before = None, limit: Limit = 50) -> Response:
@@ -94,7 +92,6 @@ async def logs(caller: Caller, context: Context, before: Before = None, limit: L
 
 @routes.get(
     "/stats",
-    response_class=Response,
     responses={200: shows(StatsPage, "Totals, days and groups."), **problems(401, 403, 422)},
 )
 async def stats(caller: Caller, context: Context, days: Annotated[int, Query(ge=1, le=366)] = 30) -> Response:

@@ -12,7 +12,7 @@ from api.views.base import MeView
 routes = resource("/api/me", tags=["auth"])
 
 
-@routes.get("", response_class=Response, responses={200: shows(MeView, "The caller."), **problems(401, 403)})
+@routes.get("", responses={200: shows(MeView, "The caller."), **problems(401, 403)})
 async def me(caller: Caller) -> Response:
     """What the token says of its holder."""
     view = MeView(

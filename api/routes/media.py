@@ -45,7 +45,7 @@ _UPLOAD: dict[str, Any] = {
 }
 
 
-@routes.get("", response_class=Response, responses={200: shows(MediaPage, "The files."), **problems(401, 403, 503)})
+@routes.get("", responses={200: shows(MediaPage, "The files."), **problems(401, 403, 503)})
 async def every(caller: Caller, context: Context) -> Response:
     """The caller's files by name: how large, of what kind, which posts use them; and how much room is left."""
     user, files = get_user(context, caller.user_id), context.media
@@ -65,7 +65,6 @@ async def every(caller: Caller, context: Context) -> Response:
 @routes.post(
     "",
     status_code=201,
-    response_class=Response,
     responses={
         201: shows(MediaView, "Taken; `name` is what posts call it."),
         200: shows(MediaView, "The same content was there already; nothing more is used up."),
@@ -117,7 +116,6 @@ async def _taken(user_id: str, request: Request, context: Context, label: str | 
 
 @routes.get(
     "/{name}",
-    response_class=Response,
     responses={200: shows(MediaView, "The file's facts."), **problems(401, 403, 404, 422, 503)},
 )
 async def one(caller: Caller, context: Context, name: str) -> Response:
@@ -165,7 +163,6 @@ async def _pieces(opened: BinaryIO, size: int) -> AsyncIterator[bytes]:
 @routes.delete(
     "/{name}",
     status_code=204,
-    response_class=Response,
     responses={204: {"description": "It is gone."}, **problems(401, 403, 404, 409, 422, 503)},
 )
 async def delete(caller: Caller, context: Context, name: str) -> Response:

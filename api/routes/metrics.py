@@ -29,7 +29,6 @@ async def _may_look(request: Request, context: Context, facts: Facts, _: Annotat
 
 @routes.get(
     "/metrics",
-    response_class=Response,
     responses={
         200: {"description": "The figures.", "content": {"text/plain": {"schema": {"type": "string"}}}},
         **problems(401, 403),

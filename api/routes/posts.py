@@ -22,7 +22,6 @@ Post = Annotated[PostBody, Body()]
 
 @routes.get(
     "",
-    response_class=Response,
     responses={200: shows(PostsView, "The posts, with the config's ETag."), **problems(401, 403, 503)},
 )
 async def every(caller: Caller, context: Context) -> Response:
@@ -33,7 +32,6 @@ async def every(caller: Caller, context: Context) -> Response:
 @routes.post(
     "",
     status_code=201,
-    response_class=Response,
     responses={201: shows(PostView, "The new post, last in turn."), **problems(401, 403, 409, 412, 422, 503)},
 )
 async def add(caller: Caller, context: Context, post: Post, if_match: IfMatch = None) -> Response:
@@ -44,7 +42,6 @@ async def add(caller: Caller, context: Context, post: Post, if_match: IfMatch = 
 
 @routes.get(
     "/{n}",
-    response_class=Response,
     responses={200: shows(PostView, "The post, with the config's ETag."), **problems(401, 403, 404, 422, 503)},
 )
 async def read(caller: Caller, context: Context, n: Place) -> Response:
@@ -54,7 +51,6 @@ async def read(caller: Caller, context: Context, n: Place) -> Response:
 
 @routes.put(
     "/{n}",
-    response_class=Response,
     responses={200: shows(PostView, "The post as it is now."), **problems(401, 403, 404, 409, 412, 422, 503)},
 )
 async def put(caller: Caller, context: Context, n: Place, post: Post, if_match: IfMatch = None) -> Response:
@@ -64,7 +60,6 @@ async def put(caller: Caller, context: Context, n: Place, post: Post, if_match: 
 
 @routes.delete(
     "/{n}",
-    response_class=Response,
     responses={200: shows(PostsView, "The posts that are left."), **problems(401, 403, 404, 409, 412, 422, 503)},
 )
 async def delete(caller: Caller, context: Context, n: Place, if_match: IfMatch = None) -> Response:

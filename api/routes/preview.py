@@ -15,7 +15,6 @@ routes = resource("/api/preview", tags=["preview"])
 
 @routes.post(
     "",
-    response_class=Response,
     responses={200: shows(Preflight, "What the next cycle would do."), **problems(401, 403, 409, 422, 503)},
 )
 async def preview(caller: Caller, context: Context, changes: ConfigPatch | None = None) -> Response:

@@ -9,11 +9,12 @@ from fastapi import APIRouter, Depends
 from fastapi.params import Query
 from fastapi.routing import APIRoute
 from pydantic import ConfigDict, create_model
+from starlette.responses import Response
 
 
 def resource(prefix: str = "", *, tags: list[str]) -> APIRouter:
-    """Return a router for the operations of one resource."""
-    return APIRouter(prefix=prefix, tags=list(tags), route_class=StrictRoute)
+    """Return a router for the operations of one resource. They return responses, which their `responses` describe."""
+    return APIRouter(prefix=prefix, tags=list(tags), route_class=StrictRoute, default_response_class=Response)
 
 
 class StrictRoute(APIRoute):

@@ -41,7 +41,6 @@ _BODY: dict[str, Any] = {
 @routes.post(
     "/import",
     status_code=201,
-    response_class=Response,
     responses={
         201: shows(ImportView, "Some were taken in; the report says which."),
         200: shows(ImportView, "None was taken in; the report says why."),
@@ -104,7 +103,6 @@ async def import_sessions(
 
 @routes.post(
     "/{name}/check",
-    response_class=Response,
     responses={200: shows(CheckView, "How it is."), **problems(401, 403, 404, 409, 422, 503)},
 )
 async def check(caller: Caller, context: Context, accounts: Accounts, name: str) -> Response:

@@ -80,9 +80,7 @@ class Picture(StrEnum):
     PNG = "png"
 
 
-@routes.get(
-    "", response_class=Response, responses={200: shows(AccountsView, "The accounts."), **problems(401, 403, 409, 503)}
-)
+@routes.get("", responses={200: shows(AccountsView, "The accounts."), **problems(401, 403, 409, 503)})
 async def every(caller: Caller, context: Context, accounts: Accounts) -> Response:
     """The caller's accounts and how each is."""
     return json_answer(AccountsView(accounts=await accounts.every(caller.user_id, context.bots.posting())))
@@ -91,7 +89,6 @@ async def every(caller: Caller, context: Context, accounts: Accounts) -> Respons
 @routes.post(
     "/logins",
     status_code=201,
-    response_class=Response,
     responses={201: shows(Login, "It waits for the code, or for a scan."), **problems(401, 403, 409, 422, 503)},
 )
 async def begin_login(
@@ -116,7 +113,6 @@ async def begin_login(
 
 @routes.get(
     "/logins/{login_id}",
-    response_class=Response,
     responses={200: shows(Login, "How far it is."), **problems(401, 403, 404, 409, 422, 503)},
 )
 async def login(caller: Caller, accounts: Accounts, login_id: str) -> Response:
@@ -126,7 +122,6 @@ async def login(caller: Caller, accounts: Accounts, login_id: str) -> Response:
 
 @routes.get(
     "/logins/{login_id}/qr.{picture}",
-    response_class=Response,
     responses={
         200: {"description": "The QR code to scan now.", "content": {"image/svg+xml": {}, "image/png": {}}},
         **problems(401, 403, 404, 409, 422, 503),
@@ -145,7 +140,6 @@ async def qr_code(caller: Caller, accounts: Accounts, login_id: str, picture: Pi
 
 @routes.post(
     "/logins/{login_id}/code",
-    response_class=Response,
     responses={200: shows(Login, "Done, or it waits for the password."), **problems(401, 403, 404, 409, 422, 503)},
 )
 async def answer_code(caller: Caller, accounts: Accounts, login_id: str, body: CodeRequest) -> Response:
@@ -156,7 +150,6 @@ async def answer_code(caller: Caller, accounts: Accounts, login_id: str, body: C
 
 @routes.post(
     "/logins/{login_id}/password",
-    response_class=Response,
     responses={200: shows(Login, "Done."), **problems(401, 403, 404, 409, 422, 503)},
 )
 async def answer_password(caller: Caller, accounts: Accounts, login_id: str, body: PasswordRequest) -> Response:
@@ -167,7 +160,6 @@ async def answer_password(caller: Caller, accounts: Accounts, login_id: str, bod
 
 @routes.delete(
     "/logins/{login_id}",
-    response_class=Response,
     responses={200: shows(Login, "It is over."), **problems(401, 403, 404, 409, 422, 503)},
 )
 async def cancel_login(caller: Caller, accounts: Accounts, login_id: str) -> Response:
@@ -177,7 +169,6 @@ async def cancel_login(caller: Caller, accounts: Accounts, login_id: str) -> Res
 
 @routes.patch(
     "/{name}",
-    response_class=Response,
     responses={200: shows(Account, "The account."), **problems(401, 403, 404, 409, 422, 503)},
 )
 async def relabel(
@@ -194,7 +185,6 @@ async def relabel(
 
 @routes.delete(
     "/{name}",
-    response_class=Response,
     responses={200: shows(FarewellView, "It is gone."), **problems(401, 403, 404, 409, 422, 503)},
 )
 async def delete(
@@ -225,7 +215,6 @@ async def delete(
 @routes.post(
     "/{name}/release",
     status_code=204,
-    response_class=Response,
     responses={204: {"description": "It posts for nobody now."}, **problems(401, 403, 404, 409, 422, 503)},
 )
 async def release(caller: Caller, acting: Acting, accounts: Accounts, name: str) -> Response:
@@ -240,7 +229,6 @@ async def release(caller: Caller, acting: Acting, accounts: Accounts, name: str)
 @routes.post(
     "/{name}/assign",
     status_code=204,
-    response_class=Response,
     responses={204: {"description": "It posts for the caller's bot."}, **problems(401, 403, 404, 409, 422, 503)},
 )
 async def assign(caller: Caller, accounts: Accounts, name: str) -> Response:
@@ -252,7 +240,6 @@ async def assign(caller: Caller, accounts: Accounts, name: str) -> Response:
 
 @routes.post(
     "/{name}/export",
-    response_class=Response,
     responses={200: shows(ExportView, "The session as text."), **problems(401, 403, 404, 409, 422, 503)},
 )
 async def export(

@@ -35,7 +35,6 @@ _NO_BUFFERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 @routes.get(
     STATE_PATH,
-    response_class=Response,
     responses={
         200: shows(StateView, "The state, with an ETag; with `since`, only the fields that changed."),
         304: {"description": "Nothing moved since the ETag in `If-None-Match`."},

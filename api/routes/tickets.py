@@ -23,7 +23,6 @@ class TicketRequest(BaseModel):
 @routes.post(
     "/tickets",
     status_code=201,
-    response_class=Response,
     responses={201: shows(TicketView, "A ticket, good once."), **problems(401, 403, 422)},
 )
 async def give(caller: Caller, context: Context, wish: TicketRequest | None = None) -> Response:
