@@ -67,21 +67,26 @@ class Settings(BaseSettings):
 
     state_dir: Path = setting(
         Path("state"),
-        "The folder that holds everything (0700, made at the first start). One daemon a folder, on a local disk.",
+        "The folder that holds everything (0700, made at the first start), on a local disk. Only one daemon may use "
+        "it.",
     )
     vault_key: SecretStr | None = setting(
         None,
         "64 hexadecimal digits that seal the session files. Without it a key file is made in STATE_DIR (0600).",
     )
     journal_days: int = setting(
-        90, "Older events and posts are forgotten.", unit="days", reloads=True, ge=1, le=_CENTURY_OF_DAYS
+        90, "Events and posts older than this are deleted.", unit="days", reloads=True, ge=1, le=_CENTURY_OF_DAYS
     )
     backups_kept: int = setting(
-        7, "So many daily backups stay in STATE_DIR/backups; 0: none are made.", reloads=True, ge=0, le=_CENTURY_OF_DAYS
+        7,
+        "The number of daily backups kept in STATE_DIR/backups; 0: none are made.",
+        reloads=True,
+        ge=0,
+        le=_CENTURY_OF_DAYS,
     )
     backup_media: bool = setting(
         False,
-        "true puts uploaded files into each daily backup, which they can make large; `run.py backup` always does.",
+        "true adds uploaded files to each daily backup, which can make it large. `run.py backup` always adds them.",
         reloads=True,
     )
     least_free_megabytes: int = setting(
@@ -101,9 +106,9 @@ class Settings(BaseSettings):
 
     host: str = setting("127.0.0.1", "The address on which the API listens.")
     port: int = setting(
-        8000, "Its port; 0 takes any free one, which then stands in STATE_DIR/api.address.", ge=0, le=65535
+        8000, "The port of the API. 0 takes any free one and writes it to STATE_DIR/api.address.", ge=0, le=65535
     )
-    behind_tls: bool = setting(False, "true says that everything in front speaks TLS, and adds HSTS.")
+    behind_tls: bool = setting(False, "true: clients reach the API over TLS only; responses then carry HSTS.")
     trusted_proxies: Networks = setting(
         (),
         "Addresses or networks of the proxies whose X-Forwarded-For is believed, comma separated.",
@@ -115,7 +120,8 @@ class Settings(BaseSettings):
     metrics_from: Networks = setting(
         (),
         "Addresses or networks that may read /metrics without an operator's token, comma separated: 127.0.0.1 for a "
-        "Prometheus on this machine. Not for use behind a proxy on such an address, where everybody comes from it.",
+        "Prometheus on this machine. Do not use it behind a proxy on such an address, because every request comes "
+        "from there.",
         example="127.0.0.1",
     )
 
@@ -141,13 +147,13 @@ class Settings(BaseSettings):
     )
     refresh_token_days: float = setting(30.0, "How long a login here lasts.", unit="days", gt=0, le=366)
     refuse_unknown_users: bool = setting(
-        False, "A valid token of somebody new makes a user with defaults; true refuses it instead."
+        False, "A valid token of an unknown user makes that user, with defaults; true refuses it instead."
     )
 
-    max_body_bytes: int = setting(1_000_000, "The largest body of a request, uploads apart.", unit="bytes", ge=1_000)
+    max_body_bytes: int = setting(1_000_000, "The largest body of a request, uploads excepted.", unit="bytes", ge=1_000)
     request_timeout_seconds: float = setting(
         30.0,
-        "The longest a request may take. Of a table or file that is downloaded it bounds each piece.",
+        "The longest a request may take. For downloads of tables and files it limits each piece.",
         unit="seconds",
         gt=0,
         le=_YEAR_OF_SECONDS,
@@ -161,8 +167,8 @@ class Settings(BaseSettings):
     )
     max_expensive_at_once: int = setting(
         8,
-        "The most previews, checks and exports worked on at once, for everybody together; one user has at most two. "
-        "Of uploads four times as many.",
+        "The most previews, checks and exports at once, over all users; one user has at most two. Uploads: four "
+        "times as many.",
         ge=1,
     )
     rate_per_user: Rate = setting("1200/minute", "How often one user may ask.")
@@ -170,10 +176,11 @@ class Settings(BaseSettings):
     rate_expensive: Rate = setting(
         "30/minute", "How often one user may ask for previews, checks and exports, and one address for logins."
     )
-    rate_failed_auth: Rate = setting("60/minute", "How often one address may come with a token that is refused.")
+    rate_failed_auth: Rate = setting("60/minute", "How often one address may send a token that is refused.")
     rate_login: Rate = setting(
         "10/hour",
-        "How many passwords in a row one address may try for one user; ten times as many from all addresses together.",
+        "How many wrong passwords in a row one address may try for one user. All addresses together: ten times as "
+        "many.",
     )
 
     max_upload_mb: int = setting(50, "The largest file to upload.", unit="MB of 1,000,000 bytes", ge=1, le=2_000)
@@ -193,7 +200,7 @@ class Settings(BaseSettings):
     )
     sessions_at_start: int = setting(
         3,
-        "The most accounts a bot is given from the pool: one a group when it starts, more when it gets groups.",
+        "The most accounts a bot is given from the pool: one for each group when it starts, more when it gets groups.",
         ge=1,
         le=100,
     )
@@ -201,10 +208,10 @@ class Settings(BaseSettings):
         2, "The most spare accounts that one user is given within 24 hours after bans.", ge=0
     )
     ban_wave_in_10_minutes: int = setting(
-        2, "So many bans of one user's accounts within 10 minutes are a wave: the bot stops.", ge=1
+        2, "This many bans of one user's accounts within 10 minutes are a ban wave, which stops the bot.", ge=1
     )
     ban_wave_in_24_hours: int = setting(
-        3, "So many bans of one user's accounts within 24 hours are a wave: the bot stops.", ge=1
+        3, "This many bans of one user's accounts within 24 hours are a ban wave, which stops the bot.", ge=1
     )
 
     max_concurrent_sessions: int = setting(
@@ -241,8 +248,8 @@ class Settings(BaseSettings):
     )
     wait_patience_seconds: float = setting(
         60.0,
-        "The longest wait asked for by Telegram that is waited out within the cycle. A longer one leaves the account's "
-        "posts to a later cycle.",
+        "The longest wait asked for by Telegram that a cycle waits for. A longer one leaves the account's posts to a"
+        " later cycle.",
         unit="seconds",
         reloads=True,
         ge=0,
@@ -250,8 +257,8 @@ class Settings(BaseSettings):
     )
     check_posts_after_seconds: float = setting(
         0.0,
-        "This long after its last post of a cycle an account checks whether its posts still stand; moderation bots "
-        "remove some. It costs one call a group; 0 checks nothing.",
+        "This long after its last post of a cycle an account checks whether its posts are still there, because "
+        "moderation bots remove some. It costs one call for each group; 0 checks nothing.",
         unit="seconds",
         ge=0,
         le=600,
@@ -277,8 +284,8 @@ class Settings(BaseSettings):
     )
     least_cycle_delay_seconds: float = setting(
         60.0,
-        "The least rest of a bot between two cycles, whatever its user wrote; a smaller `delay_between_cycles` is "
-        "refused. 60 is also the least that cron can name.",
+        "The least time between two cycles of a bot. A smaller `delay_between_cycles` is refused. Cron expressions "
+        "cannot name less than 60 seconds either.",
         unit="seconds",
         reloads=True,
         ge=0,
@@ -286,24 +293,24 @@ class Settings(BaseSettings):
     )
     posts_per_day: int = setting(
         2_000,
-        "The most posts of one user on a day of their time zone, unless something else was agreed for them.",
+        "The most posts of one user on a day of their time zone, unless an operator set another limit for them.",
         reloads=True,
         ge=0,
         le=_MOST_POSTS,
     )
     posts_per_month: int = setting(
         40_000,
-        "The most posts of one user in a month of their time zone, unless something else was agreed for them.",
+        "The most posts of one user in a month of their time zone, unless an operator set another limit for them.",
         reloads=True,
         ge=0,
         le=_MOST_POSTS,
     )
     resume_on_start: bool = setting(
-        False, "After a restart of the daemon all bots are stopped; true starts those again that ran."
+        False, "After a restart of the daemon all bots are stopped. true starts the bots that ran."
     )
     misfire_grace_seconds: float = setting(
         60.0,
-        "A run that begins later than this counts as missed (daemon down, machine asleep); the user's schedule says "
+        "A run that is later than this counts as missed (daemon down, machine asleep). The user's schedule says "
         "whether it is made up for.",
         unit="seconds",
         reloads=True,
@@ -312,7 +319,7 @@ class Settings(BaseSettings):
     )
     catch_up_per_second: float = setting(
         20.0,
-        "Missed runs of many users begin one after the other, so many a second.",
+        "The number of missed runs that begin in a second, one user after the other.",
         reloads=True,
         gt=0,
         le=1_000_000,
@@ -328,7 +335,7 @@ class Settings(BaseSettings):
 
     log_level: LogLevel = setting("INFO", "DEBUG, INFO, WARNING, ERROR or CRITICAL.", reloads=True)
     log_max_bytes: int = setting(10_000_000, "The size at which the log file is rotated.", unit="bytes", ge=10_000)
-    log_backups: int = setting(5, "So many rotated log files are kept.", ge=1, le=1_000)
+    log_backups: int = setting(5, "The number of rotated log files that are kept.", ge=1, le=1_000)
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
