@@ -1,9 +1,8 @@
 """What the journal holds of posts: cycles and their deliveries."""
 
-from datetime import datetime
 from enum import StrEnum
 
-from core.models.base import Model
+from core.models.base import Model, Moment
 from core.models.posts import PostContent, PostType
 
 
@@ -39,8 +38,8 @@ class Delivery(Model, frozen=True, kw_only=True):
     reason: str | None = None
     """In words, for its user."""
     message_id: int | None = None
-    planned_at: datetime
-    finished_at: datetime | None = None
+    planned_at: Moment
+    finished_at: Moment | None = None
 
 
 class Cycle(Model, frozen=True, kw_only=True):
@@ -51,5 +50,5 @@ class Cycle(Model, frozen=True, kw_only=True):
     post_type: PostType
     post_content: PostContent
     """As it was when the cycle was planned, so that a resumed cycle posts the same thing."""
-    started_at: datetime
-    finished_at: datetime | None = None
+    started_at: Moment
+    finished_at: Moment | None = None

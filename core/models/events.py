@@ -1,9 +1,8 @@
 """The lines of a user's log."""
 
-from datetime import datetime
 from enum import StrEnum
 
-from core.models.base import Model
+from core.models.base import Model, Moment
 
 
 class Level(StrEnum):
@@ -18,7 +17,7 @@ class Event(Model, frozen=True, kw_only=True):
     """A line of a user's log. The daemon's log file has the same line."""
 
     id: int = 0
-    at: datetime
+    at: Moment
     user: str
     action: str
     """Stable, for machines: `post_delivered`, `flood_wait`, `session_replaced` …"""

@@ -5,17 +5,17 @@ from enum import StrEnum
 
 import msgspec
 
-from core.models.base import Model
+from core.models.base import Model, Moment
 
 
 class Hold(Model, frozen=True, kw_only=True):
     """Nothing is done before `until`; `reason` tells the user why. `count` grows with each refusal in a row."""
 
-    until: datetime
+    until: Moment
     code: str
     reason: str
     count: int = 1
-    since: datetime | None = None
+    since: Moment | None = None
     """When the wait began; None: not known."""
 
     def as_of(self, now: datetime) -> "Hold":
@@ -59,5 +59,5 @@ class Session(Model, frozen=True, kw_only=True):
     state_reason: str | None = None
     hold: Hold | None = None
     """Until then the whole account rests."""
-    added_at: datetime | None = None
-    last_used_at: datetime | None = None
+    added_at: Moment | None = None
+    last_used_at: Moment | None = None

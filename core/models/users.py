@@ -1,15 +1,19 @@
 """The tenants of the service, and the bot of each."""
 
-from datetime import datetime
 from enum import StrEnum
+from typing import Annotated
 
 import msgspec
 
 from core.models.allowances import Allowance
-from core.models.base import Model
+from core.models.base import Model, Moment
 from core.models.posts import PostContent, PostType
 from core.models.schedule import Schedule
 from core.models.sessions import Hold
+
+
+_Seconds = Annotated[float, msgspec.Meta(ge=0, le=366 * 86_400)]
+"""The API has narrower bounds. Within these a moment can be reckoned with it."""
 
 
 class BotStatus(StrEnum):
@@ -26,7 +30,7 @@ class BannedSession(Model, frozen=True, kw_only=True):
     """A session that was taken from a user for good."""
 
     name: str
-    at: datetime
+    at: Moment
     reason: str
     replaced_by: str | None = None
 
@@ -43,9 +47,9 @@ class User(Model, frozen=True, kw_only=True):
     groups: tuple[str, ...] = ()
     post_type: PostType = PostType.TEXT
     post_content: str | PostContent = ""
-    delay_between_posts: float = 3.0
+    delay_between_posts: _Seconds = 3.0
     """Seconds an account rests between two posts."""
-    delay_between_cycles: float = 3600.0
+    delay_between_cycles: _Seconds = 3600.0
     """Seconds from the end of a cycle to the start of the next, where the schedule names no moments."""
     schedule: Schedule = Schedule()
     allowance: Allowance = Allowance()
@@ -54,8 +58,8 @@ class User(Model, frozen=True, kw_only=True):
     bot_status: BotStatus = BotStatus.STOPPED
     status_reason: str | None = None
     """Why the bot is in that state, unless its user asked for it."""
-    next_run_at: datetime | None = None
-    scheduled_for: datetime | None = None
+    next_run_at: Moment | None = None
+    scheduled_for: Moment | None = None
     """The moment that run is for, where it was put off. Moments that a calendar named since count as missed."""
     drop_unfinished: bool = False
     """The user wants no further post of the last cycle. What it left in the journal is dropped."""
@@ -78,4 +82,4 @@ class Stats(Model, frozen=True, kw_only=True):
     total_flood_waits: int = 0
     total_messages_sent: int = 0
     """Messages Telegram confirmed; an album counts each of its parts."""
-    last_activity: datetime | None = None
+    last_activity: Moment | None = None

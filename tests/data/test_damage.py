@@ -51,6 +51,15 @@ DAMAGED = {
     "a field twice": (b'{"users": {"alice": {"groups": [], "groups": []}}}', "says 'groups' twice"),
     "NaN": (b'{"users": {"alice": {"delay_between_posts": NaN}}}', "holds NaN"),
     "a number without bounds": (b'{"users": {"alice": {"delay_between_posts": 1e999}}}', "at user 'alice'"),
+    "a pause of longer than a life": (
+        b'{"users": {"alice": {"delay_between_cycles": 1e300}}}',
+        r"at user 'alice': Expected `float` <=",
+    ),
+    "a pause of less than nothing": (b'{"users": {"alice": {"delay_between_posts": -1}}}', "at user 'alice'"),
+    "a moment without an offset": (
+        b'{"users": {}, "sessions": {"a1": {"last_used_at": "2026-01-01T00:00:00"}}}',
+        r"at session 'a1': Expected `datetime` with a timezone component",
+    ),
     "a wrong type": (b'{"users": {"alice": {"groups": "news"}}}', r"at user 'alice': Expected `array`"),
     "users as a list": (b'{"users": []}', "no object where its users"),
     "an unknown field": (b'{"users": {"alice": {"grups": []}}}', "unknown field `grups`"),
@@ -185,6 +194,7 @@ async def test_copies_are_kept_at_each_start_and_the_oldest_go(open_store: OpenS
     "raw",
     [
         *(b"", b"{", b"[]", b'{"watermark": "x"}', b'{"users": {"alice": {"total_posts": "x"}}}'),
+        b'{"users": {"alice": {"last_activity": "2026-01-01T00:00:00"}}}',
         *(b'{"watermark": %s}' % (b"9" * 30), b'{"watermark": -1}'),
     ],
 )

@@ -35,7 +35,7 @@ VALUES = st.builds(
     groups=st.lists(st.text(max_size=5), max_size=3).map(tuple),
     assigned_sessions=st.lists(SESSIONS, max_size=2, unique=True).map(tuple),
     post_content=st.text(max_size=10),
-    delay_between_posts=st.floats(0, 1e9),
+    delay_between_posts=st.floats(0, 3e7),
 )
 ACTIONS = st.one_of(
     st.tuples(st.just("put_user"), USERS, VALUES),
