@@ -11,7 +11,6 @@ from core.models.posts import PostContent, PostType
 from core.models.schedule import Schedule
 from core.models.sessions import Hold
 
-
 _Seconds = Annotated[float, msgspec.Meta(ge=0, le=366 * 86_400)]
 """The API has narrower bounds. Within these a moment can be reckoned with it."""
 
