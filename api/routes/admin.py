@@ -3,12 +3,12 @@
 from collections import Counter
 from datetime import UTC, datetime
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from starlette.responses import Response
 
 from api.openapi.document import json_answer, problems, shows
 from api.routes.dependencies import Admin, Context
-from api.routes.router import resource
+from api.routes.router import RequestBody, resource
 from api.security.tokens import LONGEST_SECONDS
 from api.views.admin import AdminOverview, BanLine, BanList, JobList, WaveLine
 from core.errors import InvalidInput
@@ -22,10 +22,8 @@ MOST_LINES = 500
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
-class Revocation(BaseModel):
+class Revocation(RequestBody):
     """A token to refuse: its `jti`, and its `exp` (seconds since 1970)."""
-
-    model_config = ConfigDict(extra="forbid")
 
     token_id: str = Field(min_length=1, max_length=200)
     ends: float = Field(gt=0, lt=1e12, strict=True, allow_inf_nan=False)

@@ -1,11 +1,11 @@
 """`/api/admin/sessions`, `/api/admin/pairs`: every account there is, and what they may run on."""
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import Field, SecretStr
 from starlette.responses import Response
 
 from api.openapi.document import json_answer, problems, shows
 from api.routes.dependencies import Accounts, Admin, Context
-from api.routes.router import resource
+from api.routes.router import RequestBody, resource
 from api.views.sessions import AccountsView, PairsView, RepairView
 from core.errors import NotFound
 from sessions import pair_care
@@ -15,17 +15,13 @@ from sessions.api_pairs import PairState
 routes = resource("/api/admin", tags=["admin"])
 
 
-class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class MoveRequest(_Body):
+class MoveRequest(RequestBody):
     """Who gets the account."""
 
     user: str = Field(min_length=1, max_length=128)
 
 
-class PairRequest(_Body):
+class PairRequest(RequestBody):
     """A pair from my.telegram.org."""
 
     api_id: int = Field(gt=0, lt=2**31, strict=True)
@@ -34,7 +30,7 @@ class PairRequest(_Body):
     """Add it without asking Telegram whether it is right."""
 
 
-class GivenPair(_Body):
+class GivenPair(RequestBody):
     """On which API pair an account is to run."""
 
     api_id: int = Field(gt=0, lt=2**31, strict=True)
@@ -42,7 +38,7 @@ class GivenPair(_Body):
     """Without asking Telegram: the account's next connection shows whether it takes both."""
 
 
-class PairChange(_Body):
+class PairChange(RequestBody):
     """Whether a pair may be used."""
 
     state: PairState

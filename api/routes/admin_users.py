@@ -5,13 +5,13 @@ from typing import Annotated
 
 from fastapi import Query
 from msgspec.structs import replace
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr
 from starlette.responses import Response
 
 from api.context import ApiContext
 from api.openapi.document import json_answer, problems, shows
 from api.routes.dependencies import Admin, Context, UserId
-from api.routes.router import resource
+from api.routes.router import RequestBody, resource
 from api.security.passwords import MAX_LENGTH
 from api.security.tokens import OPERATOR, check_user_id
 from api.services.users import create_user
@@ -46,19 +46,15 @@ Posts = Annotated[int, Field(ge=-1_000_000, le=1_000_000, strict=True), AfterVal
 Month = Annotated[str, AfterValidator(_month), Field(json_schema_extra={"pattern": _MONTH})]
 
 
-class NewPassword(BaseModel):
+class NewPassword(RequestBody):
     """A password for our own logins, and what whoever knows it may do."""
-
-    model_config = ConfigDict(extra="forbid")
 
     password: SecretStr = Field(max_length=MAX_LENGTH)
     operator: bool = Field(default=False, strict=True)
 
 
-class GrantRequest(BaseModel):
+class GrantRequest(RequestBody):
     """More posts for one user in one month; a negative number takes some back."""
-
-    model_config = ConfigDict(extra="forbid")
 
     posts: Posts
     month: Month | None = None
@@ -66,10 +62,8 @@ class GrantRequest(BaseModel):
     note: Annotated[str, Field(max_length=500)] = ""
 
 
-class AllowanceChange(BaseModel):
+class AllowanceChange(RequestBody):
     """How many posts a user may make; null: what the settings say for everybody."""
-
-    model_config = ConfigDict(extra="forbid")
 
     per_day: Annotated[int | None, Field(ge=0, le=_MOST_POSTS, strict=True)]
     per_month: Annotated[int | None, Field(ge=0, le=_MOST_POSTS, strict=True)]
@@ -249,11 +243,9 @@ def _known(context: ApiContext, user_id: str) -> User:
 
 def _line(name: str, user: User, context: ApiContext) -> UserLine:
     stats = context.journal.stats(name)
-    return UserLine(
+    return UserLine.of(
+        user,
         user_id=name,
-        bot_status=user.bot_status,
-        status_reason=user.status_reason,
-        next_run_at=user.next_run_at,
         groups=len(user.groups),
         assigned_sessions=len(user.assigned_sessions),
         banned_sessions=len(user.banned_sessions),

@@ -2,12 +2,12 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import Field, SecretStr
 from starlette.responses import Response
 
 from api.openapi.document import json_answer, problems, shows
 from api.routes.dependencies import Caller, Context, Facts
-from api.routes.router import resource
+from api.routes.router import RequestBody, resource
 from api.security.issuer import Grant
 from api.security.passwords import MAX_LENGTH
 from api.views.base import GrantView, PasswordView
@@ -19,35 +19,27 @@ _NO_STORE = {"Cache-Control": "no-store"}
 _Password = Annotated[SecretStr, Field(max_length=MAX_LENGTH)]
 
 
-class PasswordLogin(BaseModel):
+class PasswordLogin(RequestBody):
     """Who, and how they prove it."""
-
-    model_config = ConfigDict(extra="forbid")
 
     user: str = Field(max_length=128)
     password: _Password
 
 
-class RefreshRequest(BaseModel):
+class RefreshRequest(RequestBody):
     """The newest refresh token of a login."""
-
-    model_config = ConfigDict(extra="forbid")
 
     refresh_token: SecretStr = Field(max_length=200)
 
 
-class Logout(BaseModel):
+class Logout(RequestBody):
     """Whether to end every token of the caller."""
-
-    model_config = ConfigDict(extra="forbid")
 
     everywhere: bool = Field(default=False, strict=True)
 
 
-class PasswordChange(BaseModel):
+class PasswordChange(RequestBody):
     """The old and the new."""
-
-    model_config = ConfigDict(extra="forbid")
 
     old: _Password
     new: _Password
@@ -98,10 +90,5 @@ async def password(caller: Caller, context: Context, facts: Facts, body: Passwor
 
 
 def _granted(grant: Grant) -> Response:
-    view = GrantView(
-        access_token=grant.access_token,
-        token_type="Bearer",  # noqa: S106  a kind of token, not a secret
-        expires_in=grant.expires_in,
-        refresh_token=grant.refresh_token,
-    )
+    view = GrantView.of(grant, token_type="Bearer")  # noqa: S106  a kind of token, not a secret
     return json_answer(view, headers=_NO_STORE)

@@ -2,12 +2,11 @@
 
 from enum import StrEnum
 
-from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 
 from api.openapi.document import json_answer, problems, shows
 from api.routes.dependencies import Caller, Context
-from api.routes.router import resource
+from api.routes.router import RequestBody, resource
 from api.services.users import NEW_USER, get_user
 from api.views.base import BotChangeView, BotView, bot_view
 from bot.cycle.runner import check_ready
@@ -23,10 +22,8 @@ class StopMode(StrEnum):
     NOW = "now"
 
 
-class StopRequest(BaseModel):
+class StopRequest(RequestBody):
     """How to stop: `graceful` finishes the current cycle, `now` only the post in flight."""
-
-    model_config = ConfigDict(extra="forbid")
 
     mode: StopMode = StopMode.GRACEFUL
 

@@ -4,14 +4,14 @@ from typing import Annotated
 
 from fastapi import Path
 from msgspec.structs import replace
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from starlette.responses import Response
 
 from api.context import ApiContext
 from api.openapi.document import json_answer, problems, shows
 from api.requests.concurrency_limits import Kind
 from api.routes.dependencies import Caller, Context
-from api.routes.router import resource
+from api.routes.router import RequestBody, resource
 from api.services.config import config_headers
 from api.services.config_changes import AddGroups, RemoveGroup
 from api.services.config_fields import Groups, IfMatch
@@ -27,10 +27,8 @@ routes = resource("/api/groups", tags=["groups"])
 _EXAMPLE = ["@my_channel", "https://t.me/my_forum/12"]
 
 
-class GroupList(BaseModel):
+class GroupList(RequestBody):
     """Groups, written in any way."""
-
-    model_config = ConfigDict(extra="forbid")
 
     groups: Groups = Field(min_length=1, examples=[_EXAMPLE])
 

@@ -1,4 +1,4 @@
-"""Routers of resources. Every path refuses a query parameter that it does not have."""
+"""What resources are made of: routers and bodies that refuse a parameter or field they do not have."""
 
 import inspect
 from collections.abc import Callable
@@ -8,13 +8,19 @@ from typing import Annotated, Any, get_args
 from fastapi import APIRouter, Depends
 from fastapi.params import Query
 from fastapi.routing import APIRoute
-from pydantic import ConfigDict, create_model
+from pydantic import BaseModel, ConfigDict, create_model
 from starlette.responses import Response
 
 
 def resource(prefix: str = "", *, tags: list[str]) -> APIRouter:
     """Return a router for the operations of one resource. They return responses, which their `responses` describe."""
     return APIRouter(prefix=prefix, tags=list(tags), route_class=StrictRoute, default_response_class=Response)
+
+
+class RequestBody(BaseModel):
+    """Base of every body that is an object. It refuses a field that it does not have."""
+
+    model_config = ConfigDict(extra="forbid")
 
 
 class StrictRoute(APIRoute):

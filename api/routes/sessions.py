@@ -7,13 +7,13 @@ from typing import Annotated
 
 import segno
 from fastapi import Query
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import Field, SecretStr
 from starlette.responses import Response
 
 from api.openapi.document import json_answer, problems, shows
 from api.requests.rate_limits import Rate
 from api.routes.dependencies import Accounts, Acting, Caller, Context, Facts
-from api.routes.router import resource
+from api.routes.router import RequestBody, resource
 from api.services.users import get_or_create_user
 from api.views.sessions import AccountsView, ExportView, FarewellView
 from core.errors import Forbidden, InvalidInput, NotFound, UnknownSession
@@ -32,11 +32,7 @@ _EXPORTED = (
 )
 
 
-class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class LoginRequest(_Body):
+class LoginRequest(RequestBody):
     """Which account: by `phone`, or without it by QR code."""
 
     phone: SecretStr | None = Field(default=None, max_length=40)
@@ -49,25 +45,25 @@ class LoginRequest(_Body):
     """The API pair to log in with (operators only); null: any that may be used."""
 
 
-class CodeRequest(_Body):
+class CodeRequest(RequestBody):
     """The code Telegram sent."""
 
     code: SecretStr = Field(max_length=32)
 
 
-class PasswordRequest(_Body):
+class PasswordRequest(RequestBody):
     """The account's two-step password."""
 
     password: SecretStr = Field(max_length=512)
 
 
-class LabelRequest(_Body):
+class LabelRequest(RequestBody):
     """What an account is called by its people."""
 
     label: str = Field(max_length=80)
 
 
-class ExportRequest(_Body):
+class ExportRequest(RequestBody):
     """The caller's confirmation that they know what an exported session is."""
 
     understood: bool = Field(strict=True)

@@ -1,21 +1,18 @@
 """`/api/auth/tickets`: one-time tickets for addresses a browser opens without headers."""
 
-from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 
 from api.openapi.document import json_answer, problems, shows
 from api.routes.dependencies import Caller, Context
-from api.routes.router import resource
+from api.routes.router import RequestBody, resource
 from api.security.tickets import LIFETIME_SECONDS, Purpose
 from api.views.base import TicketView
 
 routes = resource("/api/auth", tags=["auth"])
 
 
-class TicketRequest(BaseModel):
+class TicketRequest(RequestBody):
     """What the ticket is to open."""
-
-    model_config = ConfigDict(extra="forbid")
 
     purpose: Purpose = Purpose.STREAM
 
