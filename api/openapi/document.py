@@ -18,19 +18,17 @@ from api.views import history as history_views
 from api.views import sessions as session_views
 from api.views import state as state_views
 from bot.preflight.report import Preflight
+from sessions.logins import Login
 
 _REF = "#/components/schemas/{name}"
 _SHOWN = (
     *(
         kind
-        for module in (views, state_views, history_views)
+        for module in (views, state_views, history_views, session_views, admin_views, group_views, media)
         for kind in vars(module).values()
         if isinstance(kind, type) and issubclass(kind, views.View) and kind is not views.View
     ),
-    *session_views.SHOWN,
-    *admin_views.SHOWN,
-    *media.SHOWN,
-    *group_views.SHOWN,
+    Login,
     Problem,
     Preflight,
 )

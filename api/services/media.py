@@ -59,9 +59,6 @@ class MediaPage(View, frozen=True, kw_only=True):
     """The largest file that is taken."""
 
 
-SHOWN = (MediaPage, MediaView)
-
-
 def open_media(settings: Settings) -> MediaStore:
     """Return the store, after removing what a crash left of uploads."""
     rename_old_folders(settings.state_dir)

@@ -91,6 +91,3 @@ class Readiness(View, frozen=True, kw_only=True):
     ready: bool
     checks: dict[str, str]
     """Name → `ok` or what is wrong."""
-
-
-SHOWN = (UserLine, UserList, BanLine, WaveLine, BanList, JobList, JobRun, AdminOverview, Readiness)

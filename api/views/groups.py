@@ -39,6 +39,3 @@ class GroupChecks(View, frozen=True, kw_only=True):
     """The rights that the post whose turn it is needs."""
     problems: list[str]
     """Why the post itself could not be sent anywhere."""
-
-
-SHOWN = (PostsView, PostView, GroupsView, GroupChecks)

@@ -5,7 +5,6 @@ from sessions.accounts import Account
 from sessions.api_pairs import ApiPairView
 from sessions.foreign.formats import Format
 from sessions.imports import Verdict
-from sessions.logins import Login
 
 
 class AccountsView(View, frozen=True, kw_only=True):
@@ -80,6 +79,3 @@ class FarewellView(View, frozen=True, kw_only=True):
     """Whether Telegram ended its login."""
     reason: str | None
     """Why Telegram did not."""
-
-
-SHOWN = (ImportView, CheckView, AccountsView, Account, Login, RepairView, ExportView, FarewellView, PairsView)
