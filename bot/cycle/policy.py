@@ -15,7 +15,7 @@ from bot.chats.seen import Absent
 from bot.chats.targets import parse_target
 from bot.cycle.account import CycleAccount
 from bot.cycle.holds import leave_group_alone, rest_account
-from bot.cycle.planner import clock_time
+from bot.cycle.planner import Exclusion, clock_time
 from bot.cycle.run import StopReason
 from bot.reactions.classify import SIGN_OF_A_LIMITED_ACCOUNT, Action, Reaction, Scope, limited_account
 from bot.reactions.table import BY_CODE
@@ -137,6 +137,8 @@ class Policy:
                 text = f"{self._account.name} leaves the bot: {reaction.explanation}"
                 await self._account.tell("session_left", text, Level.ERROR)
                 return LeaveAccount()
+            case Action.REPAIR:
+                return await self._stand_aside(reaction)
             case Action.HOLD:
                 return await self._rest(reaction)
         return LeaveAccount(DeliveryState.FAILED, reaction.explanation)
@@ -188,6 +190,15 @@ class Policy:
         if self._account.has_colleagues:
             return PassOn(BY_CODE[reaction.code][1], reaction.code)
         return EndDelivery(DeliveryState.FAILED, reaction.explanation, reaction.code)
+
+    async def _stand_aside(self, reaction: Reaction) -> Consequence:
+        """Leave the groups to others: something of ours is broken, such as the key, and no group is at fault."""
+        name = self._account.name
+        for group in self._run.groups:
+            self._run.turned_away.setdefault(group, {})[name] = Exclusion(reaction.explanation)
+        text = f"{name} posts nothing in this cycle: {reaction.explanation}"
+        await self._account.tell("session_left_out", text, Level.ERROR)
+        return LeaveAccount()
 
     async def _rest(self, reaction: Reaction) -> Consequence:
         """The account rests, and nobody posts for it meanwhile. Pacing decides whether the cycle waits for it."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -85,9 +86,7 @@ async def test_a_damaged_list_of_api_pairs_gives_up_no_post(tmp_path: Path) -> N
         assert says_no_place(house, tmp_path)
 
 
-async def test_a_hash_that_does_not_open_fails_the_posts_of_its_accounts_alone_and_names_no_place(
-    tmp_path: Path,
-) -> None:
+async def test_a_hash_that_does_not_open_leaves_the_groups_to_other_accounts_and_names_no_place(tmp_path: Path) -> None:
     async with open_house(tmp_path, sessions_at_start=2) as house:
         await house.add_user("alice", GROUPS)
         await house.give_sessions("alice")
@@ -96,8 +95,8 @@ async def test_a_hash_that_does_not_open_fails_the_posts_of_its_accounts_alone_a
         sealed["pairs"]["1003"]["api_hash"] = "UEZTMQ=="
         pairs.write_text(json.dumps(sealed))
         await house.cycle("alice")
-        states = {delivery.session: delivery.state for delivery in (await house.deliveries("alice")).values()}
-        assert states == {"acc01": DeliveryState.FAILED, "acc02": DeliveryState.DELIVERED}
+        assert posted(house) == [1] * len(GROUPS)
+        assert {delivery.session for delivery in (await house.deliveries("alice")).values()} == {"acc02"}
         assert "the hash of API pair 1003 cannot be opened" in house.said("alice")
         assert says_no_place(house, tmp_path)
 
@@ -122,3 +121,34 @@ async def test_a_missing_session_file_is_told_without_its_place(tmp_path: Path) 
         await house.cycle("alice")
         assert "there is no session file for acc01" in house.said("alice")
         assert says_no_place(house, tmp_path)
+
+
+@pytest.mark.parametrize("lose", [Path.unlink, lambda path: path.write_bytes(b"PFS1 cut")], ids=["removed", "damaged"])
+async def test_an_account_whose_key_is_lost_leaves_its_groups_to_the_others(
+    tmp_path: Path, lose: Callable[[Path], object]
+) -> None:
+    async with open_house(tmp_path, sessions_at_start=3) as house:
+        await house.add_user("alice", GROUPS)
+        await house.give_sessions("alice")
+        for name in ("acc01", "acc02"):
+            lose(house.settings.state_dir / "sessions" / "assigned" / f"{name}.session")
+        for _ in range(2):
+            await house.cycle("alice")
+        assert posted(house) == [2] * len(GROUPS)
+        assert "post_failed" not in {event.action for event in house.events("alice")}
+        assert "acc01 posts nothing in this cycle" in house.said("alice")
+        assert says_no_place(house, tmp_path)
+
+
+@pytest.mark.parametrize("accounts", [1, 2])
+async def test_without_any_key_the_posts_are_skipped_and_no_group_counts_as_the_cause(
+    tmp_path: Path, accounts: int
+) -> None:
+    async with open_house(tmp_path, sessions_at_start=accounts) as house:
+        await house.add_user("alice", GROUPS)
+        await house.give_sessions("alice")
+        for name in house.user("alice").assigned_sessions:
+            (house.settings.state_dir / "sessions" / "assigned" / f"{name}.session").unlink()
+        await house.cycle("alice")
+        assert {one.state for one in (await house.deliveries("alice")).values()} == {DeliveryState.SKIPPED}
+        assert "acc01: there is no session file for acc01" in house.said("alice")
