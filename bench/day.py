@@ -130,7 +130,7 @@ async def begin(house: House) -> dict[str, Programme]:
         )
         sessions = await house.give_sessions(user)
         accounts = AccountSet({name: house.store.snapshot.sessions[name] for name in sessions})
-        planned = plan_cycle(accounts, groups_of(user), house.parts.clock.now()).sessions
+        planned = plan_cycle(accounts, groups_of(user), house.services.clock.now()).sessions
         chats = {f"@{chat.username}": chat for chat in house.sandbox.world.chats}
         programmes[user] = Programme(
             plan={name: [group for group in planned if planned[group] == name] for name in sessions},

@@ -27,13 +27,9 @@ from bot.cycle.runner import CycleRunner
 from core.clock import SystemClock
 from core.models import User
 from core.settings import Settings, load_settings
-from data.journal.journal import Journal
-from data.users.data_manager import DataManager, Transaction
+from data.users.data_manager import Transaction
 from sandbox.keys import derived_auth_key, write_session_file
-from sessions.client import Clients
-from sessions.pool import Pool
-from sessions.session_manager import SessionManager
-from sessions.vault import Vault
+from scheduler.services import open_services
 
 ACCOUNTS = 50
 GROUPS = 40
@@ -194,18 +190,9 @@ async def _services(folder: Path, facts: dict[str, Any], accounts: int) -> Async
         daily_posts_per_account=10**9,
         max_concurrent_sessions=CONNECTED,
     )
-    clock = SystemClock()
-    store, journal = DataManager.open(folder, clock), Journal.open(folder)
-    pool = Pool(folder, Vault.open(folder), store, clock)
-    pool.take_in()
-    clients = Clients(settings, pool)
-    try:
-        sessions = SessionManager(settings, store, pool, clock)
-        yield CycleServices.put_together(settings, store, journal, sessions, clients, clock)
-    finally:
-        await clients.close()
-        await journal.close()
-        await store.close()
+    async with open_services(settings, SystemClock()) as services:
+        services.accounts.pool.take_in()
+        yield services.cycle
 
 
 def _messages(centre: DataCentre) -> int:

@@ -8,7 +8,9 @@ import asyncio
 import gc
 import tempfile
 import time
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -20,14 +22,10 @@ from bot.cycle.runner import CycleRunner
 from core.clock import SystemClock
 from core.models import BotStatus, Cycle, Delivery, DeliveryState, PostContent, PostType, Session, User
 from core.settings import Settings
-from data.journal.journal import Journal
-from data.users.data_manager import DataManager, Transaction
+from data.users.data_manager import Transaction
 from scheduler.running_cycle import RunningCycle
 from scheduler.scheduler import Scheduler
-from sessions.client import Clients
-from sessions.pool import Pool
-from sessions.session_manager import SessionManager
-from sessions.vault import Vault
+from scheduler.services import Services, open_services
 
 USERS = 10_000
 DUE_A_SECOND = 500
@@ -111,29 +109,14 @@ class BareScheduler(Scheduler):
         self.wake(user_id, at)
 
 
-class House:
-    """The real services on a folder of their own."""
-
-    def __init__(self, folder: Path) -> None:
-        self.settings = Settings(state_dir=folder, tick_seconds=2.0, log_level="ERROR")
-        clock = SystemClock()
-        self.store = DataManager.open(folder, clock)
-        self.journal = Journal.open(folder)
-        pool = Pool(folder, Vault.open(folder), self.store, clock)
-        sessions = SessionManager(self.settings, self.store, pool, clock)
-        clients = Clients(self.settings, pool)
-        self.services = CycleServices.put_together(self.settings, self.store, self.journal, sessions, clients, clock)
-
-    async def close(self) -> None:
-        """Close the files."""
-        await self.journal.close()
-        await self.store.close()
+def _services(folder: Path, notes: Notes) -> AbstractAsyncContextManager[Services]:
+    settings = Settings(state_dir=folder, tick_seconds=2.0, log_level="ERROR")
+    return open_services(settings, SystemClock(), runner=partial(InstantCycles, notes=notes))
 
 
 async def durable(folder: Path) -> tuple[Notes, float]:
     """Run the daemon's own scheduler with its store. Return the delays and the CPU seconds per start."""
-    house, notes = House(folder), Notes()
-    begin = datetime.now(UTC) + timedelta(seconds=2)
+    notes, begin = Notes(), datetime.now(UTC) + timedelta(seconds=2)
 
     def fill(tx: Transaction) -> None:
         for number in range(USERS):
@@ -149,27 +132,24 @@ async def durable(folder: Path) -> tuple[Notes, float]:
             tx.put_session(f"acc{number:05}", Session())
             tx.put_user(f"user{number:05}", user)
 
-    await house.store.transact(fill)
-    scheduler = Scheduler(house.services, InstantCycles(house.services, notes))
-    for user_id, user in house.store.snapshot.users.items():
-        assert user.next_run_at is not None
-        scheduler.wake(user_id, user.next_run_at)
-    cost = await _measured(scheduler, notes, begin)
-    await house.close()
-    return notes, cost
+    async with _services(folder, notes) as services:
+        store = services.accounts.store
+        await store.transact(fill)
+        for user_id, user in store.snapshot.users.items():
+            services.scheduler.wake(user_id, user.next_run_at)
+        return notes, await _measured(services.scheduler, notes, begin)
 
 
 async def bare(folder: Path) -> tuple[Notes, float]:
     """Run the same tick without writing anything."""
-    house, notes = House(folder), Notes()
-    scheduler = BareScheduler(house.services, InstantCycles(house.services, notes))
-    scheduler.notes, scheduler.entered = notes, {}
-    begin = datetime.now(UTC) + timedelta(seconds=1)
-    for number in range(USERS):
-        scheduler.enter(f"user{number:05}", begin + timedelta(seconds=number / DUE_A_SECOND))
-    cost = await _measured(scheduler, notes, begin)
-    await house.close()
-    return notes, cost
+    notes = Notes()
+    async with _services(folder, notes) as services:
+        scheduler = BareScheduler(services.cycle, services.cycles)
+        scheduler.notes, scheduler.entered = notes, {}
+        begin = datetime.now(UTC) + timedelta(seconds=1)
+        for number in range(USERS):
+            scheduler.enter(f"user{number:05}", begin + timedelta(seconds=number / DUE_A_SECOND))
+        return notes, await _measured(scheduler, notes, begin)
 
 
 async def _measured(scheduler: Scheduler, notes: Notes, begin: datetime) -> float:
@@ -232,30 +212,29 @@ async def scan() -> tuple[Notes, float]:
 
 async def idle(folder: Path) -> tuple[float, float]:
     """Keep 100,000 users of whom nobody is due. Return per cent of a core, and KiB per user (store and heap)."""
-    house = House(folder)
     later = datetime.now(UTC) + timedelta(days=1)
-    gc.collect()
-    before = _resident_kib()
 
     def fill(tx: Transaction) -> None:
         for number in range(IDLE_USERS):
             user = User(bot_status=BotStatus.RUNNING, next_run_at=later + timedelta(seconds=number / 100))
             tx.put_user(f"user{number:06}", user)
 
-    await house.store.transact(fill)
-    scheduler = Scheduler(house.services, InstantCycles(house.services, Notes()))
-    for user_id, user in house.store.snapshot.users.items():
-        scheduler.wake(user_id, user.next_run_at or later)
-    gc.collect()
-    kept = (_resident_kib() - before) / IDLE_USERS
-    ticking = asyncio.create_task(scheduler.run())
-    await asyncio.sleep(2)
-    used = time.process_time()
-    await asyncio.sleep(IDLE_SECONDS)
-    percent = (time.process_time() - used) / IDLE_SECONDS * 100
-    await scheduler.leave(1)
-    await ticking
-    await house.close()
+    async with _services(folder, Notes()) as services:
+        store, scheduler = services.accounts.store, services.scheduler
+        gc.collect()
+        before = _resident_kib()
+        await store.transact(fill)
+        for user_id, user in store.snapshot.users.items():
+            scheduler.wake(user_id, user.next_run_at or later)
+        gc.collect()
+        kept = (_resident_kib() - before) / IDLE_USERS
+        ticking = asyncio.create_task(scheduler.run())
+        await asyncio.sleep(2)
+        used = time.process_time()
+        await asyncio.sleep(IDLE_SECONDS)
+        percent = (time.process_time() - used) / IDLE_SECONDS * 100
+        await scheduler.leave(1)
+        await ticking
     return percent, kept
 
 

@@ -17,6 +17,7 @@ from bot.reactions.classify import Action, Reaction, reaction_to
 from core.clock import Clock
 from core.errors import AccountRefused, PostfleetError, SealBroken, SessionInUse, StateError, UnknownSession
 from core.models import Event, Level, Session, SessionState
+from data.journal.journal import Journal
 from data.users.data_manager import DataManager
 from sessions.account_services import AccountServices
 from sessions.admission import take_holds_as_of
@@ -66,13 +67,13 @@ class Health:
         self._tell = tell
 
     @classmethod
-    def of(cls, services: CycleServices | AccountServices) -> "Health":
-        """With a line in the log of whoever has an account that is not well."""
+    def of(cls, services: CycleServices | AccountServices, journal: Journal) -> "Health":
+        """Return one that adds a line to the log of the user whose account is not well."""
 
         async def tell(user: str, action: str, text: str, level: Level, session: str) -> None:
             at = services.clock.now()
             event = Event(at=at, user=user, action=action, text=text, level=level, session=session)
-            await services.journal.add_event(event)
+            await journal.add_event(event)
 
         return cls(services.store, services.sessions, services.clients, services.clock, tell)
 

@@ -1,4 +1,4 @@
-"""The daemon put together from its rooms, started and stopped in order."""
+"""The daemon: its services, started and stopped in order."""
 
 import asyncio
 import contextlib
@@ -11,8 +11,6 @@ from pathlib import Path
 from api.app import create_app
 from api.server.gateway import Gateway
 from api.server.server import Server
-from bot.cycle.run import CycleServices
-from bot.cycle.runner import CycleRunner
 from core import confined
 from core.clock import Clock, SystemClock
 from core.errors import EndedUnexpectedly, SettingsError, StateNotWritten
@@ -20,19 +18,11 @@ from core.settings import Settings, reload_settings, unknown_settings
 from data.disk.files import exclusive_daemon_lock
 from data.disk.presence import holds_state
 from data.disk.traces import refuse_missing
-from data.journal.journal import Journal
-from data.users.data_manager import DataManager
-from scheduler.bots import Bots
-from scheduler.housekeeping import Housekeeping
 from scheduler.scheduler import Scheduler
+from scheduler.services import Services, open_services
 from scheduler.supervise import keep_alive
 from scheduler.watchdog import Watchdog
-from sessions.account_services import AccountServices
-from sessions.client import Clients
-from sessions.logins import Logins
-from sessions.pool import Pool
-from sessions.session_manager import SessionManager
-from sessions.vault import Vault, key_is_set, write_private
+from sessions.vault import key_is_set, write_private
 
 log = logging.getLogger(__name__)
 
@@ -61,49 +51,32 @@ async def run_daemon(settings: Settings, clock: Clock | None = None) -> None:
             where = settings.state_dir.absolute()
             log.warning("There was no state in %s: a new one is begun", where, extra={"action": "state_begun"})
         with contextlib.closing(listener):
-            async with _rooms(settings, clock) as (bots, scheduler, accounts):
-                app = create_app(settings, accounts.store, accounts.journal, bots, clock, accounts)
+            async with open_services(settings, clock) as services, _running(services, clock):
+                accounts = services.accounts
+                app = create_app(settings, accounts.store, services.journal, services.bots, clock, accounts)
                 try:
-                    await _serve(settings, app, listener, scheduler, clock)
+                    await _serve(settings, app, listener, services.scheduler, clock)
                 finally:
                     await app.close()
-                    await asyncio.to_thread(confined.close)  # before the rooms that an import writes to
+                    await asyncio.to_thread(confined.close)  # before the services that an import writes to
 
 
 @contextlib.asynccontextmanager
-async def _rooms(settings: Settings, clock: Clock) -> AsyncIterator[tuple[Bots, Scheduler, AccountServices]]:
-    store = DataManager.open(settings.state_dir, clock)
+async def _running(services: Services, clock: Clock) -> AsyncIterator[None]:
+    """Repair the pool, take over the bots, and let watchdog and housekeeping run meanwhile."""
+    services.accounts.pool.repair()
+    services.accounts.sessions.pairs.every()  # a damaged list of pairs is found now, not by somebody's first post
+    await services.scheduler.take_over()
+    housekeeping = services.housekeeping
+    watchdog = Watchdog(services.cycle, services.scheduler)
+    watching = asyncio.create_task(keep_alive("watchdog", watchdog.run, clock), name="watchdog")
+    housekeeping.start()
     try:
-        journal = Journal.open(settings.state_dir)
-        try:
-            pool = Pool(settings.state_dir, Vault.open(settings.state_dir, settings.vault_key), store, clock)
-            pool.repair()
-            clients = Clients(settings, pool)
-            sessions = SessionManager(settings, store, pool, clock)
-            sessions.pairs.every()  # a damaged list of pairs is found now, not by somebody's first post
-            logins = Logins(sessions, clients, clock)
-            parts = CycleServices.put_together(settings, store, journal, sessions, clients, clock)
-            try:
-                scheduler = Scheduler(parts, CycleRunner(parts))
-                await scheduler.take_over()
-                watchdog = Watchdog(parts, scheduler)
-                watching = asyncio.create_task(keep_alive("watchdog", watchdog.run, clock), name="watchdog")
-                housekeeping = Housekeeping(parts)
-                housekeeping.start()
-                accounts = AccountServices(store, journal, pool, sessions, clients, logins, clock)
-                try:
-                    yield Bots(parts, scheduler, housekeeping), scheduler, accounts
-                finally:
-                    watching.cancel()
-                    await asyncio.gather(watching, return_exceptions=True)
-                    await housekeeping.stop()
-            finally:
-                await logins.close()
-                await clients.close()
-        finally:
-            await journal.close()
+        yield
     finally:
-        await store.close()
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+        await housekeeping.stop()
 
 
 async def _serve(settings: Settings, app: Gateway, listener: socket.socket, scheduler: Scheduler, clock: Clock) -> None:

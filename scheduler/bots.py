@@ -42,7 +42,7 @@ NOT_RUNNING = BotChange(BotStatus.STOPPED, changed=False, text="The bot is stopp
 class Bots:
     """Starts, stops and shows bots."""
 
-    def __init__(self, services: CycleServices, scheduler: Scheduler, housekeeping: Housekeeping | None = None) -> None:
+    def __init__(self, services: CycleServices, scheduler: Scheduler, housekeeping: Housekeeping) -> None:
         self._services = services
         self._scheduler = scheduler
         self._housekeeping = housekeeping
@@ -174,7 +174,7 @@ class Bots:
 
     def begin_job(self, name: str) -> JobRun:
         """Let a housekeeping job begin now, and return its state before. Raises NotFound: no job has that name."""
-        if self._housekeeping is None or name not in {job.name for job in self._housekeeping.jobs}:
+        if name not in {job.name for job in self._housekeeping.jobs}:
             raise NotFound(f"there is no job {name!r}")
         self._housekeeping.begin_now(name)
         return next(job_run(job) for job in self._housekeeping.jobs if job.name == name)

@@ -67,7 +67,7 @@ class Housekeeping:
         self._settings = services.settings
         self._journal = services.journal
         self._clock = services.clock
-        self._health = Health.of(services)
+        self._health = Health.of(services, services.journal)
         self._days_told_until = self._known_since = services.clock.now()
         files, accounts = self._turns = asyncio.Lock(), asyncio.Lock()  # Telegram's answers may take minutes
         self._scheduler = AsyncIOScheduler(timezone=UTC)

@@ -57,7 +57,7 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def overview(
-    services: CycleServices, scheduler: Scheduler, housekeeping: Housekeeping | None, started_at: datetime
+    services: CycleServices, scheduler: Scheduler, housekeeping: Housekeeping, started_at: datetime
 ) -> Overview:
     """Return what the daemon does now."""
     now = services.clock.now()
@@ -82,7 +82,7 @@ def overview(
         resting=resting,
         connections=services.clients.open,
         tasks=len(asyncio.all_tasks()),
-        jobs=[job_run(job) for job in (housekeeping.jobs if housekeeping is not None else [])],
+        jobs=[job_run(job) for job in housekeeping.jobs],
     )
 
 

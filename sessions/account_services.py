@@ -1,10 +1,13 @@
-"""The parts of this room together, for the rooms above that serve people."""
+"""The services of this room, put together in one place."""
 
 import asyncio
-from collections.abc import Collection
+import contextlib
+from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass
 
 from core.clock import Clock
+from core.settings import Settings
+from data.disk.files import Disk
 from data.journal.journal import Journal
 from data.users.data_manager import DataManager
 from sessions.accounts import Account, accounts
@@ -12,28 +15,69 @@ from sessions.client import Clients
 from sessions.logins import Logins
 from sessions.pool import Pool, Repair
 from sessions.session_manager import SessionManager
+from sessions.vault import Vault
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class AccountServices:
     """Everything about accounts."""
 
+    settings: Settings
+    clock: Clock
     store: DataManager
-    journal: Journal
     pool: Pool
     sessions: SessionManager
     clients: Clients
     logins: Logins
-    clock: Clock
 
-    async def every(self, viewer: str | None, posting: Collection[str] = ()) -> list[Account]:
-        """The accounts this user may see and how each is; all of them for None. `posting`: those at work in a cycle."""
+    async def every(self, journal: Journal, viewer: str | None, posting: Collection[str] = ()) -> list[Account]:
+        """Return the accounts this user may see and how each is; all of them for None.
+
+        `posting` are the accounts that are at work in a cycle.
+        """
         snapshot, now = await self.store.refresh(), self.clock.now()
         today = now.replace(hour=0, minute=0, second=0, microsecond=0)
         users = snapshot.users if viewer is None else {viewer} & snapshot.users.keys()
-        posts = await self.journal.posts_by_session(users, today)
+        posts = await journal.posts_by_session(users, today)
         return accounts(snapshot, now, viewer, posts, posting)
 
     async def repair(self) -> Repair:
         """Take in what lies in available/ and let every file follow users.json, without holding up anybody."""
         return await asyncio.to_thread(self.pool.repair)
+
+
+@contextlib.asynccontextmanager
+async def open_accounts(
+    settings: Settings,
+    clock: Clock,
+    *,
+    disk: Disk | None = None,
+    pool_class: type[Pool] = Pool,
+    manager_class: type[SessionManager] = SessionManager,
+) -> AsyncIterator[AccountServices]:
+    """Open users.json, the vault and the services over them; close them at the end.
+
+    Raises:
+        StateError: the state cannot be read, or the vault's key is missing.
+    """
+    store = DataManager.open(settings.state_dir, clock, disk=disk)
+    try:
+        pool = pool_class(settings.state_dir, Vault.open(settings.state_dir, settings.vault_key), store, clock)
+        sessions = manager_class(settings, store, pool, clock)
+        clients = Clients(settings, pool)
+        logins = Logins(sessions, clients, clock)
+        try:
+            yield AccountServices(
+                settings=settings,
+                clock=clock,
+                store=store,
+                pool=pool,
+                sessions=sessions,
+                clients=clients,
+                logins=logins,
+            )
+        finally:
+            await logins.close()
+            await clients.close()
+    finally:
+        await store.close()

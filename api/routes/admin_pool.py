@@ -51,7 +51,7 @@ class PairChange(RequestBody):
 )
 async def pool(_: Admin, context: Context, accounts: Accounts) -> Response:
     """The pool: whose bot each account posts for, on which API pair, how it is and until when."""
-    return json_answer(AccountsView(accounts=await accounts.every(None, context.bots.posting())))
+    return json_answer(AccountsView(accounts=await accounts.every(context.journal, None, context.bots.posting())))
 
 
 @routes.post(

@@ -110,9 +110,9 @@ async def check(caller: Caller, context: Context, accounts: Accounts, name: str)
 
     What Telegram says has the consequences it would have in a cycle: a login that has ended is marked so.
     """
-    await own_account(accounts, caller.user_id, name, operator=caller.operator)
+    await own_account(accounts, context.journal, caller.user_id, name, operator=caller.operator)
     with context.limiter.place(Kind.WORK, caller.user_id):
-        found = await Health.of(accounts).check(name)
+        found = await Health.of(accounts, context.journal).check(name)
     return json_answer(CheckView(**{field: getattr(found, field) for field in CheckView.__struct_fields__}))
 
 

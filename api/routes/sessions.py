@@ -18,6 +18,7 @@ from api.services.users import get_or_create_user
 from api.views.sessions import AccountsView, ExportView, FarewellView
 from core.errors import Forbidden, InvalidInput, NotFound, UnknownSession
 from core.models import Event, Level
+from data.journal.journal import Journal
 from sessions import farewell
 from sessions.account_services import AccountServices
 from sessions.accounts import Account
@@ -79,7 +80,9 @@ class Picture(StrEnum):
 @routes.get("", responses={200: shows(AccountsView, "The accounts."), **problems(401, 403, 409, 503)})
 async def every(caller: Caller, context: Context, accounts: Accounts) -> Response:
     """The caller's accounts and how each is."""
-    return json_answer(AccountsView(accounts=await accounts.every(caller.user_id, context.bots.posting())))
+    return json_answer(
+        AccountsView(accounts=await accounts.every(context.journal, caller.user_id, context.bots.posting()))
+    )
 
 
 @routes.post(
@@ -171,12 +174,14 @@ async def relabel(
     caller: Caller, acting: Acting, context: Context, accounts: Accounts, name: str, body: LabelRequest
 ) -> Response:
     """Note what an account is for."""
-    before = await own_account(accounts, caller.user_id, name, operator=caller.operator)
+    before = await own_account(accounts, context.journal, caller.user_id, name, operator=caller.operator)
     await accounts.sessions.set_label(name, body.label)
     if caller.user_id not in {before.owner, before.user}:
         acting.note("relabel", name, before=before.label, after=body.label)
     posting = context.bots.posting()
-    return json_answer(await own_account(accounts, caller.user_id, name, operator=caller.operator, posting=posting))
+    return json_answer(
+        await own_account(accounts, context.journal, caller.user_id, name, operator=caller.operator, posting=posting)
+    )
 
 
 @routes.delete(
@@ -193,13 +198,13 @@ async def delete(
     log_out: Annotated[bool, Query(description="False: its login is used elsewhere too and stays open.")] = True,
 ) -> Response:
     """Log an account out at Telegram where that is possible, and forget it. For its owner, and for operators."""
-    before = await own_account(accounts, caller.user_id, name, operator=caller.operator)
+    before = await own_account(accounts, context.journal, caller.user_id, name, operator=caller.operator)
     if before.owner != caller.user_id and not caller.operator:
         raise Forbidden("Only its owner or an operator may delete an account; you may release it")
     done = await farewell.delete(accounts.clients, accounts.sessions, name, log_out=log_out)
     if done.user is not None:
         at, text = accounts.clock.now(), f"{name} was deleted"
-        await accounts.journal.add_event(
+        await context.journal.add_event(
             Event(at=at, user=done.user, action="session_deleted", text=text, level=Level.WARNING, session=name)
         )
     context.security.note("session_deleted", "An account was deleted", user=caller.user_id, session=name, **facts)
@@ -213,9 +218,9 @@ async def delete(
     status_code=204,
     responses={204: {"description": "It posts for nobody now."}, **problems(401, 403, 404, 409, 422, 503)},
 )
-async def release(caller: Caller, acting: Acting, accounts: Accounts, name: str) -> Response:
+async def release(caller: Caller, context: Context, acting: Acting, accounts: Accounts, name: str) -> Response:
     """Take an account from the bot it posts for. It stays its owner's, or becomes spare again."""
-    before = await own_account(accounts, caller.user_id, name, operator=caller.operator)
+    before = await own_account(accounts, context.journal, caller.user_id, name, operator=caller.operator)
     await accounts.sessions.release(name)
     if caller.user_id not in {before.owner, before.user}:
         acting.note("release", name, before=before.user, after=None)
@@ -227,9 +232,9 @@ async def release(caller: Caller, acting: Acting, accounts: Accounts, name: str)
     status_code=204,
     responses={204: {"description": "It posts for the caller's bot."}, **problems(401, 403, 404, 409, 422, 503)},
 )
-async def assign(caller: Caller, accounts: Accounts, name: str) -> Response:
+async def assign(caller: Caller, context: Context, accounts: Accounts, name: str) -> Response:
     """Let the caller's bot post with an account of theirs. `release` undoes it."""
-    await own_account(accounts, caller.user_id, name, operator=False)
+    await own_account(accounts, context.journal, caller.user_id, name, operator=False)
     await accounts.sessions.move(name, caller.user_id)
     return Response(status_code=204)
 
@@ -242,7 +247,7 @@ async def export(
     caller: Caller, context: Context, facts: Facts, accounts: Accounts, name: str, body: ExportRequest
 ) -> Response:
     """The session as a Telethon StringSession, for the account's owner alone. Whoever has it is the account."""
-    account = await own_account(accounts, caller.user_id, name, operator=False)
+    account = await own_account(accounts, context.journal, caller.user_id, name, operator=False)
     if account.owner != caller.user_id:
         raise Forbidden("Only its owner may export an account")
     if not body.understood:
@@ -253,10 +258,16 @@ async def export(
 
 
 async def own_account(
-    accounts: AccountServices, user_id: str, name: str, *, operator: bool, posting: Collection[str] = ()
+    accounts: AccountServices,
+    journal: Journal,
+    user_id: str,
+    name: str,
+    *,
+    operator: bool,
+    posting: Collection[str] = (),
 ) -> Account:
     """Return the account, if the caller may see it. Raises UnknownSession, for accounts of others too."""
-    for account in await accounts.every(None if operator else user_id, posting):
+    for account in await accounts.every(journal, None if operator else user_id, posting):
         if account.name == name:
             return account
     raise UnknownSession(f"you have no account {name}")

@@ -27,8 +27,6 @@ from api.app import create_app
 from api.security.tokens import issue_token
 from api.server.gateway import Gateway
 from api.server.server import Server as ApiServer
-from bot.cycle.run import CycleServices
-from bot.cycle.runner import CycleRunner
 from core.clock import SystemClock
 from core.logs import set_up_logs
 from core.models import (
@@ -45,12 +43,7 @@ from core.models import (
 from core.settings import Settings
 from data.journal.journal import Journal
 from data.users.data_manager import DataManager, Transaction
-from scheduler.bots import Bots
-from scheduler.scheduler import Scheduler
-from sessions.client import Clients
-from sessions.pool import Pool
-from sessions.session_manager import SessionManager
-from sessions.vault import Vault
+from scheduler.services import open_services
 
 SECRET = "bench-only-Zk3v9QpL7xW2mN8rT5yB1cD4fG6h"  # noqa: S105  opens nothing but the bench's own server
 PATH = "/api/sync/state"
@@ -151,24 +144,18 @@ def _settings(state: Path) -> Settings:
 @contextlib.asynccontextmanager
 async def _ours(settings: Settings, *, posting: bool) -> AsyncIterator[Gateway]:
     clock = SystemClock()
-    store = DataManager.open(settings.state_dir, clock)
-    journal = Journal.open(settings.state_dir)
-    if not store.snapshot.users:
-        await _fill(store, journal, clock)
-    pool = Pool(settings.state_dir, Vault.open(settings.state_dir), store, clock)
-    sessions, clients = SessionManager(settings, store, pool, clock), Clients(settings, pool)
-    services = CycleServices.put_together(settings, store, journal, sessions, clients, clock)
-    app = create_app(settings, store, journal, Bots(services, Scheduler(services, CycleRunner(services))), clock)
-    posts = [
-        asyncio.create_task(_post(f"user{user}", store, journal, clock)) for user in range(POSTING if posting else 0)
-    ]
-    yield app
-    for task in posts:
-        task.cancel()
-    await asyncio.gather(*posts, return_exceptions=True)
-    await app.close()
-    await journal.close()
-    await store.close()
+    async with open_services(settings, clock) as services:
+        store, journal = services.accounts.store, services.journal
+        if not store.snapshot.users:
+            await _fill(store, journal, clock)
+        app = create_app(settings, store, journal, services.bots, clock)
+        posting_users = range(POSTING if posting else 0)
+        posts = [asyncio.create_task(_post(f"user{user}", store, journal, clock)) for user in posting_users]
+        yield app
+        for task in posts:
+            task.cancel()
+        await asyncio.gather(*posts, return_exceptions=True)
+        await app.close()
 
 
 async def _fill(store: DataManager, journal: Journal, clock: SystemClock) -> None:

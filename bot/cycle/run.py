@@ -50,7 +50,7 @@ class CycleServices:
     """session → the files it has brought to Telegram"""
 
     @classmethod
-    def put_together(
+    def over(
         cls,
         settings: Settings,
         store: DataManager,
@@ -59,7 +59,7 @@ class CycleServices:
         clients: Clients,
         clock: Clock,
     ) -> "CycleServices":
-        """What the rooms below gave, with the bot's own history and peers."""
+        """Add the bot's own services to those of the rooms below."""
         return cls(
             settings=settings,
             store=store,

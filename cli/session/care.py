@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cli.session.context import session_parts
+from cli.session.context import open_command_services
 from cli.state_folder import StateDir
 from cli.terminal import clear_errors, confirm, fail, say
 from sessions.farewell import Farewell
@@ -24,8 +24,8 @@ def pair(
     """Let an account run on another API pair with the login it has; says when it needs a new login there."""
 
     async def run() -> None:
-        async with session_parts(state_dir) as parts:
-            await give_pair(parts.clients, parts.sessions, name, api_id, unchecked=unchecked)
+        async with open_command_services(state_dir) as services:
+            await give_pair(services.clients, services.sessions, name, api_id, unchecked=unchecked)
 
     with clear_errors():
         asyncio.run(run())
@@ -43,8 +43,8 @@ def delete(
     """Log an account out at Telegram and forget it: its key, its label, whose it was."""
 
     async def run() -> Farewell:
-        async with session_parts(state_dir) as parts:
-            return await delete_account(parts.clients, parts.sessions, name, log_out=not keep_login)
+        async with open_command_services(state_dir) as services:
+            return await delete_account(services.clients, services.sessions, name, log_out=not keep_login)
 
     with clear_errors():
         if not yes and not confirm(f"Delete {name}? It cannot be brought back.", aside=True):

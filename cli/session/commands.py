@@ -14,7 +14,7 @@ from rich.progress import Progress
 
 from bot.health import Checkup
 from cli.session.care import delete, pair
-from cli.session.context import SessionParts, session_parts
+from cli.session.context import CommandServices, open_command_services
 from cli.session.login import login
 from cli.session.pairs import pairs
 from cli.state_folder import StateDir
@@ -51,9 +51,9 @@ def list_(
     """Show every account and how it is."""
 
     async def run() -> list[Account]:
-        async with session_parts(state_dir) as parts:
-            now = parts.clock.now()
-            every = accounts(parts.store.snapshot, now, None, parts.posts_today(now))
+        async with open_command_services(state_dir) as services:
+            now = services.clock.now()
+            every = accounts(services.store.snapshot, now, None, services.posts_today(now))
             return [account for account in every if user is None or user in {account.user, account.owner}]
 
     with clear_errors():
@@ -79,8 +79,8 @@ def release(name: _Name, state_dir: StateDir = None) -> None:
     """Take an account from its user; it is spare again, or its owner's."""
 
     async def run() -> str | None:
-        async with session_parts(state_dir) as parts:
-            return await parts.sessions.release(name)
+        async with open_command_services(state_dir) as services:
+            return await services.sessions.release(name)
 
     with clear_errors():
         holder = asyncio.run(run())
@@ -92,8 +92,8 @@ def move(name: _Name, user: Annotated[str, typer.Argument(help="Who gets it.")],
     """Give an account to a user, taking it from whoever has it."""
 
     async def run() -> str | None:
-        async with session_parts(state_dir) as parts:
-            return await parts.sessions.move(name, user)
+        async with open_command_services(state_dir) as services:
+            return await services.sessions.move(name, user)
 
     with clear_errors():
         before = asyncio.run(run())
@@ -109,8 +109,8 @@ def owner(
     """Say whose own account it is, so that nobody else ever gets it; or make it spare."""
 
     async def run() -> None:
-        async with session_parts(state_dir) as parts:
-            await parts.sessions.set_owner(name, user)
+        async with open_command_services(state_dir) as services:
+            await services.sessions.set_owner(name, user)
 
     with clear_errors():
         asyncio.run(run())
@@ -124,8 +124,8 @@ def label(
     """Note what an account is for."""
 
     async def run() -> None:
-        async with session_parts(state_dir) as parts:
-            await parts.sessions.set_label(name, text)
+        async with open_command_services(state_dir) as services:
+            await services.sessions.set_label(name, text)
 
     with clear_errors():
         asyncio.run(run())
@@ -146,15 +146,15 @@ def import_(
     """Take in sessions of Telethon, Pyrogram, GramJS, mtcute and MTKruto; what cannot be used is refused one by one."""
 
     async def run(progress: Progress) -> tuple[list[Report], dict[str, Checkup]]:
-        async with session_parts(state_dir) as parts:
+        async with open_command_services(state_dir) as services:
             looking = progress.add_task("Reading", total=None)
             terms = Terms(owner=owner, label=label)
             if content is None:
-                reports = parts.importer.take(source, terms, lambda done: progress.update(looking, completed=done))
+                reports = services.importer.take(source, terms, lambda done: progress.update(looking, completed=done))
             else:
-                reports = parts.importer.take_content(content, "imported", terms, "stdin")
+                reports = services.importer.take_content(content, "imported", terms, "stdin")
             fresh = [one.session for one in reports if one.session and one.verdict is Verdict.TAKEN]
-            checkups = await _checked(parts, fresh if check else [], progress)
+            checkups = await _checked(services, fresh if check else [], progress)
             return [_settled(one, checkups.get(one.session or "")) for one in reports], checkups
 
     with clear_errors():
@@ -180,10 +180,10 @@ def _from_stdin() -> bytes:
     return content
 
 
-async def _checked(parts: SessionParts, names: list[str], progress: Progress) -> dict[str, Checkup]:
+async def _checked(services: CommandServices, names: list[str], progress: Progress) -> dict[str, Checkup]:
     found: dict[str, Checkup] = {}
     for name in progress.track(names, description="Asking Telegram") if names else []:
-        found[name] = await parts.check(name)
+        found[name] = await services.check(name)
     return found
 
 
@@ -226,8 +226,8 @@ def check(name: _Name, as_json: _Json = False, state_dir: StateDir = None) -> No
     """Ask Telegram about an account: who it is, whether it is alive, two-step password, other logins."""
 
     async def run() -> Checkup:
-        async with session_parts(state_dir) as parts:
-            return await parts.check(name)
+        async with open_command_services(state_dir) as services:
+            return await services.check(name)
 
     with clear_errors():
         checkup = asyncio.run(run())
@@ -249,8 +249,8 @@ def export(
     """Print an account's session as a Telethon StringSession. Whoever has it IS the account."""
 
     async def run() -> str:
-        async with session_parts(state_dir) as parts:
-            return telethon_string(parts.pool.credentials(name))
+        async with open_command_services(state_dir) as services:
+            return telethon_string(services.pool.credentials(name))
 
     with clear_errors():
         warning = (
@@ -280,8 +280,8 @@ def repair(as_json: _Json = False, state_dir: StateDir = None) -> None:
     """Take in files put into sessions/available, and let every file follow users.json."""
 
     async def run() -> dict[str, list[str]]:
-        async with session_parts(state_dir) as parts:
-            done = parts.pool.repair()
+        async with open_command_services(state_dir) as services:
+            done = services.pool.repair()
             return {
                 "taken_in": list(done.taken_in),
                 "moved": list(done.moved),
@@ -311,9 +311,9 @@ def rotate_key(state_dir: StateDir = None) -> None:
     """Seal every session with a new vault key. The daemon must be stopped; cut off at any point, run it again."""
 
     async def run() -> tuple[int, bool]:
-        async with session_parts(state_dir, alone=True) as parts:
+        async with open_command_services(state_dir, alone=True) as services:
             named = os.environ.get("POSTFLEET_NEXT_VAULT_KEY")
-            count = rotate(parts.settings, SecretStr(named) if named else None, parts.pool)
+            count = rotate(services.settings, SecretStr(named) if named else None, services.pool)
             return count, named is not None
 
     with clear_errors():

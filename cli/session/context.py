@@ -20,20 +20,20 @@ from data.disk.files import LOCK_TIMEOUT, locked
 from data.disk.inventory import JOURNAL_FILE
 from data.journal.reads import SessionPosts, posts_by_session
 from data.users.data_manager import DataManager
+from sessions.account_services import open_accounts
 from sessions.client import Clients
 from sessions.imports import Importer
 from sessions.logins import Logins
 from sessions.pool import Pool
 from sessions.session_manager import SessionManager
-from sessions.vault import Vault
 
 _COMMANDS_LOCK = "commands.lock"
 """Held by every `session` command: shared, but alone by the one that seals all files anew."""
 
 
 @dataclass(frozen=True)
-class SessionParts:
-    """The rooms about accounts."""
+class CommandServices:
+    """What the commands about accounts work with."""
 
     settings: Settings
     store: DataManager
@@ -70,7 +70,7 @@ class SessionParts:
 
 
 @contextlib.asynccontextmanager
-async def session_parts(state_dir: Path | None, *, alone: bool = False) -> AsyncIterator[SessionParts]:
+async def open_command_services(state_dir: Path | None, *, alone: bool = False) -> AsyncIterator[CommandServices]:
     """Open them on this folder or that of the settings, beside a daemon that may be running there, and close them.
 
     Raises:
@@ -87,32 +87,16 @@ async def session_parts(state_dir: Path | None, *, alone: bool = False) -> Async
             raise StateInUse(
                 "another session command works on these accounts; run this again when it is done"
             ) from error
-        async with _opened(settings) as parts:
-            yield parts
-
-
-@contextlib.asynccontextmanager
-async def _opened(settings: Settings) -> AsyncIterator[SessionParts]:
-    clock = SystemClock()
-    store = DataManager.open(settings.state_dir, clock)
-    try:
-        pool = Pool(settings.state_dir, Vault.open(settings.state_dir, settings.vault_key), store, clock)
-        sessions = SessionManager(settings, store, pool, clock)
-        clients = Clients(settings, pool)
-        logins = Logins(sessions, clients, clock)
-        try:
-            yield SessionParts(
+        # Without the journal: a daemon may be writing it.
+        async with open_accounts(settings, SystemClock()) as opened:
+            yield CommandServices(
                 settings=settings,
-                store=store,
-                pool=pool,
-                sessions=sessions,
-                clients=clients,
-                logins=logins,
-                importer=Importer(store, pool, sessions, clock),
-                health=Health(store, sessions, clients, clock),
-                clock=clock,
+                store=opened.store,
+                pool=opened.pool,
+                sessions=opened.sessions,
+                clients=opened.clients,
+                logins=opened.logins,
+                importer=Importer(opened.store, opened.pool, opened.sessions, opened.clock),
+                health=Health(opened.store, opened.sessions, opened.clients, opened.clock),
+                clock=opened.clock,
             )
-        finally:
-            await logins.close()
-    finally:
-        await store.close()

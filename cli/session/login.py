@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cli.session.context import SessionParts, session_parts
+from cli.session.context import CommandServices, open_command_services
 from cli.state_folder import StateDir
 from cli.terminal import UNUSABLE, ask, clear_errors, fail, say, say_aside, show_qr_code
 from core.errors import InvalidInput, LoginRefused
@@ -34,32 +34,32 @@ def login(
 
 
 async def _login(state_dir: Path | None, phone: str | None, wish: Wish) -> None:
-    async with session_parts(state_dir) as parts:
-        state = await parts.logins.begin(_BY, wish, phone)
+    async with open_command_services(state_dir) as services:
+        state = await services.logins.begin(_BY, wish, phone)
         if state.step is Step.QR:
-            state = await _scanned(parts, state)
+            state = await _scanned(services, state)
         else:
             say(f"Telegram sent a code {state.sent}.")
         while state.step in {Step.CODE, Step.PASSWORD}:
-            state = await _answered(parts, state)
+            state = await _answered(services, state)
         if state.step is not Step.DONE:
             raise LoginRefused("login_over", f"the login is over: {state.reason}")
         say(f"Logged in as {state.session}" + (f", for {state.assigned_to}" if state.assigned_to else ""))
 
 
-async def _answered(parts: SessionParts, state: Login) -> Login:
+async def _answered(services: CommandServices, state: Login) -> Login:
     """One answer of the person at the terminal; a wrong one may be given again."""
     try:
         if state.step is Step.CODE:
-            return await parts.logins.code(_BY, state.id, ask("Code"))
+            return await services.logins.code(_BY, state.id, ask("Code"))
         hint = f" (hint: {state.hint})" if state.hint else ""
-        return await parts.logins.password(_BY, state.id, ask(f"Two-step password{hint}", hidden=True))
+        return await services.logins.password(_BY, state.id, ask(f"Two-step password{hint}", hidden=True))
     except InvalidInput as error:
         say_aside(str(error))
-        return parts.logins.status(_BY, state.id)
+        return services.logins.status(_BY, state.id)
 
 
-async def _scanned(parts: SessionParts, state: Login) -> Login:
+async def _scanned(services: CommandServices, state: Login) -> Login:
     shown = None
     while state.step is Step.QR:
         if state.qr_url != shown and state.qr_url is not None:
@@ -68,5 +68,5 @@ async def _scanned(parts: SessionParts, state: Login) -> Login:
             say("In a Telegram app: Settings, Devices, Link Desktop Device. Scan this.")
             say(shown)
         await asyncio.sleep(_LOOK_SECONDS)
-        state = parts.logins.status(_BY, state.id)
+        state = services.logins.status(_BY, state.id)
     return state

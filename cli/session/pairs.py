@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from pydantic import SecretStr
 
-from cli.session.context import SessionParts, session_parts
+from cli.session.context import CommandServices, open_command_services
 from cli.state_folder import StateDir, settings_of_state
 from cli.terminal import Sheet, ask, clear_errors, say
 from core.errors import InvalidInput, NotFound, PairNotChecked
@@ -23,11 +23,11 @@ def list_(state_dir: StateDir = None) -> None:
     """Show every pair, its state and how many accounts run on it."""
 
     async def run() -> Sheet:
-        async with session_parts(state_dir) as parts:
-            snapshot = parts.store.snapshot
+        async with open_command_services(state_dir) as services:
+            snapshot = services.store.snapshot
             used = sessions_on_pairs(snapshot.users, snapshot.sessions)
             table = Sheet("api_id", "state", "accounts", "from", "why")
-            for pair in parts.sessions.pairs.every():
+            for pair in services.sessions.pairs.every():
                 source = "settings" if pair.in_settings else "added"
                 table.add(pair.api_id, pair.state.value, used[pair.api_id], source, pair.reason)
             return table
@@ -47,9 +47,9 @@ def add(
     """Add a pair from my.telegram.org; asks for its hash, which is kept sealed, and Telegram whether they are right."""
 
     async def run(api_hash: str) -> None:
-        async with session_parts(state_dir) as parts:
+        async with open_command_services(state_dir) as services:
             try:
-                await add_pair(parts.clients, parts.sessions, api_id, SecretStr(api_hash), unchecked=unchecked)
+                await add_pair(services.clients, services.sessions, api_id, SecretStr(api_hash), unchecked=unchecked)
             except PairNotChecked as error:
                 raise PairNotChecked(f"{error}; it was not added, --unchecked adds it all the same") from None
 
@@ -67,11 +67,11 @@ def check(
     """Ask Telegram whether it takes a pair. No account is concerned, and no code is sent."""
 
     async def run() -> dict[int, str]:
-        async with session_parts(state_dir) as parts:
-            known = [pair.api_id for pair in parts.sessions.pairs.every()]
+        async with open_command_services(state_dir) as services:
+            known = [pair.api_id for pair in services.sessions.pairs.every()]
             if api_id is not None and api_id not in known:
                 raise NotFound(f"there is no API pair {api_id}")
-            return {one: await _found(parts, one) for one in ([api_id] if api_id is not None else known)}
+            return {one: await _found(services, one) for one in ([api_id] if api_id is not None else known)}
 
     with clear_errors():
         found = asyncio.run(run())
@@ -84,9 +84,9 @@ def check(
 _TAKEN = "Telegram takes it"
 
 
-async def _found(parts: SessionParts, api_id: int) -> str:
+async def _found(services: CommandServices, api_id: int) -> str:
     try:
-        await check_pair(parts.clients, api_id)
+        await check_pair(services.clients, api_id)
     except (InvalidInput, PairNotChecked) as error:
         return error.fix if isinstance(error, InvalidInput) else str(error)
     return _TAKEN
@@ -97,8 +97,8 @@ def remove(api_id: _Id, state_dir: StateDir = None) -> None:
     """Forget an added pair that no account works on; `session pair` gives those on it another one first."""
 
     async def run() -> list[str]:
-        async with session_parts(state_dir) as parts:
-            return await parts.sessions.remove_pair(api_id)
+        async with open_command_services(state_dir) as services:
+            return await services.sessions.remove_pair(api_id)
 
     with clear_errors():
         left = asyncio.run(run())
@@ -126,8 +126,8 @@ def quarantine(
     """Stop every account on a pair; tells which ones need a new login."""
 
     async def run() -> dict[str, str | None]:
-        async with session_parts(state_dir) as parts:
-            return await parts.sessions.quarantine_pair(api_id, reason)
+        async with open_command_services(state_dir) as services:
+            return await services.sessions.quarantine_pair(api_id, reason)
 
     with clear_errors():
         for name, user in asyncio.run(run()).items():
@@ -136,8 +136,8 @@ def quarantine(
 
 def _set(state_dir: Path | None, api_id: int, state: PairState, reason: str | None) -> None:
     async def run() -> None:
-        async with session_parts(state_dir) as parts:
-            parts.sessions.pairs.set_state(api_id, state, reason, parts.clock.now())
+        async with open_command_services(state_dir) as services:
+            services.sessions.pairs.set_state(api_id, state, reason, services.clock.now())
 
     with clear_errors():
         asyncio.run(run())

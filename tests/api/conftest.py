@@ -11,20 +11,8 @@ import pytest
 
 from api.app import create_app
 from api.security.tokens import issue_token
-from bot.cycle.run import CycleServices
-from bot.cycle.runner import CycleRunner
 from core.settings import Settings, load_settings
-from data.journal.journal import Journal
-from data.users.data_manager import DataManager
-from scheduler.bots import Bots
-from scheduler.housekeeping import Housekeeping
-from scheduler.scheduler import Scheduler
-from sessions.account_services import AccountServices
-from sessions.client import Clients
-from sessions.logins import Logins
-from sessions.pool import Pool
-from sessions.session_manager import SessionManager
-from sessions.vault import Vault
+from scheduler.services import open_services
 from tests.api.support import API_PAIRS, SECRET, Api, Remake
 from tests.support.clock import MovableClock
 
@@ -57,20 +45,14 @@ async def whole_api(settings: Settings, clock: MovableClock) -> AsyncIterator[Ap
 
 @asynccontextmanager
 async def open_api(settings: Settings, clock: MovableClock, *, accounts: bool) -> AsyncIterator[Api]:
-    store = DataManager.open(settings.state_dir, clock)
-    journal = Journal.open(settings.state_dir)
-    services = real_services(settings, store, journal, clock)
-    bots = bots_of(services)
-    account_services = real_accounts(settings, store, journal, clock) if accounts else None
-    app = create_app(settings, store, journal, bots, clock, account_services)
-    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://postfleet.test") as http:
-        yield Api(app, http, store, journal, services, bots, clock, account_services)
-    await app.close()
-    if account_services is not None:
-        await account_services.logins.close()
-    await journal.close()
-    await store.close()
+    async with open_services(settings, clock) as services:
+        given = services.accounts if accounts else None
+        store, journal = services.accounts.store, services.journal
+        app = create_app(settings, store, journal, services.bots, clock, given)
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://postfleet.test") as http:
+            yield Api(app, http, store, journal, services.cycle, services.bots, services.housekeeping, clock, given)
+        await app.close()
 
 
 @pytest.fixture
@@ -86,25 +68,6 @@ def bob(clock: MovableClock) -> dict[str, str]:
 def bearer(clock: MovableClock, user_id: str) -> dict[str, str]:
     token = issue_token(SECRET, user_id, now=clock.now(), lifetime=timedelta(hours=1))
     return {"Authorization": f"Bearer {token}"}
-
-
-def real_services(settings: Settings, store: DataManager, journal: Journal, clock: MovableClock) -> CycleServices:
-    """What real bots post with."""
-    pool = Pool(settings.state_dir, Vault.open(settings.state_dir), store, clock)
-    sessions = SessionManager(settings, store, pool, clock)
-    return CycleServices.put_together(settings, store, journal, sessions, Clients(settings, pool), clock)
-
-
-def bots_of(services: CycleServices, housekeeping: Housekeeping | None = None) -> Bots:
-    """Real bots whose scheduler does not tick: a started bot waits for its first cycle."""
-    return Bots(services, Scheduler(services, CycleRunner(services)), housekeeping)
-
-
-def real_accounts(settings: Settings, store: DataManager, journal: Journal, clock: MovableClock) -> AccountServices:
-    """The services for accounts."""
-    pool = Pool(settings.state_dir, Vault.open(settings.state_dir), store, clock)
-    sessions, clients = SessionManager(settings, store, pool, clock), Clients(settings, pool)
-    return AccountServices(store, journal, pool, sessions, clients, Logins(sessions, clients, clock), clock)
 
 
 @pytest.fixture

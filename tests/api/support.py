@@ -24,6 +24,7 @@ from core.settings import load_settings
 from data.journal.journal import Journal
 from data.users.data_manager import DataManager
 from scheduler.bots import Bots
+from scheduler.housekeeping import Housekeeping
 from sessions.account_services import AccountServices
 from tests.support.clock import MovableClock
 
@@ -42,6 +43,7 @@ class Api:
     journal: Journal
     services: CycleServices
     bots: Bots
+    housekeeping: Housekeeping
     clock: MovableClock
     accounts: AccountServices | None = None
 

@@ -18,7 +18,7 @@ def _without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def seen(house: House, name: str, ago: timedelta) -> None:
-    at = house.parts.clock.now() - ago
+    at = house.services.clock.now() - ago
     await house.store.transact(lambda tx: tx.put_session(name, replace(tx.session(name), last_used_at=at)))
 
 
@@ -28,11 +28,11 @@ async def test_a_round_asks_the_quiet_ones_and_leaves_the_others_alone(tmp_path:
         await seen(house, "acc02", timedelta(hours=1))
         await seen(house, "acc03", QUIET * 3)
         await seen(house, "acc04", QUIET * 2)
-        until = house.parts.clock.now() + timedelta(hours=1)
-        await house.parts.sessions.hold("acc04", until, "PEER_FLOOD", "limited")
-        found = await Health.of(house.parts).round()
+        until = house.services.clock.now() + timedelta(hours=1)
+        await house.services.sessions.hold("acc04", until, "PEER_FLOOD", "limited")
+        found = await Health.of(house.services, house.journal).round()
         assert [(checkup.name, checkup.alive) for checkup in found] == [("acc03", True), ("acc01", True)]
-        assert await Health.of(house.parts).round() == [], "they are not quiet any more"
+        assert await Health.of(house.services, house.journal).round() == [], "they are not quiet any more"
         assert MOST_A_ROUND < 100, "a round stays cheap"
 
 
@@ -44,7 +44,7 @@ async def test_what_a_round_finds_has_the_consequences_it_has_in_a_cycle(tmp_pat
             await seen(house, name, QUIET * 2)
         house.sandbox.ban("acc01")
         house.sandbox.ban("acc02", "revoked")
-        found = {checkup.name: checkup.alive for checkup in await Health.of(house.parts).round()}
+        found = {checkup.name: checkup.alive for checkup in await Health.of(house.services, house.journal).round()}
         assert found == {"acc01": False, "acc02": False, "acc03": True}
         sessions = house.store.snapshot.sessions
         assert sessions["acc01"].state is SessionState.BANNED
@@ -58,6 +58,6 @@ async def test_an_outage_says_nothing_about_accounts(tmp_path: Path) -> None:
     async with open_house(tmp_path, accounts=1) as house:
         await seen(house, "acc01", QUIET * 2)
         house.sandbox.actions.drop(30)
-        (checkup,) = await Health.of(house.parts).round()
+        (checkup,) = await Health.of(house.services, house.journal).round()
         assert checkup.alive is None
         assert house.store.snapshot.sessions["acc01"].state is SessionState.READY

@@ -16,15 +16,9 @@ from bot.cycle.runner import CycleRunner, NotWanted
 from core.models import BotStatus, Cycle, Delivery, DeliveryState, PostContent, PostType, User
 from core.settings import Settings
 from data.disk.files import Disk
-from data.journal.journal import Journal
-from data.users.data_manager import DataManager, Transaction
-from scheduler.bots import Bots
-from scheduler.scheduler import Scheduler
+from data.users.data_manager import Transaction
+from scheduler.services import Services, open_services
 from scheduler.timing import Timetable, first_run
-from sessions.client import Clients
-from sessions.pool import Pool
-from sessions.session_manager import SessionManager
-from sessions.vault import Vault
 from tests.support.clock import START, MovableClock
 from tests.support.house import API_PAIRS, SECRET
 
@@ -77,8 +71,8 @@ class RamDisk(Disk):
 class NotedCycles(CycleRunner):
     """Cycles that only take their time. Everything else is the real thing."""
 
-    def __init__(self, parts: CycleServices) -> None:
-        super().__init__(parts)
+    def __init__(self, services: CycleServices) -> None:
+        super().__init__(services)
         self.begun: dict[str, list[datetime]] = defaultdict(list)
         self.ended: dict[str, list[datetime]] = defaultdict(list)
         self.seconds: Callable[[str], float] = lambda _: 0.0
@@ -116,13 +110,14 @@ class NotedCycles(CycleRunner):
 class TimeHouse:
     """What the tests of time look at."""
 
-    def __init__(self, parts: CycleServices, clock: MovableClock, cycles: NotedCycles) -> None:
-        self.parts = parts
+    def __init__(self, services: Services, clock: MovableClock) -> None:
+        self.services = services.cycle
         self.clock = clock
-        self.cycles = cycles
-        self.scheduler = Scheduler(parts, cycles)
-        self.bots = Bots(parts, self.scheduler)
-        self.store = parts.store
+        assert isinstance(services.cycles, NotedCycles)
+        self.cycles = services.cycles
+        self.scheduler = services.scheduler
+        self.bots = services.bots
+        self.store = services.cycle.store
         self.ticking: asyncio.Task[None] | None = None
 
     async def add_users(self, users: dict[str, User], *, running: bool = True) -> None:
@@ -195,7 +190,7 @@ class TimeHouse:
         return [round((moment - START).total_seconds() / 60, 1) for moment in self.cycles.begun[user_id]]
 
     def said(self, user_id: str) -> list[str]:
-        return [event.text for event in reversed(self.parts.journal.last_events(user_id))]
+        return [event.text for event in reversed(self.services.journal.last_events(user_id))]
 
 
 @contextlib.asynccontextmanager
@@ -208,21 +203,15 @@ async def time_house(
     built = Settings(state_dir=state, jwt_secret=SECRET, api_pairs=API_PAIRS).model_copy(  # type: ignore[arg-type]  # read by a validator
         update={"tick_seconds": 3600.0, "least_cycle_delay_seconds": 0.0} | settings
     )
-    store = DataManager.open(state, clock, disk=RamDisk())
-    journal = Journal.open(state, disk=RamDisk())
-    pool = Pool(state, Vault.open(state), store, clock)
-    sessions = SessionManager(built, store, pool, clock)
-    parts = CycleServices.put_together(built, store, journal, sessions, Clients(built, pool), clock)
-    house = TimeHouse(parts, clock, NotedCycles(parts))
-    if ticking:
-        house.tick()
-    try:
-        yield house
-    finally:
-        house.scheduler._leaving = True
-        running = [*house.scheduler._tasks, *filter(None, [house.ticking])]
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
-        await journal.close()
-        await store.close()
+    async with open_services(built, clock, disk=RamDisk(), runner=NotedCycles) as services:
+        house = TimeHouse(services, clock)
+        if ticking:
+            house.tick()
+        try:
+            yield house
+        finally:
+            house.scheduler._leaving = True
+            running = [*house.scheduler._tasks, *filter(None, [house.ticking])]
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)

@@ -126,10 +126,10 @@ async def test_a_slow_user_never_holds_up_another(tmp_path: Path) -> None:
 async def test_sending_has_slots_of_its_own_apart_from_connections(tmp_path: Path) -> None:
     async with running_house(tmp_path, max_concurrent_sends=1, sessions_at_start=1) as house:
         await house.add_user("alice", [G1])
-        async with house.parts.sends.taken_by("somebody else"):
+        async with house.services.sends.taken_by("somebody else"):
             await house.bots.start("alice")
-            await until(lambda: house.parts.sends.is_waiting("alice"), "alice to wait for a turn to send")
-            assert house.parts.clients.open == 1
+            await until(lambda: house.services.sends.is_waiting("alice"), "alice to wait for a turn to send")
+            assert house.services.clients.open == 1
             assert house.texts(G1) == []
         await until(lambda: house.texts(G1), "the post")
 
@@ -169,10 +169,10 @@ async def test_an_idle_daemon_takes_in_what_a_command_wrote(tmp_path: Path) -> N
     async with running_house(tmp_path, sessions_at_start=1, tick_seconds=0.2) as house:
         await house.add_user("alice", [G1], bot_status=BotStatus.STOPPED)
         await house.give_sessions("alice")
-        command = DataManager.open(house.settings.state_dir, house.parts.clock)
+        command = DataManager.open(house.settings.state_dir, house.services.clock)
 
         def change(tx: Transaction) -> None:
-            now = house.parts.clock.now()
+            now = house.services.clock.now()
             tx.put_user("alice", replace(tx.user("alice"), groups=(G2,), bot_status=BotStatus.RUNNING, next_run_at=now))
 
         await command.transact(change)
@@ -200,7 +200,7 @@ async def test_a_stop_that_comes_just_before_a_due_cycle_begins_lets_nothing_be_
         await until(begun.is_set, "whatever is written to wait")
         stopping = asyncio.create_task(house.bots.stop("alice"))
         await asyncio.sleep(0)
-        house.scheduler.wake("alice", house.parts.clock.now())
+        house.scheduler.wake("alice", house.services.clock.now())
         await until(lambda: "alice" in house.scheduler.running, "the tick to start the cycle")
         done.set()
         await asyncio.gather(busy, stopping)
@@ -234,7 +234,7 @@ async def left_behind(house: House, state: DeliveryState) -> None:
     """Alice's bot waits, with a cycle that broke off: the post to G1 was in that state, the one to G2 planned."""
     await house.add_user("alice", [G1, G2], bot_status=BotStatus.RUNNING)
     (name,) = await house.give_sessions("alice")
-    now = house.parts.clock.now()
+    now = house.services.clock.now()
     cycle = Cycle(id=1, user="alice", post_type=PostType.TEXT, post_content=PostContent(text="Old"), started_at=now)
     planned = [
         Delivery(user="alice", cycle=1, group=group, session=name, random_id=number, planned_at=now)

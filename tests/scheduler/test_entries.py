@@ -62,7 +62,7 @@ async def test_a_bot_that_is_stopped_now_and_started_again_begins_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with time_house(tmp_path) as house:
-        monkeypatch.setattr(house.parts.sessions, "assign_at_start", no_accounts)
+        monkeypatch.setattr(house.services.sessions, "assign_at_start", no_accounts)
         once = User(delay_between_cycles=3600, schedule=Schedule(max_cycles=1))
         await house.add_users({"alice": once}, running=False)
         house.cycles.seconds = lambda _: 600
@@ -79,7 +79,7 @@ async def test_a_schedule_changed_after_a_stop_and_a_start_within_one_cycle_coun
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with time_house(tmp_path) as house:
-        monkeypatch.setattr(house.parts.sessions, "assign_at_start", no_accounts)
+        monkeypatch.setattr(house.services.sessions, "assign_at_start", no_accounts)
         await house.add_users({"alice": User(schedule=Schedule(times=("09:01", "12:00")))}, running=False)
         house.cycles.seconds = lambda _: 600
         await house.bots.start("alice")
@@ -95,7 +95,7 @@ async def test_a_clock_set_back_after_a_stop_and_a_start_within_one_cycle_delays
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with time_house(tmp_path, tick_seconds=2.0) as house:
-        monkeypatch.setattr(house.parts.sessions, "assign_at_start", no_accounts)
+        monkeypatch.setattr(house.services.sessions, "assign_at_start", no_accounts)
         await house.add_users({"alice": User(delay_between_cycles=3600)}, running=False)
         house.cycles.seconds = lambda _: 60
         await house.bots.start("alice")
@@ -111,7 +111,7 @@ async def test_a_delay_changed_before_the_first_cycle_of_a_start_does_not_count_
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with time_house(tmp_path) as house:
-        monkeypatch.setattr(house.parts.sessions, "assign_at_start", no_accounts)
+        monkeypatch.setattr(house.services.sessions, "assign_at_start", no_accounts)
         quiet = Schedule(quiet_hours=("09:05-10:00",))
         await house.add_users({"alice": User(delay_between_cycles=6 * 3600, schedule=quiet)}, running=False)
         await house.bots.start("alice")
@@ -153,7 +153,7 @@ async def test_failures_from_before_a_stop_do_not_count_for_the_next_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with time_house(tmp_path) as house:
-        monkeypatch.setattr(house.parts.sessions, "assign_at_start", no_accounts)
+        monkeypatch.setattr(house.services.sessions, "assign_at_start", no_accounts)
         await house.add_users({"alice": User(delay_between_cycles=60)}, running=False)
         house.cycles.faults = {"alice": [RuntimeError("broken") for _ in range(6)]}
         await house.bots.start("alice")

@@ -35,7 +35,7 @@ async def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
 @contextlib.asynccontextmanager
 async def kept(house: TimeHouse) -> AsyncIterator[Housekeeping]:
     """The housekeeping of one life of the daemon."""
-    keeping = Housekeeping(house.parts)
+    keeping = Housekeeping(house.services)
     keeping.start()
     try:
         yield keeping
@@ -145,7 +145,7 @@ async def test_notes_of_last_runs_that_cannot_be_written_are_no_failure_of_the_j
 
 async def test_two_backups_in_one_second_are_one(tmp_path: Path) -> None:
     async with time_house(tmp_path) as house:
-        keeping = Housekeeping(house.parts)
+        keeping = Housekeeping(house.services)
         first, second = [(await keeping.run("backup")).last_failed for _ in range(2)]
         assert not first
         assert not second
@@ -155,7 +155,7 @@ async def test_two_backups_in_one_second_are_one(tmp_path: Path) -> None:
 async def test_backups_are_whole_and_old_ones_go(tmp_path: Path) -> None:
     async with time_house(tmp_path, backups_kept=2) as house:
         await house.add_users({}, running=False)
-        keeping = Housekeeping(house.parts)
+        keeping = Housekeeping(house.services)
         for _ in range(3):
             job = await keeping.run("backup")
             assert not job.last_failed, job.last_result
@@ -168,7 +168,7 @@ async def test_backups_are_whole_and_old_ones_go(tmp_path: Path) -> None:
 
 async def test_backups_made_while_the_clock_was_ahead_give_way_to_new_ones(tmp_path: Path) -> None:
     async with time_house(tmp_path, ticking=False, backups_kept=1) as house:
-        keeping = Housekeeping(house.parts)
+        keeping = Housekeeping(house.services)
         for years in (1, -1):
             house.clock.set_wall(timedelta(days=365 * years).total_seconds())
             job = await keeping.run("backup")
@@ -178,13 +178,13 @@ async def test_backups_made_while_the_clock_was_ahead_give_way_to_new_ones(tmp_p
 
 
 async def test_half_an_archive_that_a_killed_daemon_left_goes_with_a_later_backup(house: TimeHouse) -> None:
-    backups = house.parts.settings.state_dir / "backups"
+    backups = house.services.settings.state_dir / "backups"
     for name, hours in (("old", 7), ("of another process", 0)):
         half = backups / f".postfleet-backup-{name}"
         half.mkdir(parents=True)
         (half / "archive").write_bytes(b"half")
         os.utime(half, (time.time() - hours * 3600,) * 2)
-    assert not (await Housekeeping(house.parts).run("backup")).last_failed
+    assert not (await Housekeeping(house.services).run("backup")).last_failed
     left = {path.name for path in backups.iterdir()}
     assert left == {".postfleet-backup-of another process", "postfleet-20260302-090000.tar.gz"}
 
@@ -193,8 +193,8 @@ async def test_old_events_are_forgotten_after_the_days_that_are_set(tmp_path: Pa
     async with time_house(tmp_path, journal_days=30) as house:
         for days in range(80):
             at = house.clock.now() - timedelta(days=80 - days)
-            await house.parts.journal.add_event(Event(at=at, user="alice", action="test", text=f"{days}"))
-        keeping = Housekeeping(house.parts)
+            await house.services.journal.add_event(Event(at=at, user="alice", action="test", text=f"{days}"))
+        keeping = Housekeeping(house.services)
         job = await keeping.run("retention")
         assert job.last_result is not None
         assert job.last_result.startswith("30 rows"), "the newest 50 of a user always stay"
@@ -207,7 +207,7 @@ async def test_who_had_used_up_everything_is_told_when_a_new_day_begins_where_th
         users = {"alice": kathmandu, "idle": kathmandu, "berta": User()}
         users["none"] = replace(kathmandu, allowance=Allowance(per_day=0))
         await house.add_users(users, running=False)
-        keeping = Housekeeping(house.parts)
+        keeping = Housekeeping(house.services)
         for user_id in ("alice", "berta"):
             await spend_one(house, user_id)
         await house.wait(minutes=10)
@@ -227,16 +227,16 @@ async def spend_one(house: TimeHouse, user_id: str) -> None:
     now = house.clock.now()
     cycle = Cycle(id=1, user=user_id, post_type=PostType.TEXT, post_content=PostContent(text="Hi"), started_at=now)
     post = Delivery(user=user_id, cycle=1, group="@g", session="s", random_id=1, planned_at=now)
-    budget = budget_of(house.user(user_id), house.parts.settings, now)
-    (planned,) = await house.parts.journal.plan_cycle(cycle, [post], budget)
-    await house.parts.journal.update(replace(planned, state=DeliveryState.DELIVERED, finished_at=now))
+    budget = budget_of(house.user(user_id), house.services.settings, now)
+    (planned,) = await house.services.journal.plan_cycle(cycle, [post], budget)
+    await house.services.journal.update(replace(planned, state=DeliveryState.DELIVERED, finished_at=now))
 
 
 async def test_rounds_of_health_are_a_job_whose_result_can_be_seen(tmp_path: Path) -> None:
     async with open_house(tmp_path, accounts=2) as house:
         await let_be_quiet(house, "acc01", "acc02")
         house.sandbox.ban("acc02")
-        job = await Housekeeping(house.parts).run("health")
+        job = await Housekeeping(house.services).run("health")
         assert job.last_result == "2 accounts were asked; not well: acc02"
 
 
@@ -244,16 +244,16 @@ async def test_a_round_of_health_that_hangs_holds_up_neither_other_jobs_nor_the_
     async with open_house(tmp_path, accounts=1) as house:
         await let_be_quiet(house, "acc01")
         house.sandbox.add_fault({"do": "silent", "account": "acc01"})
-        keeping = Housekeeping(house.parts)
+        keeping = Housekeeping(house.services)
         keeping.start()
         keeping.begin_now("health")
-        await until(lambda: house.parts.clients.at_work("acc01"), "the round to ask the account")
+        await until(lambda: house.services.clients.at_work("acc01"), "the round to ask the account")
         assert not (await asyncio.wait_for(keeping.run("statistics"), 3)).last_failed
         await asyncio.wait_for(keeping.stop(), 3)
 
 
 async def let_be_quiet(house: House, *names: str) -> None:
-    long_ago = house.parts.clock.now() - timedelta(days=2)
+    long_ago = house.services.clock.now() - timedelta(days=2)
 
     def change(tx: Transaction) -> None:
         for name in names:
@@ -264,7 +264,7 @@ async def let_be_quiet(house: House, *names: str) -> None:
 
 async def test_a_job_that_fails_says_so_and_the_next_one_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with time_house(tmp_path) as house:
-        keeping = Housekeeping(house.parts)
+        keeping = Housekeeping(house.services)
         (tmp_path / "state" / "backups").write_text("in the way")
         failed = await keeping.run("backup")
         assert failed.last_failed

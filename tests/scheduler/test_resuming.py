@@ -16,14 +16,14 @@ async def made(house: TimeHouse, began: datetime, ended: datetime | None, user: 
     """A cycle that the journal knows."""
     number = int(began.timestamp() * 1000)
     cycle = Cycle(id=number, user=user, post_type=PostType.TEXT, post_content=PostContent(text="Hi"), started_at=began)
-    await house.parts.journal.plan_cycle(cycle, [])
+    await house.services.journal.plan_cycle(cycle, [])
     if ended is not None:
-        await house.parts.journal.finish_cycle(user, number, ended)
+        await house.services.journal.finish_cycle(user, number, ended)
 
 
 async def add_by_a_command(house: TimeHouse, user_id: str) -> None:
     """Another process writes users.json."""
-    command = DataManager.open(house.parts.settings.state_dir, house.clock)
+    command = DataManager.open(house.services.settings.state_dir, house.clock)
     await command.transact(lambda tx: tx.put_user(user_id, User()))
     await command.close()
 
@@ -179,7 +179,7 @@ async def test_single_runs_are_made_up_for_though_the_daemon_is_killed_again_bef
         for user in house.store.snapshot.users:
             await made(house, slot, None, user)
         await house.scheduler.take_over()
-        house.scheduler = Scheduler(house.parts, house.cycles)  # it was killed at once, and started again
+        house.scheduler = Scheduler(house.services, house.cycles)  # it was killed at once, and started again
         await house.scheduler.take_over()
         house.tick()
         await house.wait(minutes=2)

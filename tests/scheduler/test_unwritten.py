@@ -38,7 +38,7 @@ def break_the_log(house: TimeHouse, patch: pytest.MonkeyPatch) -> None:
     async def add_event(event: Event) -> None:
         raise StateError(f"the journal cannot be written: {event.text}")
 
-    patch.setattr(house.parts.journal, "add_event", add_event)
+    patch.setattr(house.services.journal, "add_event", add_event)
 
 
 def left_by_alice(state: DeliveryState = DeliveryState.PLANNED) -> Delivery:
@@ -138,7 +138,7 @@ async def test_a_bot_that_is_started_again_after_a_cycle_broke_off_makes_up_for_
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with time_house(tmp_path) as house:
-        monkeypatch.setattr(house.parts.sessions, "assign_at_start", no_accounts)
+        monkeypatch.setattr(house.services.sessions, "assign_at_start", no_accounts)
         daily = Schedule(times=("09:01", "10:00", "12:00"))
         await house.add_users({"alice": User(schedule=daily)}, running=False)
         house.cycles.faults["alice"] = [StateNotWritten("the journal: no space left on device")]
@@ -171,7 +171,7 @@ async def test_a_stop_and_a_start_while_the_end_of_a_cycle_cannot_be_written_bot
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with time_house(tmp_path) as house:
-        monkeypatch.setattr(house.parts.sessions, "assign_at_start", no_accounts)
+        monkeypatch.setattr(house.services.sessions, "assign_at_start", no_accounts)
         once = User(delay_between_cycles=3600, schedule=Schedule(max_cycles=1))
         await house.add_users({"alice": once}, running=False)
         house.cycles.seconds = lambda _: 5
@@ -263,7 +263,7 @@ async def test_a_start_and_a_stop_that_cannot_be_told_are_a_start_and_a_stop_and
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with time_house(tmp_path) as house:
-        monkeypatch.setattr(house.parts.sessions, "assign_at_start", no_accounts)
+        monkeypatch.setattr(house.services.sessions, "assign_at_start", no_accounts)
         await house.add_users({"alice": User(delay_between_cycles=600)}, running=False)
         break_the_log(house, monkeypatch)
         assert (await house.bots.start("alice")).changed
@@ -301,7 +301,7 @@ async def test_a_start_that_was_cut_off_before_its_commit_was_through_is_noticed
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with time_house(tmp_path, tick_seconds=2.0) as house:
-        monkeypatch.setattr(house.parts.sessions, "assign_at_start", no_accounts)
+        monkeypatch.setattr(house.services.sessions, "assign_at_start", no_accounts)
         await house.add_users({"alice": User(delay_between_cycles=3600)}, running=False)
         works = hang_the_disk(house, monkeypatch)
         await cut_off(house.bots.start("alice"))
@@ -335,7 +335,7 @@ async def test_the_watchdog_ends_a_cycle_once_however_long_the_disk_hangs_then(
         house.cycles.seconds = lambda user_id: hangs.get(user_id, 0)
         await house.begin(["alice"])
         await house.wait(minutes=20)
-        watchdog, works = Watchdog(house.parts, house.scheduler), hang_the_disk(house, monkeypatch)
+        watchdog, works = Watchdog(house.services, house.scheduler), hang_the_disk(house, monkeypatch)
         watchdog.look()
         await until(lambda: house.scheduler.running["alice"].over, "the cycle to be ended")
         assert watchdog.look() == [], "it is over"

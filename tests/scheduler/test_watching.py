@@ -61,7 +61,7 @@ async def test_a_stuck_cycle_is_ended_told_and_tried_again(tmp_path: Path) -> No
         hangs = {"alice": 10**9}
         house.cycles.seconds = lambda user_id: hangs.get(user_id, 0)
         await house.wait(minutes=11)
-        watchdog = Watchdog(house.parts, house.scheduler)
+        watchdog = Watchdog(house.services, house.scheduler)
         assert watchdog.look() == [], "it may rest between posts, and wait for Telegram, on top of the limit"
         await house.wait(minutes=1)
         hangs.clear()
@@ -81,7 +81,7 @@ async def test_a_cycle_is_not_taken_for_stuck_because_the_whole_machine_stood_st
         house.cycles.seconds = lambda _: 120.0
         await house.begin(["alice"])
         await house.wait(seconds=1)
-        watching = asyncio.create_task(Watchdog(house.parts, house.scheduler).run())
+        watching = asyncio.create_task(Watchdog(house.services, house.scheduler).run())
         await asyncio.sleep(0)
         await house.clock.go_to(START + timedelta(hours=3))  # at once: nobody did anything in between
         await until(lambda: not house.scheduler.running, "the cycle to end by itself")
@@ -101,7 +101,7 @@ async def test_a_pause_that_is_made_shorter_while_an_account_rests_ends_sooner_a
         await until(lambda: house.journal.stats("alice").total_success == 1 and clock.sleepers > 1, "a post, a rest")
         await clock.advance(3000)
         await house.change_user("alice", delay_between_posts=10.0)
-        assert Watchdog(house.parts, house.scheduler).look() == []
+        assert Watchdog(house.services, house.scheduler).look() == []
         await clock.advance(30)
         await until(lambda: house.journal.stats("alice").total_success == 2, "the second post")
         await house.scheduler.leave(1)
@@ -114,7 +114,7 @@ async def test_a_cycle_that_keeps_the_operators_distance_between_posts_to_a_grou
         await house.begin(["alice"])
         house.cycles.seconds = lambda _: 10.0**9
         await house.wait(minutes=65)
-        watchdog = Watchdog(house.parts, house.scheduler)
+        watchdog = Watchdog(house.services, house.scheduler)
         assert watchdog.look() == []
         await house.wait(minutes=10)
         assert watchdog.look() == ["alice"]
@@ -126,14 +126,14 @@ async def test_a_cycle_that_waits_for_its_turn_is_not_stuck_however_long_that_ta
     async with time_house(
         tmp_path, stuck_cycle_seconds=600.0, max_concurrent_sessions=1, max_concurrent_sends=1
     ) as house:
-        slots = getattr(house.parts, which)
+        slots = getattr(house.services, which)
         await house.add_users({"alice": User()}, running=False)
         house.cycles.seconds = lambda _: 10.0**9
         await house.begin(["alice"])
         async with slots.taken_by("somebody else"):
             waiting = asyncio.create_task(hold(slots, "alice", []))
             await house.wait(hours=2)
-            watchdog = Watchdog(house.parts, house.scheduler)
+            watchdog = Watchdog(house.services, house.scheduler)
             assert watchdog.look() == []
         await waiting
         assert watchdog.look() == ["alice"], "now it has no excuse any more"

@@ -15,19 +15,15 @@ from typing import Any
 
 import httpx
 
-from bot.cycle.run import CycleControl, CycleServices
-from bot.cycle.runner import CycleRunner
+from bot.cycle.run import CycleControl
 from core.clock import SystemClock
 from core.models import User
 from core.settings import load_settings
 from data.disk.files import Disk
-from data.journal.journal import Journal
-from data.users.data_manager import DataManager
+from scheduler.services import open_services
 from sessions.assignment import Replacement
-from sessions.client import Clients
 from sessions.pool import Pool
 from sessions.session_manager import SessionManager
-from sessions.vault import Vault
 from tests.support.house import API_PAIRS, SECRET
 
 GROUPS = ("@plaza01", "@plaza02", "@plaza03", "@plaza04")
@@ -109,27 +105,25 @@ async def run(state: Path, facts: dict[str, str], text: str, kill_at: int) -> in
     settings = load_settings(
         state_dir=state, jwt_secret=SECRET, api_pairs=API_PAIRS, dc=facts["dc"], dc_public_key=facts["public_key"]
     )
-    store = DataManager.open(state, clock, disk=KillingDisk(killer))
-    journal = Journal.open(state)
-    pool = KillablePool(state, Vault.open(state), store, clock)
-    sessions = KillableManager(settings, store, pool, clock)
-    pool.killer = sessions.killer = killer
-    pool.repair()
-    clients = Clients(settings, pool)
-    parts = CycleServices.put_together(settings, store, journal, sessions, clients, clock)
-    if "alice" not in store.snapshot.users:
-        user = User(groups=GROUPS, post_content=text, delay_between_posts=0.0)
-        await store.transact(lambda tx: tx.put_user("alice", user))
-        await store.transact(lambda tx: sessions.assign_at_start(tx, "alice"))
-        pool.follow(store.snapshot)
-        async with httpx.AsyncClient() as http:
-            (await http.post(f"{facts['control']}/accounts/{BANNED}/ban", json={"kind": "ban"})).raise_for_status()
-    if kill_at or await journal.unfinished_cycle("alice") or not store.snapshot.users["alice"].banned_sessions:
-        cycles = CycleRunner(parts)
-        await cycles.execute(await cycles.begin("alice", CycleControl()))
-    await clients.close()
-    await journal.close()
-    await store.close()
+    disk = KillingDisk(killer)
+    async with open_services(
+        settings, clock, disk=disk, pool_class=KillablePool, manager_class=KillableManager
+    ) as services:
+        pool, sessions, store = services.accounts.pool, services.accounts.sessions, services.accounts.store
+        assert isinstance(pool, KillablePool)
+        assert isinstance(sessions, KillableManager)
+        pool.killer = sessions.killer = killer
+        pool.repair()
+        if "alice" not in store.snapshot.users:
+            user = User(groups=GROUPS, post_content=text, delay_between_posts=0.0)
+            await store.transact(lambda tx: tx.put_user("alice", user))
+            await store.transact(lambda tx: sessions.assign_at_start(tx, "alice"))
+            pool.follow(store.snapshot)
+            async with httpx.AsyncClient() as http:
+                (await http.post(f"{facts['control']}/accounts/{BANNED}/ban", json={"kind": "ban"})).raise_for_status()
+        left_over = await services.journal.unfinished_cycle("alice")
+        if kill_at or left_over or not store.snapshot.users["alice"].banned_sessions:
+            await services.cycles.execute(await services.cycles.begin("alice", CycleControl()))
     return killer.count
 
 

@@ -52,7 +52,7 @@ async def test_what_an_empty_pool_could_not_give_is_given_once_it_can(tmp_path: 
         assert accounts(house) == 1
         await house.cycle("alice")
         assert accounts(house) == 1
-        await house.parts.sessions.release("acc02")
+        await house.services.sessions.release("acc02")
         await house.cycle("alice")
         assert set(house.user("alice").assigned_sessions) == {"acc04", "acc02"}
         assert len(house.user("bob").assigned_sessions) == 2, "what was taken from a user is not given back by itself"
@@ -63,7 +63,7 @@ async def test_what_an_empty_pool_could_not_give_is_given_once_it_can(tmp_path: 
 async def test_an_account_that_was_released_or_lost_is_not_made_up_for(tmp_path: Path) -> None:
     async with open_house(tmp_path, accounts=7, groups=7, sessions_at_start=3, max_replacements_per_day=0) as house:
         await started_with(house, 3)
-        await house.parts.sessions.release("acc03")
+        await house.services.sessions.release("acc03")
         await house.cycle("alice")
         assert accounts(house) == 2
         house.sandbox.ban("acc01")
@@ -77,7 +77,7 @@ async def test_an_account_that_was_released_or_lost_is_not_made_up_for(tmp_path:
 async def test_within_a_day_of_a_ban_more_groups_bring_no_more_accounts(tmp_path: Path) -> None:
     async with open_house(tmp_path, accounts=7, groups=7, sessions_at_start=3) as house:
         await started_with(house, 1)
-        now = house.parts.clock.now()
+        now = house.services.clock.now()
         ban = BannedSession(name="gone", at=now - timedelta(hours=23), reason="Telegram banned it", replaced_by="acc01")
         await house.change_user("alice", banned_sessions=(ban,))
         await with_groups(house, 7)
@@ -91,8 +91,8 @@ async def test_within_a_day_of_a_ban_more_groups_bring_no_more_accounts(tmp_path
 async def test_who_posts_with_their_own_accounts_alone_gets_none_of_the_pool(tmp_path: Path) -> None:
     async with open_house(tmp_path, accounts=7, groups=7, sessions_at_start=3) as house:
         await house.add_user("alice", list(GROUPS))
-        await house.parts.sessions.move("acc05", "alice")
-        await house.parts.sessions.set_owner("acc05", "alice")
+        await house.services.sessions.move("acc05", "alice")
+        await house.services.sessions.set_owner("acc05", "alice")
         await house.bots.start("alice")
         await house.cycle("alice")
         assert house.user("alice").assigned_sessions == ("acc05",)

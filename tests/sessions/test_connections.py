@@ -19,7 +19,7 @@ def connections(house: House) -> dict[str, int]:
 
 
 async def use(house: House, name: str) -> int:
-    async with house.parts.clients.connected(name, 1001) as client:
+    async with house.services.clients.connected(name, 1001) as client:
         return client.self_id
 
 
@@ -31,14 +31,14 @@ async def test_an_idle_connection_is_used_again_and_closed_when_nobody_needs_it(
         asked = house.sandbox.report()["rpc"]["users.getUsers"]
         assert asked == {"acc01": 1}, "the second use opened no connection"
         await until(lambda: not connections(house), "the idle connection to be closed")
-        assert house.parts.clients.open == 0
+        assert house.services.clients.open == 0
 
 
 async def test_an_idle_connection_that_the_server_closed_is_opened_anew(tmp_path: Path) -> None:
     async with open_house(tmp_path) as house:
         await use(house, "acc01")
         house.sandbox.kick()
-        kept = house.parts.clients._idle["acc01"].client
+        kept = house.services.clients._idle["acc01"].client
         await until(lambda: not connections(house) and not kept.is_connected(), "both sides to notice the kick")
         assert await use(house, "acc01")
         assert connections(house) == {"acc01": 1}
@@ -47,7 +47,7 @@ async def test_an_idle_connection_that_the_server_closed_is_opened_anew(tmp_path
 async def test_a_use_that_fails_closes_the_connection(tmp_path: Path) -> None:
     async with open_house(tmp_path) as house:
         with pytest.raises(ZeroDivisionError):
-            async with house.parts.clients.connected("acc01", 1001):
+            async with house.services.clients.connected("acc01", 1001):
                 raise ZeroDivisionError
         await until(lambda: not connections(house), "the connection to be closed")
 
@@ -58,7 +58,7 @@ async def test_racing_users_of_one_session_never_have_two_connections(tmp_path: 
 
         async def one() -> None:
             nonlocal most
-            async with house.parts.clients.connected("acc01", 1001):
+            async with house.services.clients.connected("acc01", 1001):
                 most = max(most, connections(house).get("acc01", 0))
             await asyncio.sleep(0.01)
 
@@ -81,13 +81,13 @@ async def test_racing_openings_stay_within_the_limit_of_connections(tmp_path: Pa
 
         async def one(name: str) -> None:
             nonlocal most
-            async with at_work, house.parts.clients.connected(name, 1001):
+            async with at_work, house.services.clients.connected(name, 1001):
                 most = max(most, sum(connections(house).values()))
 
         names = [f"acc{number:02}" for number in range(1, 9)]
         await asyncio.gather(*(one(name) for _ in range(6) for name in names))
         assert most == 3
-        assert house.parts.clients.open == 3
+        assert house.services.clients.open == 3
 
 
 async def test_to_make_room_nobody_waits_for_an_account_that_is_just_being_taken_again(tmp_path: Path) -> None:
@@ -95,12 +95,12 @@ async def test_to_make_room_nobody_waits_for_an_account_that_is_just_being_taken
         done = asyncio.Event()
 
         async def work_for_long() -> None:
-            async with house.parts.clients.connected("acc01", 1001):
+            async with house.services.clients.connected("acc01", 1001):
                 await done.wait()
 
-        async with house.parts.clients.connected("acc01", 1001):
+        async with house.services.clients.connected("acc01", 1001):
             following = asyncio.create_task(work_for_long())
-            await until(lambda: house.parts.clients._wanted["acc01"] == 2, "the next one to wait for acc01")
+            await until(lambda: house.services.clients._wanted["acc01"] == 2, "the next one to wait for acc01")
             other = asyncio.create_task(use(house, "acc02"))  # looks for room before the next one is woken
         await asyncio.wait_for(other, SOON)
         done.set()
@@ -110,7 +110,7 @@ async def test_to_make_room_nobody_waits_for_an_account_that_is_just_being_taken
 async def test_a_session_that_another_opening_of_the_state_holds_is_left_alone(tmp_path: Path) -> None:
     async with open_house(tmp_path) as house:
         other = Clients(house.settings, house.pool)
-        async with house.parts.clients.connected("acc01", 1001):
+        async with house.services.clients.connected("acc01", 1001):
             with pytest.raises(SessionInUse, match="acc01"):
                 async with other.connected("acc01", 1001):
                     pass
@@ -145,14 +145,14 @@ async def test_who_is_cancelled_leaves_the_session_taken_until_its_connection_is
         monkeypatch.undo()
         with pytest.raises(SessionInUse), Leases(house.settings.state_dir).held("acc01"):
             pass
-        assert house.parts.clients.at_work("acc01")
-        assert house.parts.clients.open == 1
+        assert house.services.clients.at_work("acc01")
+        assert house.services.clients.open == 1
         following = asyncio.create_task(use(house, "acc01"))
-        await until(lambda: house.parts.clients._wanted["acc01"], "the next use to wait")
-        assert house.parts.clients.open == 1, "it waits"
+        await until(lambda: house.services.clients._wanted["acc01"], "the next use to wait")
+        assert house.services.clients.open == 1, "it waits"
         may_close.set()
         assert await asyncio.wait_for(following, SOON)
-        assert house.parts.clients.open == 0
+        assert house.services.clients.open == 0
         with Leases(house.settings.state_dir).held("acc01"):
             pass
 

@@ -67,7 +67,7 @@ async def counter_in(folder: Path, built: World | None = None, clock: Clock | No
     (folder / "state" / "sessions" / "available").mkdir(parents=True)
     async with open_house(folder, built or world()) as house:
         used = clock or SystemClock()
-        logins = Logins(house.parts.sessions, house.parts.clients, used)
+        logins = Logins(house.services.sessions, house.services.clients, used)
         try:
             yield Counter(house, logins, used)
         finally:
@@ -292,7 +292,7 @@ async def test_a_second_login_of_an_account_renews_its_session(counter: Counter)
     done = await counter.logins.code("alice", first.id, CODE)
     assert done.session is not None
     house.sandbox.ban("ann", "revoked")
-    await house.parts.sessions.set_state(done.session, SessionState.NEEDS_LOGIN, "revoked")
+    await house.services.sessions.set_state(done.session, SessionState.NEEDS_LOGIN, "revoked")
     second = await counter.logins.begin("alice", ALICE, ANN)
     again = await counter.logins.code("alice", second.id, CODE)
     assert again.session == done.session
@@ -324,7 +324,7 @@ async def test_a_refused_api_pair_is_quarantined_at_once(counter: Counter) -> No
     counter.house.sandbox.add_fault({"error": "API_ID_INVALID", "method": "auth.sendCode", "count": 1})
     with pytest.raises(LoginRefused, match="API pair"):
         await counter.logins.begin("alice", ALICE, ANN)
-    assert counter.house.parts.sessions.pairs.usable() == (1002,)
+    assert counter.house.services.sessions.pairs.usable() == (1002,)
     begun = await counter.logins.begin("alice", ALICE, ANN)
     done = await counter.logins.code("alice", begun.id, CODE)
     assert counter.house.store.snapshot.sessions[done.session or ""].api_id == 1002

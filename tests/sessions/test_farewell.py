@@ -26,7 +26,7 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
 
 
 def gone(house: House, name: str, *, log_out: bool = True) -> "asyncio.Future[Farewell]":
-    return asyncio.ensure_future(delete(house.parts.clients, house.parts.sessions, name, log_out=log_out))
+    return asyncio.ensure_future(delete(house.services.clients, house.services.sessions, name, log_out=log_out))
 
 
 def login_at_telegram(house: House, account: str) -> list[str]:
@@ -73,7 +73,7 @@ async def test_an_account_is_deleted_without_telegram_too_and_says_what_is_left(
 async def test_what_telegram_has_ended_already_is_deleted(house: House, how: str, says: str) -> None:
     house.sandbox.ban("acc01", how)
     if how == "ban":
-        await house.parts.sessions.set_state("acc01", SessionState.BANNED, "banned")
+        await house.services.sessions.set_state("acc01", SessionState.BANNED, "banned")
     done = await gone(house, "acc01")
     assert says in (done.reason or "")
     assert files(house) == {"acc02.session"}
@@ -87,7 +87,7 @@ async def test_an_account_whose_key_is_lost_is_deleted(house: House) -> None:
 
 
 async def test_an_account_at_work_is_left_alone(house: House) -> None:
-    async with house.parts.clients.connected("acc01", 1001):
+    async with house.services.clients.connected("acc01", 1001):
         with pytest.raises(SessionInUse, match="at work just now"):
             await gone(house, "acc01")
     assert "acc01" in house.store.snapshot.sessions
@@ -97,11 +97,11 @@ async def test_an_account_at_work_is_left_alone(house: House) -> None:
 async def test_an_account_that_is_deleted_while_it_rests_in_a_cycle_leaves_its_posts_to_others(house: House) -> None:
     await house.add_user("alice", GROUPS)
     await house.give_sessions("alice")
-    soon = house.parts.clock.now() + timedelta(seconds=2)
-    await house.parts.sessions.hold("acc01", soon, "FLOOD_WAIT", "Telegram asked for a pause")
+    soon = house.services.clock.now() + timedelta(seconds=2)
+    await house.services.sessions.hold("acc01", soon, "FLOOD_WAIT", "Telegram asked for a pause")
     cycle = asyncio.create_task(house.cycle("alice"))
     await until(lambda: any(house.texts(group) for group in GROUPS), "the posts of the other account")
-    assert not house.parts.clients.at_work("acc01")
+    assert not house.services.clients.at_work("acc01")
     await gone(house, "acc01")
     await cycle
     posted = await house.deliveries("alice")
@@ -117,10 +117,12 @@ async def test_a_deletion_does_not_take_the_key_of_a_new_login(house: House) -> 
 
     async def removed_while_logged_in() -> None:
         async with house.pool.removing("acc01"):
-            assert (await house.parts.sessions.admit(newcomer)).name == "acc01"
-            await house.store.transact(lambda tx: changes.remove(tx, "acc01", before.key_id, house.parts.clock.now()))
+            assert (await house.services.sessions.admit(newcomer)).name == "acc01"
+            await house.store.transact(
+                lambda tx: changes.remove(tx, "acc01", before.key_id, house.services.clock.now())
+            )
 
-    async with house.parts.clients.set_aside("acc01"):
+    async with house.services.clients.set_aside("acc01"):
         with pytest.raises(Conflict, match="logged in anew meanwhile"):
             await removed_while_logged_in()
     assert house.pool.credentials("acc01") == some_key(9)

@@ -45,7 +45,7 @@ def bring(house: House, account: str, number: int, owner: str | None = None) -> 
 
 
 def health(house: House) -> Health:
-    return Health.of(house.parts)
+    return Health.of(house.services, house.journal)
 
 
 def state_of(house: House, name: str) -> SessionState:
@@ -124,8 +124,8 @@ async def test_a_session_that_lost_its_login_goes_on_with_the_later_one(house: H
     await house.add_user("alice", ["@plaza01"])
     first = bring(house, "acc01", 0, "alice")
     await health(house).check(first)
-    await house.parts.sessions.set_label(first, "main")
-    await house.parts.sessions.set_state(first, SessionState.NEEDS_LOGIN, "revoked")
+    await house.services.sessions.set_label(first, "main")
+    await house.services.sessions.set_state(first, SessionState.NEEDS_LOGIN, "revoked")
     later = bring(house, "acc01", 1, "alice")
     key = house.pool.credentials(later)
     assert (await health(house).check(later)).alive
@@ -144,7 +144,7 @@ async def test_a_login_that_merges_in_a_cycle_posts_in_that_cycle(house: House) 
     await house.add_user("alice", ["@plaza01"])
     first = bring(house, "acc01", 0, "alice")
     await health(house).check(first)
-    await house.parts.sessions.set_state(first, SessionState.NEEDS_LOGIN, "revoked")
+    await house.services.sessions.set_state(first, SessionState.NEEDS_LOGIN, "revoked")
     bring(house, "acc01", 1, "alice")
     await house.cycle("alice")
     assert house.texts("@plaza01") == ["Hello from alice"]
@@ -154,7 +154,7 @@ async def test_a_login_that_merges_in_a_cycle_posts_in_that_cycle(house: House) 
 async def test_nobody_gets_the_lost_account_of_somebody_else(house: House) -> None:
     first = bring(house, "acc01", 0, "alice")
     await health(house).check(first)
-    await house.parts.sessions.set_state(first, SessionState.NEEDS_LOGIN, "revoked")
+    await house.services.sessions.set_state(first, SessionState.NEEDS_LOGIN, "revoked")
     before = house.store.snapshot.sessions[first]
     second = bring(house, "acc01", 1, "bob")
     assert (await health(house).check(second)).alive is False
@@ -178,7 +178,7 @@ async def test_a_made_up_file_keeps_nobody_from_logging_in(tmp_path: Path) -> No
             pyrogram_text(some_key(1), ann), Terms(owner="mallory", by_operator=False, our_dc=2)
         )
         assert squat.verdict is Verdict.TAKEN
-        logins = Logins(house.parts.sessions, house.parts.clients, house.parts.clock)
+        logins = Logins(house.services.sessions, house.services.clients, house.services.clock)
         begun = await logins.begin("alice", Wish(owner="alice"), ANN)
         done = await logins.code("alice", begun.id, CODE)
         await logins.close()

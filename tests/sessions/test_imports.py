@@ -26,7 +26,7 @@ SHARED = Terms()
 
 
 def importer(house: House) -> Importer:
-    return Importer(house.store, house.pool, house.parts.sessions, house.parts.clock)
+    return Importer(house.store, house.pool, house.services.sessions, house.services.clock)
 
 
 def empty(folder: Path) -> Path:
@@ -234,7 +234,7 @@ async def test_a_check_tells_who_it_is_whether_it_lives_and_who_else_is_in(tmp_p
         for number in (1, 2):
             importer(house).take(telethon_text(key_of(house.sandbox, f"acc0{number}")), SHARED)
         house.sandbox.ban("acc02", "revoked")
-        health = Health(house.store, house.parts.sessions, house.parts.clients, house.parts.clock)
+        health = Health(house.store, house.services.sessions, house.services.clients, house.services.clock)
         alive, gone = await health.check("imported"), await health.check("imported-2")
         assert (alive.alive, alive.two_step, alive.other_sessions) == (True, False, 0)
         assert alive.display_name == "acc01"

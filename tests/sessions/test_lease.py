@@ -54,7 +54,7 @@ def test_a_lease_held_elsewhere_is_refused_and_freed_by_kill_9(tmp_path: Path) -
 
 async def test_an_account_that_another_process_works_with_is_not_touched(tmp_path: Path) -> None:
     async with open_house(tmp_path, accounts=1, groups=1) as house:
-        health = Health(house.store, house.parts.sessions, house.parts.clients, house.parts.clock)
+        health = Health(house.store, house.services.sessions, house.services.clients, house.services.clock)
         other = holder(house.settings.state_dir)
         try:
             checkup = await health.check("acc01")

@@ -51,7 +51,7 @@ def bring_again(house: House) -> str:
 
 
 async def forget(house: House, name: str) -> None:
-    await delete(house.parts.clients, house.parts.sessions, name, log_out=False)
+    await delete(house.services.clients, house.services.sessions, name, log_out=False)
 
 
 def remove(store: DataManager, name: str, after: timedelta = timedelta()) -> None:

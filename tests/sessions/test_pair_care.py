@@ -40,29 +40,29 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
 
 
 def pairs_of(house: House) -> dict[int, PairState]:
-    return {pair.api_id: pair.state for pair in house.parts.sessions.pairs.every()}
+    return {pair.api_id: pair.state for pair in house.services.sessions.pairs.every()}
 
 
 async def add(house: House, api_id: int, api_hash: SecretStr, *, unchecked: bool = False) -> None:
-    await add_pair(house.parts.clients, house.parts.sessions, api_id, api_hash, unchecked=unchecked)
+    await add_pair(house.services.clients, house.services.sessions, api_id, api_hash, unchecked=unchecked)
 
 
 async def give(house: House, name: str, api_id: int, *, unchecked: bool = False) -> None:
-    await give_pair(house.parts.clients, house.parts.sessions, name, api_id, unchecked=unchecked)
+    await give_pair(house.services.clients, house.services.sessions, name, api_id, unchecked=unchecked)
 
 
 def only(house: House, *api_ids: int) -> None:
     """Further accounts are put on these pairs alone."""
-    pairs = house.parts.sessions.pairs
+    pairs = house.services.sessions.pairs
     for api_id in pairs_of(house):
         state = PairState.ENABLED if api_id in api_ids else PairState.DISABLED
-        pairs.set_state(api_id, state, None, house.parts.clock.now())
+        pairs.set_state(api_id, state, None, house.services.clock.now())
 
 
 async def test_a_pair_that_telegram_takes_is_added_and_no_number_is_bothered(house: House) -> None:
     await add(house, 1003, GOOD)
     assert pairs_of(house)[1003] is PairState.ENABLED
-    assert house.parts.clients.open == 0
+    assert house.services.clients.open == 0
 
 
 @pytest.mark.parametrize("api_id", [1003, 1004])
@@ -76,7 +76,7 @@ async def test_a_mistyped_hash_does_not_take_the_place_of_a_right_one(house: Hou
     await add(house, 1003, GOOD)
     with pytest.raises(InvalidInput):
         await add(house, 1003, MISTYPED)
-    found = house.parts.sessions.pairs.hash_of(1003)
+    found = house.services.sessions.pairs.hash_of(1003)
     assert found is not None
     assert found.get_secret_value() == GOOD.get_secret_value()
 
@@ -92,7 +92,7 @@ async def test_a_pair_that_cannot_be_checked_is_added_only_unchecked(house: Hous
 
 async def test_a_pair_that_was_quarantined_may_be_used_once_it_is_added_anew(house: House) -> None:
     await add(house, 1003, MISTYPED, unchecked=True)
-    house.parts.sessions.close_pair(1003, "refused")
+    house.services.sessions.close_pair(1003, "refused")
     await add(house, 1003, GOOD)
     assert pairs_of(house)[1003] is PairState.ENABLED
 
@@ -101,9 +101,9 @@ async def test_a_mistyped_pair_of_the_settings_is_found_by_a_check(tmp_path: Pat
     world = copied(demo_world(accounts=1, groups=1), api_pairs=dict(REAL))
     wrong = f"{API_PAIRS},1003:{MISTYPED.get_secret_value()}"
     async with open_house(tmp_path, world, api_pairs=wrong) as house:
-        await check_pair(house.parts.clients, 1001)
+        await check_pair(house.services.clients, 1001)
         with pytest.raises(InvalidInput, match=r"my\.telegram\.org"):
-            await check_pair(house.parts.clients, 1003)
+            await check_pair(house.services.clients, 1003)
 
 
 async def test_a_healthy_account_that_was_given_a_mistyped_pair_posts_on_another_one(house: House) -> None:
@@ -125,7 +125,7 @@ async def test_an_account_whose_own_pair_is_refused_needs_a_login_or_another_pai
     (name,) = await house.give_sessions("alice")
     await house.cycle("alice")
     only(house, 1001, 1002)
-    lost = await house.parts.sessions.quarantine_pair(1001, "leaked")
+    lost = await house.services.sessions.quarantine_pair(1001, "leaked")
     assert lost == {name: "alice"}
     assert house.store.snapshot.sessions[name].state is SessionState.NEEDS_LOGIN
     await give(house, name, 1002)
@@ -176,7 +176,7 @@ async def test_what_cannot_be_given_is_named(house: House) -> None:
     only(house, 1001)
     with pytest.raises(Conflict, match="1002 is not enabled"):
         await give(house, "acc01", 1002)
-    async with house.parts.clients.connected("acc01", 1001):
+    async with house.services.clients.connected("acc01", 1001):
         with pytest.raises(SessionInUse, match="at work just now"):
             await give(house, "acc01", 1001)
 
@@ -198,18 +198,18 @@ async def test_a_pair_goes_once_no_account_works_on_it(house: House) -> None:
     await add(house, 1003, GOOD)
     await give(house, "acc01", 1003)
     await give(house, "acc02", 1003)
-    await house.parts.sessions.set_state("acc02", SessionState.NEEDS_LOGIN, "revoked")
+    await house.services.sessions.set_state("acc02", SessionState.NEEDS_LOGIN, "revoked")
     with pytest.raises(Conflict, match=r"1 account\(s\) run on API pair 1003: acc01; give them another pair first"):
-        await house.parts.sessions.remove_pair(1003)
+        await house.services.sessions.remove_pair(1003)
     assert pairs_of(house)[1003] is PairState.ENABLED
     await give(house, "acc01", 1001)
-    assert await house.parts.sessions.remove_pair(1003) == ["acc02"]
+    assert await house.services.sessions.remove_pair(1003) == ["acc02"]
     assert 1003 not in pairs_of(house)
     assert house.store.snapshot.sessions["acc02"].api_id is None
     with pytest.raises(NotFound):
-        await house.parts.sessions.remove_pair(1003)
+        await house.services.sessions.remove_pair(1003)
     with pytest.raises(InvalidInput, match="POSTFLEET_API_PAIRS names it"):
-        await house.parts.sessions.remove_pair(1001)
+        await house.services.sessions.remove_pair(1001)
 
 
 async def test_a_hash_that_a_login_finds_wrong_takes_no_account_from_its_pair(tmp_path: Path) -> None:
@@ -221,7 +221,7 @@ async def test_a_hash_that_a_login_finds_wrong_takes_no_account_from_its_pair(tm
         house.pool.take_in()
         await give(house, "bob", 1001)
         only(house, 1001)
-        logins = Logins(house.parts.sessions, house.parts.clients, house.parts.clock)
+        logins = Logins(house.services.sessions, house.services.clients, house.services.clock)
         with pytest.raises(LoginRefused, match="API pair"):
             await logins.begin("alice", Wish(owner="alice"), ANN)
         assert pairs_of(house)[1001] is PairState.QUARANTINED
@@ -232,7 +232,7 @@ async def test_a_hash_that_a_login_finds_wrong_takes_no_account_from_its_pair(tm
 async def test_an_account_is_logged_in_on_the_pair_that_is_named(tmp_path: Path) -> None:
     (tmp_path / "state" / "sessions" / "available").mkdir(parents=True)
     async with open_house(tmp_path, world_of_logins()) as house:
-        logins = Logins(house.parts.sessions, house.parts.clients, house.parts.clock)
+        logins = Logins(house.services.sessions, house.services.clients, house.services.clock)
         with pytest.raises(NotFound):
             await logins.begin("alice", Wish(owner="alice", api_id=7), ANN)
         for api_id in (1002, 1001):

@@ -65,7 +65,7 @@ async def test_a_plain_file_never_takes_the_place_of_another_session_of_its_name
         house.pool.repair()
         assert house.pool.credentials(name) == before
         assert "rename the file" in caplog.text
-        await house.parts.sessions.release(name)
+        await house.services.sessions.release(name)
         assert house.pool.credentials(name) == before
         folder = house.settings.state_dir / "sessions" / "available"
         assert (folder / f"{name}.session.other").read_bytes().startswith(b"SQLite"), (
@@ -87,7 +87,7 @@ async def test_an_account_that_a_user_has_by_name_alone_gets_a_record_and_stops_
         assert sessions["gone"].state is sessions["no name"].state is SessionState.NEEDS_LOGIN
         assert "no session file for gone" in (sessions["gone"].state_reason or "")
         await house.cycle("alice")
-        assert f"{name}: it has no API pair; release it and start the bot again" in house.said("alice")
+        assert f"{name} has no API pair; release it and start the bot again" in house.said("alice")
 
 
 async def test_a_name_whose_file_holds_the_login_of_another_account_asks_for_a_login(tmp_path: Path) -> None:

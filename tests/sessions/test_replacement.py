@@ -74,7 +74,7 @@ async def test_a_refused_api_pair_is_quarantined_and_each_user_told_which_accoun
         for user in ("alice", "bob"):
             await house.add_user(user, ["@plaza01", "@plaza02"])
             await house.cycle(user)
-        await house.parts.clients.close()
+        await house.services.clients.close()
         snapshot = house.store.snapshot
         on_pair = {name for name, session in snapshot.sessions.items() if session.api_id == 1001}
         mine = [name for name in house.user("alice").assigned_sessions if name in on_pair]
@@ -83,7 +83,7 @@ async def test_a_refused_api_pair_is_quarantined_and_each_user_told_which_accoun
         assert theirs
         house.sandbox.add_fault({"error": "API_ID_INVALID", "account": mine[0], "method": "users.getUsers"})
         await house.cycle("alice")
-        assert house.parts.sessions.pairs.usable() == (1002,)
+        assert house.services.sessions.pairs.usable() == (1002,)
         for user, names in (("alice", mine), ("bob", theirs)):
             for name in names:
                 assert house.store.snapshot.sessions[name].state is SessionState.NEEDS_LOGIN

@@ -20,10 +20,9 @@ from sandbox.server import Sandbox
 from sandbox.world import World, demo_world
 from scheduler.bots import Bots
 from scheduler.scheduler import Scheduler
-from sessions.client import Clients
+from scheduler.services import open_services
+from sessions.account_services import AccountServices
 from sessions.pool import Pool
-from sessions.session_manager import SessionManager
-from sessions.vault import Vault
 
 SECRET = "Zk3v9QpL7xW2mN8rT5yB1cD4fG6hJ0sA-uEiOq"
 API_PAIRS = "1001:0123456789abcdef0123456789abcdef,1002:fedcba9876543210fedcba9876543210"
@@ -39,11 +38,16 @@ class House:
     settings: Settings
     store: DataManager
     journal: Journal
-    pool: Pool
-    parts: CycleServices
+    accounts: AccountServices
+    services: CycleServices
     cycles: CycleRunner
     scheduler: Scheduler
     bots: Bots
+
+    @property
+    def pool(self) -> Pool:
+        """The session files."""
+        return self.accounts.pool
 
     async def add_user(self, user_id: str, groups: list[str], **fields: Any) -> None:
         """A user who posts `Hello from USER` without pauses, once an hour."""
@@ -65,7 +69,7 @@ class House:
 
     async def give_sessions(self, user_id: str) -> tuple[str, ...]:
         """What the first start of a bot does."""
-        await self.store.transact(lambda tx: self.parts.sessions.assign_at_start(tx, user_id))
+        await self.store.transact(lambda tx: self.services.sessions.assign_at_start(tx, user_id))
         self.pool.follow(self.store.snapshot)
         return self.user(user_id).assigned_sessions
 
@@ -138,39 +142,19 @@ async def house_on(
         (state / "sessions" / "available").mkdir(parents=True)
         for account in sandbox.world.accounts:
             sandbox.write_session(account.name, state / "sessions" / "available" / f"{account.name}.session")
-    clock = clock or SystemClock()
-    store = DataManager.open(state, clock)
-    journal = Journal.open(state)
-    try:
-        pool = Pool(state, Vault.open(state), store, clock)
-        pool.take_in()
-        parts = CycleServices.put_together(
-            built,
-            store,
-            journal,
-            SessionManager(built, store, pool, clock),
-            Clients(built, pool),
-            clock,
+    async with open_services(built, clock or SystemClock()) as services:
+        services.accounts.pool.take_in()
+        yield House(
+            sandbox=sandbox,
+            settings=built,
+            store=services.accounts.store,
+            journal=services.journal,
+            accounts=services.accounts,
+            services=services.cycle,
+            cycles=services.cycles,
+            scheduler=services.scheduler,
+            bots=services.bots,
         )
-        cycles = CycleRunner(parts)
-        scheduler = Scheduler(parts, cycles)
-        try:
-            yield House(
-                sandbox=sandbox,
-                settings=built,
-                store=store,
-                journal=journal,
-                pool=pool,
-                parts=parts,
-                cycles=cycles,
-                scheduler=scheduler,
-                bots=Bots(parts, scheduler),
-            )
-        finally:
-            await parts.clients.close()
-    finally:
-        await journal.close()
-        await store.close()
 
 
 async def until(condition: Callable[[], object], what: str) -> None:

@@ -66,7 +66,7 @@ async def test_an_account_at_work_is_not_deleted(site: Site) -> None:
     name = await site.logged_in("alice")
     api_id = site.house.store.snapshot.sessions[name].api_id
     assert api_id is not None
-    async with site.house.parts.clients.connected(name, api_id):
+    async with site.house.services.clients.connected(name, api_id):
         problem(await site.ask("alice", "DELETE", f"/{name}"), 409, "session_in_use")
 
 
@@ -75,10 +75,10 @@ async def test_a_mistyped_pair_is_refused_and_one_that_cannot_be_checked_is_adde
     assert problem(refused, 422, "invalid_input")["errors"][0]["field"] == "api_hash"
     site.house.sandbox.actions.drop(60)
     problem(await site.ask("root", "POST", "/api/admin/pairs", NEW, operator=True), 409, "pair_not_checked")
-    assert 1003 not in site.house.parts.sessions.pairs.usable()
+    assert 1003 not in site.house.services.sessions.pairs.usable()
     added = await site.ask("root", "POST", "/api/admin/pairs", {**NEW, "unchecked": True}, operator=True)
     assert added.status_code == 201
-    assert 1003 in site.house.parts.sessions.pairs.usable()
+    assert 1003 in site.house.services.sessions.pairs.usable()
     problem(await site.ask("root", "POST", "/api/admin/pairs/1003/check", operator=True), 409, "pair_not_checked")
 
 
@@ -94,10 +94,10 @@ async def test_an_operator_checks_gives_and_removes_pairs(site: Site) -> None:
     stays = await site.ask("root", "DELETE", "/api/admin/pairs/1003", operator=True)
     assert name in problem(stays, 409, "conflict")["detail"]
     site.house.sandbox.ban("ann", "revoked")
-    await site.house.parts.clients.close()
+    await site.house.services.clients.close()
     lost = await site.ask("root", "PUT", where, {"api_id": 1001}, operator=True)
     problem(lost, 409, "login_lost")
-    await site.house.parts.sessions.set_state(name, SessionState.NEEDS_LOGIN, "revoked")
+    await site.house.services.sessions.set_state(name, SessionState.NEEDS_LOGIN, "revoked")
     gone = await site.ask("root", "DELETE", "/api/admin/pairs/1003", operator=True)
     assert (gone.status_code, gone.json()["need_login"]) == (200, [name])
     problem(await site.ask("root", "DELETE", "/api/admin/pairs/1003", operator=True), 404, "not_found")

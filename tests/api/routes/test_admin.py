@@ -5,17 +5,13 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
-import httpx
 import pytest
 
-from api.app import create_app
 from api.security.tokens import OPERATOR, issue_token
 from core.models import BannedSession, BotStatus, Session, SessionState, User
-from core.settings import Settings
 from data.users.data_manager import Transaction
 from scheduler.housekeeping import Housekeeping
 from sessions.assignment import BAN_WAVE
-from tests.api.conftest import bots_of
 from tests.api.support import SECRET, Api, problem, until
 from tests.support.clock import MovableClock, let_housekeeping_follow
 
@@ -28,21 +24,11 @@ def root(clock: MovableClock) -> dict[str, str]:
 
 @pytest.fixture
 async def keeping(api: Api, clock: MovableClock, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Housekeeping]:
+    """The housekeeping of the API's bots, at work."""
     let_housekeeping_follow(clock, monkeypatch)
-    found = Housekeeping(api.services)
-    found.start()
-    yield found
-    await found.stop()
-
-
-@pytest.fixture
-async def kept(api: Api, keeping: Housekeeping, settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of an API whose bots have that housekeeping."""
-    app = create_app(settings, api.store, api.journal, bots_of(api.services, keeping), api.clock)
-    transport = httpx.ASGITransport(app)
-    async with httpx.AsyncClient(transport=transport, base_url="http://postfleet.test") as http:
-        yield http
-    await app.close()
+    api.housekeeping.start()
+    yield api.housekeeping
+    await api.housekeeping.stop()
 
 
 def noted(caplog: pytest.LogCaptureFixture, action: str) -> dict[str, Any]:
@@ -132,27 +118,22 @@ async def test_bans_are_listed_newest_first_with_reason_and_waves(api: Api, root
 
 
 async def test_a_job_is_seen_and_run_at_once(
-    kept: httpx.AsyncClient, root: dict[str, str], keeping: Housekeeping, caplog: pytest.LogCaptureFixture
+    api: Api, root: dict[str, str], keeping: Housekeeping, caplog: pytest.LogCaptureFixture
 ) -> None:
-    jobs = (await kept.get("/api/admin/jobs", headers=root)).json()["items"]
+    jobs = (await api.http.get("/api/admin/jobs", headers=root)).json()["items"]
     assert {job["name"] for job in jobs} == {job.name for job in keeping.jobs}
     assert all(job["next_run_at"] and job["last_run_at"] is None for job in jobs)
     with caplog.at_level(logging.INFO, "postfleet.security"):
-        ran = await kept.post("/api/admin/jobs/statistics/run", headers=root)
+        ran = await api.http.post("/api/admin/jobs/statistics/run", headers=root)
     assert (ran.status_code, ran.json()["name"]) == (202, "statistics")
     await until(lambda: any(job.last_result for job in keeping.jobs))
-    jobs = (await kept.get("/api/admin/jobs", headers=root)).json()["items"]
+    jobs = (await api.http.get("/api/admin/jobs", headers=root)).json()["items"]
     (done,) = [job for job in jobs if job["last_run_at"]]
     assert (done["name"], done["last_failed"]) == ("statistics", False)
     assert "memory" in done["last_result"]
     line = noted(caplog, "operator_run_job")
     assert (line["target"], line["before"], line["after"]) == ("statistics", None, "begun")
-    problem(await kept.post("/api/admin/jobs/nothing/run", headers=root), 404, "not_found")
-
-
-async def test_an_api_without_housekeeping_has_no_jobs(api: Api, root: dict[str, str]) -> None:
-    assert (await api.http.get("/api/admin/jobs", headers=root)).json()["items"] == []
-    problem(await api.http.post("/api/admin/jobs/backup/run", headers=root), 404, "not_found")
+    problem(await api.http.post("/api/admin/jobs/nothing/run", headers=root), 404, "not_found")
 
 
 async def test_every_operator_action_leaves_a_line_with_before_and_after(

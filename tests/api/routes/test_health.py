@@ -142,7 +142,7 @@ async def test_telegram_that_does_not_answer_is_named_until_it_answers(api: Api)
 
 async def test_connections_of_accounts_tell_which_data_centre_answers(tmp_path: Path) -> None:
     async with open_house(tmp_path) as house:
-        clients = house.parts.clients
+        clients = house.services.clients
         await house.sandbox.stop()
         for _ in range(FAILURES):
             with pytest.raises((OSError, TimeoutError)):

@@ -67,6 +67,6 @@ async def test_an_account_that_is_only_asked_how_it_is_is_not_posting(site: Site
     name = await site.logged_in("alice")
     site.house.sandbox.add_fault({"do": "delay", "seconds": 1.0, "method": "account.getPassword", "count": 1})
     check = asyncio.create_task(site.ask("alice", "POST", f"/{name}/check"))
-    await until(lambda: site.house.parts.clients.at_work(name), "the check")
+    await until(lambda: site.house.services.clients.at_work(name), "the check")
     assert (await listed(site))[name] == "ready"
     assert (await check).json()["alive"]

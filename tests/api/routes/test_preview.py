@@ -24,7 +24,7 @@ HEADERS = {
 @asynccontextmanager
 async def preview_house(folder: Path, **settings: Any) -> AsyncIterator[tuple[House, httpx.AsyncClient]]:
     async with open_house(folder, accounts=2, groups=3, sessions_at_start=2, **settings) as house:
-        app = create_app(house.settings, house.store, house.journal, house.bots, house.parts.clock)
+        app = create_app(house.settings, house.store, house.journal, house.bots, house.services.clock)
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         try:
             async with httpx.AsyncClient(transport=transport, base_url="http://postfleet.test") as http:

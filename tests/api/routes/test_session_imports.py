@@ -47,7 +47,7 @@ async def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
 
 async def send(site: Site, who: str, content: str | bytes, *, operator: bool = False, **params: Any) -> httpx.Response:
     roles = [OPERATOR] if operator else []
-    now = site.house.parts.clock.now()
+    now = site.house.services.clock.now()
     token = issue_token(SECRET, who, now=now, lifetime=timedelta(hours=1), roles=roles)
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/octet-stream"}
     return await site.http.post("/api/sessions/import", content=content, params=params, headers=headers)
@@ -189,7 +189,7 @@ async def test_a_check_says_who_it_is_and_marks_a_login_that_is_gone(site: Site)
     assert (told["alive"], told["two_step"]) == (True, False)
     assert told["telegram_id"] == site.house.sandbox.centre.account("ann").id
     problem(await site.ask("mallory", "POST", f"/{name}/check"), 404, "unknown_session")
-    await site.house.parts.clients.close()
+    await site.house.services.clients.close()
     site.house.sandbox.ban("ann", "revoked")
     gone = (await site.ask("alice", "POST", f"/{name}/check")).json()
     assert gone["alive"] is False
@@ -213,7 +213,7 @@ async def test_exports_and_imports_stand_in_the_security_log_and_keys_nowhere(
 
 async def test_an_exported_key_is_never_kept_for_a_repeated_request(site: Site, tmp_path: Path) -> None:
     name = await site.logged_in("alice")
-    now = site.house.parts.clock.now()
+    now = site.house.services.clock.now()
     token = issue_token(SECRET, "alice", now=now, lifetime=timedelta(hours=1))
     headers = {"Authorization": f"Bearer {token}", "Idempotency-Key": "once"}
     exported = await site.http.post(f"/api/sessions/{name}/export", headers=headers, json={"understood": True})

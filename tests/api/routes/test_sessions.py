@@ -20,8 +20,6 @@ from api.app import create_app
 from api.security.tokens import OPERATOR, issue_token
 from core.models import Session, SessionState
 from sandbox.world import AccountSpec, ChatSpec, World
-from sessions.account_services import AccountServices
-from sessions.logins import Logins
 from tests.api.support import problem
 from tests.support.house import SECRET, House, open_house
 
@@ -42,7 +40,7 @@ class Site:
     async def ask(
         self, who: str, method: str, path: str, body: Any = None, *, operator: bool = False
     ) -> httpx.Response:
-        now = self.house.parts.clock.now()
+        now = self.house.services.clock.now()
         roles = [OPERATOR] if operator else []
         token = issue_token(SECRET, who, now=now, lifetime=timedelta(hours=1), roles=roles)
         whole = path if path.startswith("/api/") else f"/api/sessions{path}"
@@ -68,17 +66,12 @@ async def open_site(folder: Path, world: World = WORLD) -> AsyncIterator[Site]:
     """A house without accounts, and its API."""
     (folder / "state" / "sessions" / "available").mkdir(parents=True)
     async with open_house(folder, world) as house:
-        parts = house.parts
-        logins = Logins(parts.sessions, parts.clients, parts.clock)
-        rooms = AccountServices(
-            house.store, house.journal, house.pool, parts.sessions, parts.clients, logins, parts.clock
-        )
-        app = create_app(house.settings, house.store, house.journal, house.bots, parts.clock, rooms)
+        accounts = house.accounts
+        app = create_app(house.settings, house.store, house.journal, house.bots, accounts.clock, accounts)
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://postfleet.test") as http:
             yield Site(house, http)
         await app.close()
-        await logins.close()
 
 
 async def test_an_account_is_logged_in_by_phone_code_and_password(site: Site) -> None:
@@ -204,7 +197,7 @@ async def test_a_pair_is_added_disabled_and_quarantined_by_operators_alone(
     )
     assert lost.json()["need_login"] == [name]
     assert site.house.store.snapshot.sessions[name].state is SessionState.NEEDS_LOGIN
-    assert set(site.house.parts.sessions.pairs.usable()) == {1001, 1002, 1003} - {api_id}
+    assert set(site.house.services.sessions.pairs.usable()) == {1001, 1002, 1003} - {api_id}
     problem(
         await site.ask("root", "PATCH", "/api/admin/pairs/7", {"state": "disabled"}, operator=True), 404, "not_found"
     )
@@ -221,8 +214,8 @@ async def test_every_state_is_told_with_its_reason_and_the_posts_of_today(site: 
     name = await site.logged_in("alice")
     await site.house.change_user("alice", groups=("@plaza",), post_content="Hello", delay_between_posts=0.0)
     await site.house.cycle("alice")
-    await site.house.parts.sessions.hold(
-        name, site.house.parts.clock.now() + timedelta(hours=1), "PEER_FLOOD", "limited"
+    await site.house.services.sessions.hold(
+        name, site.house.services.clock.now() + timedelta(hours=1), "PEER_FLOOD", "limited"
     )
     await site.house.store.transact(
         lambda tx: tx.put_session("gone", Session(owner="alice", state=SessionState.BANNED))

@@ -74,7 +74,7 @@ async def test_what_an_earlier_version_left_in_flight_is_sent_under_its_own_keys
         album = PostContent(text="Hello", media=(Media(file="cat.png"),) * parts)
         content = PostContent(text="Hello") if parts == 1 else album
         kind = PostType.TEXT if parts == 1 else PostType.ALBUM
-        now = house.parts.clock.now()
+        now = house.services.clock.now()
         await planned_elsewhere(house, Cycle(id=1, user="alice", post_type=kind, post_content=content, started_at=now))
         house.sandbox.add_fault({"do": "silent", "method": "messages.send*"})
         control = CycleControl()

@@ -61,11 +61,11 @@ async def test_no_connection_or_task_is_left_after_a_cancelled_cycle(tmp_path: P
         before = asyncio.all_tasks()
         await house.add_user("alice", [f"@plaza0{number}" for number in range(1, 7)], delay_between_posts=30.0)
         cycle = asyncio.create_task(house.cycle("alice"))
-        await until(lambda: house.parts.clients.open == 3, "the connections")
+        await until(lambda: house.services.clients.open == 3, "the connections")
         cycle.cancel()
         with pytest.raises(asyncio.CancelledError):
             await cycle
-        assert house.parts.clients.open == 0
+        assert house.services.clients.open == 0
         await until(lambda: not (asyncio.all_tasks() - before), "the tasks to end")
 
 

@@ -20,7 +20,7 @@ HOUR, DAY, YEAR = 3600.0, 86_400.0, 365 * 86_400.0
 
 async def posts_after(house: House, seconds: float) -> int:
     """How many posts stand in the group after one more cycle so much later. Whatever has to wait is left out."""
-    house.parts.clock.set_wall(seconds)  # type: ignore[attr-defined]  # it is a MovableClock
+    house.services.clock.set_wall(seconds)  # type: ignore[attr-defined]  # it is a MovableClock
     await house.cycle("alice")
     return len(house.texts(G1))
 
@@ -32,7 +32,7 @@ async def test_pauses_between_posts_are_kept_once_more_and_no_longer(tmp_path: P
         await house.add_user("alice", [G1])
         await house.cycle("alice")
         clock.set_wall(-back)
-        books, session = house.parts.history, house.store.snapshot.sessions["acc01"]
+        books, session = house.services.history, house.store.snapshot.sessions["acc01"]
         standing = books.account("acc01", session)
         place = books.in_group("alice", "acc01", G1, 0, None)
         now = clock.now()
@@ -55,7 +55,9 @@ async def test_the_daily_number_of_posts_is_neither_exceeded_nor_counted_for_lon
         for _ in range(3):
             await posts_after(house, 6 * HOUR)
         if restarted:
-            house.cycles = CycleRunner(replace(house.parts, history=PostHistory(house.journal, house.settings, clock)))
+            house.cycles = CycleRunner(
+                replace(house.services, history=PostHistory(house.journal, house.settings, clock))
+            )
         assert await posts_after(house, -YEAR) == 3, "three posts of the last twelve hours"
         assert await posts_after(house, 11 * HOUR) == 3
         assert await posts_after(house, 2 * HOUR) == 4
@@ -93,9 +95,9 @@ async def test_spare_accounts_rest_no_longer_either(tmp_path: Path) -> None:
     clock = MovableClock()
     async with open_house(tmp_path, accounts=1, clock=clock) as house:
         later = clock.now() + timedelta(hours=1)
-        await house.parts.sessions.hold("acc01", later, "FLOOD_WAIT", "Telegram asked for a pause")
+        await house.services.sessions.hold("acc01", later, "FLOOD_WAIT", "Telegram asked for a pause")
         clock.set_wall(-YEAR)
-        await Health.of(house.parts).round()
+        await Health.of(house.services, house.journal).round()
         hold = house.store.snapshot.sessions["acc01"].hold
         assert hold is not None
         assert hold.until == clock.now() + timedelta(hours=1)
@@ -118,13 +120,13 @@ async def test_a_look_at_posts_soon_after_they_were_made_waits_no_longer(
     clock = MovableClock()
     async with open_house(tmp_path, clock=clock, check_posts_after_seconds=10) as house:
         await house.add_user("alice", [G1])
-        note = house.parts.history.posted
+        note = house.services.history.posted
 
         def posted(*what: Any) -> None:
             note(*what)
             clock.set_wall(-HOUR)
 
-        monkeypatch.setattr(house.parts.history, "posted", posted)
+        monkeypatch.setattr(house.services.history, "posted", posted)
         cycle = asyncio.create_task(house.cycle("alice"))
         await until(lambda: clock.sleepers, "the look to be waited for")
         await clock.advance(10)

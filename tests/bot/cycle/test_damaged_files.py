@@ -69,7 +69,7 @@ async def test_a_group_that_refuses_while_users_json_is_damaged_takes_no_other_p
 
 async def on_an_added_pair(house: House, session: str) -> Path:
     """Let the account run on an API pair that stands in no setting; the file the pair stands in."""
-    house.parts.sessions.pairs.add(1003, SecretStr("ab" * 16), house.parts.clock.now())
+    house.services.sessions.pairs.add(1003, SecretStr("ab" * 16), house.services.clock.now())
     await house.store.transact(lambda tx: tx.put_session(session, replace(tx.session(session), api_id=1003)))
     return house.settings.state_dir / "api_pairs.json"
 
@@ -106,11 +106,11 @@ async def test_neither_a_preview_nor_a_look_after_an_account_tells_where_a_damag
         await house.add_user("alice", GROUPS)
         await house.give_sessions("alice")
         (await on_an_added_pair(house, "acc01")).write_bytes(TYPO)
-        [account] = (await preflight(house.parts, "alice", house.user("alice"))).accounts
+        [account] = (await preflight(house.services, "alice", house.user("alice"))).accounts
         assert account.reason is not None
         assert str(tmp_path) not in account.reason
         with pytest.raises(StateDamaged):  # the account itself may be well
-            await Health.of(house.parts).check("acc01")
+            await Health.of(house.services, house.journal).check("acc01")
 
 
 async def test_a_missing_session_file_is_told_without_its_place(tmp_path: Path) -> None:

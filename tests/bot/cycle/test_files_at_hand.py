@@ -111,7 +111,7 @@ async def test_a_file_that_telegram_forgot_is_brought_anew_before_the_post_is_bl
         assert [len(house.messages(group)) for group in (G1, G2)] == [2 * parts, 2 * parts]
         assert uploads(house) == 2 * parts, "each file once more, and not once a group"
         assert len({message["random_id"] for group in (G1, G2) for message in house.messages(group)}) == 4 * parts
-        assert (await preflight(house.parts, "alice", house.user("alice"))).problems == []
+        assert (await preflight(house.services, "alice", house.user("alice"))).problems == []
 
 
 async def test_a_file_that_telegram_does_not_take_is_blamed_after_it_was_brought_anew_once(tmp_path: Path) -> None:

@@ -55,7 +55,9 @@ async def test_why_a_group_is_left_out_is_told_though_it_could_not_be_written_at
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with open_house(tmp_path, accounts=1) as house:
-        hold = Hold(until=house.parts.clock.now() + timedelta(hours=1), code="CHAT_WRITE_FORBIDDEN", reason="no posts")
+        hold = Hold(
+            until=house.services.clock.now() + timedelta(hours=1), code="CHAT_WRITE_FORBIDDEN", reason="no posts"
+        )
         await house.add_user("alice", [G1, G2], group_holds={G2: {"acc01": hold}})
         refuse_once(monkeypatch, "post_skipped")
         told = await cycle_after_a_broken_one(house)
@@ -81,7 +83,7 @@ async def test_a_cycle_that_breaks_off_does_not_wait_for_the_pauses_of_its_other
 ) -> None:
     async with open_house(tmp_path, sessions_at_start=2) as house:
         await house.add_user("alice", GROUPS, delay_between_posts=30.0)
-        used = house.parts.sessions.used
+        used = house.services.sessions.used
 
         async def refuse_the_first(name: str, self_id: int, **facts: Any) -> None:
             if name == "acc01":
@@ -90,7 +92,7 @@ async def test_a_cycle_that_breaks_off_does_not_wait_for_the_pauses_of_its_other
             await used(name, self_id, **facts)
 
         with monkeypatch.context() as full:
-            full.setattr(house.parts.sessions, "used", refuse_the_first)
+            full.setattr(house.services.sessions, "used", refuse_the_first)
             with pytest.raises(StateNotWritten):
                 await house.cycle("alice")
         await house.change_user("alice", delay_between_posts=0.0)
@@ -103,7 +105,7 @@ async def test_posts_are_not_given_up_because_the_account_could_not_be_written_d
 ) -> None:
     async with open_house(tmp_path, accounts=1) as house:
         await house.add_user("alice", [G1, G2])
-        used, left = house.parts.sessions.used, [1]
+        used, left = house.services.sessions.used, [1]
 
         async def refuse_once_to_write(name: str, self_id: int, **facts: Any) -> None:
             if left:
@@ -111,7 +113,7 @@ async def test_posts_are_not_given_up_because_the_account_could_not_be_written_d
                 raise StateNotWritten("/srv/state/users.json could not be written (No space left on device)")
             await used(name, self_id, **facts)
 
-        monkeypatch.setattr(house.parts.sessions, "used", refuse_once_to_write)
+        monkeypatch.setattr(house.services.sessions, "used", refuse_once_to_write)
         told = await cycle_after_a_broken_one(house)
         assert (len(house.texts(G1)), len(house.texts(G2))) == (1, 1)
         assert told.count("post_failed") == 0

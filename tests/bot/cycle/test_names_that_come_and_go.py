@@ -26,7 +26,7 @@ def entered(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 async def _post_once_from_a_new_connection(house: House) -> None:
-    await house.parts.clients.close()
+    await house.services.clients.close()
     await house.cycle("alice")
 
 

@@ -131,8 +131,8 @@ async def test_what_was_in_flight_when_its_account_began_to_rest_is_looked_for_a
         await until(lambda: house.texts(G1), "the post to arrive")
         control.end(StopReason.SHUTDOWN)
         await cycle
-        until_then = house.parts.clock.now().replace(year=house.parts.clock.now().year + 1)
-        await house.parts.sessions.hold("acc01", until_then, "PEER_FLOOD", "Telegram limited this account")
+        until_then = house.services.clock.now().replace(year=house.services.clock.now().year + 1)
+        await house.services.sessions.hold("acc01", until_then, "PEER_FLOOD", "Telegram limited this account")
         await house.cycle("alice")
         assert (await house.deliveries("alice"))[G1].state is DeliveryState.DELIVERED
         assert len(house.texts(G1)) == 1

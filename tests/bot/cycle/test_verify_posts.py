@@ -30,7 +30,7 @@ async def test_a_post_that_was_taken_away_is_told_and_the_one_that_stands_is_not
         assert told == [WATCHED]
         stats = house.journal.stats("alice")
         assert (stats.total_posts, stats.total_success, stats.total_failures) == (2, 2, 0)
-        long_ago = house.parts.clock.now() - timedelta(hours=1)
+        long_ago = house.services.clock.now() - timedelta(hours=1)
         health = {one.key: one.health for one in await house.journal.counts("alice", long_ago, by_group=True)}
         assert health == {WATCHED: 0, QUIET: 100}
 
@@ -62,7 +62,7 @@ async def test_cancelled_while_it_waits_to_look_it_leaves_no_task_and_no_connect
         cycle.cancel()
         with pytest.raises(asyncio.CancelledError):
             await cycle
-        assert house.parts.clients.open == 0
+        assert house.services.clients.open == 0
         await until(lambda: not (asyncio.all_tasks() - before), "the tasks to end")
 
 

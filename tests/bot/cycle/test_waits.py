@@ -63,7 +63,7 @@ async def test_a_short_hold_that_runs_when_a_cycle_is_planned_is_waited_for(tmp_
     async with open_house(tmp_path, accounts=1) as house:
         await house.add_user("alice", [G1, G2])
         await house.give_sessions("alice")
-        now = house.parts.clock.now()
+        now = house.services.clock.now()
         rest = Hold(until=now + timedelta(seconds=1), code="FLOOD_WAIT", reason="Telegram asked it to wait", since=now)
         await house.store.transact(lambda tx: tx.put_session("acc01", replace(tx.session("acc01"), hold=rest)))
         quiet = replace(rest, until=now + timedelta(seconds=2), code="SLOWMODE_WAIT", reason="slow")
@@ -78,10 +78,10 @@ async def test_a_preview_waits_for_what_the_cycle_waits_for(tmp_path: Path, seco
     async with open_house(tmp_path, accounts=1) as house:
         await house.add_user("alice", [G1])
         await house.give_sessions("alice")
-        until = house.parts.clock.now() + timedelta(seconds=seconds)
+        until = house.services.clock.now() + timedelta(seconds=seconds)
         hold = Hold(until=until, code="CHAT_WRITE_FORBIDDEN", reason="This account may not write in this group.")
         await house.change_user("alice", group_holds={G1: {"acc01": hold}})
-        [group] = (await preflight(house.parts, "alice", house.user("alice"))).groups
+        [group] = (await preflight(house.services, "alice", house.user("alice"))).groups
         [account] = group.accounts
         assert (account.can_post, account.not_before) == (can_post, until)
         assert (group.session is not None) == can_post
@@ -90,7 +90,7 @@ async def test_a_preview_waits_for_what_the_cycle_waits_for(tmp_path: Path, seco
 async def test_a_hold_that_outlasts_the_patience_is_left_to_a_later_cycle(tmp_path: Path) -> None:
     async with open_house(tmp_path, accounts=1) as house:
         await house.add_user("alice", [G1, G2])
-        until = house.parts.clock.now() + timedelta(seconds=60)
+        until = house.services.clock.now() + timedelta(seconds=60)
         hold = Hold(until=until, code="CHAT_WRITE_FORBIDDEN", reason="This account may not write in this group.")
         await house.change_user("alice", group_holds={G1: {"acc01": hold}})
         await house.cycle("alice")

@@ -227,8 +227,8 @@ async def test_a_cycle_that_goes_on_waits_for_a_short_rest_of_its_account_as_if_
 ) -> None:
     async with open_house(tmp_path, sessions_at_start=1) as house:
         await end_after_the_first_of_three_posts(house, StopReason.SHUTDOWN)
-        rests_until = house.parts.clock.now() + timedelta(seconds=1)
-        await house.parts.sessions.hold("acc01", rests_until, "FLOOD_WAIT", "Telegram asked this account to wait")
+        rests_until = house.services.clock.now() + timedelta(seconds=1)
+        await house.services.sessions.hold("acc01", rests_until, "FLOOD_WAIT", "Telegram asked this account to wait")
         await house.change_user("alice", delay_between_posts=0.0)
         await house.cycle("alice")
         assert [len(house.texts(group)) for group in (G1, G2, G3)] == [1, 1, 1]
@@ -243,7 +243,7 @@ async def test_usernames_are_looked_up_once_an_account_even_after_a_restart(tmp_
         await house.cycle("alice")
         await house.cycle("alice")
         assert look_ups(house) == 3
-        await house.parts.clients.close()
+        await house.services.clients.close()
         await house.journal.close()
         await house.store.close()
         async with house_on(tmp_path, house.sandbox) as again:
@@ -296,7 +296,7 @@ async def test_several_groups_in_a_row_that_ban_the_account_mean_the_account_is_
         assert len(house.sandbox.report()["refused"]) == 3, "after the third it asks no further"
         hold = house.store.snapshot.sessions["acc01"].hold
         assert hold is not None
-        assert (hold.until - house.parts.clock.now()).total_seconds() > 23 * 3600
+        assert (hold.until - house.services.clock.now()).total_seconds() > 23 * 3600
 
 
 async def test_an_account_that_is_not_in_a_group_hands_it_to_one_that_is(tmp_path: Path) -> None:
@@ -328,9 +328,9 @@ async def test_date_and_time_in_a_post_are_those_of_its_users_time_zone(tmp_path
     async with open_house(tmp_path) as house:
         schedule = Schedule(timezone="Asia/Kathmandu")
         await house.add_user("alice", [G1], post_content="{date} {time}", schedule=schedule)
-        before = house.parts.clock.now()
+        before = house.services.clock.now()
         await house.cycle("alice")
         there = timezone(timedelta(hours=5, minutes=45))
-        moments = {f"{moment.astimezone(there):%Y-%m-%d %H:%M}" for moment in (before, house.parts.clock.now())}
+        moments = {f"{moment.astimezone(there):%Y-%m-%d %H:%M}" for moment in (before, house.services.clock.now())}
         assert set(house.texts(G1)) <= moments
         assert house.texts(G1)

@@ -8,7 +8,7 @@ from tests.scheduler.support import time_house
 
 async def test_groups_that_come_and_go_for_weeks_are_forgotten_a_day_later(tmp_path: Path) -> None:
     async with time_house(tmp_path, ticking=False) as house:
-        books = house.parts.history
+        books = house.services.history
         most = 0
         for day in range(20):
             for number in range(1000):

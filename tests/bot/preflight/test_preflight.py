@@ -117,7 +117,7 @@ async def test_after_a_post_it_says_until_when_slow_mode_lasts(tmp_path: Path) -
         assert waiting.can_post
         assert waiting.waits_for == "The group is in slow mode."
         assert waiting.not_before is not None
-        assert 55 < (waiting.not_before - house.parts.clock.now()).total_seconds() < 63
+        assert 55 < (waiting.not_before - house.services.clock.now()).total_seconds() < 63
 
 
 async def test_topics_that_are_closed_or_gone_are_told_from_open_ones(tmp_path: Path) -> None:
@@ -269,9 +269,9 @@ async def test_a_cancelled_preflight_leaves_no_connection_and_no_task(tmp_path: 
         before = asyncio.all_tasks()
         house.sandbox.add_fault({"do": "ignore", "method": "messages.getDialogs"})
         looking = asyncio.create_task(preflight(house))
-        await until(lambda: house.parts.clients.open == 2, "the connections")
+        await until(lambda: house.services.clients.open == 2, "the connections")
         looking.cancel()
         with pytest.raises(asyncio.CancelledError):
             await looking
-        assert house.parts.clients.open == 0
+        assert house.services.clients.open == 0
         await until(lambda: not (asyncio.all_tasks() - before), "the tasks to end")

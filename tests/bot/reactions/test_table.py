@@ -138,7 +138,7 @@ async def test_a_refusal_of_a_group_holds_that_account_in_that_group_and_nothing
         await give(house, "alice", "acc01", groups=groups)
         await house.cycle("alice")
         deliveries = {one.group: one for one in await house.journal.deliveries("alice", limit=len(groups))}
-        holds, now = house.user("alice").group_holds, house.parts.clock.now()
+        holds, now = house.user("alice").group_holds, house.services.clock.now()
         wrong = []
         for code, group in group_of.items():
             rule, explanation = BY_CODE[code]
@@ -175,7 +175,7 @@ async def test_a_wait_or_limit_rests_the_account_for_its_time(tmp_path: Path) ->
                 session.state is SessionState.READY
                 and session.hold is not None
                 and (session.hold.code, session.hold.reason) == (code, explanation)
-                and is_about((session.hold.until - house.parts.clock.now()).total_seconds(), first_hold(rule))
+                and is_about((session.hold.until - house.services.clock.now()).total_seconds(), first_hold(rule))
                 and {one.state for one in deliveries.values()} == {DeliveryState.SKIPPED}
                 and refusals(house)[account(number)] == [on_the_wire(code)]
                 and house.user(code).group_holds == {}
@@ -230,7 +230,7 @@ async def test_an_api_pair_that_is_refused_is_quarantined_and_other_pairs_go_on(
         await give(house, "bob", "acc02", groups=groups, api_id=1001)
         await give(house, "carol", "acc03", groups=groups, api_id=1002)
         await house.cycle("alice")
-        assert list(house.parts.sessions.pairs.usable()) == [1002]
+        assert list(house.services.sessions.pairs.usable()) == [1002]
         states = {name: house.store.snapshot.sessions[name].state for name in ("acc01", "acc02", "acc03")}
         assert states == {
             "acc01": SessionState.NEEDS_LOGIN,
