@@ -31,7 +31,7 @@ QUIET = timedelta(hours=24)
 """An account that did nothing for so long is asked."""
 MOST_A_ROUND = 50
 _CALL_SECONDS = 20.0
-_PAUSE_SECONDS = 1.0
+PAUSE_SECONDS = 1.0
 
 Tell = Callable[[str, str, str, Level, str], Awaitable[None]]
 """Tells a user: id, action, text, level, session."""
@@ -124,7 +124,7 @@ class Health:
         found = []
         for name in due[:MOST_A_ROUND]:
             found.append(await self.check(name, thorough=False))
-            await self._clock.sleep(_PAUSE_SECONDS)
+            await self._clock.sleep(PAUSE_SECONDS)
         if found:
             dead = [checkup.name for checkup in found if checkup.alive is False]
             text = f"Asked {len(found)} quiet account(s)" + (f"; not well: {', '.join(dead)}" if dead else "; all well")

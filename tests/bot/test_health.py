@@ -14,7 +14,7 @@ from tests.support.house import House, open_house
 
 @pytest.fixture(autouse=True)
 def _without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(health_module, "_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(health_module, "PAUSE_SECONDS", 0.0)
 
 
 async def seen(house: House, name: str, ago: timedelta) -> None:

@@ -81,11 +81,11 @@ class House:
             await self.cycles.execute(await self.cycles.begin(user_id, control or CycleControl()))
 
     def texts(self, group: str) -> list[str]:
-        """What stands in a chat, by the data centre's own books."""
+        """The texts in a chat, by the data centre's report."""
         return [message["text"] for message in self.messages(group)]
 
     def messages(self, group: str) -> list[dict[str, Any]]:
-        """The chat's messages, by the data centre's own books."""
+        """The chat's messages, by the data centre's report."""
         found: list[dict[str, Any]] = self.sandbox.report()["chats"][group.removeprefix("@")]["messages"]
         return found
 

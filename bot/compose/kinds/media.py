@@ -15,11 +15,28 @@ from data.media.formats import kind_by_name
 ALBUM_SIZES = range(2, 11)
 
 
-class FileKind(Kind):
-    """One file, sent as one kind of media."""
+class _MediaKind(Kind):
+    """Files with a caption."""
 
     text = CAPTION
     own_fields = frozenset({"media"})
+
+    def filled_in(self, content: PostContent, context: RenderContext, field: str) -> PostContent:
+        return content
+
+    def matches(self, message: Any, part: Part) -> bool:
+        file = self.files(part.content)[part.index]
+        return bool(message.message == part.said) and shown_as(message) is file.kind
+
+    def rights(self, content: PostContent) -> tuple[Right, ...]:
+        return rights_of_files(self.files(content))
+
+    def refused_in_channels(self, content: PostContent) -> None:
+        return None
+
+
+class FileKind(_MediaKind):
+    """One file, sent as one kind of media."""
 
     def __init__(self, kind: MediaKind) -> None:
         self._kind = kind
@@ -38,31 +55,16 @@ class FileKind(Kind):
     def files(self, content: PostContent) -> tuple[File, ...]:
         return tuple(File(media, media.kind or self._kind) for media in content.media)
 
-    def filled_in(self, content: PostContent, context: RenderContext, field: str) -> PostContent:
-        return content
-
     def request(self, to: Destination, ready: Ready) -> Any:
         (media,) = ready.media
         return send_media(to, ready, media)
-
-    def matches(self, message: Any, part: Part) -> bool:
-        return _shows(message, part, self.files(part.content))
-
-    def rights(self, content: PostContent) -> tuple[Right, ...]:
-        return rights_of_files(self.files(content))
-
-    def refused_in_channels(self, content: PostContent) -> None:
-        return None
 
     def summary(self, content: PostContent) -> str:
         return f"a {self._kind}: {', '.join(media.file for media in content.media)}"
 
 
-class AlbumKind(Kind):
-    """2 to 10 files; the caption stands with the first."""
-
-    text = CAPTION
-    own_fields = frozenset({"media"})
+class AlbumKind(_MediaKind):
+    """2 to 10 files; the first one has the caption."""
 
     def check(self, content: PostContent, field: str) -> None:
         here = f"{field}.media"
@@ -81,9 +83,6 @@ class AlbumKind(Kind):
     def files(self, content: PostContent) -> tuple[File, ...]:
         return tuple(File(media, media.kind or kind_by_name(media.file)) for media in content.media)
 
-    def filled_in(self, content: PostContent, context: RenderContext, field: str) -> PostContent:
-        return content
-
     def request(self, to: Destination, ready: Ready) -> Any:
         parts = [
             tl.InputSingleMedia(media, random_id=random_id, **(words(ready) if index == 0 else {"message": ""}))
@@ -91,18 +90,5 @@ class AlbumKind(Kind):
         ]
         return functions.messages.SendMultiMediaRequest(to.peer, parts, **send_options(to, ready.content))
 
-    def matches(self, message: Any, part: Part) -> bool:
-        return _shows(message, part, self.files(part.content))
-
-    def rights(self, content: PostContent) -> tuple[Right, ...]:
-        return rights_of_files(self.files(content))
-
-    def refused_in_channels(self, content: PostContent) -> None:
-        return None
-
     def summary(self, content: PostContent) -> str:
         return f"an album of {len(content.media)} files"
-
-
-def _shows(message: Any, part: Part, files: tuple[File, ...]) -> bool:
-    return bool(message.message == part.said) and shown_as(message) is files[part.index].kind

@@ -1,6 +1,8 @@
 """What Telegram refused was not sent: the journal says so at once, whatever happens next."""
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,17 @@ GROUPS = [f"@plaza{number:02}" for number in range(1, 5)]
 LOST = ("AUTH_KEY_UNREGISTERED", "SESSION_REVOKED", "USER_DEACTIVATED_BAN", "API_ID_INVALID")
 
 
+@contextlib.asynccontextmanager
+async def refusing_one_account(folder: Path, code: str) -> AsyncIterator[House]:
+    """A house in which Telegram refuses every post of alice's first account, and her second one posts slowly."""
+    async with open_house(folder, accounts=2, groups=4, sessions_at_start=2) as house:
+        await house.add_user("alice", GROUPS)
+        await house.give_sessions("alice")
+        house.sandbox.add_fault({"error": code, "method": SEND, "account": "acc01"})
+        house.sandbox.add_fault({"do": "delay", "seconds": 0.5, "method": SEND, "account": "acc02"})
+        yield house
+
+
 async def end_after_a_refusal(house: House, why: StopReason) -> None:
     """Run a cycle of alice's and end it for that reason once Telegram refused a post."""
     control = CycleControl()
@@ -27,11 +40,7 @@ async def end_after_a_refusal(house: House, why: StopReason) -> None:
 
 @pytest.mark.parametrize("code", LOST)
 async def test_a_refused_post_is_made_by_another_account_after_a_restart(tmp_path: Path, code: str) -> None:
-    async with open_house(tmp_path, accounts=2, groups=4, sessions_at_start=2) as house:
-        await house.add_user("alice", GROUPS)
-        await house.give_sessions("alice")
-        house.sandbox.add_fault({"error": code, "method": SEND, "account": "acc01"})
-        house.sandbox.add_fault({"do": "delay", "seconds": 0.5, "method": SEND, "account": "acc02"})
+    async with refusing_one_account(tmp_path, code) as house:
         await end_after_a_refusal(house, StopReason.SHUTDOWN)
         await house.cycle("alice")
         assert [len(house.texts(group)) for group in GROUPS] == [1, 1, 1, 1]
@@ -62,11 +71,7 @@ async def test_a_refused_post_is_made_by_another_account_after_a_crash(tmp_path:
 
 @pytest.mark.parametrize("code", LOST)
 async def test_a_stop_calls_no_refused_post_unknown(tmp_path: Path, code: str) -> None:
-    async with open_house(tmp_path, accounts=2, groups=4, sessions_at_start=2) as house:
-        await house.add_user("alice", GROUPS)
-        await house.give_sessions("alice")
-        house.sandbox.add_fault({"error": code, "method": SEND, "account": "acc01"})
-        house.sandbox.add_fault({"do": "delay", "seconds": 0.5, "method": SEND, "account": "acc02"})
+    async with refusing_one_account(tmp_path, code) as house:
         await end_after_a_refusal(house, StopReason.STOPPED)
         states = {delivery.state for delivery in (await house.deliveries("alice")).values()}
         assert states <= {DeliveryState.DELIVERED, DeliveryState.SKIPPED}
@@ -99,11 +104,7 @@ async def test_a_refusal_is_remembered_over_a_restart(tmp_path: Path, code: str)
 
 @pytest.mark.parametrize("code", ["FLOOD_WAIT_300", "PEER_FLOOD"])
 async def test_nobody_posts_for_a_limited_account_after_a_restart(tmp_path: Path, code: str) -> None:
-    async with open_house(tmp_path, accounts=2, groups=4, sessions_at_start=2) as house:
-        await house.add_user("alice", GROUPS)
-        await house.give_sessions("alice")
-        house.sandbox.add_fault({"error": code, "method": SEND, "account": "acc01"})
-        house.sandbox.add_fault({"do": "delay", "seconds": 0.5, "method": SEND, "account": "acc02"})
+    async with refusing_one_account(tmp_path, code) as house:
         await end_after_a_refusal(house, StopReason.SHUTDOWN)
         theirs = [one.group for one in (await house.deliveries("alice")).values() if one.session == "acc01"]
         assert theirs
