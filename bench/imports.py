@@ -15,9 +15,9 @@ from core.clock import SystemClock
 from core.settings import load_settings
 from data.users.data_manager import DataManager
 from sessions.imports import Importer, Terms, Verdict
+from sessions.keys.vault import Vault
 from sessions.pool import Pool
 from sessions.session_manager import SessionManager
-from sessions.vault import Vault
 from tests.support.foreign_files import (
     STRINGS,
     damaged_files,

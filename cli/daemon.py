@@ -22,7 +22,7 @@ from scheduler.scheduler import Scheduler
 from scheduler.services import Services, open_services
 from scheduler.supervise import keep_alive
 from scheduler.watchdog import Watchdog
-from sessions.vault import key_is_set, write_private
+from sessions.keys.vault import key_is_set, write_private
 
 log = logging.getLogger(__name__)
 

@@ -16,8 +16,8 @@ from data.archive.mending import examine, mend
 from data.archive.restore import restore_archive
 from data.disk.inventory import KEY_FILE, PAIRS_FILE, SESSIONS
 from data.disk.sealed import sealed_files
-from sessions.api_pairs import read_pairs
-from sessions.vault import Vault, key_is_set
+from sessions.keys.api_pairs import read_pairs
+from sessions.keys.vault import Vault, key_is_set
 
 
 def backup(

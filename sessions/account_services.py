@@ -12,10 +12,10 @@ from data.journal.journal import Journal
 from data.users.data_manager import DataManager
 from sessions.accounts import Account, accounts
 from sessions.client import Clients
+from sessions.keys.vault import Vault
 from sessions.logins import Logins
 from sessions.pool import Pool, Repair
 from sessions.session_manager import SessionManager
-from sessions.vault import Vault
 
 
 @dataclass(frozen=True, kw_only=True)

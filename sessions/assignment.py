@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from core.errors import NoRoomOnApiPairs, NoSpareSession
 from core.models import BannedSession, BotStatus, Session, SessionState, User
 from data.users.data_manager import Transaction
-from sessions.api_pairs import least_used, sessions_on_pairs
+from sessions.keys.api_pairs import least_used, sessions_on_pairs
 
 WAVES = ((timedelta(minutes=10), 2), (timedelta(hours=24), 3))
 """So many bans within such a time are a wave: the bot stops instead of spending more accounts."""

@@ -23,9 +23,9 @@ from telethon.tl.types import InputUserSelf, User
 
 from core.errors import SettingsError
 from core.settings import Settings
-from sessions.api_pairs import ApiPairs
 from sessions.data_centres import DataCentres
 from sessions.foreign.credentials import Credentials
+from sessions.keys.api_pairs import ApiPairs
 from sessions.lease import Leases
 from sessions.pool import Pool
 

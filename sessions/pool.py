@@ -34,8 +34,8 @@ from data.users.data_manager import DataManager, Snapshot, Transaction
 from sessions.foreign.credentials import Credentials
 from sessions.foreign.reader import BOUNDS
 from sessions.foreign.session_files import read_session_file
+from sessions.keys.vault import Vault, write_private
 from sessions.names import check_name
-from sessions.vault import Vault, write_private
 
 log = logging.getLogger(__name__)
 

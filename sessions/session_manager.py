@@ -16,8 +16,8 @@ from data.users.data_manager import DataManager, Transaction
 from sessions import admission as changes
 from sessions import assignment, identity
 from sessions.admission import Admitted, Newcomer
-from sessions.api_pairs import ApiPairs, PairState, least_used, sessions_on_pairs
 from sessions.assignment import AssignmentRules, Replacement
+from sessions.keys.api_pairs import ApiPairs, PairState, least_used, sessions_on_pairs
 from sessions.names import name_for_login
 from sessions.pool import Pool
 

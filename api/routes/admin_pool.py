@@ -10,7 +10,7 @@ from api.views.sessions import AccountsView, PairsView, RepairView
 from core.errors import NotFound
 from sessions import pair_care
 from sessions.account_services import AccountServices
-from sessions.api_pairs import PairState
+from sessions.keys.api_pairs import PairState
 
 routes = resource("/api/admin", tags=["admin"])
 

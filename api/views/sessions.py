@@ -2,9 +2,9 @@
 
 from api.views.base import View
 from sessions.accounts import Account
-from sessions.api_pairs import ApiPairView
 from sessions.foreign.formats import Format
 from sessions.imports import Verdict
+from sessions.keys.api_pairs import ApiPairView
 
 
 class AccountsView(View, frozen=True, kw_only=True):

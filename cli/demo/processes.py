@@ -25,7 +25,7 @@ from core.clock import SystemClock
 from core.errors import PostfleetError, StateInUse
 from data.disk.presence import holds_state
 from sandbox.world import demo_world
-from sessions.vault import write_private
+from sessions.keys.vault import write_private
 
 ROOT = Path(__file__).parents[2]
 READY_WITHIN = 30.0

@@ -11,7 +11,7 @@ from cli.session.context import CommandServices, open_command_services
 from cli.state_folder import StateDir, settings_of_state
 from cli.terminal import Sheet, ask, clear_errors, say
 from core.errors import InvalidInput, NotFound, PairNotChecked
-from sessions.api_pairs import PairState, sessions_on_pairs
+from sessions.keys.api_pairs import PairState, sessions_on_pairs
 from sessions.pair_care import add_pair, check_pair
 
 pairs = typer.Typer(help="API pairs: add, check, enable, disable, quarantine, remove.", no_args_is_help=True)

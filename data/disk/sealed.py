@@ -1,4 +1,4 @@
-"""What is sealed in a state folder, seen from outside. Only the vault opens it (`sessions.vault`)."""
+"""What is sealed in a state folder, seen from outside. Only the vault opens it (`sessions.keys.vault`)."""
 
 import base64
 import contextlib

@@ -12,8 +12,8 @@ from core.clock import SystemClock
 from core.settings import load_settings
 from data.disk.inventory import InArchive, item_of
 from data.disk.sealed import is_sealed
-from sessions.api_pairs import ApiPairs
-from sessions.vault import Vault
+from sessions.keys.api_pairs import ApiPairs
+from sessions.keys.vault import Vault
 from tests.api.services.test_media import picture
 from tests.support.daemon import HTTP, DaemonProcess, SandboxProcess, plain_world, run_command, wait_until, whole_house
 

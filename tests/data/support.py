@@ -11,7 +11,7 @@ from core.models import Cycle, Delivery, DeliveryState, Event, PostContent, Post
 from data.journal.journal import Journal
 from data.users.data_manager import DataManager, Snapshot, Transaction
 from sessions.foreign.credentials import Credentials
-from sessions.vault import Vault
+from sessions.keys.vault import Vault
 
 KEY = "ab" * 32
 SEALED_FILE = Vault(bytes.fromhex(KEY)).seal("a1", Credentials(2, "127.0.0.1", 443, bytes(256)))

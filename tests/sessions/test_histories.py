@@ -19,8 +19,8 @@ from sessions import admission as changes
 from sessions.admission import Newcomer
 from sessions.assignment import AssignmentRules, assign, retire
 from sessions.foreign.credentials import Credentials
+from sessions.keys.vault import Vault
 from sessions.pool import Pool
-from sessions.vault import Vault
 from tests.sessions.test_assignment import check_invariants
 from tests.support.clock import START, MovableClock
 from tests.support.sets import put

@@ -19,7 +19,7 @@ from core.errors import (
 )
 from core.models import SessionState
 from sandbox.world import demo_world
-from sessions.api_pairs import PairState
+from sessions.keys.api_pairs import PairState
 from sessions.logins import Logins, Wish
 from sessions.pair_care import add_pair, check_pair, give_pair
 from tests.sessions.test_enrol import ANN, CODE

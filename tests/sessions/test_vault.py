@@ -8,9 +8,9 @@ from pydantic import SecretStr
 
 from core.errors import SettingsError, StateDamaged
 from core.settings import load_settings
-from sessions.api_pairs import ApiPairs
 from sessions.foreign.credentials import Credentials
-from sessions.vault import Vault
+from sessions.keys.api_pairs import ApiPairs
+from sessions.keys.vault import Vault
 
 ANN = Credentials(dc_id=2, host="127.0.0.1", port=443, auth_key=bytes(range(256)))
 

@@ -20,7 +20,7 @@ from data.auth_store import AuthStore, Password
 from data.disk.traces import missing_files
 from data.journal.journal import Journal
 from data.users.data_manager import DataManager
-from sessions.vault import Vault
+from sessions.keys.vault import Vault
 from tests.data.support import NOW, add, cycle, delivery, event, lived_in, moved
 
 

@@ -24,7 +24,7 @@ from data.disk.inventory import PAIRS_FILE
 from data.disk.sealed import pair_label
 from data.disk.strict_json import decode_as
 from data.disk.traces import note_made, refuse_new_beginning
-from sessions.vault import Vault, write_private
+from sessions.keys.vault import Vault, write_private
 
 
 def sessions_on_pairs(users: Mapping[str, User], sessions: Mapping[str, Session]) -> Counter[int]:
