@@ -20,9 +20,9 @@ from core.models import Event, Level, Session, SessionState
 from data.journal.journal import Journal
 from data.users.data_manager import DataManager
 from sessions.account_services import AccountServices
-from sessions.admission import take_holds_as_of
 from sessions.client import Clients, PostingClient
 from sessions.recognition import AccountMerged, recognised
+from sessions.roster.admission import take_holds_as_of
 from sessions.session_manager import SessionManager
 
 log = logging.getLogger(__name__)

@@ -35,7 +35,7 @@ from sessions.foreign.credentials import Credentials
 from sessions.foreign.reader import BOUNDS
 from sessions.foreign.session_files import read_session_file
 from sessions.keys.vault import Vault, write_private
-from sessions.names import check_name
+from sessions.roster.names import check_name
 
 log = logging.getLogger(__name__)
 

@@ -13,13 +13,13 @@ from core.errors import AccountRefused, Conflict, InvalidInput, NoRoomOnApiPairs
 from core.models import Hold, Session, SessionState
 from core.settings import Settings
 from data.users.data_manager import DataManager, Transaction
-from sessions import admission as changes
-from sessions import assignment, identity
-from sessions.admission import Admitted, Newcomer
-from sessions.assignment import AssignmentRules, Replacement
 from sessions.keys.api_pairs import ApiPairs, PairState, least_used, sessions_on_pairs
-from sessions.names import name_for_login
 from sessions.pool import Pool
+from sessions.roster import admission as changes
+from sessions.roster import assignment, identity
+from sessions.roster.admission import Admitted, Newcomer
+from sessions.roster.assignment import AssignmentRules, Replacement
+from sessions.roster.names import name_for_login
 
 log = logging.getLogger(__name__)
 

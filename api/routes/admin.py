@@ -15,7 +15,7 @@ from core.errors import InvalidInput
 from core.models import SessionState
 from data.users.data_manager import Snapshot
 from scheduler.overview import JobRun
-from sessions.assignment import BAN_WAVE
+from sessions.roster.assignment import BAN_WAVE
 
 routes = resource("/api/admin", tags=["admin"])
 MOST_LINES = 500

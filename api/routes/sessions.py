@@ -21,9 +21,9 @@ from core.models import Event, Level
 from data.journal.journal import Journal
 from sessions import farewell
 from sessions.account_services import AccountServices
-from sessions.accounts import Account
 from sessions.foreign.formats import telethon_string
 from sessions.logins import Login, Wish
+from sessions.roster.accounts import Account
 
 routes = resource("/api/sessions", tags=["sessions"])
 _NO_STORE = {"Cache-Control": "no-store"}

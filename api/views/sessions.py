@@ -1,10 +1,10 @@
 """Views of accounts and API pairs, beside those that `sessions` has itself."""
 
 from api.views.base import View
-from sessions.accounts import Account
 from sessions.foreign.formats import Format
 from sessions.imports import Verdict
 from sessions.keys.api_pairs import ApiPairView
+from sessions.roster.accounts import Account
 
 
 class AccountsView(View, frozen=True, kw_only=True):

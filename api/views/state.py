@@ -6,7 +6,7 @@ from datetime import datetime
 from api.views.base import AllowanceNow, BotActual, BotWanted, ConfigView, ProgressView, View
 from core.models import BotStatus, Event, Hold, Level, Moment, Session, SessionState
 from data.journal.reads import Counts
-from sessions.accounts import AccountState, health_of
+from sessions.roster.accounts import AccountState, health_of
 
 
 class SessionView(View, frozen=True, kw_only=True):

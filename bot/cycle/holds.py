@@ -17,7 +17,7 @@ from bot.cycle.run import CycleServices
 from bot.reactions.classify import Reaction
 from core.models import Hold
 from data.users.data_manager import Transaction
-from sessions.admission import take_holds_as_of
+from sessions.roster.admission import take_holds_as_of
 
 GroupHolds = Mapping[str, Mapping[str, Hold]]
 """group → session → hold"""

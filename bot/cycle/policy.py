@@ -20,7 +20,7 @@ from bot.cycle.run import StopReason
 from bot.reactions.classify import SIGN_OF_A_LIMITED_ACCOUNT, Action, Reaction, Scope, limited_account
 from bot.reactions.table import BY_CODE
 from core.models import Delivery, DeliveryState, Level, SessionState
-from sessions.assignment import BAN_WAVE
+from sessions.roster.assignment import BAN_WAVE
 
 log = logging.getLogger(__name__)
 

@@ -13,8 +13,8 @@ from core.models import Cycle, Delivery, Event, MediaKind, PostContent, PostType
 from data.media.layout import About
 from data.media.store import MediaStore, StoredFile
 from data.users.data_manager import Transaction
-from sessions.admission import Newcomer
 from sessions.foreign.credentials import Credentials
+from sessions.roster.admission import Newcomer
 from tests.api.support import SECRET, Api, problem
 
 HIDDEN = "what only Bob may read"

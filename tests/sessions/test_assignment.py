@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from core.errors import NoRoomOnApiPairs, NoSpareSession
 from core.models import Hold, Session, SessionState, User
 from data.users.data_manager import DataManager, Snapshot
-from sessions.admission import Newcomer, admit
-from sessions.assignment import BAN_WAVE, AssignmentRules, Replacement, assign, retire
 from sessions.foreign.credentials import Credentials
+from sessions.roster.admission import Newcomer, admit
+from sessions.roster.assignment import BAN_WAVE, AssignmentRules, Replacement, assign, retire
 from tests.support.clock import START, MovableClock
 from tests.support.sets import put
 

@@ -10,9 +10,9 @@ from msgspec.structs import replace
 
 from core.errors import Conflict, SessionInUse, UnknownSession
 from core.models import DeliveryState, SessionState
-from sessions import admission as changes
-from sessions.admission import Newcomer
 from sessions.farewell import Farewell, delete
+from sessions.roster import admission as changes
+from sessions.roster.admission import Newcomer
 from tests.sessions.test_imports import some_key
 from tests.support.house import House, open_house, until
 

@@ -15,12 +15,12 @@ from msgspec.structs import replace
 from core.errors import PostfleetError
 from core.models import SessionState, User
 from data.users.data_manager import DataManager, Transaction
-from sessions import admission as changes
-from sessions.admission import Newcomer
-from sessions.assignment import AssignmentRules, assign, retire
 from sessions.foreign.credentials import Credentials
 from sessions.keys.vault import Vault
 from sessions.pool import Pool
+from sessions.roster import admission as changes
+from sessions.roster.admission import Newcomer
+from sessions.roster.assignment import AssignmentRules, assign, retire
 from tests.sessions.test_assignment import check_invariants
 from tests.support.clock import START, MovableClock
 from tests.support.sets import put

@@ -15,11 +15,11 @@ from bot.health import Health
 from core.errors import Conflict
 from core.models import DeliveryState, Session, SessionState, User
 from data.users.data_manager import DataManager
-from sessions import identity
-from sessions.admission import NOT_HERE
-from sessions.assignment import AssignmentRules
 from sessions.imports import Terms, Verdict
 from sessions.logins import Logins, Wish
+from sessions.roster import identity
+from sessions.roster.admission import NOT_HERE
+from sessions.roster.assignment import AssignmentRules
 from tests.sessions.test_enrol import ANN, CODE
 from tests.sessions.test_enrol import world as world_of_logins
 from tests.sessions.test_imports import empty, importer, key_of, pyrogram_text, some_key, telethon_text

@@ -13,11 +13,11 @@ from msgspec.structs import replace
 from core.models import Hold, Session, SessionState, User
 from data.users.data_manager import DataManager
 from data.users.document import read_document
-from sessions import admission, assignment, identity
-from sessions.admission import Newcomer
-from sessions.assignment import AssignmentRules
 from sessions.farewell import delete
 from sessions.imports import Terms
+from sessions.roster import admission, assignment, identity
+from sessions.roster.admission import Newcomer
+from sessions.roster.assignment import AssignmentRules
 from tests.sessions.test_imports import importer, key_of, some_key, telethon_text
 from tests.support.clock import START, MovableClock
 from tests.support.house import House, open_house

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from core.models import BotStatus, SessionState
-from sessions.assignment import BAN_WAVE
+from sessions.roster.assignment import BAN_WAVE
 from tests.support.daemon import ROOT, SandboxProcess, clean_environment, plain_world
 from tests.support.house import open_house
 

@@ -11,7 +11,7 @@ from api.security.tokens import OPERATOR, issue_token
 from core.models import BannedSession, BotStatus, Session, SessionState, User
 from data.users.data_manager import Transaction
 from scheduler.housekeeping import Housekeeping
-from sessions.assignment import BAN_WAVE
+from sessions.roster.assignment import BAN_WAVE
 from tests.api.support import SECRET, Api, problem, until
 from tests.support.clock import MovableClock, let_housekeeping_follow
 

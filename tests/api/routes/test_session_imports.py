@@ -20,7 +20,7 @@ import pytest
 from api.security.tokens import OPERATOR, issue_token
 from core.models import Session, SessionState, User
 from data.users.data_manager import Transaction
-from sessions.admission import NOT_HERE
+from sessions.roster.admission import NOT_HERE
 from tests.api.routes.test_sessions import ANN, Site, open_site
 from tests.api.support import problem
 from tests.sessions.test_imports import key_of, pyrogram_text, some_key, telethon_file, telethon_text

@@ -21,7 +21,7 @@ from core.models import (
     TextFormat,
 )
 from sandbox.world import demo_world
-from sessions.assignment import BAN_WAVE
+from sessions.roster.assignment import BAN_WAVE
 from tests.support.house import House, house_on, open_house, until
 
 G1, G2, G3 = "@plaza01", "@plaza02", "@plaza03"

@@ -9,9 +9,9 @@ from msgspec.structs import replace
 from core.errors import AccountRefused, Conflict, NoRoomOnApiPairs, UnknownSession
 from core.models import Hold, Session, SessionState, User
 from data.users.data_manager import Transaction
-from sessions.assignment import AssignmentRules, put_user
 from sessions.foreign.credentials import Credentials
 from sessions.keys.api_pairs import least_used, sessions_on_pairs
+from sessions.roster.assignment import AssignmentRules, put_user
 
 NOT_HERE = "this account cannot be taken in here; ask the operator"
 """Says nothing about who has accounts here."""

@@ -8,7 +8,7 @@ import re
 from collections.abc import Container
 
 from core.errors import InvalidInput
-from sessions.admission import Newcomer
+from sessions.roster.admission import Newcomer
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}")
 _LONGEST_ASKED_FOR = 56

@@ -12,8 +12,8 @@ from msgspec.structs import replace
 from core.errors import AccountRefused, Conflict
 from core.models import Session, SessionState
 from data.users.data_manager import Transaction
-from sessions.admission import known_as, place, release, resume_hold, same_account
-from sessions.assignment import AssignmentRules
+from sessions.roster.admission import known_as, place, release, resume_hold, same_account
+from sessions.roster.assignment import AssignmentRules
 
 _LOST = frozenset({SessionState.NEEDS_LOGIN, SessionState.BANNED})
 
