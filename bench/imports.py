@@ -14,9 +14,9 @@ from bench.report import Report
 from core.clock import SystemClock
 from core.settings import load_settings
 from data.users.data_manager import DataManager
+from sessions.files.pool import Pool
 from sessions.imports import Importer, Terms, Verdict
 from sessions.keys.vault import Vault
-from sessions.pool import Pool
 from sessions.session_manager import SessionManager
 from tests.support.foreign_files import (
     STRINGS,

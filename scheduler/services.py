@@ -17,7 +17,7 @@ from scheduler.bots import Bots
 from scheduler.housekeeping import Housekeeping
 from scheduler.scheduler import Scheduler
 from sessions.account_services import AccountServices, open_accounts
-from sessions.pool import Pool
+from sessions.files.pool import Pool
 from sessions.session_manager import SessionManager
 
 

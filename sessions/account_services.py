@@ -11,9 +11,9 @@ from data.disk.files import Disk
 from data.journal.journal import Journal
 from data.users.data_manager import DataManager
 from sessions.client import Clients
+from sessions.files.pool import Pool, Repair
 from sessions.keys.vault import Vault
 from sessions.logins import Logins
-from sessions.pool import Pool, Repair
 from sessions.roster.accounts import Account, accounts
 from sessions.session_manager import SessionManager
 

@@ -24,10 +24,10 @@ from telethon.tl.types import InputUserSelf, User
 from core.errors import SettingsError
 from core.settings import Settings
 from sessions.data_centres import DataCentres
+from sessions.files.pool import Pool
 from sessions.foreign.credentials import Credentials
 from sessions.keys.api_pairs import ApiPairs
 from sessions.lease import Leases
-from sessions.pool import Pool
 
 log = logging.getLogger(__name__)
 _CONNECT_SECONDS = 10

@@ -13,10 +13,10 @@ from core.clock import Clock
 from core.errors import Conflict, InvalidInput, PostfleetError
 from core.models import Session
 from data.users.data_manager import DataManager, Transaction
+from sessions.files.pool import Pool
 from sessions.foreign.formats import Format, is_telegrams
 from sessions.foreign.reader import MOST_FILES, Brought, Piece, may_hold_sessions, pieces
 from sessions.foreign.session_strings import is_session_string
-from sessions.pool import Pool
 from sessions.roster import admission as changes
 from sessions.roster.admission import Newcomer
 from sessions.roster.names import name_for_import

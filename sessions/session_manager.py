@@ -13,8 +13,8 @@ from core.errors import AccountRefused, Conflict, InvalidInput, NoRoomOnApiPairs
 from core.models import Hold, Session, SessionState
 from core.settings import Settings
 from data.users.data_manager import DataManager, Transaction
+from sessions.files.pool import Pool
 from sessions.keys.api_pairs import ApiPairs, PairState, least_used, sessions_on_pairs
-from sessions.pool import Pool
 from sessions.roster import admission as changes
 from sessions.roster import assignment, identity
 from sessions.roster.admission import Admitted, Newcomer

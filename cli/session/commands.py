@@ -19,12 +19,12 @@ from cli.session.login import login
 from cli.session.pairs import pairs
 from cli.state_folder import StateDir
 from cli.terminal import Sheet, clear_errors, confirm, fail, say, say_aside, say_json
+from sessions.files.rotation import rotate
 from sessions.foreign.formats import telethon_string
 from sessions.foreign.session_files import MOST_BYTES
 from sessions.foreign.session_strings import is_session_string
 from sessions.imports import Report, Terms, Verdict
 from sessions.roster.accounts import Account, accounts
-from sessions.rotation import rotate
 
 commands = typer.Typer(help="Accounts: log in, import, list, release, repair.", no_args_is_help=True)
 commands.command()(login)

@@ -22,9 +22,9 @@ from data.journal.reads import SessionPosts, posts_by_session
 from data.users.data_manager import DataManager
 from sessions.account_services import open_accounts
 from sessions.client import Clients
+from sessions.files.pool import Pool
 from sessions.imports import Importer
 from sessions.logins import Logins
-from sessions.pool import Pool
 from sessions.session_manager import SessionManager
 
 _COMMANDS_LOCK = "commands.lock"

@@ -21,7 +21,7 @@ from core.models import User
 from core.settings import load_settings
 from data.disk.files import Disk
 from scheduler.services import open_services
-from sessions.pool import Pool
+from sessions.files.pool import Pool
 from sessions.roster.assignment import Replacement
 from sessions.session_manager import SessionManager
 from tests.support.house import API_PAIRS, SECRET

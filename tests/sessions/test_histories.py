@@ -15,9 +15,9 @@ from msgspec.structs import replace
 from core.errors import PostfleetError
 from core.models import SessionState, User
 from data.users.data_manager import DataManager, Transaction
+from sessions.files.pool import Pool
 from sessions.foreign.credentials import Credentials
 from sessions.keys.vault import Vault
-from sessions.pool import Pool
 from sessions.roster import admission as changes
 from sessions.roster.admission import Newcomer
 from sessions.roster.assignment import AssignmentRules, assign, retire

@@ -12,12 +12,12 @@ from core.errors import SettingsError, StateDamaged, StateInUse
 from core.settings import Settings, load_settings
 from data.disk.files import exclusive_daemon_lock
 from data.users.data_manager import DataManager
-from sessions import rotation
+from sessions.files import rotation
+from sessions.files.pool import Pool
+from sessions.files.rotation import rotate
 from sessions.foreign.credentials import Credentials
 from sessions.keys.api_pairs import ApiPairs
 from sessions.keys.vault import Vault, write_private
-from sessions.pool import Pool
-from sessions.rotation import rotate
 
 NAMES = ("ann", "bob", "cat")
 OLD, NEW = SecretStr("ab" * 32), SecretStr("cd" * 32)

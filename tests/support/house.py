@@ -22,7 +22,7 @@ from scheduler.bots import Bots
 from scheduler.scheduler import Scheduler
 from scheduler.services import open_services
 from sessions.account_services import AccountServices
-from sessions.pool import Pool
+from sessions.files.pool import Pool
 
 SECRET = "Zk3v9QpL7xW2mN8rT5yB1cD4fG6hJ0sA-uEiOq"
 API_PAIRS = "1001:0123456789abcdef0123456789abcdef,1002:fedcba9876543210fedcba9876543210"

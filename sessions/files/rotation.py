@@ -10,9 +10,9 @@ from core.errors import SettingsError, StateDamaged, StateNotWritten
 from core.settings import Settings
 from data.disk.files import Disk, exclusive_daemon_lock
 from data.disk.inventory import KEY_FILE, NEXT_KEY_FILE
+from sessions.files.pool import Pool
 from sessions.keys.api_pairs import ApiPairs
 from sessions.keys.vault import Vault, key_from_setting, key_is_set, new_key, write_private
-from sessions.pool import Pool
 
 
 def rotate(settings: Settings, next_key: SecretStr | None, pool: Pool) -> int:
