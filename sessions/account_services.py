@@ -10,7 +10,7 @@ from core.settings import Settings
 from data.disk.files import Disk
 from data.journal.journal import Journal
 from data.users.data_manager import DataManager
-from sessions.client import Clients
+from sessions.connections.client import Clients
 from sessions.files.pool import Pool, Repair
 from sessions.keys.vault import Vault
 from sessions.logins import Logins

@@ -6,7 +6,7 @@ from telethon.tl.functions.auth import LogOutRequest
 
 from core.errors import PostfleetError, SessionInUse
 from core.models import SessionState
-from sessions.client import CONNECTION_LOST, Clients
+from sessions.connections.client import CONNECTION_LOST, Clients
 from sessions.session_manager import SessionManager
 
 _CALL_SECONDS = 10.0

@@ -12,7 +12,7 @@ from telethon.tl import functions, types
 from telethon.tl.types import User
 
 from core.errors import InvalidInput, LoginCode, LoginRefused, PostfleetError, TooMany
-from sessions.client import CONNECTION_LOST, PostingClient, connect
+from sessions.connections.client import CONNECTION_LOST, PostingClient, connect
 from sessions.foreign.credentials import Credentials
 
 _CALL_SECONDS = 20.0

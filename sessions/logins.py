@@ -23,7 +23,7 @@ from core.clock import Clock, wait_for_event
 from core.errors import InvalidInput, LoginRefused, NotFound, PostfleetError, TooMany
 from core.models import Moment
 from core.pasted import peeled
-from sessions.client import Clients
+from sessions.connections.client import Clients
 from sessions.login_client import LoginClient, PasswordNeeded, qr_url
 from sessions.roster.admission import Admitted, Newcomer
 from sessions.roster.names import check_name

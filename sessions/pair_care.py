@@ -6,7 +6,7 @@ from pydantic import SecretStr
 from telethon import errors
 
 from core.errors import InvalidInput, LoginRefused, PairNotChecked, SessionInUse, TooMany
-from sessions.client import CONNECTION_LOST, Clients
+from sessions.connections.client import CONNECTION_LOST, Clients
 from sessions.login_client import PAIR_REFUSED, LoginClient
 from sessions.recognition import recognised
 from sessions.session_manager import SessionManager

@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import AsyncIterator
 
 from core.errors import AccountRefused, Conflict, UnknownSession
-from sessions.client import Clients, PostingClient
+from sessions.connections.client import Clients, PostingClient
 from sessions.session_manager import SessionManager
 
 

@@ -15,7 +15,7 @@ from telethon.crypto import AuthKey
 from telethon.sessions import MemorySession
 
 from sandbox.keys import derived_auth_key
-from sessions.client import trust_key
+from sessions.connections.client import trust_key
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from telethon.tl.functions.messages import GetDialogsRequest
 from telethon.tl.types import ChatEmpty, InputPeerEmpty, MessageEmpty, UserEmpty
 
 from bot.chats.targets import Target, TargetKind
-from sessions.client import Call
+from sessions.connections.client import Call
 
 AT_ONCE = 100
 MOST = 2000

@@ -42,7 +42,7 @@ from bot.reactions.classify import Scope, reaction_to
 from bot.reactions.table import BY_CODE
 from core.clock import Clock
 from data.journal.journal import Journal
-from sessions.client import PostingClient
+from sessions.connections.client import PostingClient
 
 _KEPT_IN_MEMORY = 50_000
 Place = tuple[int, int | None]

@@ -14,7 +14,7 @@ from telethon.tl import types as tl
 from bot.compose.kinds.register import KINDS
 from bot.compose.post import Destination, Part, Post, Sent
 from bot.compose.text import Formatted
-from sessions.client import Call
+from sessions.connections.client import Call
 
 PAGE = 100
 MOST_MESSAGES = 500

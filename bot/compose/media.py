@@ -25,7 +25,7 @@ from core.models import Media, MediaKind
 from data.media.formats import type_by_name
 from data.media.layout import About, shown_name, thumbnail_of
 from data.media.looks import looked_at
-from sessions.client import Call
+from sessions.connections.client import Call
 
 MAX_PHOTO_BYTES = 10 * 1024 * 1024
 MAX_FILE_BYTES = 4000 * 512 * 1024

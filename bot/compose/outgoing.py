@@ -19,7 +19,7 @@ from bot.compose.post import Destination, Post, RenderContext, Sent, Source
 from bot.compose.requests import send_post
 from bot.compose.source import source_of
 from bot.compose.text import Formatted
-from sessions.client import Call
+from sessions.connections.client import Call
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from telethon.tl import types as tl
 from bot.compose.kinds.register import KINDS
 from bot.compose.post import Destination, Post, Ready, Sent, Source
 from bot.compose.text import Formatted
-from sessions.client import Call
+from sessions.connections.client import Call
 
 _NO_TEXT = Formatted("")
 

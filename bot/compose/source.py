@@ -12,7 +12,7 @@ from bot.compose.kinds.message import is_saved
 from bot.compose.post import Source
 from bot.reactions.classify import Scope, reaction_to
 from core.errors import InvalidInput
-from sessions.client import Call
+from sessions.connections.client import Call
 
 _FIELD = "post_content.message"
 _ALBUM_REACH = 9

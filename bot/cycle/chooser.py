@@ -7,7 +7,7 @@ from bot.cycle.holds import group_hold
 from bot.cycle.planner import clock_time
 from bot.pacing.decide import Decision, Limits, PacingState, Verdict, decide
 from core.models import Delivery, DeliveryState
-from sessions.client import PostingClient
+from sessions.connections.client import PostingClient
 
 _IN_THE_CYCLE = (DeliveryState.PLANNED, DeliveryState.SENDING, DeliveryState.DELIVERED)
 

@@ -11,7 +11,7 @@ from bot.cycle.run import CycleRun
 from bot.cycle.sending import Sender
 from bot.reactions.classify import Action, Reaction, Scope, reaction_to
 from core.models import Delivery, DeliveryState
-from sessions.client import PostingClient
+from sessions.connections.client import PostingClient
 
 log = logging.getLogger(__name__)
 _NOT_LOOKED = "it could not be looked for"

@@ -18,7 +18,7 @@ from bot.cycle.policy import Policy
 from bot.cycle.sending import Sender
 from bot.reactions.classify import Action, Reaction, foreseen, reaction_to
 from core.models import Delivery, DeliveryState
-from sessions.client import CONNECTION_LOST, PostingClient
+from sessions.connections.client import CONNECTION_LOST, PostingClient
 
 log = logging.getLogger(__name__)
 

@@ -23,7 +23,7 @@ from core.settings import Settings
 from data.journal.journal import Journal
 from data.media.layout import media_folder
 from data.users.data_manager import DataManager
-from sessions.client import Clients
+from sessions.connections.client import Clients
 from sessions.session_manager import SessionManager
 
 STOPPED = "the bot was stopped"

@@ -17,7 +17,7 @@ from bot.compose.random_id import random_id_of
 from bot.cycle.run import CycleRun, CycleServices
 from bot.reactions.classify import Action, Reaction, reaction_to
 from core.models import Delivery, DeliveryState, Level
-from sessions.client import Call, PostingClient
+from sessions.connections.client import Call, PostingClient
 
 _LAST_POSTS = 50
 """How many of a user's latest deliveries to a group are told apart from the one that is looked for."""

@@ -18,7 +18,7 @@ from bot.chats.targets import parse_target
 from bot.cycle.run import CycleRun, CycleServices
 from core.clock import wait_for_event
 from core.models import Delivery, Level
-from sessions.client import CONNECTION_LOST, PostingClient
+from sessions.connections.client import CONNECTION_LOST, PostingClient
 
 log = logging.getLogger(__name__)
 

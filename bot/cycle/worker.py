@@ -21,7 +21,7 @@ from bot.reactions.classify import Action, Reaction, reaction_to
 from core.clock import wait_for_event
 from core.errors import NotReady
 from core.models import Delivery, DeliveryState
-from sessions.client import PostingClient
+from sessions.connections.client import PostingClient
 from sessions.recognition import recognised
 
 _LOOK_AGAIN_SECONDS = 30.0

@@ -29,7 +29,7 @@ from bot.reactions.classify import Action, Reaction, Scope, reaction_to
 from bot.reactions.table import BY_CODE
 from core.errors import InvalidInput, PostfleetError
 from core.models import SessionState, User
-from sessions.client import Call, PostingClient
+from sessions.connections.client import Call, PostingClient
 from sessions.recognition import recognised
 
 MOST_QUESTIONS = 40

@@ -20,7 +20,7 @@ from core.errors import (
     SessionInUse,
     StateError,
 )
-from sessions.client import CONNECTION_LOST
+from sessions.connections.client import CONNECTION_LOST
 
 __all__ = [
     "SIGN_OF_A_LIMITED_ACCOUNT",

@@ -21,7 +21,7 @@ from data.disk.inventory import JOURNAL_FILE
 from data.journal.reads import SessionPosts, posts_by_session
 from data.users.data_manager import DataManager
 from sessions.account_services import open_accounts
-from sessions.client import Clients
+from sessions.connections.client import Clients
 from sessions.files.pool import Pool
 from sessions.imports import Importer
 from sessions.logins import Logins

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from core.errors import SessionInUse
-from sessions.client import Clients, PostingClient
-from sessions.lease import Leases
+from sessions.connections.client import Clients, PostingClient
+from sessions.connections.lease import Leases
 from tests.support.house import SOON, House, open_house, until
 
 

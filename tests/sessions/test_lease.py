@@ -9,13 +9,13 @@ import pytest
 
 from bot.health import Health
 from core.errors import SessionInUse
-from sessions.lease import Leases
+from sessions.connections.lease import Leases
 from tests.support.daemon import ROOT
 from tests.support.house import open_house
 
 HOLDER = """
 import sys, pathlib
-from sessions.lease import Leases
+from sessions.connections.lease import Leases
 with Leases(pathlib.Path(sys.argv[1])).held("acc01"):
     print("held", flush=True)
     sys.stdin.read()

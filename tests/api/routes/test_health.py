@@ -24,7 +24,7 @@ from data.disk import probe as disk_probe
 from data.disk.files import Disk
 from data.disk.probe import BAD_FOR_SECONDS, GOOD_FOR_SECONDS
 from data.users.data_manager import Transaction
-from sessions.data_centres import FAILURES, LOOK_AGAIN_SECONDS
+from sessions.connections.data_centres import FAILURES, LOOK_AGAIN_SECONDS
 from tests.api.support import API_PAIRS, SECRET, Api, problem, served
 from tests.support.clock import MovableClock
 from tests.support.house import open_house

@@ -15,7 +15,7 @@ from telethon.sessions import MemorySession
 from core.models import DeliveryState, PostContent
 from sandbox.server import Sandbox
 from sandbox.world import demo_world
-from sessions.client import PostingClient, connect
+from sessions.connections.client import PostingClient, connect
 from tests.support.clock import HurriedClock
 from tests.support.house import House, house_on, open_house, until
 

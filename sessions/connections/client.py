@@ -23,11 +23,11 @@ from telethon.tl.types import InputUserSelf, User
 
 from core.errors import SettingsError
 from core.settings import Settings
-from sessions.data_centres import DataCentres
+from sessions.connections.data_centres import DataCentres
+from sessions.connections.lease import Leases
 from sessions.files.pool import Pool
 from sessions.foreign.credentials import Credentials
 from sessions.keys.api_pairs import ApiPairs
-from sessions.lease import Leases
 
 log = logging.getLogger(__name__)
 _CONNECT_SECONDS = 10
