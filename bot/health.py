@@ -21,7 +21,7 @@ from data.journal.journal import Journal
 from data.users.data_manager import DataManager
 from sessions.account_services import AccountServices
 from sessions.connections.client import Clients, PostingClient
-from sessions.recognition import AccountMerged, recognised
+from sessions.logins.recognition import AccountMerged, recognised
 from sessions.roster.admission import take_holds_as_of
 from sessions.session_manager import SessionManager
 

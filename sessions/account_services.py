@@ -13,7 +13,7 @@ from data.users.data_manager import DataManager
 from sessions.connections.client import Clients
 from sessions.files.pool import Pool, Repair
 from sessions.keys.vault import Vault
-from sessions.logins import Logins
+from sessions.logins.logins import Logins
 from sessions.roster.accounts import Account, accounts
 from sessions.session_manager import SessionManager
 

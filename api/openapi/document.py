@@ -18,7 +18,7 @@ from api.views import history as history_views
 from api.views import sessions as session_views
 from api.views import state as state_views
 from bot.preflight.report import Preflight
-from sessions.logins import Login
+from sessions.logins.logins import Login
 
 _REF = "#/components/schemas/{name}"
 _SHOWN = (

@@ -8,9 +8,9 @@ from api.routes.dependencies import Accounts, Admin, Context
 from api.routes.router import RequestBody, resource
 from api.views.sessions import AccountsView, PairsView, RepairView
 from core.errors import NotFound
-from sessions import pair_care
 from sessions.account_services import AccountServices
 from sessions.keys.api_pairs import PairState
+from sessions.logins import pair_care
 
 routes = resource("/api/admin", tags=["admin"])
 

@@ -19,10 +19,10 @@ from api.views.sessions import AccountsView, ExportView, FarewellView
 from core.errors import Forbidden, InvalidInput, NotFound, UnknownSession
 from core.models import Event, Level
 from data.journal.journal import Journal
-from sessions import farewell
 from sessions.account_services import AccountServices
 from sessions.foreign.formats import telethon_string
-from sessions.logins import Login, Wish
+from sessions.logins import farewell
+from sessions.logins.logins import Login, Wish
 from sessions.roster.accounts import Account
 
 routes = resource("/api/sessions", tags=["sessions"])

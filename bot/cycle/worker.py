@@ -22,7 +22,7 @@ from core.clock import wait_for_event
 from core.errors import NotReady
 from core.models import Delivery, DeliveryState
 from sessions.connections.client import PostingClient
-from sessions.recognition import recognised
+from sessions.logins.recognition import recognised
 
 _LOOK_AGAIN_SECONDS = 30.0
 _LOOKS = 3

@@ -30,7 +30,7 @@ from bot.reactions.table import BY_CODE
 from core.errors import InvalidInput, PostfleetError
 from core.models import SessionState, User
 from sessions.connections.client import Call, PostingClient
-from sessions.recognition import recognised
+from sessions.logins.recognition import recognised
 
 MOST_QUESTIONS = 40
 WITHIN_SECONDS = 20.0

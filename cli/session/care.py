@@ -8,9 +8,9 @@ import typer
 from cli.session.context import open_command_services
 from cli.state_folder import StateDir
 from cli.terminal import clear_errors, confirm, fail, say
-from sessions.farewell import Farewell
-from sessions.farewell import delete as delete_account
-from sessions.pair_care import give_pair
+from sessions.logins.farewell import Farewell
+from sessions.logins.farewell import delete as delete_account
+from sessions.logins.pair_care import give_pair
 
 _Name = Annotated[str, typer.Argument(help="The session.")]
 

@@ -24,7 +24,7 @@ from sessions.account_services import open_accounts
 from sessions.connections.client import Clients
 from sessions.files.pool import Pool
 from sessions.imports import Importer
-from sessions.logins import Logins
+from sessions.logins.logins import Logins
 from sessions.session_manager import SessionManager
 
 _COMMANDS_LOCK = "commands.lock"

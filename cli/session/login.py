@@ -10,7 +10,7 @@ from cli.session.context import CommandServices, open_command_services
 from cli.state_folder import StateDir
 from cli.terminal import UNUSABLE, ask, clear_errors, fail, say, say_aside, show_qr_code
 from core.errors import InvalidInput, LoginRefused
-from sessions.logins import Login, Step, Wish
+from sessions.logins.logins import Login, Step, Wish
 
 _BY = "terminal"
 _LOOK_SECONDS = 0.2

@@ -12,7 +12,7 @@ from cli.state_folder import StateDir, settings_of_state
 from cli.terminal import Sheet, ask, clear_errors, say
 from core.errors import InvalidInput, NotFound, PairNotChecked
 from sessions.keys.api_pairs import PairState, sessions_on_pairs
-from sessions.pair_care import add_pair, check_pair
+from sessions.logins.pair_care import add_pair, check_pair
 
 pairs = typer.Typer(help="API pairs: add, check, enable, disable, quarantine, remove.", no_args_is_help=True)
 _Id = Annotated[int, typer.Argument(help="The api_id.")]

@@ -15,7 +15,7 @@ from core.clock import Clock, SystemClock
 from core.errors import AccountRefused, InvalidInput, LoginRefused, NotFound, PostfleetError, TooMany
 from core.models import SessionState
 from sandbox.world import AccountSpec, ChatSpec, World
-from sessions.logins import LOGIN_SECONDS, Login, Logins, Step, Wish
+from sessions.logins.logins import LOGIN_SECONDS, Login, Logins, Step, Wish
 from sessions.roster.admission import NOT_HERE
 from tests.support.clock import MovableClock
 from tests.support.house import House, open_house, until

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from core.errors import Conflict, SessionInUse, UnknownSession
 from core.models import DeliveryState, SessionState
-from sessions.farewell import Farewell, delete
+from sessions.logins.farewell import Farewell, delete
 from sessions.roster import admission as changes
 from sessions.roster.admission import Newcomer
 from tests.sessions.test_imports import some_key

@@ -16,7 +16,7 @@ from core.errors import Conflict
 from core.models import DeliveryState, Session, SessionState, User
 from data.users.data_manager import DataManager
 from sessions.imports import Terms, Verdict
-from sessions.logins import Logins, Wish
+from sessions.logins.logins import Logins, Wish
 from sessions.roster import identity
 from sessions.roster.admission import NOT_HERE
 from sessions.roster.assignment import AssignmentRules

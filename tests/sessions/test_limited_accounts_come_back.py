@@ -13,8 +13,8 @@ from msgspec.structs import replace
 from core.models import Hold, Session, SessionState, User
 from data.users.data_manager import DataManager
 from data.users.document import read_document
-from sessions.farewell import delete
 from sessions.imports import Terms
+from sessions.logins.farewell import delete
 from sessions.roster import admission, assignment, identity
 from sessions.roster.admission import Newcomer
 from sessions.roster.assignment import AssignmentRules

@@ -11,7 +11,7 @@ from api.app import create_app
 from api.server.idempotency import LONGEST_KEPT_BYTES
 from core.settings import Settings
 from data.auth_store import MOST_ANSWER_BYTES, MOST_KEYS
-from sessions.logins import Login, Step
+from sessions.logins.logins import Login, Step
 from tests.api.conftest import bearer
 from tests.api.services.test_users import operator
 from tests.api.support import Api, problem

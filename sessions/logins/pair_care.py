@@ -7,8 +7,8 @@ from telethon import errors
 
 from core.errors import InvalidInput, LoginRefused, PairNotChecked, SessionInUse, TooMany
 from sessions.connections.client import CONNECTION_LOST, Clients
-from sessions.login_client import PAIR_REFUSED, LoginClient
-from sessions.recognition import recognised
+from sessions.logins.login_client import PAIR_REFUSED, LoginClient
+from sessions.logins.recognition import recognised
 from sessions.session_manager import SessionManager
 
 _WITHIN_SECONDS = 20.0

@@ -24,7 +24,7 @@ from core.errors import InvalidInput, LoginRefused, NotFound, PostfleetError, To
 from core.models import Moment
 from core.pasted import peeled
 from sessions.connections.client import Clients
-from sessions.login_client import LoginClient, PasswordNeeded, qr_url
+from sessions.logins.login_client import LoginClient, PasswordNeeded, qr_url
 from sessions.roster.admission import Admitted, Newcomer
 from sessions.roster.names import check_name
 from sessions.session_manager import SessionManager
