@@ -21,7 +21,7 @@ from sessions.keys.vault import Vault
 from sessions.roster import admission as changes
 from sessions.roster.admission import Newcomer
 from sessions.roster.assignment import AssignmentRules, assign, retire
-from tests.sessions.test_assignment import check_invariants
+from tests.sessions.roster.test_assignment import check_invariants
 from tests.support.clock import START, MovableClock
 from tests.support.sets import put
 
