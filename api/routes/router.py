@@ -8,7 +8,7 @@ from typing import Annotated, Any, get_args
 from fastapi import APIRouter, Depends
 from fastapi.params import Query
 from fastapi.routing import APIRoute
-from pydantic import BaseModel, ConfigDict, create_model
+from pydantic import AfterValidator, BaseModel, ConfigDict, create_model
 from starlette.responses import Response
 
 
@@ -24,7 +24,7 @@ class RequestBody(BaseModel):
 
 
 class StrictRoute(APIRoute):
-    """A route that names each unknown query parameter, beside other faults of the request."""
+    """A route that names each query parameter that is unknown or given twice, beside other faults of the request."""
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         strict = Depends(_no_others(query_names(endpoint)))
@@ -43,9 +43,15 @@ def query_names(endpoint: Callable[..., Any]) -> frozenset[str]:
     )
 
 
+def _once(given: list[str]) -> list[str]:
+    if len(given) > 1:
+        raise ValueError("give it once")
+    return given
+
+
 @lru_cache
 def _no_others(names: frozenset[str]) -> Callable[..., Any]:
-    fields: dict[str, Any] = dict.fromkeys(sorted(names), (Any, None))
+    fields: dict[str, Any] = dict.fromkeys(sorted(names), (Annotated[list[str], AfterValidator(_once)], []))
     known = create_model("KnownQuery", __config__=ConfigDict(extra="forbid"), **fields)
 
     async def no_others(query: Any) -> None:

@@ -45,7 +45,7 @@ class Action(StrEnum):
     LEAVE = "leave"
     """The account is this bot's no more. Other accounts may post what it never sent."""
     REPAIR = "repair"
-    """The account cannot be used until its operator mends something. Its posts fail."""
+    """The account cannot be used until its operator mends something. Other accounts may post what it never sent."""
     ANOTHER_ACCOUNT = "another_account"
     """Another account of the user may be able to make this post."""
     SKIP = "skip"

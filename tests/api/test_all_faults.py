@@ -60,6 +60,12 @@ async def test_known_parameters_work_as_before_and_wrong_ones_are_all_named(api:
     assert set(await faults(api, "GET", "/api/deliveries", alice, params=wrong)) == {"limit", "since", "limt"}
 
 
+async def test_a_parameter_that_is_given_twice_is_named(api: Api, alice: dict[str, str]) -> None:
+    twice = {"limit": ["5", "50"], "group": ["@one", "@two"]}
+    found = await faults(api, "GET", "/api/deliveries", alice, params=twice)
+    assert found == dict.fromkeys(("limit", "group"), "give it once")
+
+
 async def test_the_state_names_every_unknown_parameter(api: Api, alice: dict[str, str]) -> None:
     found = await faults(api, "GET", "/api/sync/state", alice, params={"sinc": 5, "user_id": "bob"})
     assert found == dict.fromkeys(("sinc", "user_id"), "there is no such parameter; leave it out")
