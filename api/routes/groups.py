@@ -1,9 +1,8 @@
 """`/api/groups`: the config's `groups`, one by one, and who can post there."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Path
-from msgspec.structs import replace
 from pydantic import Field
 from starlette.responses import Response
 
@@ -14,7 +13,7 @@ from api.routes.dependencies import Caller, Context
 from api.routes.router import RequestBody, resource
 from api.services.config import config_headers
 from api.services.config_changes import AddGroups, RemoveGroup
-from api.services.config_fields import Groups, IfMatch
+from api.services.config_fields import ConfigPatch, Groups, IfMatch
 from api.services.users import get_user
 from api.state.slow_facts import groups_lately
 from api.views.groups import GroupChecks, GroupsView
@@ -85,12 +84,12 @@ async def check(caller: Caller, context: Context, body: GroupList | None = None)
     nothing to post yet, it is asked for a text.
     """
     user = get_user(context, caller.user_id)
-    if body is not None:
-        user = replace(user, groups=tuple(body.groups))
+    changes: dict[str, Any] = {} if body is None else {"groups": body.groups}
     if not posts_of(user.post_type, user.post_content):
-        user = replace(user, post_type=PostType.TEXT, post_content="Hello")
+        changes |= {"post_type": PostType.TEXT, "post_content": "Hello"}
     with context.limiter.place(Kind.WORK, caller.user_id):
-        found = await context.bots.preflight(caller.user_id, user)
+        wanted = context.config.applied(user, ConfigPatch(**changes)) if changes else user
+        found = await context.bots.preflight(caller.user_id, wanted)
     checks = GroupChecks(
         groups=found.groups,
         accounts=found.accounts,
