@@ -9,12 +9,12 @@ def main() -> None:
     if sys.argv[1:2] == ["serve"]:
         # A daemon that is still starting does not die of a SIGHUP: it waits until the daemon listens (cli/daemon.py).
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
-    # Imported here: that alone takes most of a second, in which a signal may come already.
-    from cli.app import app
+    # Imported here, because a signal may come while that takes its time.
+    from cli.app import app_for
     from cli.terminal import set_up_terminal
 
     set_up_terminal()
-    app()
+    app_for(sys.argv[1:])()
 
 
 if __name__ == "__main__":

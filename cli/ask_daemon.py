@@ -1,11 +1,12 @@
-"""Asking the daemon of a state folder over its API, as an operator; for commands that show or use what only it has."""
+"""Asks the daemon of a state folder over its API, as an operator, for what only the daemon has or holds."""
 
 from datetime import timedelta
+from typing import Any
 
 import httpx
 
 from api.security.tokens import OPERATOR, TokenRules, issue_token
-from cli.daemon import address_of
+from cli.daemon_address import address_of
 from core.clock import SystemClock
 from core.errors import PostfleetError, SettingsError
 from core.settings import Settings, check_jwt_secret
@@ -18,20 +19,21 @@ class NoDaemon(PostfleetError):
 
 
 class DaemonRefused(PostfleetError):
-    """The daemon answered with an error."""
+    """The daemon answers with an error."""
 
     code = "daemon_refused"
 
 
-def ask_daemon(settings: Settings, method: str, path: str) -> httpx.Response:
-    """The daemon's answer, which is a success.
+def ask_daemon(settings: Settings, method: str, path: str, body: dict[str, Any] | None = None) -> httpx.Response:
+    """Return the daemon's response, which is a success.
 
     Raises:
-        NoDaemon, DaemonRefused.
+        NoDaemon: no daemon answers.
+        DaemonRefused: it answers with an error.
         SettingsError: the secret is missing, or not the one the daemon was started with.
     """
     try:
-        answer = _asked(settings, method, path)
+        answer = _asked(settings, method, path, body)
     except httpx.HTTPError as error:
         raise NoDaemon(
             f"no daemon answers for the state in {settings.state_dir.absolute()} ({type(error).__name__}); "
@@ -43,11 +45,19 @@ def ask_daemon(settings: Settings, method: str, path: str) -> httpx.Response:
             "POSTFLEET_JWT_AUDIENCE have to be those it was started with"
         )
     if not answer.is_success:
-        raise DaemonRefused(f"the daemon answered {answer.status_code}: {answer.text}")
+        raise DaemonRefused(f"the daemon refuses: {_reason(answer)}")
     return answer
 
 
-def _asked(settings: Settings, method: str, path: str) -> httpx.Response:
+def _reason(answer: httpx.Response) -> str:
+    """Return the sentence of a problem document, or all of any other answer."""
+    try:
+        return str(answer.json()["detail"])
+    except (ValueError, KeyError, TypeError):
+        return f"{answer.status_code} {answer.text}"
+
+
+def _asked(settings: Settings, method: str, path: str, body: dict[str, Any] | None) -> httpx.Response:
     address = address_of(settings.state_dir)
     if address is None:
         raise httpx.ConnectError("no address")
@@ -61,6 +71,6 @@ def _asked(settings: Settings, method: str, path: str) -> httpx.Response:
         roles=(OPERATOR,),
         rules=TokenRules(issuer=settings.jwt_issuer, audience=settings.jwt_audience),
     )
-    # Past any proxy of the environment: it would see an operator's token, and cannot reach this machine's loopback.
+    # Not through a proxy of the environment: it would see an operator's token, and cannot reach this loopback.
     headers = {"Authorization": f"Bearer {token}"}
-    return httpx.request(method, f"{address}{path}", headers=headers, timeout=60, trust_env=False)
+    return httpx.request(method, f"{address}{path}", json=body, headers=headers, timeout=60, trust_env=False)

@@ -11,6 +11,7 @@ from pathlib import Path
 from api.app import create_app
 from api.server.gateway import Gateway
 from api.server.server import Server
+from cli.daemon_address import ADDRESS_FILE
 from core import confined
 from core.clock import Clock, SystemClock
 from core.errors import EndedUnexpectedly, SettingsError, StateNotWritten
@@ -26,8 +27,6 @@ from sessions.keys.vault import key_is_set, write_private
 
 log = logging.getLogger(__name__)
 
-ADDRESS_FILE = "api.address"
-"""In STATE_DIR while the daemon runs: where its API answers (`--port 0` takes any free port)."""
 _POSTS_IN_FLIGHT_SECONDS = 7.0
 _API_SECONDS = 2
 
@@ -176,11 +175,3 @@ def _listen(settings: Settings) -> socket.socket:
             f"({error.strerror}); choose another port, or 0 for any free one"
         ) from None
     return listener
-
-
-def address_of(state_dir: Path) -> str | None:
-    """Where the daemon of this folder answers, None when none has said so."""
-    try:
-        return (state_dir / ADDRESS_FILE).read_text().strip() or None
-    except (FileNotFoundError, UnicodeDecodeError):  # whatever is no text, no daemon wrote
-        return None

@@ -19,7 +19,7 @@ import httpx
 import yaml
 
 from api.security.tokens import OPERATOR, issue_token
-from cli.daemon import address_of
+from cli.daemon_address import address_of
 from cli.demo.result import Earlier, Result, take_earlier, take_stock
 from core.clock import SystemClock
 from core.errors import PostfleetError, StateInUse

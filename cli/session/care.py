@@ -1,13 +1,16 @@
 """`session pair` and `session delete`: another API pair for an account, and the end of one."""
 
 import asyncio
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
+from cli.ask_daemon import NoDaemon, ask_daemon
 from cli.session.context import open_command_services
-from cli.state_folder import StateDir
+from cli.state_folder import StateDir, settings_of_state
 from cli.terminal import clear_errors, confirm, fail, say
+from core.errors import SessionInUse
 from sessions.logins.farewell import Farewell
 from sessions.logins.farewell import delete as delete_account
 from sessions.logins.pair_care import give_pair
@@ -28,7 +31,11 @@ def pair(
             await give_pair(services.clients, services.sessions, name, api_id, unchecked=unchecked)
 
     with clear_errors():
-        asyncio.run(run())
+        try:
+            asyncio.run(run())
+        except SessionInUse as held:
+            wanted = {"api_id": api_id, "unchecked": unchecked}
+            _ask_who_holds_it(held, state_dir, "PUT", f"/api/admin/sessions/{name}/pair", wanted)
         say(f"{name} runs on {api_id}" + (", unchecked" if unchecked else ""))
 
 
@@ -42,13 +49,37 @@ def delete(
 ) -> None:
     """Log an account out at Telegram and forget it: its key, its label, whose it was."""
 
+    async def look_up() -> str | None:
+        async with open_command_services(state_dir) as services:
+            services.sessions.known(name)
+            users = services.store.snapshot.users.items()
+            return next((user_id for user_id, user in users if name in user.assigned_sessions), None)
+
     async def run() -> Farewell:
         async with open_command_services(state_dir) as services:
             return await delete_account(services.clients, services.sessions, name, log_out=not keep_login)
 
     with clear_errors():
+        user = asyncio.run(look_up())
         if not yes and not confirm(f"Delete {name}? It cannot be brought back.", aside=True):
             fail("nothing was deleted")
-        done = asyncio.run(run())
+        try:
+            done = asyncio.run(run())
+        except SessionInUse as held:
+            path = f"/api/sessions/{name}?log_out={'false' if keep_login else 'true'}"
+            answer = _ask_who_holds_it(held, state_dir, "DELETE", path)
+            done = Farewell(name, user, answer["logged_out"], answer["reason"])
         say(f"{name} is deleted" + (f"; it posted for {done.user}" if done.user else ""))
         say("It is logged out at Telegram" if done.logged_out else f"It was not logged out: {done.reason}")
+
+
+def _ask_who_holds_it(
+    held: SessionInUse, state_dir: Path | None, method: str, path: str, body: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Let the daemon do it, since it works with the account. Raises `held` when no daemon answers."""
+    try:
+        answer = ask_daemon(settings_of_state(state_dir), method, path, body)
+    except NoDaemon:
+        raise held from None
+    found: dict[str, Any] = answer.json() if answer.content else {}
+    return found

@@ -253,6 +253,7 @@ def export(
             return telethon_string(services.pool.credentials(name))
 
     with clear_errors():
+        text = asyncio.run(run())
         warning = (
             f"Whoever has this string is {name}: they can read everything and post as it, and no password stops them.\n"
             "Used in two places at once, Telegram destroys it: release the account here first."
@@ -260,7 +261,6 @@ def export(
         say_aside(warning)
         if not yes and not confirm("Go on?", aside=True):
             fail("nothing was exported")
-        text = asyncio.run(run())
         if out is None:
             say(text)
         else:

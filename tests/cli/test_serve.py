@@ -85,14 +85,14 @@ def test_a_folder_in_which_the_api_address_cannot_be_written_is_said_in_one_line
 SERVE_WITH = """
 import sys
 from api.server.server import Server
-from cli.app import app
+from cli.app import app_for
 
 async def on_tick(self, counter):
     {what}
 
 Server.on_tick = on_tick
 sys.argv = ["run.py", "serve"]
-app()
+app_for(["serve"])()
 """
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from cli.app import app
+from cli.app import app_for
 from core.clock import SystemClock
 from core.errors import InvalidInput, StateDamaged, StateError, StateInUse, StateNotWritten, StateTooNew
 from core.models import DeliveryState
@@ -329,17 +329,17 @@ async def test_damaged_files_get_their_last_good_copy_by_one_command(
         (state_dir / name).write_bytes(b"damaged")
     monkeypatch.setenv("POSTFLEET_STATE_DIR", str(state_dir))
 
-    refused = CliRunner().invoke(app, ["restore"], input="n\n")
+    refused = CliRunner().invoke(app_for(["restore"]), ["restore"], input="n\n")
     assert refused.exit_code == 1
     assert "users.json is not JSON" in refused.output
     assert (state_dir / "users.json").read_bytes() == b"damaged"
 
-    done = CliRunner().invoke(app, ["restore", "--yes"])
+    done = CliRunner().invoke(app_for(["restore"]), ["restore", "--yes"])
     assert done.exit_code == 0, done.output
     await check_lived_in(state_dir)
     aside = next((state_dir / "copies").glob("before-restore-*"))
     assert {path.name for path in aside.iterdir()} == {"users.json", "journal.sqlite3", "stats.json", "made"}
-    again = CliRunner().invoke(app, ["restore"])
+    again = CliRunner().invoke(app_for(["restore"]), ["restore"])
     assert again.exit_code == 0
     assert "Nothing is wrong" in again.output
 
@@ -352,7 +352,7 @@ async def test_a_file_that_is_not_utf8_is_mended_like_any_other(
     path = state_dir / "users.json"
     path.write_bytes(path.read_bytes().replace(b"alice", b"al\xefce"))
     monkeypatch.setenv("POSTFLEET_STATE_DIR", str(state_dir))
-    done = CliRunner().invoke(app, ["restore", "--yes"])
+    done = CliRunner().invoke(app_for(["restore"]), ["restore", "--yes"])
     assert done.exit_code == 0, done.output
     assert "users.json is not UTF-8" in done.output
     await check_lived_in(state_dir)
@@ -364,7 +364,7 @@ async def test_without_any_good_copy_it_says_so_and_changes_nothing(
     state_dir.mkdir()
     (state_dir / "users.json").write_bytes(os.urandom(100))
     monkeypatch.setenv("POSTFLEET_STATE_DIR", str(state_dir))
-    answer = CliRunner().invoke(app, ["restore", "--yes"])
+    answer = CliRunner().invoke(app_for(["restore"]), ["restore", "--yes"])
     assert answer.exit_code == 1
     assert "restore a backup archive" in answer.output
 
@@ -373,12 +373,12 @@ async def test_backup_and_restore_as_commands(state_dir: Path, tmp_path: Path, m
     await lived_in(state_dir)
     monkeypatch.setenv("POSTFLEET_STATE_DIR", str(state_dir))
     archive = str(tmp_path / "b.tar.gz")
-    made = CliRunner().invoke(app, ["backup", archive])
+    made = CliRunner().invoke(app_for(["backup"]), ["backup", archive])
     assert made.exit_code == 0, made.output
     assert "revision 2" in made.output
     assert "keep a copy of it somewhere else" in made.output
-    assert CliRunner().invoke(app, ["backup", archive]).exit_code == 2
+    assert CliRunner().invoke(app_for(["backup"]), ["backup", archive]).exit_code == 2
     await damage_everything(state_dir)
-    restored = CliRunner().invoke(app, ["restore", archive, "--yes"])
+    restored = CliRunner().invoke(app_for(["restore"]), ["restore", archive, "--yes"])
     assert restored.exit_code == 0, restored.output
     await check_lived_in(state_dir)

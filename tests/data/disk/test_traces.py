@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from cli.app import app
+from cli.app import app_for
 from core.clock import SystemClock
 from core.errors import StateDamaged
 from core.models import DeliveryState, User
@@ -220,17 +220,17 @@ async def test_restore_takes_the_journal_that_holds_more_and_counts_again(
     shutil.copyfile(older, state_dir / "journal.sqlite3")
     monkeypatch.setenv("POSTFLEET_STATE_DIR", str(state_dir))
 
-    told = CliRunner().invoke(app, ["restore", "--yes"])
+    told = CliRunner().invoke(app_for(["restore"]), ["restore", "--yes"])
     assert told.exit_code == 1
     assert "has lost its newest part" in told.output
     assert "it is taken as it is" in told.output
-    done = CliRunner().invoke(app, ["restore", "--yes", "--give-up"])
+    done = CliRunner().invoke(app_for(["restore"]), ["restore", "--yes", "--give-up"])
     assert done.exit_code == 0, done.output
     journal = Journal.open(state_dir)
     assert [line.text for line in journal.last_events("alice")] == ["Second", "Delivered"]
     assert journal.stats("alice").total_flood_waits == 0
     await journal.close()
-    assert "Nothing is wrong" in CliRunner().invoke(app, ["restore"]).output
+    assert "Nothing is wrong" in CliRunner().invoke(app_for(["restore"]), ["restore"]).output
 
 
 async def test_an_older_copy_of_the_journal_brings_its_own_counters(
@@ -243,7 +243,7 @@ async def test_an_older_copy_of_the_journal_brings_its_own_counters(
     await journal.close()
     (state_dir / "journal.sqlite3").write_bytes(b"damaged")
     monkeypatch.setenv("POSTFLEET_STATE_DIR", str(state_dir))
-    done = CliRunner().invoke(app, ["restore", "--yes"])
+    done = CliRunner().invoke(app_for(["restore"]), ["restore", "--yes"])
     assert done.exit_code == 0, done.output
     journal = Journal.open(state_dir)
     assert journal.stats("alice").total_flood_waits == 0
@@ -258,10 +258,10 @@ async def test_what_has_no_copy_can_be_given_up_and_the_state_opens_again(
     shutil.rmtree(used / "copies")
     (used / name).unlink()
     monkeypatch.setenv("POSTFLEET_STATE_DIR", str(used))
-    told = CliRunner().invoke(app, ["restore", "--yes"])
+    told = CliRunner().invoke(app_for(["restore"]), ["restore", "--yes"])
     assert told.exit_code == 1
     assert f"Not mended: {name}" in told.output
-    done = CliRunner().invoke(app, ["restore", "--yes", "--give-up"])
+    done = CliRunner().invoke(app_for(["restore"]), ["restore", "--yes", "--give-up"])
     assert done.exit_code == 0, done.output
     assert examine(used) == []
     store, journal = DataManager.open(used, SystemClock()), Journal.open(used)
