@@ -260,7 +260,7 @@ _AS_JSON = "send the body as JSON, with the header Content-Type: application/jso
 
 
 def _is_json(request: Request) -> bool:
-    """Whether the body was read as JSON, which its header decides."""
+    """Return whether the body was read as JSON, which its header decides."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     return kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
 

@@ -1,1 +1,1 @@
-"""The commands, one file a group; wires the rooms together."""
+"""The commands of `python run.py`."""

@@ -1,4 +1,4 @@
-"""Every command of `python run.py`: a file a command, or a folder a group of commands.
+"""Every command of `python run.py`: a file for each, or a folder for a group of commands.
 
 A command's module is imported only when the arguments name the command. The daemon's and Telegram's libraries take a
 second, which `--help`, `logs` or `token` should not cost. `--help` shows the summaries that are written here.

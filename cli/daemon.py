@@ -32,12 +32,12 @@ _API_SECONDS = 2
 
 
 async def run_daemon(settings: Settings, clock: Clock | None = None) -> None:
-    """Run until SIGTERM or Ctrl-C, then leave in order: no new cycle, posts in flight end, state and journal flushed.
+    """Run until SIGTERM or Ctrl-C. Then begin no cycle, let posts in flight end, and flush state and journal.
 
     Raises:
         StateInUse, StateDamaged, StateTooNew, StateNotWritten: the state folder cannot be used; nothing was changed.
         SettingsError: a setting is missing or wrong, or the API's address is taken.
-        EndedUnexpectedly: the tick or the API ended by itself; the log says why, and everything was left in order.
+        EndedUnexpectedly: the tick or the API ended by itself. The log says why; everything was closed in order.
     """
     settings.check_secrets()
     for said in unknown_settings():
@@ -64,7 +64,7 @@ async def run_daemon(settings: Settings, clock: Clock | None = None) -> None:
 async def _running(services: Services, clock: Clock) -> AsyncIterator[None]:
     """Repair the pool, take over the bots, and let watchdog and housekeeping run meanwhile."""
     services.accounts.pool.repair()
-    services.accounts.sessions.pairs.every()  # a damaged list of pairs is found now, not by somebody's first post
+    services.accounts.sessions.pairs.every()  # finds a damaged list of pairs now, not at somebody's first post
     await services.scheduler.take_over()
     housekeeping = services.housekeeping
     watchdog = Watchdog(services.cycle, services.scheduler)
@@ -119,7 +119,7 @@ def _announce(address: Path, listener: socket.socket) -> str:
 
 
 def _withdraw(address: Path) -> None:
-    """Take back where the API answers. A disk that refuses it is no reason to call an orderly end a failed one."""
+    """Remove the address file. A disk that refuses that does not make an orderly end a failed one."""
     try:
         address.unlink(missing_ok=True)
     except OSError as error:
@@ -128,7 +128,7 @@ def _withdraw(address: Path) -> None:
 
 
 def _listen_to_signals(leave: asyncio.Event, settings: Settings, scheduler: Scheduler) -> None:
-    """The first signal asks the daemon to leave in order; a second one ends it at once. SIGHUP reloads settings."""
+    """Let the first signal end the daemon in order and a second one at once. SIGHUP reloads settings."""
     loop = asyncio.get_running_loop()
 
     def on_signal(number: int) -> None:
@@ -141,7 +141,7 @@ def _listen_to_signals(leave: asyncio.Event, settings: Settings, scheduler: Sche
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, on_signal, number)
     loop.add_signal_handler(signal.SIGHUP, _reload, settings, scheduler)
-    # One that came while the daemon was starting waited for this (run.py).
+    # A SIGHUP that came while the daemon was starting has waited for this (run.py).
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
 
 

@@ -102,7 +102,7 @@ def _has_key(settings: Settings) -> bool:
 
 
 def _check_key(settings: Settings) -> None:
-    """Raises StateDamaged when there is a key and it opens nothing of what is sealed. Makes none."""
+    """Check that the key, if there is one, opens something that is sealed. Raises StateDamaged. Makes no key."""
     if _has_key(settings):
         Vault.open(settings.state_dir, settings.vault_key)
 

@@ -44,7 +44,7 @@ def logs(
 
 
 def _lines(file: "_Followed", last: int, follow: bool, user: str | None) -> Iterator[str]:
-    """The last lines about the user, then (following) every new one."""
+    """Yield the last lines about the user, then every new one if it follows."""
     standing = file.whole_lines() if follow else file.rest()
     yield from deque((line for line in standing if _concerns(line, user)), maxlen=last)
     while follow:
@@ -59,7 +59,7 @@ def _lines(file: "_Followed", last: int, follow: bool, user: str | None) -> Iter
 
 
 class _Followed:
-    """The log file, whichever has its name: it is rotated by renaming, or copied and truncated in place."""
+    """The file that has the log's name now. Rotation renames it, or copies it and truncates it in place."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -72,12 +72,12 @@ class _Followed:
         return self._file is not None
 
     def rest(self) -> Iterator[str]:
-        """Everything up to the end, half a line there included."""
+        """Yield everything up to the end, with half a line there."""
         for line in self._file or ():
             yield _text(line)
 
     def whole_lines(self) -> Iterator[str]:
-        """The lines that are complete; half a line stays for the next time."""
+        """Yield the complete lines. Half a line stays for the next time."""
         while self._file is not None:
             start = self._file.tell()
             line = self._file.readline()
@@ -87,7 +87,7 @@ class _Followed:
             yield _text(line)
 
     def look_again(self) -> None:
-        """Let go of a file that was renamed or removed, once its last lines were read; begin one anew that was cut."""
+        """Close a file that was renamed or removed, after its last lines were read. Begin a truncated one anew."""
         if self._file is None:
             self._open()
             return
@@ -135,5 +135,5 @@ def _readable(line: str) -> str:
         return visible(line)
     who = f"[{facts['user']}] " if facts.get("user") else ""
     text = visible(f"{facts.get('at', '')} {facts.get('level', '')!s:<7} {who}{facts.get('message', '')}")
-    # Set in, so that no line of it looks like one of the log.
+    # Indented, so that no line of it looks like one of the log.
     return f"{text}\n{indent(str(facts['exc_info']), '  ')}" if facts.get("exc_info") else text

@@ -1,4 +1,4 @@
-"""What a process of ours holds in memory is nobody else's: keys of accounts, the secret, passwords on their way."""
+"""Keeps the memory of our processes private: it holds keys of accounts, the secret, and passwords."""
 
 import ctypes
 import resource
@@ -10,9 +10,9 @@ _PR_SET_DUMPABLE = 4
 def keep_memory_private() -> None:
     """Leave no memory behind in a core dump, and let no other process of the same user read it.
 
-    Processes that are started from here have no core dumps either, whatever they run.
+    Processes that are started from here leave no core dumps either, whatever they run.
     """
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux":
-        # Where dumps go to a program, the kernel asks for this and not for the limit.
+        # If dumps are piped to a program, the kernel looks at this and not at the limit.
         ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)

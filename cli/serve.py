@@ -11,12 +11,11 @@ from data.disk.files import make_folder
 
 def serve(state_dir: StateDir = None) -> None:
     """Run the daemon against whatever Telegram the settings name (see .env.example)."""
-    # Imported here: the daemon's rooms take a second, which no other command should cost.
     import uvloop
 
     from cli.daemon import run_daemon
 
-    os.umask(0o077)  # whatever the daemon writes is its owner's alone
+    os.umask(0o077)  # only the owner may read what the daemon writes
     _take_every_descriptor()
     try:
         with clear_errors():
@@ -36,7 +35,7 @@ def serve(state_dir: StateDir = None) -> None:
 
 
 def _take_every_descriptor() -> None:
-    """Accounts and clients each take one; a shell's usual 1,024 would end long before the limits that are set."""
+    """Raise the limit of descriptors. A shell's usual 1,024 is too few for the accounts and clients that may connect."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = 65_536 if hard == resource.RLIM_INFINITY else hard
     if soft != resource.RLIM_INFINITY and soft < most:

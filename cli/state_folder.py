@@ -1,4 +1,4 @@
-"""Which state folder a command works on: the option that names it, and the refusal where there is none."""
+"""Which state folder a command works on: the option that names it, and the refusal if there is none."""
 
 from pathlib import Path
 from typing import Annotated
@@ -16,15 +16,15 @@ StateDir = Annotated[
 
 
 def settings_for(state_dir: Path | None) -> Settings:
-    """The settings; a folder named on the command line wins. Raises SettingsError."""
+    """Return the settings; a folder named on the command line wins. Raises SettingsError."""
     return load_settings() if state_dir is None else load_settings(state_dir=state_dir)
 
 
 def settings_of_state(state_dir: Path | None) -> Settings:
-    """The same for a command that begins no state of its own.
+    """Return the settings for a command that begins no state of its own.
 
     Raises:
-        SettingsError.
+        SettingsError: a setting is missing or wrong.
         StateMissing: the folder holds no state; nothing was made there.
     """
     settings = settings_for(state_dir)

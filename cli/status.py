@@ -62,7 +62,7 @@ def _time(moment: str | None) -> str:
 
 
 def _show_allowances(users: dict[str, dict[str, Any]], most: int | None) -> None:
-    """Who has least left comes first."""
+    """Show those with the least left first."""
     least = sorted(users.items(), key=lambda item: (item[1]["left"], item[0]))[:most]
     title = (
         "Allowances" if len(least) == len(users) else f"Allowances: the {len(least)} of {len(users)} with least left"

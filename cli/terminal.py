@@ -1,7 +1,7 @@
-"""What commands say and ask. Everything a command prints goes through here.
+"""What commands print and ask. Everything that a command prints goes through this module.
 
-Names, labels, reasons and log lines are written by others: signs that would steer the terminal or hide something are
-shown written out, and nothing of them is taken for markup.
+Others write names, labels, reasons and log lines. Signs in them that would steer the terminal or hide something are
+shown written out, and none counts as markup.
 """
 
 import codecs
@@ -24,15 +24,17 @@ from core.errors import InvalidInput, PostfleetError, SettingsError, StateError
 from core.visible import visible, visible_lines
 
 FAILED = 1
-"""Exit code: it was tried, and did not come to pass."""
+"""Exit code: it was tried and failed."""
 UNUSABLE = 2
-"""Exit code: what it was given cannot be used: arguments, settings, the state folder."""
+"""Exit code: the arguments, the settings or the state folder cannot be used."""
 _WIDEST = 100_000
 
 
 def set_up_terminal() -> None:
-    """What the terminal's encoding does not have is written out, and what is typed in no encoding is wrong input;
-    neither ends the command."""
+    """Let no encoding end a command.
+
+    Signs that the terminal's encoding lacks are written out, and input that is in no encoding is wrong input.
+    """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -42,28 +44,28 @@ def set_up_terminal() -> None:
 
 
 def say(text: str) -> None:
-    """Some lines on standard output."""
+    """Print lines on standard output."""
     _write(visible_lines(text), sys.stdout)
 
 
 def say_aside(text: str) -> None:
-    """Some lines on standard error, where they are not taken for the result."""
+    """Print lines on standard error, where they do not count as the result."""
     _write(visible_lines(text), sys.stderr)
 
 
 def say_json(value: object) -> None:
-    """One line of JSON, in ASCII, whatever the terminal's encoding is."""
+    """Print one line of JSON, in ASCII, whatever the terminal's encoding is."""
     _write(visible(json.dumps(msgspec.to_builtins(value))), sys.stdout)
 
 
 def ask(question: str, *, hidden: bool = False) -> str:
-    """What the person at the terminal types."""
+    """Return what the person at the terminal types."""
     answer: str = typer.prompt(visible(question), hide_input=hidden)
     return answer
 
 
 def confirm(question: str, *, aside: bool = False) -> bool:
-    """Whether the person at the terminal says yes; `aside`: asked on standard error."""
+    """Return whether the person at the terminal says yes; `aside`: asked on standard error."""
     return typer.confirm(visible(question), err=aside)
 
 
@@ -81,7 +83,7 @@ def _write(text: str, stream: TextIO) -> None:
 
 @contextlib.contextmanager
 def clear_errors() -> Iterator[None]:
-    """Our errors as one line on standard error, and the exit code that belongs to them."""
+    """Turn our errors into one line on standard error and their exit code."""
     try:
         yield
     except (SettingsError, StateError, InvalidInput) as error:
@@ -93,7 +95,7 @@ def clear_errors() -> Iterator[None]:
 
 
 def show_qr_code(content: str) -> None:
-    """Draw it: with half blocks, or with spaces of two colours where the terminal's encoding has no such signs."""
+    """Draw a QR code with half blocks, or with coloured spaces if the terminal's encoding has no such signs."""
     try:
         "▀▄█".encode(sys.stdout.encoding or "ascii")
     except UnicodeEncodeError:
@@ -104,7 +106,7 @@ def show_qr_code(content: str) -> None:
 
 
 class Sheet:
-    """Rows under headings. A terminal too narrow for them gets one row below the other instead of half words."""
+    """A table. A terminal that is too narrow for it gets the rows one below the other instead of half words."""
 
     def __init__(self, *columns: str, title: str | None = None) -> None:
         self._columns = columns
@@ -112,11 +114,11 @@ class Sheet:
         self._rows: list[tuple[str, ...]] = []
 
     def add(self, *cells: object) -> None:
-        """A row; None is an empty cell."""
+        """Add a row. None is an empty cell."""
         self._rows.append(tuple("" if cell is None else visible(str(cell)) for cell in cells))
 
     def show(self) -> None:
-        """Print it. What is read by a program or a file has whole lines, however long."""
+        """Print the table. Programs and files get whole lines, however long."""
         console = Console(highlight=False)
         table = self.table()
         needed = Measurement.get(console, console.options.update(max_width=_WIDEST), table).maximum
@@ -134,7 +136,7 @@ class Sheet:
             console.print()
 
     def table(self) -> Table:
-        """As rich draws it."""
+        """Return the table for rich."""
         table = Table(*self._columns, title=self._title)
         for row in self._rows:
             table.add_row(*map(Text, row))
@@ -142,5 +144,5 @@ class Sheet:
 
 
 def plain(text: Any, style: str = "") -> Text:
-    """What others wrote, for rich: neither markup nor signs that steer the terminal."""
+    """Return text that others wrote, for rich: without markup, and without signs that steer the terminal."""
     return Text(visible(str(text)), style=style)

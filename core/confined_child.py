@@ -151,7 +151,7 @@ class _Server:
 
 
 def _live(order: Order, line: socket.socket, parent: int) -> NoReturn:
-    """The whole life of a job's process."""
+    """Return the whole life of a job's process."""
     try:
         try:
             _confine(order, line, parent)

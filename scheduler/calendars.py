@@ -1,9 +1,9 @@
 """Wall time and moments: cron expressions, hours of the day and daylight saving. Pure.
 
-APScheduler's CronTrigger says which wall times an expression means, on a calendar without daylight saving; how a wall
-time becomes a moment is decided here, because its own answer in the hours around a change runs a job never or twice.
-The rules are those of the cron daemons: an hour that is left out runs when the gap ends, one that comes twice runs
-once; an expression that repeats within the day follows real time in both hours, and one of every hour fills no gap.
+APScheduler's CronTrigger says which wall times an expression means, on a calendar without daylight saving. This module
+decides how a wall time becomes a moment, because CronTrigger itself runs a job never or twice around a change. The
+rules are those of cron daemons. A time in a skipped hour runs when the gap ends. A time that comes twice runs once. An
+expression that repeats within the day follows real time in both hours, and one of every hour fills no gap.
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from apscheduler.triggers.cron import CronTrigger
 
 _FIELDS = ("minute", "hour", "day", "month", "day_of_week")
 _DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
-_YEARS = "1970-2200"  # so that the search for a day that never comes, such as 30 February, has an end
+_YEARS = "1970-2200"  # ends the search for a day that never comes, such as 30 February
 _SECOND = timedelta(seconds=1)
 _AROUND = timedelta(hours=26)  # no zone ever moved its clocks by more
 
@@ -27,17 +27,17 @@ class Rule:
 
     triggers: tuple[CronTrigger, ...]
     every_hour: bool
-    """It means every hour of the day: an hour that is left out leaves no gap in real time."""
+    """Whether it means every hour of the day, so that a skipped hour leaves no gap in real time."""
     repeats: bool
-    """It means an interval rather than hours of the day: an hour that comes twice is met twice."""
+    """Whether it means an interval rather than hours of the day, so that an hour that comes twice counts twice."""
 
     def first_wall(self, start: datetime) -> datetime | None:
-        """The first wall time at or after `start` (both naive)."""
+        """Return the first wall time at or after `start` (both naive)."""
         found = [trigger.get_next_fire_time(None, start.replace(tzinfo=UTC)) for trigger in self.triggers]
         return min((wall.replace(tzinfo=None) for wall in found if wall is not None), default=None)
 
     def walls(self, start: datetime) -> Iterator[datetime]:
-        """Every wall time from `start` on, in order."""
+        """Yield every wall time from `start` on, in order."""
         wall = self.first_wall(start)
         while wall is not None:
             yield wall
@@ -46,7 +46,7 @@ class Rule:
 
 @lru_cache(maxsize=4096)
 def cron_rule(expression: str) -> Rule:
-    """What a cron expression of five fields means. When day and weekday are both named, either of them is enough;
+    """Return the meaning of a cron expression of five fields. When day and weekday are both named, either is enough;
     a field that begins with `*` names none, so `*/2` and a weekday mean both.
 
     Raises:
@@ -73,14 +73,14 @@ def cron_rule(expression: str) -> Rule:
 
 
 def _names_every_hour(trigger: CronTrigger) -> bool:
-    """However it is written: `*`, `*/1`, `0-23` …"""
+    """Return whether the field names all its values, however it is written: `*`, `*/1`, `0-23` …"""
     (hours,) = (field for field in trigger.fields if field.name == "hour")
     day = datetime(2000, 1, 1)  # noqa: DTZ001  wall time
     return all(hours.get_next_value(day.replace(hour=hour)) == hour for hour in range(24))
 
 
 def _weekdays(field: str) -> str:
-    """The weekday field by names: cron counts from Sunday, APScheduler from Monday."""
+    """Return the weekday field by names: cron counts from Sunday, APScheduler from Monday."""
     if field == "*":
         return field
     named: list[str] = []
@@ -109,13 +109,13 @@ def _weekday(written: str) -> int:
 
 @lru_cache(maxsize=4096)
 def hour_rule(written: str) -> Rule:
-    """Every day at "HH:MM". Raises ValueError."""
+    """Return every day at "HH:MM". Raises ValueError."""
     at = hour_of_day(written)
     return cron_rule(f"{at.minute} {at.hour} * * *")
 
 
 def hour_of_day(written: str) -> time:
-    """A "HH:MM". Raises ValueError."""
+    """Return a "HH:MM". Raises ValueError."""
     hour, colon, minute = written.partition(":")
     if colon and len(minute) == 2 and hour.isdecimal() and minute.isdecimal() and int(hour) < 24 and int(minute) < 60:
         return time(int(hour), int(minute))
@@ -123,12 +123,12 @@ def hour_of_day(written: str) -> time:
 
 
 _NO_PLACES = {"localtime", "posixrules", "Factory"}
-"""Names in the tz database that mean whatever this machine means by them."""
+"""Names in the tz database whose meaning depends on the machine."""
 
 
 @lru_cache(maxsize=1024)
 def zone(name: str) -> ZoneInfo:
-    """A time zone by its IANA name. Raises ValueError."""
+    """Return a time zone by its IANA name. Raises ValueError."""
     unknown = ValueError(f"there is no time zone {name!r}; write an IANA name, for example Europe/Berlin")
     if name in _NO_PLACES:
         raise unknown
@@ -139,7 +139,7 @@ def zone(name: str) -> ZoneInfo:
 
 
 def next_moment(rule: Rule, after: datetime, tz: ZoneInfo) -> datetime | None:
-    """The rule's first moment after that one; None when there is none."""
+    """Return the rule's first moment after that one; None when there is none."""
     moved = _clocks_move_by(after, tz)
     wall_after = wall_of(after, tz)
     if not moved:
@@ -152,7 +152,7 @@ def next_moment(rule: Rule, after: datetime, tz: ZoneInfo) -> datetime | None:
 
 
 def _next_around_a_change(rule: Rule, after: datetime, tz: ZoneInfo, moved: timedelta) -> datetime | None:
-    """Wall times are not in the order of their moments here: look at all that may come first."""
+    """Return the earliest moment near a change of clocks, where wall times are not in the order of their moments."""
     best: datetime | None = None
     for wall in rule.walls(wall_of(after, tz) - moved):
         if best is not None and wall > wall_of(best, tz) + moved:
@@ -172,12 +172,12 @@ def _moments(rule: Rule, wall: datetime, tz: ZoneInfo) -> tuple[datetime, ...]:
 
 
 def wall_of(moment: datetime, tz: ZoneInfo) -> datetime:
-    """What clocks there show, naive."""
+    """Return what clocks there show, naive."""
     return moment.astimezone(tz).replace(tzinfo=None)
 
 
 def moment_of(wall: datetime, tz: ZoneInfo) -> datetime:
-    """The moment, in UTC, at which clocks there show `wall`: the first of two, or the end of the gap it falls into."""
+    """Return the moment (UTC) at which clocks there show `wall`: the first of two, or the end of a gap it is in."""
     first = wall.replace(tzinfo=tz, fold=0).astimezone(UTC)
     if wall_of(first, tz) == wall:
         return first
@@ -185,7 +185,7 @@ def moment_of(wall: datetime, tz: ZoneInfo) -> datetime:
 
 
 def clocks_go_back(start: datetime, end: datetime, tz: ZoneInfo) -> datetime | None:
-    """When clocks there are set back between two moments, at most about a day apart; None when they are not."""
+    """Return when clocks there are set back between two moments, at most about a day apart; None when they are not."""
     if _offset(end, tz) >= _offset(start, tz):
         return None
     return _change_between(start, end, tz)
@@ -203,12 +203,12 @@ def _change_between(before: datetime, after: datetime, tz: ZoneInfo) -> datetime
 
 
 def midnight(day: date, tz: ZoneInfo) -> datetime:
-    """The moment a day begins there."""
+    """Return the moment a day begins there."""
     return moment_of(datetime.combine(day, time()), tz)
 
 
 def _clocks_move_by(moment: datetime, tz: ZoneInfo) -> timedelta:
-    """By how much clocks there are moved around that moment; zero on nearly every day."""
+    """Return by how much clocks there are moved around that moment: zero on nearly every day."""
     offsets = [_offset(moment + shift, tz) for shift in (-_AROUND, timedelta(), _AROUND)]
     return max(offsets) - min(offsets)
 

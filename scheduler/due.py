@@ -1,11 +1,11 @@
-"""Who is due: a heap of moments. A look costs next to nothing when nobody is due."""
+"""A heap of due times. A look costs next to nothing when nobody is due."""
 
 import heapq
 from datetime import datetime
 
 
 class DueHeap:
-    """At most one due time a user; the last one set counts."""
+    """At most one due time per user. The last one that was set counts."""
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, str]] = []

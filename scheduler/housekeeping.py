@@ -1,7 +1,7 @@
-"""Work that comes round by itself: backups, forgetting what is old, allowances, accounts' health, statistics.
+"""Jobs that run by themselves: backups, retention, allowances, the health of accounts, statistics.
 
-APScheduler keeps the times; each job's last and next run, and how the last one went, can be asked for. Last runs are
-kept over restarts, so that a daily job whose time the daemon did not see runs soon after the start.
+APScheduler keeps the times. Each job tells its last run, how that went, and its next run. Last runs are kept over
+restarts, so that a daily job whose time the daemon missed runs soon after the start.
 """
 
 import asyncio
@@ -32,27 +32,27 @@ log = logging.getLogger(__name__)
 BACKUPS_FOLDER = "backups"
 _JITTER_SECONDS = 60
 _AFTER_START = timedelta(seconds=60)
-"""What is overdue at the start leaves the first minute to bots that resume."""
+"""Overdue jobs leave the first minute after the start to bots that resume."""
 _LOOK_SECONDS = 30.0
-"""Between two looks whether the clock jumped."""
+"""Seconds between two looks whether the clock jumped."""
 _JUMP_SECONDS = 30.0
 _QUARTERS = CronTrigger(minute="*/15", second=1, timezone=UTC)
-"""Midnight is at a quarter of an hour of UTC in every time zone."""
+"""In every time zone midnight is at a quarter of an hour of UTC."""
 
 
 @dataclass
 class Job:
-    """One piece of housekeeping."""
+    """One housekeeping job."""
 
     name: str
     purpose: str
     work: Callable[[], Awaitable[str]]
-    """Does it, and says what came of it."""
+    """Does the job and returns its result in words."""
     trigger: CronTrigger | IntervalTrigger
     turn: asyncio.Lock
-    """Jobs that share it wait for one another."""
+    """Jobs that share a lock wait for one another."""
     daily: bool = False
-    """Its time comes once a day: it is made up for when nobody was there."""
+    """Whether its time comes once a day, so that a missed time is made up for."""
     last_run_at: datetime | None = None
     last_result: str | None = None
     last_failed: bool = False
@@ -60,7 +60,7 @@ class Job:
 
 
 class Housekeeping:
-    """Runs the jobs; none twice at once, none in another's way."""
+    """Runs the jobs: none twice at once, and none in another's way."""
 
     def __init__(self, services: CycleServices) -> None:
         self._services = services
@@ -105,7 +105,7 @@ class Housekeeping:
         return list(self._jobs.values())
 
     def start(self) -> None:
-        """Let the jobs come round; needs a running event loop."""
+        """Begin to run the jobs. Needs a running event loop."""
         self._recall()
         now = self._clock.now()
         for name, job in self._jobs.items():
@@ -116,18 +116,18 @@ class Housekeeping:
                 id=name,
                 next_run_time=self._next_run(job, now),
                 coalesce=True,
-                misfire_grace_time=None,  # however late: a job is rather done after a sleep than not at all
+                misfire_grace_time=None,  # however late: after a sleep a late job is better than none
             )
         self._scheduler.start()
         watching = keep_alive("housekeeping's look at the clock", self._watch_the_clock, self._clock)
         self._watching = asyncio.create_task(watching, name="housekeeping's clock")
 
     def begin_now(self, name: str) -> None:
-        """Let a job come round at once, as if it were its time."""
+        """Run a job at once, as if it were its time."""
         self._scheduler.modify_job(name, next_run_time=self._clock.now())
 
     async def stop(self) -> None:
-        """No job begins any more; the one that runs is broken off where it waits."""
+        """Begin no further job, and break off the running one where it waits."""
         self._stop.set()
         if self._scheduler.running:
             self._scheduler.remove_all_jobs()
@@ -141,14 +141,14 @@ class Housekeeping:
                 pass
 
     async def _begin(self, name: str) -> None:
-        """Let a job run in a task of its own: APScheduler logs one that it breaks off as an error, with a traceback."""
+        """Run a job in a task of its own, because APScheduler logs one that it breaks off as an error."""
         if name in self._begun or self._stop.is_set():
             return
         task = self._begun[name] = asyncio.create_task(self.run(name), name=f"housekeeping: {name}")
         task.add_done_callback(lambda _: self._begun.pop(name))
 
     async def run(self, name: str) -> Job:
-        """Do a job now. What goes wrong is noted and logged; the next time comes all the same."""
+        """Do a job now. A failure is noted and logged, and the next run comes all the same."""
         job = self._jobs[name]
         async with job.turn:
             began = self._clock.now()
@@ -177,7 +177,7 @@ class Housekeeping:
         if not job.daily:
             return coming
         last_time = coming - timedelta(days=1, seconds=_JITTER_SECONDS)
-        # A last run ahead of now was written down by a clock that was wrong: it says nothing.
+        # A last run ahead of now was written down by a wrong clock, so it says nothing.
         met = last_time <= (job.last_run_at or self._known_since) <= now
         return coming if met else now + _AFTER_START
 
@@ -191,7 +191,7 @@ class Housekeeping:
                 self._follow_a_jump(jump)
 
     def _follow_a_jump(self, seconds: float) -> None:
-        """After a sleep what was due begins at once; a clock set back must not make anything wait for that long."""
+        """Run due jobs at once after a sleep, and let no job wait longer after the clock was set back."""
         now = self._clock.now()
         for job in self.jobs:
             if seconds < 0:
@@ -239,7 +239,7 @@ class Housekeeping:
         return f"{target.name}, {target.stat().st_size // 1024} KiB"
 
     async def _to_its_end(self, work: Callable[[], None]) -> None:
-        """Do it in a thread. Broken off, it is waited for: a thread cannot be cancelled, it looks at `_stop` itself."""
+        """Do the work in a thread. A cancelled caller waits for it: a thread ends only by looking at `_stop`."""
         thread = asyncio.create_task(asyncio.to_thread(work))
         try:
             await asyncio.shield(thread)
@@ -277,7 +277,7 @@ def _back_up(settings: Settings, target: Path, now: datetime, stop: threading.Ev
     make_folder(target.parent)
     remove_abandoned(target.parent)
     make_backup(settings.state_dir, target, now, with_media=settings.backup_media, stop=stop)
-    # One dated ahead of now was made while the clock was wrong: it counts as older, or it would outlive all to come.
+    # A backup dated ahead of now was made by a wrong clock. It counts as older, or it would outlive all others.
     kept = sorted(target.parent.glob("postfleet-*.tar.gz"), key=lambda path: (path.name <= target.name, path.name))
     for old in kept[: -settings.backups_kept]:
         old.unlink()

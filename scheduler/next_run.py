@@ -1,4 +1,4 @@
-"""What stands in `next_run_at`: each change of it is one transaction that looks at the newest state first."""
+"""Decides `next_run_at`. Each change is one transaction that looks at the newest state first."""
 
 import logging
 from collections.abc import Callable, Collection, Mapping
@@ -45,11 +45,11 @@ class Ended:
     failures: int = 0
     """How many broke off in a row, including this one."""
     cut_off: bool = False
-    """It left posts or its end to be written, or made no plan: the next cycle only continues it."""
+    """Whether it left posts, its end or its plan to be written, so that the next cycle only continues it."""
     stopped: bool = False
-    """Somebody stopped the bot before its last post."""
+    """Whether somebody stopped the bot before its last post."""
     rest_seconds: float = 0.0
-    """The least delay before the next cycle, where the delay between cycles counts."""
+    """The least delay before the next cycle, if the delay between cycles counts."""
 
 
 def first(user_id: str, timetable: Timetable, now: datetime) -> NextRun:
@@ -116,8 +116,11 @@ def enter_all_after(tx: Transaction, ended: Mapping[str, Ended]) -> dict[str, Ne
 def enter_late(
     tx: Transaction, late: Mapping[str, datetime], now: datetime, begins: datetime, apart: timedelta
 ) -> tuple[dict[str, tuple[NextRun, Missed]], datetime]:
-    """Enter users whose moment passed long ago. Each makes up for it, one after another, or leaves it out, as the
-    schedule says. Return also when one more may begin."""
+    """Enter users whose moment passed long ago.
+
+    As the schedule says, each makes up for it, one after another, or leaves it out. Return also when one more may
+    begin.
+    """
     entered: dict[str, tuple[NextRun, Missed]] = {}
     for user_id, scheduled_for in late.items():
         user = tx.users.get(user_id)
@@ -130,7 +133,7 @@ def enter_late(
             begin = partial(when_late, Timetable.of(user), min(scheduled_for, now))
         coming = _worked_out(user_id, partial(begin, now))
         if coming.at is not None and coming.at <= now:
-            # By then quiet hours may have begun.
+            # Quiet hours may have begun by then.
             coming = _worked_out(user_id, partial(begin, begins))
             begins += apart
         entered[user_id] = (_enter(tx, user_id, user, coming, scheduled_for=user.scheduled_for), user.schedule.missed)

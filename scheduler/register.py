@@ -6,8 +6,8 @@ users.json says when each bot runs next (`next_run_at`), and the register follow
 - being entered: a commit that decides about the next run is under way;
 - running a cycle. Only the end of that cycle decides when the user is due again.
 
-When a commit that decides breaks off, nobody here knows what stands in users.json. The register then reads the user's
-moment from there again, for a while.
+When such a commit breaks off, its result is unknown. The register then reads the user's moment from users.json again,
+for a while.
 """
 
 from collections.abc import Iterable, Mapping

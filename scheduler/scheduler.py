@@ -55,7 +55,7 @@ class Scheduler:
         self._tasks: set[asyncio.Task[None]] = set()
         self._one_line = asyncio.Lock()
         self._line_ends = services.clock.now()
-        """When the next of those who make up for late runs may begin."""
+        """When the next late run may begin."""
         self._looked_at: tuple[datetime, float] | None = None
         self._others_looked_at = -math.inf
         self._doubts_looked_at = -math.inf
@@ -109,7 +109,7 @@ class Scheduler:
         self.wake(user_id, at)
 
     def take_new_settings(self) -> None:
-        """Apply reloaded settings: let in those who wait where a limit was raised, and look again."""
+        """Apply reloaded settings: admit those who wait if a limit was raised, and look again."""
         self._services.connections.refill()
         self._services.sends.refill()
         self._woken.set()
@@ -194,7 +194,7 @@ class Scheduler:
         self._woken.set()
 
     def _follow_others(self) -> None:
-        """Take the next runs that another process wrote into the heap, except for users whose cycle runs."""
+        """Follow the next runs that another process wrote, except for users who are at work."""
         store = self._services.store
         if store.foreign_writes == self._foreign_writes:
             return
@@ -290,7 +290,9 @@ class Scheduler:
         """Enter late runs behind those entered a moment ago: after a full disk users come one by one."""
         now = self._services.clock.now()
         waits = (self._line_ends - now).total_seconds()
-        if not 0 < waits < LONGEST_CATCH_UP_SECONDS / 2:  # more is of a clock that was ahead, or as long as it may be
+        if (
+            not 0 < waits < LONGEST_CATCH_UP_SECONDS / 2
+        ):  # a longer wait comes from a clock that was ahead, or is at the limit
             waits = 0.0
         apart = self._apart(len(scheduled), LONGEST_CATCH_UP_SECONDS - waits)
         return entries.enter_late(tx, scheduled, now, now + timedelta(seconds=waits), apart)

@@ -1,4 +1,4 @@
-"""Keeps tasks alive that should never end: one that dies is logged with its traceback and begun again."""
+"""Keeps endless tasks alive: one that dies is logged with its traceback and begun again."""
 
 import logging
 from collections.abc import Awaitable, Callable
@@ -13,7 +13,7 @@ _HEALTHY_AFTER_SECONDS = 300.0
 
 
 async def keep_alive(name: str, work: Callable[[], Awaitable[None]], clock: Clock) -> None:
-    """Run `work` until it returns. Whenever it raises, log that and begin it again after a growing pause."""
+    """Run `work` until it returns. When it raises, log that and begin it again after a growing pause."""
     pause = FIRST_PAUSE_SECONDS
     while True:
         began = clock.monotonic()

@@ -80,7 +80,7 @@ class CycleSupervisor:
             self._register.end(user_id)
         user = self._services.store.snapshot.users.get(user_id)
         if not self.leaving and user is not None and user.bot_status is BotStatus.STOPPING:
-            await self.settle(user_id)  # a stop that came in the last moment still found the cycle running
+            await self.settle(user_id)  # a stop at the last moment still found the cycle running
         # The newest state counts: a start that came while the cycle ran is not lost.
         user = self._services.store.snapshot.users.get(user_id)
         return user.next_run_at if user is not None and user.bot_status is BotStatus.RUNNING else None
@@ -121,7 +121,7 @@ class CycleSupervisor:
             cycle.task.cancel()
 
     async def _run_and_enter(self, user_id: str, cycle: RunningCycle) -> None:
-        """Run the cycle. Whatever it raises becomes an event of this user and reaches no other user."""
+        """Run the cycle. Its errors become events of this user and reach no other user."""
         try:
             await self._run(user_id, cycle)
         except NotWanted:

@@ -1,6 +1,6 @@
-"""Takes sessions in from whatever people have: files, strings, folders, zips; one report a piece, none stops the rest.
+"""Imports sessions from files, strings, folders and zips. Each piece has a report of its own, and none stops the rest.
 
-Everything is read first, then all keys are written down together, then one transaction makes them sessions.
+Everything is read first. Then all keys are written down together, and one transaction makes them sessions.
 """
 
 import contextlib
@@ -28,9 +28,9 @@ class Verdict(StrEnum):
 
     TAKEN = "taken"
     RENEWED = "renewed"
-    """Telegram says that the account was known and needed a new login; it has this one now."""
+    """The account was known and needed a new login. It has this one now."""
     DUPLICATE = "duplicate"
-    """The login is here already, or Telegram says that the account is."""
+    """The login is here already, or Telegram says that its account is."""
     REFUSED = "refused"
 
 
@@ -41,25 +41,25 @@ class Report:
     source: str
     verdict: Verdict
     session: str | None = None
-    """Its session: the new one, or the one the account had."""
+    """The account's session: the new one, or the one it had."""
     format: Format | None = None
     reason: str | None = None
 
 
 @dataclass(frozen=True)
 class Terms:
-    """Under what terms accounts are taken in. `owner` None: as spare ones for everyone."""
+    """The terms of an import. `owner` None: spare accounts for everyone."""
 
     owner: str | None = None
     label: str = ""
     by_operator: bool = True
-    """False: whoever imports learns nothing of others' accounts, changes none, and names no server but Telegram's."""
+    """False: the importer learns nothing of others' accounts, changes none, and names no server but Telegram's."""
     our_dc: int | None = None
-    """The data centre whose address is that of the settings, whatever a session says."""
+    """The data centre whose address the settings decide, whatever a session says."""
     most: int = MOST_FILES
-    """More pieces than that are not looked at: nothing is taken in."""
+    """With more pieces than this, nothing is taken in."""
     most_unconfirmed: int | None = None
-    """So many accounts that Telegram has not confirmed may their owner have; None: any number."""
+    """How many accounts their owner may have that Telegram has not confirmed. None: any number."""
 
 
 class Importer:
@@ -72,20 +72,20 @@ class Importer:
         self._clock = clock
 
     def take(self, source: str | Path, terms: Terms, progress: Callable[[int], None] = lambda _: None) -> list[Report]:
-        """Take in a session string, a session file, a text file of strings, a folder or a zip of those.
+        """Import a session string, a session file, a text file of strings, or a folder or zip of those.
 
         `progress` is told how many pieces were looked at. The files themselves stay where they are.
 
         Raises:
             InvalidInput: there is nothing of the kind to read.
-            StateNotWritten and its kin: nothing was taken in.
+            StateError: nothing was taken in.
         """
         return self._take(_brought(source), "source", terms, progress)
 
     def take_content(self, content: bytes, name: str, terms: Terms, field: str = "body") -> list[Report]:
-        """The same for the content of a session file, of a zip, or of a text with session strings.
+        """Import the content of a session file, of a zip, or of a text with session strings.
 
-        `name` is what a single session is called, where that is free; `field` is where it came from, for the message.
+        `name` is the name of a single session, if it is free. `field` is its source, for the message.
         """
         return self._take(Brought(content, name, name), field, terms)
 
@@ -104,7 +104,7 @@ class Importer:
         return self._admit_all(found, terms)
 
     def _admit_all(self, pieces: list[Piece], terms: Terms) -> list[Report]:
-        self._store.transact_now(lambda _: None)  # what another process wrote counts too
+        self._store.transact_now(lambda _: None)  # includes what another process wrote
         plan = _Plan(dict(self._store.snapshot.sessions), self._sessions.pairs.usable(), terms)
         reports = [plan.judge(piece) for piece in pieces]
         keys = {name: newcomer.credentials for name, newcomer in plan.newcomers.items()}
@@ -126,7 +126,7 @@ class Importer:
         return reports
 
     def _register(self, tx: Transaction, newcomers: dict[str, Newcomer]) -> dict[str, str]:
-        """Make sessions of them; those that cannot be any more, with the reason."""
+        """Make sessions of them. Return those that can no longer be one, with the reason."""
         now, rules, lost = self._clock.now(), self._sessions.rules, {}
         for name, newcomer in newcomers.items():
             try:
@@ -140,7 +140,7 @@ _UNCONFIRMED = "Telegram has not confirmed {} of your accounts yet: check or del
 
 
 class _Plan:
-    """Who would be taken in under which name, judged against what is known and what came before in the same import."""
+    """Judges who is taken in under which name, by what is known and by what came before in the same import."""
 
     def __init__(self, known: dict[str, Session], usable: tuple[int, ...], terms: Terms) -> None:
         self.newcomers: dict[str, Newcomer] = {}
@@ -154,15 +154,15 @@ class _Plan:
         self._owners = {name: session.owner for name, session in known.items()}
 
     def judge(self, piece: Piece) -> Report:
-        """What becomes of it."""
+        """Return the report on one piece."""
         terms, found = self._terms, piece.found
         if found is None:
             return Report(piece.source, Verdict.REFUSED, reason=piece.reason)
         server = found.credentials
         if not terms.by_operator and server.dc_id != terms.our_dc and not is_telegrams(server.host):
-            # The daemon would connect to wherever somebody's file says.
+            # The daemon would connect to any address that the file names.
             return Report(piece.source, Verdict.REFUSED, None, found.format, "its server is none of Telegram's")
-        # Who it is counts once Telegram says so: what a file says of that is anybody's to make up.
+        # Only Telegram says who it is. Anybody can make up what a file says.
         key_id = found.credentials.key_id
         known = self._by_key.get(key_id)
         if known is not None and not terms.by_operator and self._owners.get(known, terms.owner) != terms.owner:
@@ -191,7 +191,7 @@ def _brought(source: str | Path) -> Brought:
     path = Path(source)
     try:
         exists, is_folder = path.exists(), path.is_dir()
-    except (OSError, ValueError):  # a string much too long for a path
+    except (OSError, ValueError):  # a string that is much too long for a path
         exists = is_folder = False
     if not exists:
         raise InvalidInput(

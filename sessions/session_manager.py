@@ -1,4 +1,4 @@
-"""Which account may work for whom: assign on first start, retire and replace after a ban, hold, ask for a login."""
+"""Which account works for whom: assigns at the start, retires and replaces after a ban, holds, asks for a login."""
 
 import logging
 from collections import Counter
@@ -28,7 +28,7 @@ _COARSE = timedelta(minutes=10)
 
 
 class SessionManager:
-    """Every change of a session goes through here."""
+    """Makes every change of a session."""
 
     def __init__(self, settings: Settings, store: DataManager, pool: Pool, clock: Clock) -> None:
         self._store = store
@@ -39,7 +39,7 @@ class SessionManager:
 
     @property
     def rules(self) -> AssignmentRules:
-        """What is allowed now; read inside the transaction that acts on it, so that it cannot be out of date."""
+        """What is allowed now, read inside the transaction that acts on it so that it cannot be out of date."""
         return AssignmentRules(
             api_ids=self.pairs.usable(),
             per_user=self._settings.max_sessions_per_user,
@@ -52,7 +52,7 @@ class SessionManager:
         )
 
     def assign_at_start(self, tx: Transaction, user_id: str) -> tuple[str, ...]:
-        """Inside the transaction that starts a bot: give its user sessions, no more than there are groups.
+        """Give a user sessions, at most one per group, inside the transaction that starts the bot.
 
         Raises:
             NoSpareSession, NoRoomOnApiPairs: the user has none, and none can be given.
@@ -64,7 +64,7 @@ class SessionManager:
         return assignment.assign_for_groups(tx, user_id, most, self.rules, self._clock.now())
 
     def assign_more(self, tx: Transaction, user_id: str) -> tuple[str, ...]:
-        """Inside the transaction that begins a cycle: the sessions that groups which were added since ask for."""
+        """Give the sessions that added groups ask for, inside the transaction that begins a cycle."""
         most = self._settings.sessions_at_start
         return assignment.assign_more(tx, user_id, most, self.rules, self._clock.now())
 
@@ -73,14 +73,14 @@ class SessionManager:
         self._pool.follow(self._store.snapshot, names)
 
     async def retire(self, user_id: str, name: str, reason: str) -> Replacement:
-        """A ban: the session leaves its user for good, and a spare one takes its place if that is wise."""
+        """Take a banned session from its user for good. A spare one takes its place, unless that feeds a wave."""
         now = self._clock.now()
         outcome = await self._store.transact(lambda tx: assignment.retire(tx, user_id, name, reason, self.rules, now))
         self.follow(name, *filter(None, [outcome.spare]))
         return outcome
 
     async def hold(self, name: str, until: datetime, code: str, reason: str) -> None:
-        """The whole account rests until then; an earlier hold is never shortened."""
+        """Let the whole account rest until then. An earlier hold is never shortened."""
         now = self._clock.now()
 
         def change(session: Session) -> Session:
@@ -93,12 +93,12 @@ class SessionManager:
         await self._change(name, change)
 
     async def set_state(self, name: str, state: SessionState, reason: str) -> None:
-        """The account needs its owner (a new login, an appeal), or is gone though nobody posted with it."""
+        """Note that the account needs its owner (a new login, an appeal), or is gone though nobody posted with it."""
         await self._change(name, lambda session: replace(session, state=state, state_reason=reason))
         self.follow(name)
 
     def name_for(self, newcomer: Newcomer) -> str:
-        """What the session of this account is, or will be, called. Raises InvalidInput."""
+        """Return the name that the session of this account has or will get. Raises InvalidInput."""
         sessions = self._store.snapshot.sessions
         known = changes.known_as(sessions, newcomer.telegram_id, newcomer.credentials.key_id)
         return known or name_for_login(newcomer, sessions)
@@ -125,31 +125,31 @@ class SessionManager:
         return done
 
     async def release(self, name: str) -> str | None:
-        """Take it from its user; the user, None if it had none. Raises UnknownSession."""
+        """Take it from its user. Return the user, None if it had none. Raises UnknownSession."""
         holder = await self._store.transact(lambda tx: changes.release(tx, name))
         self.follow(name)
         return holder
 
     async def move(self, name: str, user_id: str) -> str | None:
-        """Give it to that user; who had it before. Raises what `changes.move` does."""
+        """Give it to that user. Return who had it before. Raises as `changes.move` does."""
         before = await self._store.transact(lambda tx: changes.move(tx, name, user_id, self.rules))
         self.follow(name)
         return before
 
     async def set_owner(self, name: str, user_id: str | None) -> None:
-        """Whose own account it is; None: spare for everyone. Raises what `changes.set_owner` does."""
+        """Set whose own account it is. None: spare for everyone. Raises as `changes.set_owner` does."""
         await self._store.transact(lambda tx: changes.set_owner(tx, name, user_id))
 
     async def set_label(self, name: str, label: str) -> None:
-        """What its people call it. Raises UnknownSession, InvalidInput."""
+        """Set the note that people read. Raises UnknownSession, InvalidInput."""
         if len(label) > LONGEST_LABEL or not label.isprintable():
             raise InvalidInput("label", f"at most {LONGEST_LABEL} characters on one line")
         await self._change(name, lambda session: replace(session, label=label))
 
     async def quarantine_pair(self, api_id: int, reason: str) -> dict[str, str | None]:
-        """Telegram refuses the pair: no session runs on it. Those that Telegram never took on it run on another one.
+        """Stop every session on a pair that Telegram refuses. Those that it never took there run on another one.
 
-        The sessions that now need a new login, and their users.
+        Return the sessions that now need a new login, and their users.
         """
         if self.pairs.hash_of(api_id) is not None:
             self.pairs.set_state(api_id, PairState.QUARANTINED, reason, self._clock.now())
@@ -157,16 +157,16 @@ class SessionManager:
         return await self._store.transact(lambda tx: changes.quarantine(tx, api_id, why, self.rules))
 
     def known(self, name: str) -> Session:
-        """The session. Raises UnknownSession."""
+        """Return the session. Raises UnknownSession."""
         session = self._store.snapshot.sessions.get(name)
         if session is None:
             raise UnknownSession(f"there is no session {name!r}")
         return session
 
     async def remove(self, name: str) -> str | None:
-        """Forget a session, its key and what its user's groups knew of it; return the user who had it.
+        """Forget a session, its key and its holds in groups. Return the user who had it.
 
-        Nobody may be connected with it meanwhile. Cut off at any point, it is there as before or gone.
+        Nobody may be connected with it meanwhile. If this is cut off, the session is there as before or gone.
 
         Raises:
             UnknownSession; Conflict: it was logged in anew meanwhile.
@@ -178,13 +178,13 @@ class SessionManager:
         return holder
 
     def must_have_room(self, name: str, api_id: int) -> None:
-        """Check that an account may run on that pair. Raises NotFound and what `changes.give_pair` does."""
+        """Check that an account may run on that pair. Raises NotFound, and as `changes.give_pair` does."""
         self.pairs.state_of(api_id)
         snapshot = self._store.snapshot
         changes.must_have_room(snapshot.users, snapshot.sessions, name, api_id, self.rules)
 
     async def give_pair(self, name: str, api_id: int) -> None:
-        """Let an account run on that pair. Raises what `changes.give_pair` does."""
+        """Let an account run on that pair. Raises as `changes.give_pair` does."""
         await self._store.transact(lambda tx: changes.give_pair(tx, name, api_id, self.rules))
         self.follow(name)
 
@@ -193,7 +193,7 @@ class SessionManager:
         self.pairs.add(api_id, api_hash, self._clock.now())
 
     async def remove_pair(self, api_id: int) -> list[str]:
-        """Remove an added pair that no account works on; the accounts that do not work and have no pair now.
+        """Remove an added pair that no account works on. Return the accounts that do not work and lose their pair.
 
         Raises:
             NotFound; InvalidInput: the settings name it.
@@ -211,16 +211,16 @@ class SessionManager:
         return left
 
     def close_pair(self, api_id: int, reason: str) -> None:
-        """Telegram refuses the pair at a login: no further account is put on it. Those on it go on while they can."""
+        """Put no further account on a pair that Telegram refused at a login. Those on it continue while they can."""
         if self.pairs.hash_of(api_id) is not None:
             self.pairs.set_state(api_id, PairState.QUARANTINED, reason, self._clock.now())
 
     def pair_for_login(self, wanted: int | None = None) -> int:
-        """The pair a new login is made with: the one that is wanted, or one with room and the fewest accounts.
+        """Return the pair for a new login: the wanted one, or the one with room and the fewest accounts.
 
         Raises:
             NoRoomOnApiPairs: none may be used.
-            NotFound, Conflict: the one that is wanted is not there, or may not be used.
+            NotFound, Conflict: the wanted one is not there, or may not be used.
         """
         if wanted is not None:
             if self.pairs.state_of(wanted) is not PairState.ENABLED:
@@ -244,9 +244,9 @@ class SessionManager:
         phone: str | None = None,
         api_id: int | None = None,
     ) -> None:
-        """The account was seen alive; note who it is and (coarsely, because a commit costs) when.
+        """Note that the account was seen alive, who it is, and roughly when: a commit for each time would cost much.
 
-        What is None was not seen this time and stays as it was.
+        Values that are None were not seen this time and stay as they were.
 
         Raises:
             AccountRefused: Telegram says it is an account that has another session here. It never posts.
@@ -284,14 +284,14 @@ class SessionManager:
             raise refused
 
     def may_merge(self, later: str, first: str) -> bool:
-        """Whether `merge` would let the first session go on."""
+        """Return whether `merge` would let the first session go on."""
         sessions = self._store.snapshot.sessions
         return later in sessions and first in sessions and identity.can_go_on(sessions[first], sessions[later])
 
     async def merge(self, later: str, first: str) -> None:
-        """Let the first session of an account, which lost its login, go on with that of a later one.
+        """Let the first session of an account, which lost its login, continue with that of a later one.
 
-        The later one is gone then. Nobody may be connected with it meanwhile.
+        The later one is removed. Nobody may be connected with it meanwhile.
 
         Raises:
             UnknownSession, Conflict: it may not any more; nothing was changed.

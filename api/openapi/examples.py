@@ -340,7 +340,7 @@ REQUESTS: dict[str, Any] = {
 
 
 def problem(status: int, code: str, detail: str) -> dict[str, Any]:
-    """A problem document of this status."""
+    """Return a problem document of this status."""
     example: dict[str, Any] = {
         "type": f"urn:postfleet:problem:{code}",
         "title": HTTPStatus(status).phrase,
@@ -367,5 +367,5 @@ def fill_in(document: dict[str, Any]) -> None:
 
 
 def _names(schema: dict[str, Any]) -> list[str]:
-    """The structs it may be."""
+    """Return the structs it may be."""
     return [one["$ref"].rpartition("/")[2] for one in (schema, *schema.get("anyOf", ())) if "$ref" in one]

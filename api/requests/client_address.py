@@ -54,7 +54,7 @@ def counted_as(text: str) -> str:
 
 
 def is_trusted(text: str, trusted: Sequence[Network]) -> bool:
-    """Whether the address is in one of the networks."""
+    """Return whether the address is in one of the networks."""
     address = _address(text)
     return address is not None and any(address in network for network in trusted)
 

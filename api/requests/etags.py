@@ -23,7 +23,7 @@ def weak_etag_of(body: bytes, revision: int) -> bytes:
 
 
 def is_named_in(header: bytes, etag: bytes) -> bool:
-    """Whether the header (`If-Match`, `If-None-Match`) names this ETag, or any (`*`)."""
+    """Return whether the header (`If-Match`, `If-None-Match`) names this ETag, or any (`*`)."""
     if header == etag:
         return True
     tags = [_plain(tag) for tag in header.split(b",")]

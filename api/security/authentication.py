@@ -92,7 +92,7 @@ class Authenticator:
         return identity
 
     def is_good(self, identity: Identity) -> bool:
-        """Whether a token that was verified before still counts: not over, not revoked, its key still there."""
+        """Return whether a token that was verified before still counts: not over, not revoked, its key still there."""
         now = self._clock.now().timestamp()
         self._keys.look(now)
         return (

@@ -178,7 +178,7 @@ class Issuer:
         return f"{secret}.{self._proof(family_id, secret)}"
 
     def _made_here(self, family_id: str, secret: str) -> bool:
-        """Whether we issued this refresh token, however long ago."""
+        """Return whether we issued this refresh token, however long ago."""
         nonce, _, proof = secret.partition(".")
         return hmac.compare_digest(_bytes(proof), self._proof(family_id, nonce).encode())
 

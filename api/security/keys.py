@@ -41,7 +41,7 @@ class Key:
     verifier: jwt.algorithms.Algorithm
 
     def signed(self, message: bytes, signature: bytes) -> bool:
-        """Whether the signature over the message was made with this key (or its private half)."""
+        """Return whether the signature over the message was made with this key (or its private half)."""
         return self.verifier.verify(message, self.value, signature)
 
 

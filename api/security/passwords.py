@@ -59,7 +59,7 @@ class Passwords:
             return await asyncio.to_thread(self._hasher.hash, password)
 
     async def fits(self, kept: str | None, password: str) -> bool:
-        """Whether it is the password behind the hash. Takes as long when there is no hash. Raises Busy."""
+        """Return whether it is the password behind the hash. Takes as long when there is no hash. Raises Busy."""
         if len(password) > MAX_LENGTH:
             return False
         async with self._turn():

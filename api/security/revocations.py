@@ -23,7 +23,7 @@ class Revocations:
         self._callbacks.append(callback)
 
     def covers(self, identity: Identity) -> bool:
-        """Whether the token behind this identity was revoked."""
+        """Return whether the token behind this identity was revoked."""
         if identity.token_id is not None and identity.token_id in self._tokens:
             return True
         if identity.family is not None and (identity.user_id, identity.family) in self._families:

@@ -79,7 +79,7 @@ class Identity:
         return OPERATOR in self.roles and self.may(Scope.ADMIN)
 
     def may(self, scope: Scope) -> bool:
-        """Whether the token may be used for that."""
+        """Return whether the token may be used for that."""
         return self.scopes is None or scope in self.scopes
 
 

@@ -112,7 +112,7 @@ def _body_to_keep(messages: Sequence[Message]) -> bytes | None:
 
 
 def needs_none(path: str) -> bool:
-    """Whether keys mean nothing at this path. Uploads need none: their content tells whether they are new."""
+    """Return whether keys mean nothing at this path. Uploads need none: their content tells whether they are new."""
     return path.startswith(_NOT_FOR) or path.endswith(_NOT_FOR_LAST) or path in UPLOAD_PATHS
 
 

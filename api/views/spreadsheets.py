@@ -17,7 +17,7 @@ def safe_cell(value: object) -> object:
 
 
 def _is_like_a_formula(text: str) -> bool:
-    """Whether the first visible sign, of any width, begins a formula. A plain number, such as a group id, does not."""
+    """Return whether the first visible sign, of any width, begins a formula. A plain number does not."""
     if _NUMBER.fullmatch(text):
         return False
     if text[:1] in ("\t", "\r", "\n"):

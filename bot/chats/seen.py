@@ -62,7 +62,7 @@ class Seen:
         self._slow_modes.put((session, chat), True)
 
     def has_slow_mode(self, session: str, chat: str) -> bool:
-        """Whether it was asked in the last hour."""
+        """Return whether it was asked in the last hour."""
         return self._slow_modes.has((session, chat))
 
     def put_topic(self, chat: str, topic: int, *, closed: bool | None) -> None:

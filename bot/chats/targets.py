@@ -182,7 +182,7 @@ def _read(text: str, field: str) -> _Place:
 
 
 def _as_link(text: str) -> SplitResult | None:
-    """The parts of a link to Telegram, with or without its scheme."""
+    """Return the parts of a link to Telegram, with or without its scheme."""
     with_scheme = text if re.match(r"https?://", text, re.IGNORECASE) else f"https://{text}"
     try:
         link = urlsplit(with_scheme)
@@ -285,13 +285,13 @@ def _invite(code: str, text: str, field: str) -> str:
 
 
 def _numbers(parts: list[str], text: str, field: str) -> tuple[int, ...]:
-    """A topic, or a topic and a message."""
+    """Return a topic, or a topic and a message."""
     if len(parts) > 2 or not all(_NUMBER.fullmatch(part) and 0 < int(part) < 2**31 for part in parts):
         raise InvalidInput(field, f"{_shown(text)}: after the group there can be only the number of a topic (@name/45)")
     return tuple(int(part) for part in parts)
 
 
 def _shown(text: str) -> str:
-    """What was typed, short enough for a message. Half a surrogate pair could not be answered."""
+    """Return what was typed, short enough for a message. Half a surrogate pair could not be answered."""
     text = text.encode(errors="replace").decode()
     return f"'{text[:60]}…'" if len(text) > 60 else f"'{text}'"

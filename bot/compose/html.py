@@ -60,7 +60,7 @@ def draft_from_html(text: str, field: str) -> TextDraft:
 
 
 def _checked_reference(found: re.Match[str], reader: "_Reader") -> str:
-    """A reference that stands for a character stays. Any other & is one that is meant to be seen.
+    """Keep references that stand for a character, and write out any other &, which is meant to be seen.
 
     Browsers read "&copy" without its semicolon as ©, which would spoil an address such as ?a=1&copy=2, and "&notes;" as
     ¬es;.

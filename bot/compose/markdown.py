@@ -179,7 +179,7 @@ class _Reader:
             self._draft.mark(start, Style.EMOJI, self._emoji(url))
 
     def _link_address(self, opened_at: int, start: int) -> tuple[str, int]:
-        """The address that begins here, and where the text goes on; its parentheses have to be paired."""
+        """Return the address that begins here, and where the text goes on; its parentheses have to be paired."""
         address, depth, at = "", 0, start
         while (sign := self._text[at : at + 1]) != ")" or depth:
             if not sign or sign.isspace():
@@ -221,7 +221,7 @@ class _Reader:
 
 
 def _closing_brackets(text: str) -> dict[int, int]:
-    """Where each [ is closed; those in code and after a backslash do not count."""
+    """Return where each [ is closed; those in code and after a backslash do not count."""
     pairs: dict[int, int] = {}
     waiting: list[int] = []
     for found in _BRACKET.finditer(text):

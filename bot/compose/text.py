@@ -150,7 +150,7 @@ def checked_link(url: str, field_name: str) -> str:
 
 
 def has_placeholders(draft: TextDraft) -> bool:
-    """Whether `fill_in` would change anything."""
+    """Return whether `fill_in` would change anything."""
     links = (span.argument for span in draft.spans if span.style is Style.LINK)
     return any(_PLACEHOLDER.search(text) for text in (draft.text, *links))
 

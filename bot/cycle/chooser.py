@@ -61,7 +61,7 @@ class Chooser:
         return self._services.history.in_group(account.run.user, account.name, group, slow_mode, hold)
 
     def _slow_mode_may_be_over(self, decision: Decision, group: str) -> bool:
-        """Whether only a remembered slow mode leaves the post to a later cycle: admins may have turned it off."""
+        """Return whether only a remembered slow mode leaves the post for later: admins may have turned it off."""
         if decision.verdict is not Verdict.DEFER or decision.code != "slow_mode":
             return False
         return not self._services.peers.seen.has_slow_mode(self._account.name, parse_target(group).chat)

@@ -37,7 +37,7 @@ class Doubts:
         """Those that had arrived, as they were written down."""
 
     def __bool__(self) -> bool:
-        """Whether something is left to find out here. A later run finds out what is cut off."""
+        """Return whether something is left to find out here. A later run finds out what is cut off."""
         return bool(self._left) and not self._run.is_cut_off
 
     def add(self, delivery: Delivery, reason: str, error: str | None = None, *, tell: bool = True) -> None:

@@ -35,7 +35,7 @@ _BANNED_IN_SEVERAL = 3
 
 @dataclass(frozen=True)
 class Retry:
-    """Choose again after so many seconds. What the error put off, pacing keeps back."""
+    """Choose again after some seconds. Pacing keeps back what the error put off."""
 
     seconds: float = 0.0
 
@@ -170,7 +170,7 @@ class Policy:
         return Retry(pause * random.uniform(0.7, 1.3))
 
     async def _leave_group(self, reaction: Reaction, delivery: Delivery) -> Consequence:
-        """This account leaves the group alone. Whom a group or Telegram limits nobody stands in for."""
+        """Let this account leave the group alone. Nobody stands in for an account that a group or Telegram limits."""
         name, chat = self._account.name, parse_target(delivery.group).chat
         if reaction.code in NOT_A_MEMBER or reaction.code == _SLOW_MODE:
             await self._services.peers.forget(name, chat)
@@ -201,7 +201,7 @@ class Policy:
         return LeaveAccount()
 
     async def _rest(self, reaction: Reaction) -> Consequence:
-        """The account rests, and nobody posts for it meanwhile. Pacing decides whether the cycle waits for it."""
+        """Let the account rest; nobody posts for it meanwhile. Pacing decides whether the cycle waits for it."""
         until, name = await rest_account(self._account, reaction), self._account.name
         flood = reaction.code in _FLOODS
         text = f"{name} rests until {clock_time(until)}: {reaction.explanation}"
@@ -209,7 +209,7 @@ class Policy:
         return Retry()
 
     async def _retire(self, reaction: Reaction) -> Consequence:
-        """A spare account takes the place of a banned one (`sessions.session_manager`)."""
+        """Let a spare account take the place of a banned one (`sessions.session_manager`)."""
         name = self._account.name
         outcome = await self._services.sessions.retire(self._run.user, name, reaction.explanation)
         if outcome.spare is not None:
@@ -224,13 +224,13 @@ class Policy:
         return LeaveAccount()
 
     async def _pause(self, state: SessionState, reaction: Reaction) -> None:
-        """Its owner has to act."""
+        """Pause the account until its owner acts."""
         await self._services.sessions.set_state(self._account.name, state, reaction.explanation)
         text = f"{self._account.name} is paused: {reaction.explanation}"
         await self._account.tell(f"session_{state.value}", text, Level.ERROR)
 
     async def _quarantine(self, reaction: Reaction) -> Consequence:
-        """Telegram refuses the API pair: nothing runs on it any more, and its users are told which accounts it had."""
+        """Stop everything on an API pair that Telegram refuses, and tell its users which accounts need a new login."""
         session = self._services.store.snapshot.sessions.get(self._account.name)
         api_id = session.api_id if session is not None else None
         lost = await self._services.sessions.quarantine_pair(api_id, reaction.explanation) if api_id is not None else {}

@@ -1,4 +1,4 @@
-"""What the sessions of one cycle share while it runs: its deliveries, its progress and when to end early."""
+"""A running cycle: its deliveries, its progress, and when it ends early. Its accounts share this."""
 
 import asyncio
 import contextlib
@@ -27,12 +27,12 @@ from sessions.connections.client import Clients
 from sessions.session_manager import SessionManager
 
 STOPPED = "the bot was stopped"
-"""Why a delivery was not made any more."""
+"""The reason of a delivery that a stop prevented."""
 
 
 @dataclass(frozen=True)
 class CycleServices:
-    """The rooms below, as a cycle needs them."""
+    """The services of the rooms below that a cycle needs."""
 
     settings: Settings
     store: DataManager
@@ -43,11 +43,11 @@ class CycleServices:
     history: PostHistory
     clock: Clock
     connections: FairSlots
-    """Accounts at work for everybody together, each with a connection."""
+    """The accounts of all users that are at work, each with a connection."""
     sends: FairSlots
-    """Posts being sent for everybody together."""
+    """The posts of all users that are being sent."""
     shelves: dict[str, MediaShelf] = field(default_factory=dict)
-    """session → the files it has brought to Telegram"""
+    """session → the files it has uploaded to Telegram"""
 
     @classmethod
     def over(
@@ -74,14 +74,14 @@ class CycleServices:
         )
 
     def shelf(self, user_id: str, session: str) -> MediaShelf:
-        """The session's files at Telegram; the user's media folder is where they come from."""
+        """Return the session's files at Telegram, which come from the user's media folder."""
         name = f"{user_id}/{session}"
         if name not in self.shelves:
             self.shelves[name] = MediaShelf(self.media_folder(user_id))
         return self.shelves[name]
 
     def media_folder(self, user_id: str) -> Path:
-        """Where the user's uploaded files lie."""
+        """Return the folder of the user's uploaded files."""
         return media_folder(self.settings.state_dir, user_id)
 
 
@@ -91,21 +91,21 @@ class StopReason(StrEnum):
     STOPPED = "stopped"
     """Its user wants no further post."""
     SHUTDOWN = "shutdown"
-    """The daemon leaves; the rest is posted when the bot starts again."""
+    """The daemon ends. The rest is posted when the bot starts again."""
 
 
 @dataclass
 class CycleControl:
-    """How others end a cycle: the post in flight is finished, nothing more is sent."""
+    """Ends a cycle from outside: the post in flight is finished, and nothing more is sent."""
 
     asked: asyncio.Event = field(default_factory=asyncio.Event)
-    """Somebody wants the cycle to end."""
+    """Set when somebody wants the cycle to end."""
     over: asyncio.Event = field(default_factory=asyncio.Event)
-    """Nothing more is sent, for this reason or because Telegram refused the post: whoever pauses goes on at once."""
+    """Set when nothing more is sent, for that reason or because Telegram refused the post. Every pause ends then."""
     why: StopReason | None = None
 
     def end(self, why: StopReason) -> None:
-        """Ask for the end; a shutdown outranks a stop, so that nothing is thrown away."""
+        """Ask for the end. A shutdown outranks a stop, so that no post is dropped."""
         if self.why is not StopReason.SHUTDOWN:
             self.why = why
         self.asked.set()
@@ -114,14 +114,14 @@ class CycleControl:
 
 @dataclass(frozen=True)
 class CycleProgress:
-    """How far the cycle that runs has come."""
+    """The progress of the running cycle."""
 
     cycle: int
     total: int
     done: int
     delivered: int
     posting: frozenset[str] = frozenset()
-    """The accounts whose share of it is not over."""
+    """The accounts that still work on it."""
 
 
 class CycleRun:
@@ -141,75 +141,75 @@ class CycleRun:
         self.in_journal = in_journal
         """False for a cycle that has nothing to post and is never written down."""
         self.number = number
-        """Which cycle of this bot it is, from 1."""
+        """The number of this cycle of the bot, from 1."""
         self._deliveries = {delivery.id: delivery for delivery in deliveries}
         self.cycle = cycle
         self.control = control
         self.last_sign = services.clock.monotonic()
-        """When something was last done or written down, in monotonic seconds; for the watchdog."""
+        """When something was last done or written down, in monotonic seconds. The watchdog reads it."""
         self._posting: set[str] = set()
         self._places: dict[tuple[int, int | None], str] = {}
         self.turned_away: dict[str, dict[str, Exclusion]] = {}
         """group → session → why that account left the group to another one in this cycle"""
         self.content_refused: str | None = None
-        """Telegram refused the post itself: no group gets it."""
+        """Why Telegram refused the post itself, so that no group gets it."""
         self.not_written: StateError | None = None
         """Why something that was done could not be written down."""
 
     def refuse_content(self, explanation: str) -> None:
-        """Telegram refused the post itself; every account of the cycle stops, those that pause included."""
+        """End the cycle of a post that Telegram refused, for every account, those that pause included."""
         self.content_refused = explanation
         self.control.over.set()
 
     def break_off(self, error: StateError) -> None:
-        """Something could not be read or written down; every account of the cycle stops.
+        """End the cycle for every account, because something could not be read or written down.
 
-        It is gone on with later: what the journal says then is true of every post.
+        A later run continues it. What the journal says is true of every post.
         """
         self.not_written = error
         self.control.over.set()
 
     @property
     def user(self) -> str:
-        """Whose cycle it is."""
+        """The user whose cycle it is."""
         return self.cycle.user
 
     @cached_property
     def post(self) -> Post:
-        """What it posts."""
+        """The post that the cycle makes."""
         return Post(self.cycle.post_type, self.cycle.post_content)
 
     def claim(self, chat_id: int, topic: int | None, group: str) -> str | None:
-        """Say that this group's post goes to that chat; answers the other spelling that said so first, if any."""
+        """Claim that chat for this group's post. Return the other spelling that claimed it first, if any."""
         first = self._places.setdefault((chat_id, topic), group)
         return None if first == group else first
 
     @property
     def groups(self) -> list[str]:
-        """Those that were given to an account."""
+        """The groups that were given to an account."""
         return [delivery.group for delivery in self._deliveries.values() if delivery.session]
 
     @property
     def over(self) -> bool:
-        """Nothing more is sent."""
+        """Whether nothing more is sent."""
         return self.control.over.is_set()
 
     @property
     def is_cut_off(self) -> bool:
-        """What is not closed yet stays as it is: a later run goes on with it, and finds out what arrived."""
+        """Whether open deliveries stay as they are: a later run continues them and finds out what arrived."""
         return self.control.why is StopReason.SHUTDOWN or self.not_written is not None
 
     @property
     def pending(self) -> list[Delivery]:
-        """What has not come to an end yet."""
+        """The deliveries that have not ended."""
         return [delivery for delivery in self._deliveries.values() if delivery.state in UNFINISHED]
 
     def count(self, *states: DeliveryState) -> int:
-        """How many deliveries are in one of these states."""
+        """Return how many deliveries are in one of these states."""
         return sum(delivery.state in states for delivery in self._deliveries.values())
 
     def progress(self) -> CycleProgress:
-        """For the dashboard."""
+        """Return the progress, for the dashboard."""
         total = len(self._deliveries)
         return CycleProgress(
             cycle=self.cycle.id,
@@ -221,7 +221,7 @@ class CycleRun:
 
     @contextlib.contextmanager
     def posting_with(self, session: str) -> Iterator[None]:
-        """The account works on its share meanwhile."""
+        """Note that the account works on its deliveries meanwhile."""
         self._posting.add(session)
         try:
             yield
@@ -231,19 +231,19 @@ class CycleRun:
     async def record(
         self, *deliveries: Delivery, event: Event | None = None, messages: int = 0, floods: int = 0
     ) -> None:
-        """Write it down; durable when this returns."""
+        """Write deliveries and an event to the journal. They are durable when this returns."""
         self.alive()
         await self._services.journal.update(*deliveries, event=event, messages=messages, floods=floods)
         self._deliveries.update((delivery.id, delivery) for delivery in deliveries)
 
     def alive(self) -> None:
-        """The cycle moves on."""
+        """Note that the cycle moves on."""
         self.last_sign = self._services.clock.monotonic()
 
     async def close(
         self, delivery: Delivery, state: DeliveryState, reason: str, *, error: str | None = None, tell: bool = True
     ) -> None:
-        """Bring a delivery to an end that is not a success, and say why."""
+        """Close a delivery without success, and say why."""
         ended = replace(delivery, state=state, reason=reason, error=error, finished_at=self._services.clock.now())
         event = None
         if tell:
@@ -255,7 +255,7 @@ class CycleRun:
     def event(
         self, action: str, text: str, level: Level = Level.INFO, session: str | None = None, group: str | None = None
     ) -> Event:
-        """A line for the user's log."""
+        """Return a line for the user's log."""
         return Event(
             at=self._services.clock.now(),
             user=self.user,

@@ -1,4 +1,4 @@
-"""One cycle: plan, write the plan down, let every session post its share, hand over what a lost account leaves.
+"""One cycle: plans it, writes the plan down, lets every account post, and hands over what a lost account leaves.
 
 A cycle that a crash or a shutdown cut off continues where it was, with the same deliveries, random_ids and content.
 """
@@ -84,8 +84,10 @@ class CycleRunner:
         await self._finish(run)
 
     async def _left_over(self, user_id: str, control: CycleControl) -> tuple[Cycle, list[Delivery]] | None:
-        """Return the cycle to continue. One whose rest its user does not want is closed first, except for the posts in
-        flight: whether they arrived is still to be found out."""
+        """Return the cycle to continue.
+
+        A cycle whose rest its user does not want is closed first, except for posts in flight: they may have arrived.
+        """
         found = await self._services.journal.unfinished_cycle(user_id)
         user = self._services.store.snapshot.users.get(user_id)
         if found is None or user is None or not user.drop_unfinished:
@@ -201,7 +203,7 @@ class CycleRunner:
     async def _one_session(
         self, run: CycleRun, slots: asyncio.Semaphore, session: str, batch: list[Delivery]
     ) -> list[Delivery]:
-        """Post one session's share. A failure in it never stops another session in the middle of a post."""
+        """Post one session's deliveries. A failure never stops another session in the middle of a post."""
         async with slots:
             try:
                 return await self._share(run, session, batch)

@@ -1,7 +1,6 @@
-"""After the post: does it still stand some seconds later? Bots that keep order in groups take posts away again.
+"""Checks whether posts still stand some seconds later. Bots that keep order in groups remove posts again.
 
-Asked by the account that posted, on the connection it has, when the last of its posts is old enough: no task, no
-connection and no look-up of its own. A stop ends the wait.
+The account that posted asks, over its own connection, when the last of its posts is old enough. A stop ends the wait.
 """
 
 import logging
@@ -29,13 +28,13 @@ REMOVED = "POST_REMOVED"
 async def verify_posts(
     services: CycleServices, run: CycleRun, client: PostingClient, posted: Iterable[Delivery]
 ) -> None:
-    """Wait until the posts are old enough, ask for each, and write down which are gone. Trouble on the way ends it."""
+    """Wait until the posts are old enough, ask for each, and write down which are gone. An error ends it."""
     seconds = services.settings.check_posts_after_seconds
     asked_for = [one for one in posted if one.message_id is not None and one.finished_at is not None]
     if seconds <= 0 or not asked_for or run.over:
         return
     age = services.clock.now() - max(one.finished_at for one in asked_for if one.finished_at is not None)
-    left = seconds - max(0.0, age.total_seconds())  # a clock that was set back makes nobody wait longer
+    left = seconds - max(0.0, age.total_seconds())  # a clock that was set back makes the wait no longer
     await wait_for_event(services.clock, run.control.asked, max(0.0, left))
     for delivery in asked_for:
         if run.control.asked.is_set():
@@ -60,7 +59,7 @@ async def _stands(services: CycleServices, client: PostingClient, delivery: Deli
 
 
 async def _write_down(run: CycleRun, delivery: Delivery) -> None:
-    """It was delivered, and counts so; the journal and the user's log say that it is gone."""
+    """Note that a post is gone. It counts as delivered."""
     reason = "it was taken away soon after it arrived; ask the group's people whether such posts are welcome"
     text = f"The post in {delivery.group} is gone: {reason}"
     event = run.event("post_removed", text, Level.WARNING, delivery.session, delivery.group)

@@ -23,7 +23,6 @@ def demo(
     dc_port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the data centre; 0 takes any.")] = 0,
 ) -> None:
     """Start a data centre, a daemon and three bots, and show what lands where until Ctrl-C."""
-    # Imported here: what the demo needs takes a second, which no other command should cost.
     from cli.demo.processes import Stage
     from cli.demo.view import view_for
 

@@ -1,4 +1,4 @@
-"""The demo's stage: the data centre and the daemon as processes, three users who drive their bots over the API."""
+"""The demo's processes, a data centre and a daemon, and three users who drive their bots over the API."""
 
 import contextlib
 import json
@@ -33,15 +33,15 @@ READY_WITHIN = 30.0
 SETTLED_WITHIN = 30.0
 """Seconds the cycles in flight may take to end at the end of the demo."""
 GROUPS = {"alice": range(1, 9), "bob": range(9, 16), "carol": range(16, 21)}
-"""Which of the twenty groups each user posts to."""
+"""User → which of the twenty groups they post to."""
 _BAN_AFTER_SENDS = 4
 _WORLD = "sandbox/world.yaml"
-"""In a demo's state folder: the world of its data centre, which tells it from any other."""
+"""A file in a demo's state folder: the world of its data centre. No other state has it."""
 _TOKEN_HOURS = 12
 
 
 class DemoError(PostfleetError):
-    """The demo cannot go on; the text says why."""
+    """The demo cannot continue; the text says why."""
 
     code = "demo"
 
@@ -50,19 +50,19 @@ class View(Protocol):
     """Shows what happens."""
 
     def opened(self, api: str, token: str) -> None:
-        """The bots run."""
+        """Note that the bots run."""
         ...
 
     def landed(self, message: dict[str, Any]) -> None:
-        """A message stands in a chat."""
+        """Show a message that is in a chat."""
         ...
 
     def told(self, user: str, line: dict[str, Any]) -> None:
-        """A line of a user's log that asks for attention."""
+        """Show a line of a user's log that asks for attention."""
         ...
 
     def closing(self) -> None:
-        """The cycles in flight are being finished."""
+        """Note that the running cycles are being finished."""
         ...
 
 
@@ -76,7 +76,7 @@ class DataCentre:
 
 
 class Stage:
-    """Starts everything, lets it run, stops everything; `result` counts what the chats hold."""
+    """Starts everything, lets it run and stops it. `result` counts the messages in the chats."""
 
     def __init__(self, state_dir: Path, port: int, dc_port: int) -> None:
         self._state_dir = state_dir.resolve()
@@ -88,7 +88,7 @@ class Stage:
         self._dc: DataCentre | None = None
         self._earlier = Earlier()
         self.api = ""
-        self._http = httpx.Client(timeout=15, trust_env=False)  # all of it is on this machine, past any proxy
+        self._http = httpx.Client(timeout=15, trust_env=False)  # everything is on this machine, so no proxy is used
         self._told = dict.fromkeys(GROUPS, 0)
         self.tokens: dict[str, str] = {}
 
@@ -136,11 +136,11 @@ class Stage:
         self._show_new(last, view, wait=0)
 
     def result(self) -> Result:
-        """What the data centre's chats hold against what was planned. After the daemon has stopped."""
+        """Return the comparison of the chats with the plan, after the daemon has stopped."""
         return take_stock(self._state_dir, self._report, {user: self._groups(user) for user in GROUPS}, self._earlier)
 
     def _look_at_folder(self) -> Earlier:
-        """What earlier demos left there. Raises StateInUse: a state that no demo made, whose accounts are real."""
+        """Return what earlier demos left there. Raises StateInUse: no demo made the state, so its accounts are real."""
         if not holds_state(self._state_dir):
             return Earlier()
         if not (self._state_dir / _WORLD).exists():
@@ -182,7 +182,7 @@ class Stage:
             "DC": dc.dc,
             "DC_PUBLIC_KEY": dc.public_key,
             "LEAST_CYCLE_DELAY_SECONDS": "1",
-            # Its bots may post all day: it is nobody's Telegram.
+            # Its bots may post all day, since nobody else is on this Telegram.
             "DAILY_POSTS_PER_ACCOUNT": "1000000",
             "POSTS_PER_DAY": "1000000",
             "POSTS_PER_MONTH": "10000000",
@@ -273,7 +273,7 @@ class Stage:
                 stdout=subprocess.PIPE if name == "sandbox" else errors,
                 stderr=errors,
                 text=True,
-                start_new_session=True,  # Ctrl-C is for the demo, which stops them in order
+                start_new_session=True,  # Ctrl-C reaches the demo alone, which stops them in order
             )
         self._processes.append(process)
         return process
@@ -300,7 +300,7 @@ class Stage:
         return (self._state_dir / f"{name}.out").read_text()[-2000:].strip() or "it said nothing"
 
     def _stop_processes(self) -> None:
-        """The daemon first, so that it never sees its data centre go away."""
+        """Stop the daemon first, so that its data centre never goes away under it."""
         for process in reversed(self._processes):
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)

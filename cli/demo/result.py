@@ -1,4 +1,4 @@
-"""The demo's result: what was planned, held against what the data centre's chats really hold."""
+"""The demo's result: the plan compared with the messages that the data centre's chats really hold."""
 
 import asyncio
 import contextlib
@@ -18,7 +18,7 @@ _ALL = 1_000_000
 
 @dataclass(frozen=True)
 class UserResult:
-    """One user's share. `missing` was planned but stands in no chat; `duplicates` stand there more than once."""
+    """One user's result. `missing` posts were planned and are in no chat; `duplicates` are there more than once."""
 
     groups: int
     cycles: int
@@ -31,38 +31,38 @@ class UserResult:
 
     @property
     def ok(self) -> bool:
-        """Every group got every post exactly once."""
+        """Whether every group got every post exactly once."""
         return self.cycles > 0 and self.delivered == self.planned > 0 and self.duplicates == self.missing == 0
 
 
 @dataclass(frozen=True)
 class Result:
-    """Everybody's."""
+    """The results of all users."""
 
     users: dict[str, UserResult]
 
     @property
     def ok(self) -> bool:
-        """Whether it is all as it should be."""
+        """Whether every user's result is right."""
         return bool(self.users) and all(user.ok for user in self.users.values())
 
     def as_json(self) -> dict[str, Any]:
-        """The line that `--json` prints."""
+        """Return the line that `--json` prints."""
         return {"ok": self.ok, "users": {name: asdict(user) for name, user in self.users.items()}}
 
 
 @dataclass(frozen=True)
 class Earlier:
-    """What stood in the state folder before this demo: none of it counts."""
+    """What was in the state folder before this demo and does not count."""
 
     ended: frozenset[int] = frozenset()
-    """Deliveries that had come to their end."""
+    """Deliveries that had ended."""
     flood_waits: Mapping[str, int] = field(default_factory=dict)
     replaced: Mapping[str, int] = field(default_factory=dict)
 
 
 def take_earlier(state_dir: Path, users: Iterable[str]) -> Earlier:
-    """What earlier demos left. While no daemon runs."""
+    """Return what earlier demos left. Call it while no daemon runs."""
     return asyncio.run(_take_earlier(state_dir, users))
 
 
@@ -119,7 +119,7 @@ def _replaced(store: DataManager, user: str) -> int:
 def _count(report: dict[str, Any], groups: list[str], deliveries: list[Delivery]) -> UserResult:
     chats: dict[str, Any] = report["chats"]
     cycles = {delivery.cycle for delivery in deliveries}
-    # Every group in every cycle: what the daemon itself left out counts as planned, and so as missing.
+    # Every group in every cycle. A post that the daemon left out counts as planned, and so as missing.
     planned = {(delivery.group, delivery.random_id) for delivery in deliveries}
     stand: Counter[tuple[str, int]] = Counter(
         (group, message["random_id"]) for group in groups for message in chats[group.removeprefix("@")]["messages"]
@@ -130,7 +130,7 @@ def _count(report: dict[str, Any], groups: list[str], deliveries: list[Delivery]
         cycles=len(cycles),
         planned=len(planned),
         delivered=delivered,
-        # Only this user posts to these groups, so whatever nobody planned is a double of something that was.
+        # Only this user posts to these groups, so an unplanned message is a double of a planned one.
         duplicates=sum(stand.values()) - delivered,
         missing=len(planned) - delivered,
     )

@@ -19,19 +19,19 @@ _LATEST = 12
 
 
 class DemoView:
-    """Plain lines."""
+    """Prints plain lines."""
 
     def __init__(self) -> None:
         self._console = Console(soft_wrap=True, highlight=False, markup=False)
 
     def opened(self, api: str, token: str) -> None:
-        """The API's address and a token to try."""
+        """Print the API's address and a token to try."""
         self._console.print(f"Postfleet runs. Its API: {api}\nTry it as alice:")
         self._console.print(f"  curl -H 'Authorization: Bearer {token}' {api}/api/sync/state")
         self._console.print("Ctrl-C ends it.\n")
 
     def landed(self, message: dict[str, Any]) -> None:
-        """One message, as the data centre has it."""
+        """Print one message as the data centre has it."""
         what = f"{_time(message)}  {_owner(message):<6} @{message['chat']}  by {message['sender']}"
         self._console.print(plain(what))
 
@@ -44,7 +44,7 @@ class DemoView:
         self._console.print("Stopping: the cycles in flight are finished …")
 
     def conclude(self, result: Result) -> None:
-        """The result, as a table."""
+        """Print the result as a table."""
         table = Sheet("user", "groups", "cycles", "planned", "delivered", "twice", "missing", "replaced")
         for name, user in result.users.items():
             numbers = (user.groups, user.cycles, user.planned, user.delivered, user.duplicates, user.missing)
@@ -54,7 +54,7 @@ class DemoView:
 
 
 class LiveView(DemoView):
-    """A table that moves."""
+    """Shows a live table."""
 
     def __init__(self, live: Live) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ class LiveView(DemoView):
         self._groups: dict[str, set[str]] = {user: set() for user in GROUPS}
 
     def landed(self, message: dict[str, Any]) -> None:
-        """Count it and show the newest."""
+        """Count the message and show the newest."""
         self._latest.append(message)
         owner = _owner(message)
         self._total[owner] += 1
@@ -84,7 +84,7 @@ class LiveView(DemoView):
 
 
 class JsonView(DemoView):
-    """Nothing until the end."""
+    """Prints nothing until the end."""
 
     def opened(self, api: str, token: str) -> None:
         """Say nothing."""
@@ -99,13 +99,13 @@ class JsonView(DemoView):
         """Say nothing."""
 
     def conclude(self, result: Result) -> None:
-        """One line."""
+        """Print one line of JSON."""
         say_json(result.as_json())
 
 
 @contextlib.contextmanager
 def view_for(as_json: bool) -> Iterator[DemoView]:
-    """The view that fits where the demo was started."""
+    """Return the view that fits where the demo was started."""
     if as_json:
         yield JsonView()
     elif sys.stdout.isatty():

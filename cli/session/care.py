@@ -1,4 +1,4 @@
-"""`session pair` and `session delete`: another API pair for an account, and the end of one."""
+"""`session pair` and `session delete`: move an account to another API pair, and delete one."""
 
 import asyncio
 from pathlib import Path

@@ -168,7 +168,7 @@ def import_(
 
 
 def _from_stdin() -> bytes:
-    """A string as somebody pastes it, in one line or several; or all of what another program writes."""
+    """Return a pasted string, in one line or several, or everything that another program writes."""
     if sys.stdin.isatty():
         pasted = ""
         while not is_session_string(pasted) and (line := sys.stdin.readline()).strip():
@@ -188,7 +188,7 @@ async def _checked(services: CommandServices, names: list[str], progress: Progre
 
 
 def _settled(report: Report, checkup: Checkup | None) -> Report:
-    """What became of it once Telegram said who it is."""
+    """Return the report with what Telegram said about who the account is."""
     if checkup is None or checkup.first is None or report.verdict is not Verdict.TAKEN:
         return report
     verdict = Verdict.RENEWED if checkup.alive else Verdict.DUPLICATE

@@ -1,4 +1,4 @@
-"""What the `session` commands work with: the rooms about accounts, on the state folder of the settings."""
+"""The services of the `session` commands, on the state folder of the settings."""
 
 import asyncio
 import contextlib
@@ -28,12 +28,12 @@ from sessions.logins.logins import Logins
 from sessions.session_manager import SessionManager
 
 _COMMANDS_LOCK = "commands.lock"
-"""Held by every `session` command: shared, but alone by the one that seals all files anew."""
+"""Every `session` command holds this lock shared. The one that seals all files anew holds it alone."""
 
 
 @dataclass(frozen=True)
 class CommandServices:
-    """What the commands about accounts work with."""
+    """The services of the commands about accounts."""
 
     settings: Settings
     store: DataManager
@@ -46,7 +46,7 @@ class CommandServices:
     clock: Clock
 
     async def check(self, name: str) -> Checkup:
-        """Ask Telegram about an account; one that the daemon works with is asked through the daemon.
+        """Ask Telegram about an account, through the daemon if that works with it.
 
         Raises:
             UnknownSession: there is none of that name.
@@ -59,7 +59,7 @@ class CommandServices:
         return found
 
     def posts_today(self, now: datetime) -> dict[str, SessionPosts]:
-        """What each session posted today; the daemon's journal is only looked at."""
+        """Return what each session posted today, read from the daemon's journal."""
         path = self.settings.state_dir / JOURNAL_FILE
         today = now.replace(hour=0, minute=0, second=0, microsecond=0)
         try:
@@ -71,7 +71,7 @@ class CommandServices:
 
 @contextlib.asynccontextmanager
 async def open_command_services(state_dir: Path | None, *, alone: bool = False) -> AsyncIterator[CommandServices]:
-    """Open them on this folder or that of the settings, beside a daemon that may be running there, and close them.
+    """Open the services on this folder, or that of the settings, also beside a running daemon. Close them at the end.
 
     Raises:
         PostfleetError: a setting is wrong, there is no state or it cannot be used, or another `session` command is at

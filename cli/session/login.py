@@ -48,7 +48,7 @@ async def _login(state_dir: Path | None, phone: str | None, wish: Wish) -> None:
 
 
 async def _answered(services: CommandServices, state: Login) -> Login:
-    """One answer of the person at the terminal; a wrong one may be given again."""
+    """Ask the person at the terminal once. A wrong answer may be given again."""
     try:
         if state.step is Step.CODE:
             return await services.logins.code(_BY, state.id, ask("Code"))

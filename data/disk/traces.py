@@ -50,7 +50,7 @@ def note_made(path: Path) -> None:
 
 
 def is_empty(path: Path) -> bool:
-    """Whether the file is missing or has no bytes."""
+    """Return whether the file is missing or has no bytes."""
     try:
         return path.stat().st_size == 0
     except FileNotFoundError:

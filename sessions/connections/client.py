@@ -41,14 +41,14 @@ CONNECTION_LOST = (
     errors.InvalidChecksumError,
     errors.ReadCancelledError,
 )
-"""The connection is gone, silent or garbled: what was asked may or may not have arrived, and a new one is needed.
+"""Errors that mean: the connection is gone, silent or garbled. The request may have arrived; a new one is needed.
 
-Everybody who has to tell such trouble from an answer of Telegram asks this: `except CONNECTION_LOST`, `isinstance`.
+This tuple tells such trouble from an answer of Telegram everywhere: `except CONNECTION_LOST`, `isinstance`.
 """
 
 
 class PostingClient(TelegramClient):  # type: ignore[misc]  # telethon has no types
-    """A Telethon client for posting: no updates, no waits of its own, errors told instead of swallowed."""
+    """A Telethon client for posting: without updates or waits of its own, and it raises every error."""
 
     premium = False
     """Whether the account has Telegram Premium; known once it is connected."""
@@ -56,7 +56,7 @@ class PostingClient(TelegramClient):  # type: ignore[misc]  # telethon has no ty
     """The account's number; known once it is connected."""
 
     async def get_me(self, input_peer: bool = False) -> User:  # noqa: ARG002  telethon's signature
-        """Who the account is. Telethon's own answers None for banned and revoked accounts; this raises the error."""
+        """Return who the account is. Telethon's own returns None for banned and revoked accounts; this raises."""
         return (await self(GetUsersRequest([InputUserSelf()])))[0]
 
     async def _on_login(self, user: User) -> User:
@@ -68,15 +68,15 @@ class PostingClient(TelegramClient):  # type: ignore[misc]  # telethon has no ty
         return user
 
     async def _call(self, sender: Any, request: Any, ordered: bool = False, **_: Any) -> Any:
-        # One try, told at once. Telethon's own sleeps two seconds after each server error, RANDOM_ID_DUPLICATE among
-        # them, and remembers flood waits per kind of request; how long to wait and what to repeat is ours to decide.
+        # One try. Telethon's own sleeps two seconds after each server error, RANDOM_ID_DUPLICATE among them, and
+        # remembers flood waits per kind of request. We decide how long to wait and what to repeat.
         await request.resolve(self, utils)
         return await sender.send(request, ordered=ordered)
 
     async def _disconnect_coro(self) -> None:
         await super()._disconnect_coro()
-        # Telethon keeps why a connection ended in a future. Whoever had a request open was told; nobody else asks, and
-        # the loop would log the unread error at some later moment.
+        # Telethon keeps the reason of a connection's end in a future. Open requests were told. Nobody else reads it,
+        # and the loop would log the unread error later.
         ended = self.disconnected
         if ended.done() and not ended.cancelled():
             ended.exception()
@@ -130,8 +130,8 @@ class _Line:
 class Clients:
     """Builds clients from sealed session files and keeps each key to one connection.
 
-    A connection that nobody uses is kept for a while, because opening one costs several calls, and closed when it has
-    been idle, or when another is needed and all that POSTFLEET_MAX_CONCURRENT_SESSIONS allows are open.
+    An unused connection is kept for a while, because opening one costs several calls. It is closed when it has been
+    idle, or when another is needed and POSTFLEET_MAX_CONCURRENT_SESSIONS are open.
     """
 
     def __init__(self, settings: Settings, pool: Pool) -> None:
@@ -142,21 +142,21 @@ class Clients:
         self._settings = settings
         self._leased: dict[str, asyncio.Lock] = {}
         self._wanted = Counter[str]()
-        """How many use the session, or wait until they can."""
+        """Session → how many use it or wait for it."""
         self._idle: dict[str, _Line] = {}
-        """The one that is idle for longest comes first."""
+        """Idle connections, longest idle first."""
         self._closing: set[asyncio.Task[None]] = set()
         self._ends: dict[str, asyncio.Task[None]] = {}
-        """Connections that are being closed; the session is taken until then."""
+        """Connections that are being closed. Their sessions are taken until then."""
         self.data_centres = DataCentres()
         self.open = 0
-        """Connections open now, or being opened."""
+        """Connections that are open or being opened."""
         if settings.dc_public_key is not None:
             trust_key(settings.dc_public_key.read_text())
 
     @contextlib.asynccontextmanager
     async def connected(self, name: str, api_id: int) -> AsyncIterator[PostingClient]:
-        """The session's client, connected and known to be alive. An error ends the connection.
+        """Yield the session's client, connected and known to be alive. An error ends the connection.
 
         Raises:
             UnknownSession, SealBroken: there is no usable session file.
@@ -190,20 +190,20 @@ class Clients:
 
     @contextlib.asynccontextmanager
     async def _taken(self, name: str) -> AsyncIterator[None]:
-        """Nobody else here has the session meanwhile, nor until a connection that is being closed is gone."""
+        """Keep the session to the caller, after a connection that is being closed is gone."""
         lock = self._leased.setdefault(name, asyncio.Lock())
         await lock.acquire()
         try:
             yield
         finally:
-            if name in self._ends:  # who is cancelled does not wait for it
+            if name in self._ends:  # a cancelled caller does not wait for it
                 self._ends[name].add_done_callback(lambda _: lock.release())
             else:
                 lock.release()
 
     @contextlib.asynccontextmanager
     async def set_aside(self, name: str) -> AsyncIterator[None]:
-        """Nobody connects with the session meanwhile, here or in another process; an idle connection is closed.
+        """Let nobody connect with the session meanwhile, here or in another process. An idle connection is closed.
 
         Raises:
             SessionInUse: another process works with it.
@@ -226,17 +226,17 @@ class Clients:
         self._between_processes.close()
 
     def in_use(self, name: str) -> bool:
-        """Whether this process is connected with the session now."""
+        """Return whether this process is connected with the session now."""
         lease = self._leased.get(name)
         return name in self._idle or (lease is not None and lease.locked())
 
     def at_work(self, name: str) -> bool:
-        """Whether this process does something with the session now."""
+        """Return whether this process does something with the session now."""
         lease = self._leased.get(name)
         return lease is not None and lease.locked()
 
     def new_login(self, kind: type[_C], api_id: int, api_hash: SecretStr | None = None) -> _C:
-        """A client without a key: it makes one when it connects. `api_hash` None: the known one.
+        """Return a client without a key, which makes one when it connects. `api_hash` None: the known one.
 
         Raises:
             SettingsError: there is none.
@@ -247,13 +247,13 @@ class Clients:
         return self._client(kind, session, api_id, api_hash)
 
     async def _idle_line(self, name: str, api_id: int) -> _Line | None:
-        """The connection that was kept, if it is still good."""
+        """Return the connection that was kept, if it is still good."""
         line = self._idle.pop(name, None)
         if line is None:
             return None
         if line.let_go is not None:
             line.let_go.cancel()
-        # A new login gives the session another key; what is connected with the old one is of no use then.
+        # A new login gives the session another key, so a connection with the old one is of no use.
         if line.client.is_connected() and line.api_id == api_id and self._pool.has_key(name, line.key_id):
             return line
         await self._close(line)
@@ -282,9 +282,9 @@ class Clients:
         self.open -= 1
 
     async def _make_room(self) -> None:
-        """Idle connections give way before there are more than accounts may be at work."""
+        """Close idle connections before more are open than accounts may be at work."""
         while self.open >= self._settings.max_concurrent_sessions:
-            # Whoever wants one that is idle takes it in a moment, and may then use it for very long.
+            # A session that is wanted takes its idle connection in a moment, and may use it for very long.
             unwanted = (name for name in self._idle if not self._wanted[name] and not self._leased[name].locked())
             name = next(unwanted, None)
             if name is None:
@@ -292,7 +292,7 @@ class Clients:
             await self._close_if_idle(name)
 
     async def _close(self, line: _Line) -> None:
-        # Shielded: a connection left open by a cancelled cycle would meet the next one on the same key.
+        # Shielded, because a connection left open by a cancelled cycle would meet the next one on the same key.
         end = self._ends[line.name] = self._own(_end(line))
         end.add_done_callback(lambda _: self._ends.pop(line.name))
         await asyncio.shield(end)
@@ -304,11 +304,11 @@ class Clients:
         return task
 
     def _let_go(self, name: str) -> None:
-        """The connection was idle for long."""
+        """Close a connection that was idle for long."""
         self._own(self._close_if_idle(name))
 
     async def _close_if_idle(self, name: str) -> None:
-        async with self._taken(name):  # whoever connects next either takes the connection or waits until it is gone
+        async with self._taken(name):  # the next caller either takes the connection or waits until it is gone
             line = self._idle.pop(name, None)
             if line is not None:
                 if line.let_go is not None:

@@ -1,4 +1,4 @@
-"""Which of Telegram's data centres answer, by what connections to them met. No account asks only to find out."""
+"""Which of Telegram's data centres answer, as seen by the accounts' own connections."""
 
 import asyncio
 import contextlib
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from core.clock import Clock
 
 FAILURES = 2
-"""So many connections in a row that could not be made: the data centre does not answer."""
+"""After this many failed connections in a row, the data centre does not answer."""
 LOOK_AGAIN_SECONDS = 10.0
 _TRY_SECONDS = 2.0
 
@@ -20,27 +20,27 @@ class _Failing:
 
 
 class DataCentres:
-    """What is known of each that a connection was made or tried to."""
+    """What is known of each data centre that was connected to."""
 
     def __init__(self) -> None:
         self._failing: dict[int, _Failing] = {}
         self._looked_at: float | None = None
 
     def answered(self, dc_id: int) -> None:
-        """A connection was made."""
+        """Note that a connection was made."""
         self._failing.pop(dc_id, None)
 
     def failed(self, dc_id: int, host: str, port: int) -> None:
-        """A connection could not be made."""
+        """Note that a connection could not be made."""
         self._failing.setdefault(dc_id, _Failing(host, port)).times += 1
 
     @property
     def silent(self) -> list[int]:
-        """Those that do not answer."""
+        """The data centres that do not answer."""
         return sorted(dc_id for dc_id, failing in self._failing.items() if failing.times >= FAILURES)
 
     async def look_again(self, clock: Clock) -> None:
-        """Knock at the silent ones, now and then: one that takes a connection is silent no more.
+        """Connect to the silent ones now and then. One that takes a connection is no longer silent.
 
         Without this a data centre would stay silent until some account has a post to make.
         """

@@ -1,8 +1,8 @@
-"""One key, one connection, between processes: a kernel lock a session.
+"""One key, one connection, across processes: a kernel lock per session.
 
 Telegram destroys a key that is used from two places. Each session is a byte of one lock file, so that hundreds of
-connected accounts cost no file descriptor each. The locks are the kernel's: they end with their process, however that
-ends; the empty file stays and means nothing.
+connected accounts cost no file descriptor each. The kernel ends the locks with
+their process, however it ends. The empty file stays and means nothing.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ from core.errors import SessionInUse, StateNotWritten
 from data.disk.files import make_folder, open_own
 
 _OWN_DESCRIPTION = getattr(fcntl, "F_OFD_SETLK", None)
-"""Linux: a lock that belongs to the open file, so that nothing else in this process can lose it by closing the file."""
+"""Linux: a lock of the open file, so that nothing else in this process can lose it by closing the file."""
 _TAKEN = frozenset({errno.EACCES, errno.EAGAIN})
 
 
@@ -31,7 +31,7 @@ class Leases:
 
     @contextlib.contextmanager
     def held(self, name: str) -> Iterator[None]:
-        """Be the only process that works with this session.
+        """Make this the only process that works with the session.
 
         Raises:
             SessionInUse: another process does.
@@ -52,7 +52,7 @@ class Leases:
             self._set(fcntl.F_UNLCK, place)
 
     def close(self) -> None:
-        """Let go of everything."""
+        """Release every lease."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None

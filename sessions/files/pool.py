@@ -1,6 +1,6 @@
 """The session files: `sessions/{available,assigned,banned}/NAME.session`, folders derived from users.json.
 
-users.json decides and folders follow: whatever a crash left in the wrong folder is moved by `follow`. A new key waits
+users.json decides, and folders follow: `follow` moves what a crash left in the wrong folder. A new key waits
 in `incoming/` until users.json knows its session, so a crash leaves no account half taken in. Plain session files that
 an operator drops into `available/` are taken in and replaced by sealed ones.
 """
@@ -42,17 +42,17 @@ log = logging.getLogger(__name__)
 INCOMING, AVAILABLE, ASSIGNED, BANNED = "incoming", "available", "assigned", "banned"
 FOLDERS = (AVAILABLE, ASSIGNED, BANNED)
 _FORGOTTEN_SECONDS = 3600
-"""A key that waited so long for users.json to know its session belongs to something that was cut off."""
+"""A key that waited this long for users.json to know its session is left from something that was cut off."""
 
 
 @dataclass(frozen=True)
 class Repair:
-    """What a repair of the folders found and did."""
+    """The result of a repair of the folders."""
 
     taken_in: tuple[str, ...] = ()
-    """Files that were put into available/ and are sessions now."""
+    """Files in available/ that became sessions."""
     moved: tuple[str, ...] = ()
-    """Files that stood in a wrong folder."""
+    """Files that were in a wrong folder."""
     missing: tuple[str, ...] = ()
     """Sessions without a file: log them in again."""
     unknown: tuple[str, ...] = ()
@@ -71,14 +71,14 @@ class Pool:
             make_folder(self._root / folder)
 
     def credentials(self, name: str) -> Credentials:
-        """The account behind a session.
+        """Return the account behind a session.
 
         Raises:
             UnknownSession: it has no file.
             SealBroken: the file cannot be read or unsealed.
             StateNotWritten: the machine cannot read it just now.
         """
-        # A damaged file is told apart from a missing one: unsealing it says what may be wrong with it.
+        # A damaged file is not a missing one: unsealing it says what may be wrong with it.
         path = self._find(name) or next((path for path in self._places(name) if path.is_file()), None)
         if path is None:
             raise UnknownSession(f"there is no session file for {name}; bring it back, or log the account in again")
@@ -91,7 +91,7 @@ class Pool:
         return self.vault.unseal(name, sealed)
 
     def has_key(self, name: str, key_id: str) -> bool:
-        """Whether that is the session's key, as far as users.json tells."""
+        """Return whether that is the session's key, as far as users.json tells."""
         session = self._store.snapshot.sessions.get(name)
         return session is not None and session.key_id in {None, key_id}
 
@@ -119,15 +119,15 @@ class Pool:
             ) from error
 
     def unstage(self, keys: Mapping[str, Credentials]) -> None:
-        """Forget keys whose sessions users.json was not told of after all."""
+        """Forget keys whose sessions did not reach users.json."""
         for name, credentials in keys.items():
             self._staged(name, credentials.key_id).unlink(missing_ok=True)
 
     @contextlib.asynccontextmanager
     async def removing(self, name: str) -> AsyncIterator[None]:
-        """Let users.json forget the session meanwhile; its key goes once that is done.
+        """Let users.json forget the session meanwhile. Its key is removed once that is done.
 
-        The key waits where `stage` puts new ones: it is the session's until users.json forgets that, and nobody's then.
+        Until then the key waits where `stage` puts new ones.
 
         Raises:
             StateNotWritten: the key cannot be moved.
@@ -138,7 +138,7 @@ class Pool:
             waiting = self._staged(name, session.key_id)
             try:
                 path.rename(waiting)
-                os.utime(waiting)  # what waits in incoming/ for long is taken for forgotten
+                os.utime(waiting)  # a key that waits in incoming/ for long counts as forgotten
             except OSError as error:
                 raise StateNotWritten(f"the key of {name} cannot be moved ({error.strerror})") from error
         try:
@@ -148,7 +148,7 @@ class Pool:
                 self.follow(self._store.snapshot, [name])
             raise
         key_id = session.key_id if session is not None else None
-        for left in self._places(name):  # a repair in the same moment may have put it back
+        for left in self._places(name):  # a repair at the same moment may have put it back
             if is_sealed(left) and (key_id is None or self._holds(left, name, key_id)):
                 left.unlink(missing_ok=True)
         if waiting is not None:
@@ -160,7 +160,7 @@ class Pool:
         return False
 
     def take_in(self) -> list[str]:
-        """Register the files in `available/` that are not known yet, sealing plain ones; answers the new names.
+        """Register the files in `available/` that are not known yet, sealing plain ones. Return the new names.
 
         A file that cannot be used is left where it is, and a warning says why.
         """
@@ -211,7 +211,7 @@ class Pool:
         return taken
 
     def follow(self, snapshot: Snapshot, names: Iterable[str] | None = None) -> Repair:
-        """Move files to where users.json says they belong; all of them, or those named."""
+        """Move files to where users.json says they belong: all of them, or those named."""
         taken = {name for user in snapshot.users.values() for name in user.assigned_sessions}
         moved: list[str] = []
         missing: list[str] = []
@@ -230,7 +230,7 @@ class Pool:
         return Repair(moved=tuple(moved), missing=tuple(missing))
 
     def repair(self) -> Repair:
-        """Take in what lies in available/, let every file follow users.json, and say what does not fit together."""
+        """Take in files from available/, let every file follow users.json, and return what does not fit together."""
         taken_in = self.take_in()
         self._record_named_ones()
         snapshot = self._store.snapshot
@@ -247,7 +247,7 @@ class Pool:
         return Repair(taken_in=tuple(taken_in), moved=done.moved, missing=done.missing, unknown=tuple(unknown))
 
     def _record_named_ones(self) -> None:
-        """Give a record to accounts a user has by name alone (an edit of users.json); no cycle is planned without."""
+        """Give a record to accounts that a user has by name alone, after an edit of users.json. Cycles need one."""
         known, users = self._store.snapshot.sessions, self._store.snapshot.users
         named = {name: user_id for user_id, user in users.items() for name in user.assigned_sessions}
         new = {name: self._record_from_file(name) for name in sorted(named.keys() - known.keys())}
@@ -282,11 +282,11 @@ class Pool:
         return Session(state=SessionState.NEEDS_LOGIN, state_reason=reason, added_at=self._clock.now())
 
     def sealed_files(self) -> list[tuple[str, Path]]:
-        """Every sealed file and the name it is bound to, for a rotation of the vault's key."""
+        """Return every sealed file and the name it is bound to, for a rotation of the vault's key."""
         return sealed_files(self._root.parent)
 
     def _move(self, path: Path, folder: str) -> None:
-        # Old copies go first: should this be cut off, the new key still waits in incoming/ and is found there.
+        # Old copies go first: if this is cut off, the new key still waits in incoming/ and is found there.
         file_name = path.name.partition("~")[0].removesuffix(SUFFIX) + SUFFIX
         for other in FOLDERS:
             stale = self._root / other / file_name
@@ -309,11 +309,11 @@ class Pool:
         return (_place(self._root, folder, f"{name}{SUFFIX}") for folder in FOLDERS)
 
     def _staged(self, name: str, key_id: str) -> Path:
-        # The key's own name is in it: what a crash or a refusal left behind is never taken for another login's key.
+        # The name holds the key's own, so that a leftover of a crash or a refusal is never taken for another login.
         return _place(self._root, INCOMING, f"{name}~{key_id}{SUFFIX}")
 
     def _seal_if_plain(self, name: str, path: Path) -> Credentials:
-        """Replace a plain file by a sealed one; answers who it is."""
+        """Replace a plain file by a sealed one, and return its account."""
         check_name(name, path.name)
         if is_sealed(path):
             return self.vault.unseal(name, path.read_bytes())
@@ -327,13 +327,13 @@ class Pool:
         return found.credentials
 
 
-@functools.lru_cache(maxsize=4096)  # asked for with every connection; see data/disk/files.py on names that come and go
+@functools.lru_cache(maxsize=4096)  # this runs with every connection; see data/disk/files.py on names that come and go
 def _place(root: Path, folder: str, file_name: str) -> Path:
     return root / folder / file_name
 
 
 def _sync_all(paths: Iterable[Path]) -> None:
-    """Make files durable that were all written before: the disk has to be waited for less than one by one."""
+    """Make several written files durable at once, which waits less for the disk than one by one."""
     for path in paths:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:

@@ -1,7 +1,7 @@
-"""A new vault key: every sealed file is sealed anew. Cut off at any point, the files open as before; run it again.
+"""Seals every file with a new vault key. If it is cut off, the files still open, and it can run again.
 
-With a key file: the next key is written down first, each file is then replaced by one sealed with it, and at last it
-takes the old key's place; meanwhile both are tried. With POSTFLEET_VAULT_KEY the operator holds both keys.
+With a key file, the next key is written down first. Each file is then replaced by one sealed with it, and at last it
+takes the old key's place. Meanwhile both are tried. With POSTFLEET_VAULT_KEY the operator holds both keys.
 """
 
 from pydantic import SecretStr
@@ -16,9 +16,9 @@ from sessions.keys.vault import Vault, key_from_setting, key_is_set, new_key, wr
 
 
 def rotate(settings: Settings, next_key: SecretStr | None, pool: Pool) -> int:
-    """Seal everything with a new key; answers how many files that were.
+    """Seal everything with a new key, and return how many files that were.
 
-    `next_key` is wanted where the settings name the key, and refused where a key file holds it.
+    `next_key` is required if the settings name the key, and refused if a key file holds it.
 
     Raises:
         StateInUse: the daemon runs; stop it first.

@@ -1,4 +1,4 @@
-"""What it takes to be an account. Imports next to nothing: what reads foreign files (core.confined) knows it, too."""
+"""What it takes to be an account. It imports next to nothing, because confined readers of foreign files use it."""
 
 import hashlib
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ class Credentials:
 
     @property
     def key_id(self) -> str:
-        """Names the auth key without telling it."""
+        """The name of the auth key, which does not tell the key."""
         return hashlib.blake2b(self.auth_key, digest_size=8, person=b"postfleet-key-id").hexdigest()
 
-    def __repr__(self) -> str:  # so that no traceback or log ever shows the key
+    def __repr__(self) -> str:  # no traceback or log ever shows the key
         return f"Credentials(dc_id={self.dc_id})"

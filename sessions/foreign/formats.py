@@ -1,4 +1,4 @@
-"""The session formats people bring, and what all of them must say: a data centre, its address and an auth key."""
+"""The formats of sessions that people bring. Each names a data centre, its address and an auth key."""
 
 import base64
 import ipaddress
@@ -46,7 +46,7 @@ _NETWORKS = tuple(
 
 
 class Format(StrEnum):
-    """How a session was brought."""
+    """The format a session was brought in."""
 
     TELETHON_FILE = "telethon file"
     TELETHON_STRING = "telethon string"
@@ -59,9 +59,9 @@ class Format(StrEnum):
 
 @dataclass(frozen=True)
 class Found:
-    """A session somebody brought; `api_id` where the format tells it.
+    """A session that somebody brought; `api_id` if the format has one.
 
-    Who it is, it does not say: some formats tell an id, but anybody could write one there. Telegram tells.
+    It does not say whose account it is. Some formats have an id, but anybody could write one there: Telegram tells.
     """
 
     format: Format
@@ -71,13 +71,13 @@ class Found:
 
 @dataclass(frozen=True, kw_only=True)
 class Told:
-    """What a session says, as it says it: nothing of it was checked but the length of the key."""
+    """What a session says. Nothing but the length of the key was checked."""
 
     format: Format
     dc_id: int
     key: bytes
     host: str | None = None
-    """None, or a name of Telegram's: where the data centre of that number is."""
+    """None, or a name of Telegram's for the address of its data centre of that number."""
     port: int | None = None
     test: bool = False
     api_id: int | None = None
@@ -88,7 +88,7 @@ class Told:
 
 
 def judged(told: Told, name: str) -> Found:
-    """The session, if somebody's account can be reached with it.
+    """Return the session, if somebody's account can be reached with it.
 
     Raises:
         InvalidInput: a bot's, without a key, or with an address that is none; `name` is the field.
@@ -123,7 +123,7 @@ def _address(told: Told, name: str) -> tuple[str, int]:
 
 
 def is_telegrams(host: str) -> bool:
-    """Whether the address is one of Telegram's own."""
+    """Return whether the address is one of Telegram's own."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
@@ -132,7 +132,7 @@ def is_telegrams(host: str) -> bool:
 
 
 def telethon_string(credentials: Credentials) -> str:
-    """The session as a Telethon StringSession. Whoever has it is the account."""
+    """Return the session as a Telethon StringSession. Whoever has it is the account."""
     address = ipaddress.ip_address(credentials.host).packed
     packed = struct.pack(f">B{len(address)}sH256s", credentials.dc_id, address, credentials.port, credentials.auth_key)
     return "1" + base64.urlsafe_b64encode(packed).decode()

@@ -35,16 +35,16 @@ from sessions.foreign.sqlite_bytes import SQLITE
 MOST_FILES = 10_000
 MOST_TEXT_BYTES = 8 * 2**20
 MOST_UNPACKED = 2**30
-"""Of one zip, all of its files together: what it says of their sizes may be untrue."""
+"""The most unpacked bytes of a zip. The sizes that it names may be untrue."""
 BOUNDS = Bounds(cpu_seconds=3, seconds=20.0, all_seconds=300.0, memory_bytes=384 * 2**20)
-"""A piece takes a few milliseconds."""
+"""The longest that a piece may take. A usual one takes a few milliseconds."""
 _MOST_BROKEN = 8
-"""Pieces that break their reader; whoever has more of them has made them."""
+"""The most pieces that may break their reader. More of them are made on purpose."""
 _SUFFIX = ".session"
 _TEXTS = frozenset({".txt", ".string"})
 _LONGEST_NAME = 200
 _SHORTEST_PART = 20
-"""Signs of a line that is part of a string; only the last may be shorter."""
+"""The fewest signs of a line that is part of a string. Only the last may be shorter."""
 _PART = re.compile(r"[A-Za-z0-9+/_-]+=*")
 _LINE = re.compile(r"[^\r\n\v\f\x1c-\x1e\x85\u2028\u2029]+")
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
@@ -53,15 +53,15 @@ _DAMAGED = (
     *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
     *(RuntimeError, NotImplementedError, EOFError, OSError, ValueError, LookupError, OverflowError),
 )
-"""What `zipfile` raises for damage, passwords and methods it does not know."""
+"""The errors that `zipfile` raises for damage, passwords and unknown methods."""
 
 
 @dataclass(frozen=True)
 class Piece:
-    """Something somebody brought: who it is, or why it cannot be taken. Neither: it is looked at now."""
+    """Something that somebody brought: its account, or why it is refused. Neither: it is being read."""
 
     number: int
-    """Of the file it is from, counted through all folders and zips."""
+    """The number of the file it is from, counted through all folders and zips."""
     source: str
     name: str
     found: Found | None = None
@@ -70,7 +70,7 @@ class Piece:
 
 @dataclass(frozen=True)
 class Brought:
-    """What there is to read: content from some source and what its account is called, or files and their sources."""
+    """What there is to read: content with its source and the account's name, or files with their sources."""
 
     content: bytes = b""
     source: str = ""
@@ -79,7 +79,7 @@ class Brought:
 
 
 def pieces(brought: Brought) -> Generator[Piece, None, None]:
-    """Everything in it, each piece judged. Blocks.
+    """Yield every piece, judged. Blocks.
 
     Raises:
         NotRead: there is no process to read it in; later there may be.
@@ -103,7 +103,7 @@ def pieces(brought: Brought) -> Generator[Piece, None, None]:
 
 
 def read_all(brought: Brought, behind: int, broken: frozenset[int]) -> Iterator[Piece]:
-    """What comes after file number `behind`, without the `broken` ones. Only for core.confined."""
+    """Yield what comes after file number `behind`, without the `broken` ones. Only for core.confined."""
     walk = _Walk(behind, broken)
     if not brought.files:
         yield from walk.content(brought.content, brought.source, brought.name)
@@ -128,7 +128,7 @@ class _Walk:
     def _next(
         self, source: str, name: str, read: Callable[[], Iterable[Piece]], *, alone: bool = False
     ) -> Iterator[Piece]:
-        """The next file; `alone`: there are no files in it."""
+        """Yield the pieces of the next file. `alone`: it holds no other files."""
         self._number += 1
         number = self._number
         if number in self._broken or (alone and number <= self._behind):
@@ -180,7 +180,7 @@ class _Walk:
 
 
 class _Unpacking:
-    """A zip, of which so much is unpacked and no more."""
+    """A zip that unpacks a bounded number of bytes."""
 
     def __init__(self, archive: zipfile.ZipFile) -> None:
         self._archive = archive
@@ -211,7 +211,7 @@ class _Unpacking:
         if entry.file_size > most:
             raise _TooLarge
         with self._archive.open(entry) as file:
-            content = file.read(most + 1)  # what it says of its size may be untrue
+            content = file.read(most + 1)  # the size that it names may be untrue
         if len(content) > most:
             raise _TooLarge
         self._left -= len(content)
@@ -223,7 +223,7 @@ class _TooLarge(Exception):
 
 
 def may_hold_sessions(name: str) -> bool:
-    """Whether a file in a folder is looked at, by its name."""
+    """Return whether a file in a folder is looked at, by its name."""
     path = PurePath(name)
     return path.suffix.lower() in {_SUFFIX, ".zip", *_TEXTS} and not path.name.startswith("._")
 
@@ -247,7 +247,7 @@ def _bytes(content: bytes, source: str, name: str, companions: Companions | None
 
 
 def _text(content: bytes, source: str, name: str) -> Iterator[Piece]:
-    """A piece for every string; a string that was broken into lines is one."""
+    """Yield a piece for every string. A string that was broken into lines is one."""
     strings = _strings(_decoded(content))
     first = next(strings, None)
     second = next(strings, None)
@@ -259,9 +259,9 @@ def _text(content: bytes, source: str, name: str) -> Iterator[Piece]:
 
 
 def _strings(text: str) -> Iterator[tuple[int, str]]:
-    """Each with the number of its first line; lines that are empty do not count."""
+    """Yield each with the number of its first line. Empty lines do not count."""
     run: list[tuple[int, str]] = []
-    """Lines that may be parts of one string."""
+    """Yield lines that may be parts of one string."""
     lines = (line for line in (peeled(match[0]) for match in _LINE.finditer(text)) if line)
     for number, line in enumerate(lines, 1):
         if is_session_string(line) or not _may_be_a_part(line, of_one=bool(run)):
@@ -306,5 +306,5 @@ def _refused(source: str, name: str, reason: str) -> Piece:
 
 
 def _shown(text: str) -> str:
-    """Names of files may hold bytes that are no text, and be as long as a page."""
+    """Return a name for a message: names of files may hold bytes that are no text, and be as long as a page."""
     return text.encode("utf-8", "backslashreplace").decode()[:_LONGEST_NAME]

@@ -17,12 +17,12 @@ from sessions.foreign.formats import KEY_BYTES, Format, Found, Told, judged
 from sessions.foreign.sqlite_bytes import SQLITE, brought_up_to_date
 
 COMPANIONS = ("-wal", "-journal")
-"""What SQLite keeps beside a file while it is in use: its newest content, or its last good one."""
+"""Endings of the files that SQLite keeps beside one in use: its newest content, or its last good one."""
 MOST_BYTES = 64 * 2**20
-"""Of one session file: one with a large cache of names is a few MB."""
+"""The most bytes of a session file. One with a large cache of names has a few MB."""
 MOST_COMPANION_BYTES = 16 * 2**20
 _STEPS_A_ROUND, _MOST_ROUNDS = 10_000, 200
-"""Of SQLite's machine; a real file takes a few hundred steps."""
+"""The most steps of SQLite's machine. A real file takes a few hundred."""
 _LONGEST_VALUE = 1_000_000
 _COLUMNS = ("dc_id", "server_address", "port", "auth_key", "api_id", "test_mode", "user_id", "is_bot")
 _TABLES = frozenset({"sessions", "sqlite_master"})
@@ -30,14 +30,14 @@ _TABLES = frozenset({"sessions", "sqlite_master"})
 
 @dataclass(frozen=True)
 class Companions:
-    """The contents of the files that SQLite left beside the one that is read; empty where there was none."""
+    """The contents of the files that SQLite left beside the one that is read; empty if there were none."""
 
     wal: bytes = b""
     journal: bytes = b""
 
 
 def read_session_file(path: Path) -> Found:
-    """The account in a session file, and in what lies beside it. Only for core.confined.
+    """Return the account in a session file, and in what lies beside it. Only for core.confined.
 
     Raises:
         InvalidInput: it cannot be read, is not one, or nobody is logged in with it.
@@ -59,7 +59,7 @@ def _bounded(path: Path, most: int) -> bytes:
 
 
 def read_session_bytes(content: bytes, name: str, companions: Companions | None = None) -> Found:
-    """The same for a file's content; `name` is for the message.
+    """Return the account in a file's content; `name` is for the message.
 
     Raises:
         InvalidInput: it is not one, or nobody is logged in with it.
@@ -96,7 +96,7 @@ def _opened(content: bytes, name: str) -> Iterator[sqlite3.Connection]:
 
 
 def _allowed(action: int, what: str | None, column: str | None, _: str | None, inside: str | None) -> int:
-    """SQLite asks for everything a statement does: reading one table, and how it was made, is all."""
+    """Allow a statement to read one table and how it was made, and nothing else."""
     if inside is None and (
         action == sqlite3.SQLITE_SELECT
         or (action == sqlite3.SQLITE_READ and what in _TABLES)
@@ -131,7 +131,7 @@ def _from_database(database: sqlite3.Connection, name: str) -> Found:
 
 
 def _plain_columns(database: sqlite3.Connection) -> set[str]:
-    """The columns of its table; none where it is something else than a plain table, or has columns that compute."""
+    """Return the columns of its table; none if it is no plain table, or has columns that compute."""
     made = database.execute("SELECT type, rootpage, sql FROM sqlite_master WHERE name = 'sessions'").fetchall()
     if len(made) != 1 or made[0][0] != "table" or not made[0][1] or not str(made[0][2]).startswith("CREATE TABLE"):
         return set()

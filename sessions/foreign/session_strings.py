@@ -21,7 +21,7 @@ from core.pasted import peeled
 from sessions.foreign.formats import KEY_BYTES, Format, Found, Told, judged
 
 LONGEST = 1_000
-"""Signs; the longest that is known has about 500, and one of MTKruto may be shorter than its key."""
+"""The fewest and most signs. The longest known string has about 500."""
 _SHORTEST = 200
 _PYROGRAM = {struct.calcsize(layout): layout for layout in (">BI?256sQ?", ">B?256sQ?", ">B?256sI?")}
 _TELETHON = {struct.calcsize(layout): layout for layout in (">B4sH256s", ">B16sH256s")}
@@ -31,12 +31,12 @@ _ALPHABETS = str.maketrans("+/", "-_")
 
 
 def is_session_string(text: str) -> bool:
-    """Whether it is built like one."""
+    """Return whether the text is built like a session string."""
     return _told(text) is not None
 
 
 def read_session_string(text: str, name: str = "session string") -> Found:
-    """The account in a session string.
+    """Return the account in a session string.
 
     Raises:
         InvalidInput: it is none, or nobody can post with it; never shows it.
@@ -75,7 +75,7 @@ def _telethon(packed: bytes) -> Told | None:
     if layout is None:
         return None
     dc_id, address, port, key = struct.unpack(layout, packed)
-    if not any(address[:2]):  # no network of the internet begins so, but GramJS's length does
+    if not any(address[:2]):  # no network of the internet begins like this, but GramJS's length does
         return None
     host = ipaddress.ip_address(address).compressed
     return Told(format=Format.TELETHON_STRING, dc_id=dc_id, host=host, port=port, key=key)
@@ -161,7 +161,7 @@ def _mtkruto(packed: bytes) -> Told | None:
 
 
 def _with_zeros(packed: bytes) -> bytes:
-    """Every zero is followed by how many there are."""
+    """Return the bytes with runs of zeros written out: each zero is followed by how many there are."""
     content, signs = bytearray(), iter(packed)
     for sign in signs:
         content += bytes(next(signs, 0)) if not sign else bytes((sign,))
@@ -169,7 +169,7 @@ def _with_zeros(packed: bytes) -> bytes:
 
 
 class _Reader:
-    """Reads TL. Raises EOFError where there is less than it says, ValueError where it is something else."""
+    """Reads TL. Raises EOFError if bytes are missing, ValueError if they are something else."""
 
     def __init__(self, content: bytes) -> None:
         self._content = content

@@ -1,4 +1,4 @@
-"""A SQLite file as it would be after SQLite had opened it: with what its -wal or -journal file says, all in memory.
+"""Reads a SQLite file as SQLite would open it, with its -wal or -journal file, all in memory.
 
 A program that was killed leaves its last changes in the -wal file, or half of them in the file itself and the pages
 as they were in the -journal file. Reading the file alone would find an older key, or none.
@@ -10,14 +10,14 @@ from collections.abc import Iterator
 
 SQLITE = b"SQLite format 3\0"
 _WAL_MAGIC = {0x377F0682: "<", 0x377F0683: ">"}
-"""How the words of its checksums lie."""
+"""The byte order of its checksums."""
 _JOURNAL_MAGIC = bytes.fromhex("d9d505f920a163d7")
 _WAL_HEADER, _FRAME_HEADER, _JOURNAL_HEADER = 32, 24, 28
 _NO_COUNT = 0xFFFFFFFF
 
 
 def brought_up_to_date(content: bytes, wal: bytes, journal: bytes) -> bytes:
-    """The file with the changes of its -wal, or taken back to what its -journal says.
+    """Return the file with the changes of its -wal, or taken back to the pages of its -journal.
 
     Raises:
         ValueError: they belong to another file.
@@ -37,14 +37,14 @@ def _page_size(content: bytes) -> int:
 
 
 def _with_changes(content: bytes, wal: bytes) -> bytes:
-    """Every page as the last whole transaction of the -wal file left it."""
+    """Return every page as the last whole transaction of the -wal file left it."""
     magic, _, size, _, *salt = struct.unpack_from(">IIIIII", wal)
     order = _WAL_MAGIC.get(magic)
     if order is None or size != _page_size(content):
         raise ValueError
     sums = _checksum(wal[:24], order, (0, 0))
     if sums != struct.unpack_from(">II", wal, 24):
-        return content  # its beginning was never written whole: there is nothing in it
+        return content  # its beginning was never written whole, so there is nothing in it
     pages: dict[int, bytes] = {}
     waiting: dict[int, bytes] = {}
     pages_in_all = len(content) // size
@@ -62,7 +62,7 @@ def _with_changes(content: bytes, wal: bytes) -> bytes:
 
 
 def _rolled_back(content: bytes, journal: bytes) -> bytes:
-    """Every page as it was before the transaction that was cut off."""
+    """Return every page as it was before the transaction that was cut off."""
     size = _page_size(content)
     _, _, pages_before, sector, page_size = struct.unpack_from(">IIIII", journal, 8)
     if page_size != size or not 32 <= sector <= 65536:
@@ -74,7 +74,7 @@ def _rolled_back(content: bytes, journal: bytes) -> bytes:
 
 
 def _old_pages(journal: bytes, size: int, sector: int) -> Iterator[tuple[int, bytes]]:
-    """Pages with their numbers, up to the first that was not written whole."""
+    """Yield pages with their numbers, up to the first that was not written whole."""
     at, record = 0, size + 8
     while journal[at : at + 8] == _JOURNAL_MAGIC and len(journal) >= at + sector:
         count, nonce = struct.unpack_from(">II", journal, at + 8)

@@ -1,7 +1,7 @@
-"""API pairs: those of POSTFLEET_API_PAIRS and those added later, which of them may be used, and balancing over them.
+"""API pairs: which there are, which may be used, and how sessions are balanced over them.
 
-What is not in the settings stands in `api_pairs.json` under STATE_DIR: the state of each pair, and the hash of added
-ones, sealed by the vault. The file is read again when another process changed it.
+Pairs come from POSTFLEET_API_PAIRS, or are added later. `api_pairs.json` in STATE_DIR holds the state of each pair and
+the hash of added ones, sealed by the vault. The file is read again when another process changed it.
 """
 
 import base64
@@ -28,7 +28,7 @@ from sessions.keys.vault import Vault, write_private
 
 
 def sessions_on_pairs(users: Mapping[str, User], sessions: Mapping[str, Session]) -> Counter[int]:
-    """How many assigned sessions run on each api_id, over all users."""
+    """Return how many assigned sessions run on each api_id, over all users."""
     return Counter(
         api_id
         for user in users.values()
@@ -38,7 +38,7 @@ def sessions_on_pairs(users: Mapping[str, User], sessions: Mapping[str, Session]
 
 
 def least_used(api_ids: Iterable[int], used: Mapping[int, int], limit: int) -> int | None:
-    """The pair with the fewest sessions (the first named of equals), None when all are full."""
+    """Return the pair with the fewest sessions (the first named of equals), None when all are full."""
     with_room = [api_id for api_id in api_ids if used.get(api_id, 0) < limit]
     return min(with_room, key=lambda api_id: used.get(api_id, 0), default=None)
 
@@ -48,9 +48,9 @@ class PairState(StrEnum):
 
     ENABLED = "enabled"
     DISABLED = "disabled"
-    """An operator wants no further session on it; those that run on it go on."""
+    """An operator puts no further session on it. Those on it continue."""
     QUARANTINED = "quarantined"
-    """Telegram refuses it: the sessions on it need a new login on another pair."""
+    """Telegram refuses it. The sessions on it need a new login on another pair."""
 
 
 class _Kept(Model, frozen=True, kw_only=True):
@@ -93,7 +93,7 @@ class ApiPairs:
             never_log(api_hash.get_secret_value())
 
     def every(self) -> list[ApiPairView]:
-        """All of them: those of the settings first, in their order. Raises StateDamaged."""
+        """Return every pair: those of the settings first, in their order. Raises StateDamaged."""
         kept = self._read().pairs
         ids = [*self._set, *(api_id for api_id, one in kept.items() if api_id not in self._set and one.api_hash)]
         return [
@@ -103,11 +103,11 @@ class ApiPairs:
         ]
 
     def usable(self) -> tuple[int, ...]:
-        """The api_ids that further sessions may be put on. Raises StateDamaged."""
+        """Return the api_ids that further sessions may be put on. Raises StateDamaged."""
         return tuple(pair.api_id for pair in self.every() if pair.state is PairState.ENABLED)
 
     def hash_of(self, api_id: int) -> SecretStr | None:
-        """Its api_hash, None for a pair that is not ours (any more). Raises StateDamaged."""
+        """Return its api_hash, None for a pair that is not ours (any more). Raises StateDamaged."""
         if api_id in self._set:
             return self._set[api_id]
         sealed = self._read().pairs.get(api_id, _Kept()).api_hash
@@ -121,7 +121,7 @@ class ApiPairs:
         return SecretStr(api_hash)
 
     def check_input(self, api_id: int, api_hash: SecretStr) -> str:
-        """The hash as it is kept, if this may be added. Raises InvalidInput."""
+        """Return the hash as text, if the pair may be added. Raises InvalidInput."""
         text = api_hash.get_secret_value().strip()
         if api_id <= 0:
             raise InvalidInput("api_id", "a positive number, from my.telegram.org")
@@ -154,7 +154,7 @@ class ApiPairs:
         self.state_of(api_id)
 
     def set_state(self, api_id: int, state: PairState, reason: str | None, now: datetime) -> bool:
-        """Enable, disable or quarantine a pair; whether that changed anything. Raises NotFound."""
+        """Enable, disable or quarantine a pair. Return whether that changed anything. Raises NotFound."""
         if self.hash_of(api_id) is None:
             raise NotFound(f"there is no API pair {api_id}")
         changed = self._read().pairs.get(api_id, _Kept()).state is not state
@@ -173,14 +173,14 @@ class ApiPairs:
                 self._change(api_id, lambda kept, sealed=sealed: replace(kept, api_hash=sealed))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
 
     def state_of(self, api_id: int) -> PairState:
-        """Whether it may be used. Raises NotFound."""
+        """Return whether it may be used. Raises NotFound."""
         for pair in self.every():
             if pair.api_id == api_id:
                 return pair.state
         raise NotFound(f"there is no API pair {api_id}")
 
     def _change(self, api_id: int, change: Callable[[_Kept], _Kept | None]) -> None:
-        """Replace what the file says of the pair; None: nothing more."""
+        """Replace what the file says of the pair. None removes it."""
         with locked(self._path.with_suffix(".lock")):
             self._stamp = None
             file = self._read()
@@ -209,7 +209,7 @@ class ApiPairs:
 
 
 def read_pairs(path: Path) -> PairsFile:
-    """What the file says of API pairs.
+    """Return what the file says of API pairs.
 
     Raises:
         FileNotFoundError: there is none.

@@ -1,8 +1,8 @@
-"""Auth keys at rest: one file an account, sealed with AES-GCM and bound to its name.
+"""Auth keys at rest: one file per account, sealed with AES-GCM and bound to its name.
 
-Whoever holds an auth key is the account, so a key lies on disk only sealed, and files cannot be swapped: the
-session's name is authenticated together with its content. The vault's own key comes from POSTFLEET_VAULT_KEY or
-from `vault.key` (0600) in the state folder, made at the first start.
+Whoever holds an auth key is the account, so keys are on disk only sealed. Files cannot be swapped, because the name of
+the session is authenticated together with its content. The vault's own key comes from POSTFLEET_VAULT_KEY, or from
+`vault.key` (0600) in the state folder, which the first start makes.
 """
 
 import contextlib
@@ -27,14 +27,14 @@ _KEY_BYTES = 32
 
 
 class Vault:
-    """Seals with its key; unseals what was sealed with it or, while a rotation is under way, with an older one."""
+    """Seals with its key. Unseals with it and, during a rotation, with an older one."""
 
     def __init__(self, key: bytes, *older: bytes) -> None:
         self._ciphers = [AESGCM(one) for one in (key, *older)]
 
     @classmethod
     def open(cls, state_dir: Path, key: SecretStr | None = None) -> "Vault":
-        """The vault of a state folder; makes its key at the first start.
+        """Return the vault of a state folder. The first start makes its key.
 
         Raises:
             SettingsError: POSTFLEET_VAULT_KEY is not 64 hexadecimal digits.
@@ -47,14 +47,14 @@ class Vault:
             if not path.exists():
                 refuse_new_beginning(path)
                 write_private(path, new_key().hex().encode())
-            # The next key comes first: a rotation that was cut off has sealed some files with it.
+            # The next key comes first, because a rotation that was cut off has sealed some files with it.
             files = [state_dir / NEXT_KEY_FILE, path]
             vault, named = cls(*(read_key_file(file) for file in files if file.exists())), str(path)
         vault.refuse_foreign_files(state_dir, named)
         return vault
 
     def refuse_foreign_files(self, state_dir: Path, named: str) -> None:
-        """Raises StateDamaged when things are sealed in the folder and this vault opens none; `named` is its key."""
+        """Check that this vault, whose key is `named`, opens something sealed in the folder. Raises StateDamaged."""
         files, hashes = sealed_files(state_dir), sealed_hashes(state_dir)
         opens = any(self._opens(label, sealed) for label, sealed in hashes) or any(
             self._opens(name, path.read_bytes()) for name, path in files
@@ -73,17 +73,17 @@ class Vault:
         return True
 
     def seal(self, name: str, credentials: Credentials) -> bytes:
-        """The bytes of the session's file."""
+        """Return the content of the session's file."""
         content = msgspec.msgpack.encode([credentials.dc_id, credentials.host, credentials.port, credentials.auth_key])
         return self.seal_bytes(name, content)
 
     def seal_bytes(self, name: str, content: bytes) -> bytes:
-        """Anything that must not lie open, bound to a name."""
+        """Return the content sealed, bound to a name."""
         nonce = secrets.token_bytes(_NONCE_BYTES)
         return SEALED + nonce + self._ciphers[0].encrypt(nonce, content, name.encode())
 
     def unseal(self, name: str, sealed: bytes) -> Credentials:
-        """What `seal` was given.
+        """Return the account that `seal` was given.
 
         Raises:
             SealBroken: another key, another session's file, or not a session file.
@@ -99,7 +99,7 @@ class Vault:
         return Credentials(dc_id, host, port, auth_key)
 
     def unseal_bytes(self, name: str, sealed: bytes) -> bytes:
-        """What `seal_bytes` was given. Raises ValueError."""
+        """Return the bytes that `seal_bytes` was given. Raises ValueError."""
         start = len(SEALED) + _NONCE_BYTES
         nonce = sealed.removeprefix(SEALED)[:_NONCE_BYTES]
         for cipher in self._ciphers:
@@ -109,17 +109,17 @@ class Vault:
 
 
 def key_is_set(key: SecretStr | None) -> bool:
-    """Whether a setting names a key."""
+    """Return whether a setting names a key."""
     return key is not None and bool(key.get_secret_value())
 
 
 def new_key() -> bytes:
-    """A fresh vault key."""
+    """Return a fresh vault key."""
     return secrets.token_bytes(_KEY_BYTES)
 
 
 def read_key_file(path: Path) -> bytes:
-    """The key in a key file. Raises StateDamaged."""
+    """Return the key in a key file. Raises StateDamaged."""
     try:
         return _from_hex(path.read_text())
     except ValueError:
@@ -129,7 +129,7 @@ def read_key_file(path: Path) -> bytes:
 
 
 def key_from_setting(setting: str, key: SecretStr) -> bytes:
-    """The key an operator set. Raises SettingsError naming the setting, never showing the key."""
+    """Return the key an operator set. Raises SettingsError naming the setting, never showing the key."""
     try:
         return _from_hex(key.get_secret_value())
     except ValueError:

@@ -1,4 +1,4 @@
-"""Accounts that are deleted here: logged out at Telegram where that is possible, then forgotten."""
+"""Deletes accounts: logs them out at Telegram if that is possible, and forgets them."""
 
 import msgspec
 from telethon import errors
@@ -14,15 +14,15 @@ _STILL_OPEN = "its login may still be open: end it in a Telegram app, under Sett
 
 
 class Farewell(msgspec.Struct, frozen=True):
-    """A deleted account."""
+    """The result of deleting an account."""
 
     name: str
     user: str | None
-    """Whose bot posted with it."""
+    """The user whose bot posted with it."""
     logged_out: bool
-    """Telegram ended its login."""
+    """Whether Telegram ended its login."""
     reason: str | None
-    """Why it did not."""
+    """Why Telegram did not."""
 
 
 async def delete(clients: Clients, sessions: SessionManager, name: str, *, log_out: bool = True) -> Farewell:
@@ -31,7 +31,7 @@ async def delete(clients: Clients, sessions: SessionManager, name: str, *, log_o
     A hold that still runs stays with the account, should it come back.
 
     Raises:
-        UnknownSession.
+        UnknownSession: there is none of that name.
         SessionInUse: it is at work here or in another process; nothing was done.
         Conflict: it was logged in anew meanwhile.
         StateError: the state could not be written; it may be logged out already.
@@ -46,7 +46,7 @@ async def delete(clients: Clients, sessions: SessionManager, name: str, *, log_o
 
 
 async def _log_out(clients: Clients, sessions: SessionManager, name: str) -> str | None:
-    """Why the account could not be logged out, None when it was."""
+    """Return why the account could not be logged out, None when it was."""
     session = sessions.known(name)
     if session.state is SessionState.BANNED:
         return "Telegram has banned it"

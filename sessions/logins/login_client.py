@@ -1,4 +1,4 @@
-"""The steps of a login as Telegram knows them, each bounded in time, each failure a clear answer of ours."""
+"""The steps of a login at Telegram. Each is bounded in time, and each failure raises a clear error of ours."""
 
 import asyncio
 import base64
@@ -20,7 +20,7 @@ _DAY = 86_400.0
 
 
 class PasswordNeeded(Exception):
-    """The account has a second step. `hint` is what its owner wrote to remember the password by."""
+    """The account has a two-step password. `hint` is its owner's reminder of it."""
 
     def __init__(self, hint: str) -> None:
         super().__init__("a password is needed")
@@ -28,7 +28,7 @@ class PasswordNeeded(Exception):
 
 
 class LoginClient(PostingClient):
-    """A client nobody is signed in with yet. `scanned` is set when somebody accepted the QR code."""
+    """A client that nobody is signed in with yet. `scanned` is set when somebody accepts the QR code."""
 
     _config = None
 
@@ -37,14 +37,16 @@ class LoginClient(PostingClient):
         self.scanned = asyncio.Event()
 
     async def _get_dc(self, new_dc: int, cdn: bool = False) -> Any:
-        LoginClient._config = None  # where the data centres are is asked anew: a kept answer may be another server's
+        LoginClient._config = None  # asks again where the data centres are: a kept answer may be another server's
         return await super()._get_dc(new_dc, cdn)
 
     async def _call(self, *args: Any, **options: Any) -> Any:
-        return await super(PostingClient, self)._call(*args, **options)  # a login may be sent on to another data centre
+        return await super(PostingClient, self)._call(
+            *args, **options
+        )  # Telegram may send a login on to another data centre
 
     async def get_me(self, input_peer: bool = False) -> User | None:
-        """Who is signed in; None while nobody is."""
+        """Return who is signed in; None while nobody is."""
         return await TelegramClient.get_me(self, input_peer)
 
     async def _update_loop(self) -> None:
@@ -56,12 +58,12 @@ class LoginClient(PostingClient):
 
     @property
     def credentials(self) -> Credentials:
-        """The key this client made, and where it is good."""
+        """The key that this client made, with its data centre."""
         session = self.session
         return Credentials(session.dc_id, session.server_address, session.port, session.auth_key.key)
 
     async def send_code(self, phone: str) -> tuple[str, str]:
-        """Have Telegram send a code; answers its hash and where it went, in words.
+        """Let Telegram send a code. Return its hash, and in words where it went.
 
         Raises:
             InvalidInput, LoginRefused, TooMany.
@@ -75,18 +77,18 @@ class LoginClient(PostingClient):
         return sent.phone_code_hash, _WAYS.get(type(sent.type), "to that account")
 
     async def sign_in(self, phone: str, code_hash: str, code: str) -> User:
-        """Answer with the code. Raises PasswordNeeded, InvalidInput, LoginRefused, TooMany."""
+        """Sign in with the code. Raises PasswordNeeded, InvalidInput, LoginRefused, TooMany."""
         return await self._welcomed(functions.auth.SignInRequest(phone, code_hash, code))
 
     async def check_password(self, password: str) -> User:
-        """The second step. Raises InvalidInput, LoginRefused, TooMany."""
+        """Sign in with the two-step password. Raises InvalidInput, LoginRefused, TooMany."""
         challenge = await self._ask(functions.account.GetPasswordRequest())
-        # The key derivation takes a good part of a second: it must not hold up everybody else.
+        # The key derivation takes most of a second, so it runs in a thread.
         proof = await asyncio.to_thread(compute_check, challenge, password)
         return await self._welcomed(functions.auth.CheckPasswordRequest(proof))
 
     async def login_token(self) -> User | bytes:
-        """The token a QR code shows, or, once that was accepted, who was signed in.
+        """Return the token for a QR code, or who was signed in once one was accepted.
 
         Raises:
             PasswordNeeded, LoginRefused, TooMany.
@@ -104,14 +106,14 @@ class LoginClient(PostingClient):
         return bytes(answer.token)
 
     async def log_out(self) -> None:
-        """Leave no login behind that nobody keeps. Raises LoginRefused."""
+        """Log out again, so that no login is left that nobody keeps. Raises LoginRefused."""
         await self._ask(functions.auth.LogOutRequest())
 
     async def _welcomed(self, request: Any) -> User:
         with _told_clearly():
             try:
                 answer = await self._once(request)
-            except _BROKEN:  # the answer is lost, and whether Telegram let it in can be asked
+            except _BROKEN:  # the answer is lost; Telegram can be asked whether it signed in
                 await self.disconnect()
                 await connect(self)
                 if (me := await self.get_me()) is not None:
@@ -130,7 +132,7 @@ class LoginClient(PostingClient):
         return PasswordNeeded(challenge.hint or "")
 
     async def _ask(self, request: Any) -> Any:
-        """Send it; once more over a new connection when the old one turns out to be gone."""
+        """Send the request, once more over a new connection if the old one is gone."""
         with _told_clearly():
             try:
                 return await self._once(request)
@@ -158,7 +160,7 @@ def _told_clearly() -> Iterator[None]:
 
 
 def qr_url(token: bytes) -> str:
-    """What the QR code says."""
+    """Return the content of the QR code."""
     return "tg://login?token=" + base64.urlsafe_b64encode(token).decode().rstrip("=")
 
 
@@ -178,7 +180,7 @@ def _no_such_account() -> InvalidInput:
 
 
 def answer_to(error: BaseException) -> PostfleetError:
-    """What to tell the person who logs in."""
+    """Return what to tell the person who logs in."""
     for kind, answer in _INPUT.items():
         if isinstance(error, kind):
             return InvalidInput(*answer)
@@ -206,7 +208,7 @@ _INPUT: dict[type[BaseException], tuple[str, str]] = {
     errors.SrpPasswordChangedError: ("password", "it was changed meanwhile; type the new password"),
 }
 PAIR_REFUSED = (errors.ApiIdInvalidError, errors.ConnectionApiIdInvalidError, errors.ApiIdPublishedFloodError)
-"""Telegram takes this API pair from nobody."""
+"""Return the error for an API pair that Telegram refuses."""
 _API_PAIR: tuple[LoginCode, str] = (
     "api_pair_refused",
     "Telegram does not accept this API pair any more; the operator has to look at it",

@@ -1,8 +1,8 @@
 """Logins of accounts: by phone, code and two-step password, or by QR code.
 
-A login attempt lives in this process only, belongs to whoever began it, ends by itself after `LOGIN_SECONDS`, and is
-used up once: of two answers that race one is worked on and the other refused, and an account that was let in is a
-session before anybody is told. What was let in but cannot be kept is logged out again.
+A login attempt lives in this process only, belongs to whoever began it, and ends by itself after `LOGIN_SECONDS`. It is
+used once: of two codes that race, one is tried and the other refused. An account is a session before anybody is told
+that it is logged in. An account that cannot be kept is logged out again.
 """
 
 import asyncio
@@ -32,11 +32,11 @@ from sessions.session_manager import SessionManager
 log = logging.getLogger(__name__)
 
 LOGIN_SECONDS = 300.0
-"""How long a login may take from its begin to its end."""
+"""How long a login may take."""
 QR_SECONDS = 25.0
-"""A QR code is replaced after so long; Telegram's are good for about 30 seconds."""
+"""How long a QR code is shown. Telegram's are good for about 30 seconds."""
 MOST_WRONG = 5
-"""So many wrong codes, or passwords, end the attempt."""
+"""How many wrong codes or passwords end the attempt."""
 MOST_A_USER = 3
 MOST_AT_ONCE = 50
 
@@ -57,7 +57,7 @@ OPEN = frozenset({Step.CODE, Step.QR, Step.PASSWORD})
 
 @dataclass(frozen=True)
 class Wish:
-    """What shall become of the account. `owner` None: a spare one for everyone (operators only)."""
+    """What is to become of the account. `owner` None: a spare one for everyone (operators only)."""
 
     owner: str | None = None
     name: str | None = None
@@ -68,18 +68,18 @@ class Wish:
 
 
 class Login(msgspec.Struct, frozen=True, kw_only=True):
-    """How far a login has come."""
+    """The state of a login."""
 
     id: str
     step: Step
-    """What it waits for."""
+    """What the login waits for."""
     expires_at: Moment
     sent: str | None
-    """Where the code went, in words."""
+    """Where Telegram sent the code, in words."""
     qr_url: str | None
-    """What the QR code to scan says; it changes about twice a minute."""
+    """The content of the QR code to scan. It changes about twice a minute."""
     hint: str | None
-    """What the account's owner wrote to remember the two-step password by."""
+    """The owner's reminder of the two-step password."""
     session: str | None
     """The account's session, once the login is done."""
     assigned_to: str | None
@@ -105,7 +105,7 @@ class _Attempt:
     admitted: Admitted | None = None
     wrong: int = 0
     keeping: bool = False
-    """Telegram has let it in; it is being made a session."""
+    """Whether Telegram has let it in, so that it is being made a session."""
     answering: asyncio.Task[Login] | None = None
     over: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -134,7 +134,7 @@ class _Attempt:
 
 
 class Logins:
-    """Every login that is under way in this process."""
+    """The logins that are under way in this process."""
 
     def __init__(self, sessions: SessionManager, clients: Clients, clock: Clock) -> None:
         self._sessions = sessions
@@ -144,10 +144,10 @@ class Logins:
         self._watchers: dict[str, asyncio.Task[None]] = {}
 
     async def begin(self, by: str, wish: Wish, phone: str | None) -> Login:
-        """Begin a login for `by`: by phone (Telegram sends a code), or without one by QR code.
+        """Begin a login for `by`: with a phone number (Telegram sends a code), or by QR code without one.
 
         Raises:
-            InvalidInput: no phone number, or nobody has it; no name.
+            InvalidInput: the phone number or the name is none, or nobody has that number.
             LoginRefused: Telegram refuses it; `code` says why.
             TooMany: too many logins under way, or Telegram wants a rest.
             NoRoomOnApiPairs: no API pair may be used.
@@ -183,12 +183,12 @@ class Logins:
         return attempt.view()
 
     async def code(self, by: str, login_id: str, code: str) -> Login:
-        """Answer with the code Telegram sent.
+        """Continue a login with the code that Telegram sent.
 
         Raises:
-            NotFound: no such login (any more).
+            NotFound: there is no such login, or no longer.
             InvalidInput: wrong code; the login stays open.
-            LoginRefused: it cannot go on, or another request answers it just now; `code` says why.
+            LoginRefused: it cannot continue, or another request is at work on it; `code` says why.
             TooMany: Telegram wants a rest.
             AccountRefused: the account is here already for somebody else; it was logged out again.
             Conflict: the name an operator asked for is taken; it was logged out again.
@@ -203,7 +203,7 @@ class Logins:
         return await self._in_turn(by, login_id, Step.CODE, answer)
 
     async def password(self, by: str, login_id: str, password: str) -> Login:
-        """Answer with the account's two-step password. Raises as `code` does."""
+        """Continue a login with the account's two-step password. Raises as `code` does."""
 
         async def answer(attempt: _Attempt) -> Login:
             if not password:
@@ -213,11 +213,11 @@ class Logins:
         return await self._in_turn(by, login_id, Step.PASSWORD, answer)
 
     def status(self, by: str, login_id: str) -> Login:
-        """How far it is. Raises NotFound."""
+        """Return the state of a login. Raises NotFound."""
         return self._find(by, login_id).view()
 
     async def cancel(self, by: str, login_id: str) -> Login:
-        """Give the login up. Raises NotFound, LoginRefused (it is done or over already)."""
+        """Give up a login. Raises NotFound; LoginRefused: it is done or over already."""
         attempt = self._find(by, login_id)
         self._must_be(attempt, attempt.step)
         attempt.end("it was cancelled")
@@ -265,7 +265,7 @@ class Logins:
     async def _in_turn(
         self, by: str, login_id: str, step: Step, answer: Callable[[_Attempt], Coroutine[Any, Any, Login]]
     ) -> Login:
-        """One answer at a time. It goes on to its end even when whoever asked has gone: Telegram may have let it in."""
+        """Work on one code or password at a time, to its end even when the caller has gone: Telegram may let it in."""
         attempt = self._find(by, login_id)
         self._must_be(attempt, step)
         attempt.answering = asyncio.create_task(answer(attempt), name=f"answer to login {login_id[:6]}")
@@ -291,7 +291,7 @@ class Logins:
         return await self._keep(attempt, user)
 
     async def _keep(self, attempt: _Attempt, user: User) -> Login:
-        """Telegram has let the account in: make it a session, or log it out again."""
+        """Make an account that Telegram let in a session, or log it out again."""
         wish = attempt.wish
         newcomer = Newcomer(
             credentials=attempt.client.credentials,
@@ -307,7 +307,7 @@ class Logins:
         try:
             if attempt.step not in OPEN:
                 raise LoginRefused("login_over", f"this login is over: {attempt.reason}; begin again")
-            await _close(attempt.client)  # the key is the session's from now on, and is connected once at a time
+            await _close(attempt.client)  # from now on the key is the session's, which is connected once at a time
             attempt.admitted = await self._sessions.admit(newcomer)
         except PostfleetError as error:
             with contextlib.suppress(PostfleetError):
@@ -322,7 +322,7 @@ class Logins:
         return attempt.view()
 
     async def _watch(self, attempt: _Attempt) -> None:
-        """See a login to its end: the scan of its QR code, its time, its connection. Owned by `_watchers`."""
+        """Watch a login to its end: its QR code, its time, its connection. `_watchers` owns the task."""
         try:
             while attempt.step is Step.QR and not attempt.over.is_set() and self._left(attempt) > 0:
                 await self._wait_for_scan(attempt)
@@ -335,11 +335,11 @@ class Logins:
             attempt.end("a fault of Postfleet; its log tells more")
         finally:
             await _close(attempt.client)
-        await self._clock.sleep(LOGIN_SECONDS)  # until then whoever asks is told how it ended
+        await self._clock.sleep(LOGIN_SECONDS)  # until then its state can be asked for
         del self._attempts[attempt.id], self._watchers[attempt.id]
 
     async def _wait_for_scan(self, attempt: _Attempt) -> None:
-        """Until somebody accepted the code, or it is time to show another one."""
+        """Wait until somebody accepts the code, or it is time to show another one."""
         await wait_for_event(self._clock, attempt.client.scanned, min(QR_SECONDS, self._left(attempt)))
         if attempt.over.is_set() or self._left(attempt) <= 0:
             return
@@ -368,12 +368,12 @@ class Logins:
 
 
 async def _close(client: LoginClient) -> None:
-    # Shielded: a key left connected by a cancelled task would meet the session's first cycle.
+    # Shielded, because a key left connected by a cancelled task would meet the session's first cycle.
     await asyncio.shield(asyncio.ensure_future(client.disconnect()))
 
 
 def _retrieve(task: "asyncio.Task[Login]") -> None:
-    """Whoever asked may have gone; the answer's error then has nobody else to be told."""
+    """Read the error of a request whose caller may have gone, so that the loop does not log it."""
     if not task.cancelled():
         task.exception()
 

@@ -1,4 +1,4 @@
-"""What API pairs need Telegram for: looking whether it takes one, and giving an account another one."""
+"""Checks API pairs with Telegram, and lets accounts run on another pair."""
 
 import asyncio
 
@@ -16,7 +16,7 @@ _REFUSED = "Telegram does not take this pair; copy api_id and api_hash anew from
 
 
 async def check_pair(clients: Clients, api_id: int, api_hash: SecretStr | None = None) -> None:
-    """Ask Telegram whether it takes the pair, with a connection of nobody's. No account and no number is concerned.
+    """Ask Telegram whether it takes the pair, over a connection without an account or a phone number.
 
     `api_hash` None: the one that is known here.
 
@@ -28,7 +28,7 @@ async def check_pair(clients: Clients, api_id: int, api_hash: SecretStr | None =
     client = clients.new_login(LoginClient, api_id, api_hash)
     try:
         async with asyncio.timeout(_WITHIN_SECONDS):
-            await client.login_token()  # a QR code that nobody is shown: the first step that looks at the hash
+            await client.login_token()  # a QR code that nobody sees: the first step that checks the hash
     except LoginRefused as refused:
         if refused.code == "api_pair_refused":
             raise InvalidInput("api_hash", _REFUSED) from None
@@ -44,7 +44,7 @@ async def check_pair(clients: Clients, api_id: int, api_hash: SecretStr | None =
 async def add_pair(
     clients: Clients, sessions: SessionManager, api_id: int, api_hash: SecretStr, *, unchecked: bool = False
 ) -> None:
-    """Add a pair, or replace the hash of an added one, once Telegram takes it; `unchecked`: without asking.
+    """Add a pair, or replace the hash of an added one, once Telegram takes it. `unchecked`: without asking.
 
     Raises:
         What `check_pair` and `ApiPairs.add` raise; nothing was changed.
@@ -60,7 +60,7 @@ async def give_pair(
 ) -> None:
     """Let an account run on another pair with the login it has, once Telegram takes both together.
 
-    `unchecked`: without asking; its next connection shows whether Telegram does.
+    `unchecked`: without asking. The next connection of the account shows whether Telegram does.
 
     Raises:
         UnknownSession; NotFound: no such pair.

@@ -1,4 +1,4 @@
-"""Connections of accounts that are known to be who they are here for: the one way to work with an account."""
+"""The one way to work with an account: connected, and checked to be the account it is kept as."""
 
 import contextlib
 from collections.abc import AsyncIterator
@@ -9,18 +9,18 @@ from sessions.session_manager import SessionManager
 
 
 class AccountMerged(AccountRefused):
-    """The account's first session had lost its login and goes on with this one's; this session is gone."""
+    """The account's first session had lost its login and continues with this one's. This session is gone."""
 
 
 @contextlib.asynccontextmanager
 async def recognised(
     clients: Clients, sessions: SessionManager, name: str, api_id: int
 ) -> AsyncIterator[PostingClient]:
-    """The session's client, connected, and its account noted as Telegram says who it is.
+    """Yield the session's client, connected, with its account noted as Telegram says who it is.
 
     Raises:
         AccountRefused: Telegram says it is an account that has another session here; nothing may be done with it.
-        AccountMerged: the same, and that other session goes on with this login.
+        AccountMerged: the same, and that other session continues with this login.
         StateError: who it is could not be noted.
         And what `Clients.connected` raises.
     """
@@ -32,7 +32,7 @@ async def recognised(
         if not sessions.may_merge(name, refused.first):
             raise
         try:
-            async with clients.set_aside(name):  # a key is connected once at a time, whatever its session is called
+            async with clients.set_aside(name):  # a key is connected once at a time, whatever the name of its session
                 await sessions.merge(name, refused.first)
         except (Conflict, UnknownSession):  # not now, or not any more
             raise refused from None

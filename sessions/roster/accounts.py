@@ -1,4 +1,4 @@
-"""How each account is, for people: one state, why, until when, what it did; phone numbers whole for their owner."""
+"""Each account as people see it: its state, why, until when, what it did. Owners see whole phone numbers."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -11,23 +11,23 @@ from data.journal.reads import SessionPosts
 from data.users.data_manager import Snapshot
 
 LIMITED_CODES = frozenset({"PEER_FLOOD", "USER_RESTRICTED", "USER_BANNED_IN_CHANNEL"})
-"""Holds that Telegram put on the account as such, not on one kind of call for a while."""
+"""Holds on the account as such, not on one kind of call for a while."""
 
 
 class AccountState(StrEnum):
-    """What an account does, or why it does not."""
+    """What an account does, or why it does nothing."""
 
     READY = "ready"
     POSTING = "posting"
     RESTING = "resting"
-    """Telegram asked for a pause; until `until`."""
+    """Telegram asked for a pause until `until`."""
     LIMITED = "limited"
-    """Telegram limits the account; asked again at `until`."""
+    """Telegram limits the account. It is tried again at `until`."""
     NEEDS_LOGIN = "needs_login"
     FROZEN = "frozen"
     BANNED = "banned"
     DUPLICATE = "duplicate"
-    """Its Telegram account has another session here: it never posts."""
+    """Its Telegram account has another session here. It never posts."""
 
 
 class Account(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,9 +39,9 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None
     until: Moment | None
     user: str | None
-    """Whose bot posts with it."""
+    """The user whose bot posts with it."""
     owner: str | None
-    """The only user who may have it; none: a spare one for everyone."""
+    """The only user who may have it. None: a spare one for everyone."""
     phone: str | None
     """Whole for its owner, masked for everybody else."""
     telegram_id: int | None
@@ -59,7 +59,7 @@ def accounts(
     posts: Mapping[str, SessionPosts],
     posting: Iterable[str] = (),
 ) -> list[Account]:
-    """Every account the viewer may see, by name: a user's own and assigned ones, all of them for None (operators)."""
+    """Return the accounts that the viewer may see, by name: their own and assigned ones; all for None (operators)."""
     holders = {name: user_id for user_id, user in snapshot.users.items() for name in user.assigned_sessions}
     busy = set(posting)
     return [
@@ -101,7 +101,7 @@ def _account(
 def health_of(
     session: Session, now: datetime, *, posting: bool = False
 ) -> tuple[AccountState, str | None, datetime | None]:
-    """What the account is fit for, why no more than that, and until when; `posting`: it is at work."""
+    """Return the state of an account, why, and until when. `posting`: it is at work."""
     if session.state is not SessionState.READY:
         return AccountState(session.state.value), session.state_reason, None
     hold = session.hold
@@ -112,7 +112,7 @@ def health_of(
 
 
 def shown_phone(phone: str | None, *, whole: bool) -> str | None:
-    """The number with a plus; masked but for two digits at each end unless `whole`."""
+    """Return the number with a plus. Unless `whole`, only two digits at each end are shown."""
     if not phone:
         return None
     return "+" + (phone if whole else phone[:2] + "•" * max(3, len(phone) - 4) + phone[-2:])

@@ -1,4 +1,4 @@
-"""What else happens to a session besides being given and banned. Plain functions on a transaction."""
+"""Sessions that come, are renewed, moved and removed. Plain functions on a transaction."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -14,19 +14,19 @@ from sessions.keys.api_pairs import least_used, sessions_on_pairs
 from sessions.roster.assignment import AssignmentRules, put_user
 
 NOT_HERE = "this account cannot be taken in here; ask the operator"
-"""Says nothing about who has accounts here."""
+"""A text that tells nothing about who has accounts here."""
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True)
 class Newcomer:
-    """An account that was logged in or brought. `name` None: the one it is known by, or `tg` and its Telegram id."""
+    """An account that was logged in or brought. `name` None: its known name, or `tg` and its Telegram id."""
 
     credentials: Credentials
     name: str | None = None
     owner: str | None = None
     telegram_id: int | None = None
-    """As Telegram said, never as a file says."""
+    """The id that Telegram said, never the one in a file."""
     api_id: int | None = None
     phone: str | None = None
     label: str = ""
@@ -35,19 +35,19 @@ class Newcomer:
 
 @dataclass(frozen=True)
 class Admitted:
-    """What became of a newcomer."""
+    """The result of admitting a newcomer."""
 
     name: str
     renewed: bool
     """The account was known: its session got a new key."""
     assigned_to: str | None
-    """The user whose bot posts with it."""
+    """The user whose bot posts with it now."""
 
 
 def known_as(sessions: Mapping[str, Session], telegram_id: int | None, key_id: str | None) -> str | None:
-    """The session of this account, None when there is none.
+    """Return the session of this account, None when there is none.
 
-    An older Postfleet let an account have several: the oldest counts.
+    Older versions let an account have several. The oldest counts.
     """
     same = [
         name
@@ -59,19 +59,21 @@ def known_as(sessions: Mapping[str, Session], telegram_id: int | None, key_id: s
 
 
 def same_account(known: Session, name: str, viewer: str | None) -> AccountRefused:
-    """What to tell whoever brings an account that has a session already: which one, where it is their own; to others
-    nothing about who has accounts here."""
+    """Return what to tell somebody who brings an account that has a session already.
+
+    Its owner is told which one. Others learn nothing about who has accounts here.
+    """
     theirs = viewer is not None and viewer == known.owner
     return AccountRefused(f"the same Telegram account as {name}" if theirs else NOT_HERE, name)
 
 
 def holder_of(tx: Transaction, name: str) -> str | None:
-    """The user the session is assigned to."""
+    """Return the user the session is assigned to."""
     return next((user_id for user_id, user in tx.users.items() if name in user.assigned_sessions), None)
 
 
 def take_holds_as_of(tx: Transaction, names: Iterable[str], now: datetime) -> None:
-    """Let accounts rest no longer than they were asked to, by a clock that may have been set back since."""
+    """Let accounts rest no longer than they were asked to, if the clock was set back since."""
     for name in names:
         session = tx.session(name)
         if session.hold is not None and (hold := session.hold.as_of(now)) is not session.hold:
@@ -79,7 +81,7 @@ def take_holds_as_of(tx: Transaction, names: Iterable[str], now: datetime) -> No
 
 
 def admit(tx: Transaction, name: str, newcomer: Newcomer, rules: AssignmentRules, now: datetime) -> Admitted:
-    """Make the account a session, or renew the one it has; an owner's own account is theirs to post with at once.
+    """Make the account a session, or renew the one it has. Its owner may post with it at once.
 
     A renewed session leaves its user when the pair it was logged in with is full.
 
@@ -113,8 +115,10 @@ def admit(tx: Transaction, name: str, newcomer: Newcomer, rules: AssignmentRules
 
 
 def place(tx: Transaction, name: str, rules: AssignmentRules) -> str | None:
-    """See to it that a session whose login or pair is new stands where it may: with the user who has it while its pair
-    has room, or with its owner. The user it is assigned to then."""
+    """Assign a session whose login or pair is new to the user who has it while its pair has room, or to its owner.
+
+    Return the user it is assigned to.
+    """
     session, holder = tx.session(name), holder_of(tx, name)
     if holder is not None:
         put_user(tx, holder, tx.user(holder))
@@ -127,7 +131,7 @@ def place(tx: Transaction, name: str, rules: AssignmentRules) -> str | None:
 
 
 def _give_to(tx: Transaction, name: str, user_id: str, rules: AssignmentRules) -> str | None:
-    """Assign it if the user and a pair have room; the user, or None."""
+    """Assign the session if the user and a pair have room. Return the user, or None."""
     user, session = tx.user(user_id), tx.session(name)
     if len(user.assigned_sessions) >= rules.per_user or session.state is not SessionState.READY:
         return None
@@ -141,7 +145,7 @@ def _give_to(tx: Transaction, name: str, user_id: str, rules: AssignmentRules) -
 
 
 def release(tx: Transaction, name: str) -> str | None:
-    """Take the session from its user; it stays what it is and can be given again. The user, None if it had none."""
+    """Take the session from its user, so that it can be given again. Return the user, None if it had none."""
     tx.session(name)
     holder = holder_of(tx, name)
     if holder is not None:
@@ -159,7 +163,7 @@ def release(tx: Transaction, name: str) -> str | None:
 
 
 def move(tx: Transaction, name: str, user_id: str, rules: AssignmentRules) -> str | None:
-    """Give the session to that user and nobody else; who had it before.
+    """Give the session to that user and nobody else. Return who had it before.
 
     Raises:
         UnknownUser, UnknownSession.
@@ -182,7 +186,7 @@ def move(tx: Transaction, name: str, user_id: str, rules: AssignmentRules) -> st
 
 
 def set_owner(tx: Transaction, name: str, user_id: str | None) -> None:
-    """Make the session that user's own, or with None a spare one; whoever posts with it now keeps it.
+    """Make the session that user's own, or a spare one (None). The user who posts with it now keeps it.
 
     Raises:
         UnknownUser, UnknownSession.
@@ -197,7 +201,7 @@ def set_owner(tx: Transaction, name: str, user_id: str | None) -> None:
 
 
 def give_pair(tx: Transaction, name: str, api_id: int, rules: AssignmentRules) -> None:
-    """Let the session run on that pair; one that needed a login for want of a pair is ready again.
+    """Let the session run on that pair. One that needed a login for want of a pair is ready again.
 
     Raises:
         UnknownSession.
@@ -229,10 +233,10 @@ def must_have_room(
 
 
 def leave_pair(tx: Transaction, api_id: int) -> list[str]:
-    """Let the sessions that do not work leave the pair, so that it can be removed; their names.
+    """Let the sessions that do not work leave the pair, so that it can be removed. Return their names.
 
     Raises:
-        Conflict: some that work run on it.
+        Conflict: sessions that work run on it.
     """
     on_it = sorted(name for name, session in tx.sessions.items() if session.api_id == api_id)
     working = [name for name in on_it if tx.session(name).state in {SessionState.READY, SessionState.FROZEN}]
@@ -262,7 +266,7 @@ def remove(tx: Transaction, name: str, key_id: str | None, now: datetime) -> str
 
 
 def _keep_hold(tx: Transaction, session: Session, now: datetime) -> None:
-    """Let the account rest on when it comes back with another login; drop kept holds that are over."""
+    """Keep the hold for when the account comes back with another login. Drop kept holds that are over."""
     for account, kept in list(tx.holds.items()):
         if kept.as_of(now).until <= now:
             tx.put_hold(account, None)
@@ -273,7 +277,7 @@ def _keep_hold(tx: Transaction, session: Session, now: datetime) -> None:
 def resume_hold(tx: Transaction, name: str, now: datetime, other: Hold | None = None) -> None:
     """Let the session, whose account Telegram confirmed, rest as long as its account has to.
 
-    That is the longest of its own hold, the one kept when an earlier session of the account was deleted, and `other`.
+    The longest of these holds counts: its own, the one kept from an earlier session that was deleted, and `other`.
     """
     session = tx.session(name)
     account = str(session.telegram_id)
@@ -286,8 +290,11 @@ def resume_hold(tx: Transaction, name: str, now: datetime, other: Hold | None = 
 
 
 def quarantine(tx: Transaction, api_id: int, reason: str, rules: AssignmentRules) -> dict[str, str | None]:
-    """Let the sessions leave a refused pair: those that Telegram never took on it run on another one, the others need
-    a new login. The latter, each with the user it is assigned to, if any."""
+    """Let the sessions leave a refused pair.
+
+    Those that Telegram never took on it run on another pair. The others need a new login. Return these, each with the
+    user it is assigned to, if any.
+    """
     hit = [name for name, session in tx.sessions.items() if session.api_id == api_id]
     ready = [name for name in hit if tx.session(name).state is SessionState.READY]
     marked = [name for name in ready if not _leaves_for_another(tx, name, rules)]
@@ -297,10 +304,10 @@ def quarantine(tx: Transaction, api_id: int, reason: str, rules: AssignmentRules
 
 
 def _leaves_for_another(tx: Transaction, name: str, rules: AssignmentRules) -> bool:
-    """Whether the session, given a pair that Telegram never took it on, has another one now."""
+    """Give the session another pair if Telegram never took it on this one. Return whether that was so."""
     session, holder = tx.session(name), holder_of(tx, name)
     if session.taken_on == session.api_id or (session.taken_on is None and session.last_used_at is not None):
-        return False  # it was logged in with this pair, or may have been before that was noted
+        return False  # it was logged in with this pair, or may have been before logins were noted
     if holder is None:
         tx.put_session(name, replace(session, api_id=None))
         return True

@@ -1,7 +1,7 @@
-"""Who gets which session. Plain functions on a transaction: the check and the act are one.
+"""Who gets which session. Plain functions on a transaction, so that the check and the act are one.
 
-A session belongs to one user at most, an API pair carries `per_pair` sessions at most over all users, a session
-keeps the pair it was given, and nobody gets a session owned by someone else.
+A session belongs to at most one user and keeps the pair it was given. An API pair carries at most `per_pair` sessions
+over all users. Nobody gets a session that somebody else owns.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from data.users.data_manager import Transaction
 from sessions.keys.api_pairs import least_used, sessions_on_pairs
 
 WAVES = ((timedelta(minutes=10), 2), (timedelta(hours=24), 3))
-"""So many bans within such a time are a wave: the bot stops instead of spending more accounts."""
+"""This many bans within this time are a wave: the bot stops instead of spending more accounts."""
 BAN_WAVE = "several accounts were banned within a short time; find out why before you start the bot again"
 
 
@@ -28,12 +28,12 @@ class AssignmentRules:
     per_pair: int
     replacements_per_day: int
     waves: tuple[tuple[timedelta, int], ...] = WAVES
-    """So many bans within such a time are a wave."""
+    """How many bans within which time are a wave."""
 
 
 @dataclass(frozen=True)
 class Replacement:
-    """What followed from a ban. `spare` is None when nothing could or should be given; `why_not` says why."""
+    """What followed from a ban. `spare` is None if no session could or should be given; `why_not` says why."""
 
     spare: str | None
     why_not: str | None = None
@@ -41,7 +41,7 @@ class Replacement:
 
 
 def assign(tx: Transaction, user_id: str, wanted: int, rules: AssignmentRules, now: datetime) -> tuple[str, ...]:
-    """Bring the user to `wanted` sessions, or as near as the pool allows; answers those newly given.
+    """Bring the user to `wanted` sessions, or as near as the pool allows. Return the new ones.
 
     Raises:
         NoSpareSession: the user has none and the pool has none.
@@ -64,7 +64,7 @@ def assign(tx: Transaction, user_id: str, wanted: int, rules: AssignmentRules, n
 def assign_for_groups(
     tx: Transaction, user_id: str, most: int, rules: AssignmentRules, now: datetime
 ) -> tuple[str, ...]:
-    """Give a user without sessions one for each group, at most `most`; answers those newly given.
+    """Give a user without sessions one for each group, at most `most`. Return the new ones.
 
     Raises:
         NoSpareSession, NoRoomOnApiPairs: nothing can be given.
@@ -76,9 +76,9 @@ def assign_for_groups(
 
 
 def assign_more(tx: Transaction, user_id: str, most: int, rules: AssignmentRules, now: datetime) -> tuple[str, ...]:
-    """The same for a user who was given sessions: those that more groups ask for, or that the pool had none for before.
+    """Give a user the sessions that more groups ask for, or that the pool lacked before. Return the new ones.
 
-    What was banned or taken away since is not given again here, and who had a ban within a day is given nothing.
+    Sessions that were banned or taken away are not replaced here. A user who had a ban within a day gets none.
     """
     user = tx.user(user_id)
     if user.accounts_given == 0 or any(now - ban.at < timedelta(hours=24) for ban in user.banned_sessions):
@@ -94,9 +94,9 @@ def assign_more(tx: Transaction, user_id: str, most: int, rules: AssignmentRules
 
 
 def count_given(tx: Transaction, user_id: str) -> None:
-    """Take a user from before accounts were counted for one who was given those of theirs that came from the pool.
+    """Count the accounts from the pool for a user from before accounts were counted.
 
-    Who has none but accounts of their own looks after them alone.
+    A user with only accounts of their own is given none.
     """
     user = tx.user(user_id)
     if user.accounts_given or all(tx.session(name).owner == user_id for name in user.assigned_sessions):
@@ -139,7 +139,7 @@ def _is_wave(bans: tuple[BannedSession, ...], now: datetime, rules: AssignmentRu
 
 
 def _give_one(tx: Transaction, user_id: str, rules: AssignmentRules, now: datetime) -> str:
-    """Assign the best spare session; raises when there is none or none has room on a pair."""
+    """Assign the best spare session. Raises NoSpareSession, NoRoomOnApiPairs."""
     spares = _spares(tx, user_id, now)
     if not spares:
         raise NoSpareSession(
@@ -161,7 +161,7 @@ def _give_one(tx: Transaction, user_id: str, rules: AssignmentRules, now: dateti
 
 
 def _spares(tx: Transaction, user_id: str, now: datetime) -> list[tuple[str, Session]]:
-    """Sessions the user may be given: their own before shared ones, by name."""
+    """Return sessions the user may be given: their own before shared ones, by name."""
     taken = {name for user in tx.users.values() for name in user.assigned_sessions}
     free = [
         (name, session)
@@ -175,6 +175,6 @@ def _spares(tx: Transaction, user_id: str, now: datetime) -> list[tuple[str, Ses
 
 
 def put_user(tx: Transaction, user_id: str, user: User) -> None:
-    """Store a user whose sessions changed; the pairs they run on follow."""
+    """Store a user whose sessions changed, with the pairs they run on."""
     pairs = {api_id for name in user.assigned_sessions if (api_id := tx.session(name).api_id) is not None}
     tx.put_user(user_id, replace(user, api_pairs=tuple(sorted(pairs))))

@@ -1,8 +1,8 @@
 """One Telegram account, one session: who a session is, as Telegram says. Plain functions on a transaction.
 
 An account belongs to the session that Telegram confirmed first. A session that turns out to be the same account leaves
-its user and never posts. Where the first one has lost its login and both have the same owner, the first one goes on
-with the login of the later one, which is gone then.
+its user and never posts. If the first one has lost its login and both have the same owner, the first one continues with
+the login of the later one, which is removed.
 """
 
 from datetime import datetime
@@ -43,7 +43,7 @@ def recognise(tx: Transaction, name: str, telegram_id: int, now: datetime) -> Ac
 
 
 def can_go_on(first: Session, later: Session) -> bool:
-    """Whether the first session of an account may go on with the login of a later one."""
+    """Return whether the first session of an account may go on with the login of a later one."""
     return first.state in _LOST and later.state is SessionState.DUPLICATE and first.owner == later.owner
 
 

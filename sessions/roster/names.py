@@ -1,7 +1,6 @@
-"""What sessions are called. Names are unique over all users, so a name that is refused tells that somebody has it.
+"""Names of sessions. They are unique over all users, so a refused name would tell that somebody has it.
 
-Only operators learn that. What anybody else asks for gets a few characters of the login's own, so that it is theirs
-alone whatever others have.
+Only operators learn that. The names that others ask for get a few characters of the login, which makes them unique.
 """
 
 import re
@@ -16,7 +15,7 @@ _OWN_CHARACTERS = 6
 
 
 def check_name(name: str, field: str = "name") -> str:
-    """The name, if a session may have it. Raises InvalidInput."""
+    """Return the name, if a session may have it. Raises InvalidInput."""
     if not NAME.fullmatch(name):
         raise InvalidInput(
             field, "a session's name is letters, digits and _.+-, at most 64, beginning with one of the first two"
@@ -25,7 +24,7 @@ def check_name(name: str, field: str = "name") -> str:
 
 
 def name_for_login(newcomer: Newcomer, taken: Container[str]) -> str:
-    """What an account that was logged in is called. Raises InvalidInput."""
+    """Return the name of an account that was logged in. Raises InvalidInput."""
     key_id = newcomer.credentials.key_id
     if newcomer.name is None:
         name = f"tg{newcomer.telegram_id or key_id}"
@@ -35,7 +34,7 @@ def name_for_login(newcomer: Newcomer, taken: Container[str]) -> str:
 
 
 def name_for_import(wanted: str, key_id: str, taken: Container[str], *, by_operator: bool) -> str:
-    """A name for what a file or line is called; for an operator the plain one if it is free."""
+    """Return the session's name for the name of a file or line: the plain one for an operator, if it is free."""
     base = "".join(character if NAME.fullmatch(f"a{character}") else "-" for character in wanted).lstrip("-_.+")
     base = base[:_LONGEST_ASKED_FOR] or "session"
     if not by_operator:
