@@ -35,7 +35,7 @@ def serve(state_dir: StateDir = None) -> None:
 
 
 def _take_every_descriptor() -> None:
-    """Raise the limit of descriptors. A shell's usual 1,024 is too few for the accounts and clients that may connect."""
+    """Raise the limit of descriptors. A shell's usual 1,024 is too few for the accounts and clients that connect."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = 65_536 if hard == resource.RLIM_INFINITY else hard
     if soft != resource.RLIM_INFINITY and soft < most:

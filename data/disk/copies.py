@@ -12,7 +12,6 @@ from pathlib import Path
 from core.errors import StateNotWritten
 from core.ownership import give_to_owner
 from data.disk.files import make_folder
-from data.disk.migrations import USERS_VERSION
 
 COPIES = "copies"
 KEPT = 5
@@ -22,16 +21,16 @@ _LARGEST_JOURNAL = 512 * 1024 * 1024
 log = logging.getLogger(__name__)
 
 
-def keep_copy(path: Path, revision: int, *, version: int = USERS_VERSION) -> None:
-    """Copy users.json, which the caller has read and found good. A copy of an older version is never removed.
+def keep_copy(path: Path, revision: int, *, old_version: int | None = None) -> None:
+    """Copy users.json, which the caller has read and found good. A copy of an `old_version` is never removed.
 
     Raises:
         StateNotWritten: the file is about to be migrated and cannot be copied. Otherwise a copy that fails is only
             logged: it must not stop the daemon.
     """
     folder = path.parent / COPIES
-    old = version != USERS_VERSION
-    target = folder / (f"users-of-version-{version}-{revision}.json" if old else f"users-{revision}.json")
+    old = old_version is not None
+    target = folder / (f"users-of-version-{old_version}-{revision}.json" if old else f"users-{revision}.json")
     beside = target.with_suffix(".tmp")
     try:
         make_folder(folder)

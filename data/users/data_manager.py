@@ -28,9 +28,9 @@ from data.disk.files import (
 )
 from data.disk.group_commit import GroupCommit, WorkResult
 from data.disk.inventory import USERS_FILE
-from data.disk.migrations import USERS_VERSION
 from data.disk.traces import note_made, refuse_new_beginning
 from data.users.document import Document, Table, line_of, read_document
+from data.users.migrations import USERS_VERSION
 from data.users.transaction import CommitDraft, Snapshot, Transaction
 
 __all__ = ["DataManager", "Snapshot", "Transaction"]
@@ -258,8 +258,9 @@ class DataManager:
             note_made(self._path)
             return
         note_made(self._path)
-        keep_copy(self._path, self._document.revision, version=self._document.read_version)
-        if self._document.read_version != USERS_VERSION:
+        is_old = self._document.read_version != USERS_VERSION
+        keep_copy(self._path, self._document.revision, old_version=self._document.read_version if is_old else None)
+        if is_old:
             self._rewrite()
 
     def _rewrite(self) -> None:

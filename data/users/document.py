@@ -24,8 +24,9 @@ from typing import Generic, TypeVar
 import msgspec
 
 from core.models import Hold, Model, Session, User
-from data.disk.migrations import USERS_STEPS, USERS_VERSION, migrated
+from data.disk.migrations import migrated
 from data.disk.strict_json import NOT_UNDERSTOOD, damaged, parse_object
+from data.users.migrations import USERS_STEPS, USERS_VERSION
 
 M = TypeVar("M", bound=Model)
 

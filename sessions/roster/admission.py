@@ -38,8 +38,6 @@ class Admitted:
     """The result of admitting a newcomer."""
 
     name: str
-    renewed: bool
-    """The account was known: its session got a new key."""
     assigned_to: str | None
     """The user whose bot posts with it now."""
 
@@ -111,7 +109,7 @@ def admit(tx: Transaction, name: str, newcomer: Newcomer, rules: AssignmentRules
     tx.put_session(name, session)
     if newcomer.telegram_id is not None:
         resume_hold(tx, name, now)
-    return Admitted(name, known is not None, place(tx, name, rules))
+    return Admitted(name, place(tx, name, rules))
 
 
 def place(tx: Transaction, name: str, rules: AssignmentRules) -> str | None:

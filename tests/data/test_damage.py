@@ -168,7 +168,6 @@ async def test_a_migration_keeps_a_copy_of_what_it_found(
     for module in (document, data_manager):
         monkeypatch.setattr(module, "USERS_VERSION", 2)
     monkeypatch.setattr(document, "USERS_STEPS", {1: rename_chats})
-    monkeypatch.setattr("data.disk.copies.USERS_VERSION", 2)
     assert open_store().snapshot.users == {"alice": User(groups=("@news",))}
     assert json.loads(users_json.read_bytes())["version"] == 2
     assert (users_json.parent / "copies" / "users-of-version-1-5.json").read_bytes() == old
