@@ -313,7 +313,7 @@ def rotate_key(state_dir: StateDir = None) -> None:
     async def run() -> tuple[int, bool]:
         async with open_command_services(state_dir, alone=True) as services:
             named = os.environ.get("POSTFLEET_NEXT_VAULT_KEY")
-            count = rotate(services.settings, SecretStr(named) if named else None, services.pool)
+            count = rotate(services.settings, SecretStr(named) if named else None)
             return count, named is not None
 
     with clear_errors():

@@ -1,8 +1,8 @@
-"""The session files: `sessions/{available,assigned,banned}/NAME.session`, folders derived from users.json.
+"""The session files: `sessions/{available,assigned,banned}/NAME.session`.
 
-users.json decides, and folders follow: `follow` moves what a crash left in the wrong folder. A new key waits
-in `incoming/` until users.json knows its session, so a crash leaves no account half taken in. Plain session files that
-an operator drops into `available/` are taken in and replaced by sealed ones.
+users.json decides which folder a file belongs in; `follow` moves what a crash left in the wrong one. A new key waits in
+`incoming/` until users.json knows its session, so no crash leaves an account half registered. An operator may drop
+plain session files into `available/`; sealed ones replace them.
 """
 
 import contextlib
@@ -29,7 +29,7 @@ from core.errors import (
 from core.models import Session, SessionState
 from data.disk.files import Disk, is_short_of_something, make_folder
 from data.disk.inventory import SESSIONS
-from data.disk.sealed import SUFFIX, is_sealed, sealed_files
+from data.disk.sealed import SUFFIX, is_sealed
 from data.users.data_manager import DataManager, Snapshot, Transaction
 from sessions.foreign.credentials import Credentials
 from sessions.foreign.reader import BOUNDS
@@ -42,17 +42,17 @@ log = logging.getLogger(__name__)
 INCOMING, AVAILABLE, ASSIGNED, BANNED = "incoming", "available", "assigned", "banned"
 FOLDERS = (AVAILABLE, ASSIGNED, BANNED)
 _FORGOTTEN_SECONDS = 3600
-"""A key that waited this long for users.json to know its session is left from something that was cut off."""
+"""A key that has waited this long in `incoming/` was left by a crash."""
 
 
 @dataclass(frozen=True)
 class Repair:
-    """The result of a repair of the folders."""
+    """The result of `Pool.repair`."""
 
     taken_in: tuple[str, ...] = ()
-    """Files in available/ that became sessions."""
+    """Sessions registered from files in available/."""
     moved: tuple[str, ...] = ()
-    """Files that were in a wrong folder."""
+    """Sessions whose file was in the wrong folder."""
     missing: tuple[str, ...] = ()
     """Sessions without a file: log them in again."""
     unknown: tuple[str, ...] = ()
@@ -60,7 +60,7 @@ class Repair:
 
 
 class Pool:
-    """Every session file of a state folder."""
+    """The session files of a state folder."""
 
     def __init__(self, state_dir: Path, vault: Vault, store: DataManager, clock: Clock) -> None:
         self.vault = vault
@@ -71,14 +71,14 @@ class Pool:
             make_folder(self._root / folder)
 
     def credentials(self, name: str) -> Credentials:
-        """Return the account behind a session.
+        """Return the credentials in a session's file.
 
         Raises:
-            UnknownSession: it has no file.
+            UnknownSession: the session has no file.
             SealBroken: the file cannot be read or unsealed.
-            StateNotWritten: the machine cannot read it just now.
+            StateNotWritten: the machine is too short of resources to read it now.
         """
-        # A damaged file is not a missing one: unsealing it says what may be wrong with it.
+        # A file without a seal is damaged, not missing: unsealing it says what may be wrong.
         path = self._find(name) or next((path for path in self._places(name) if path.is_file()), None)
         if path is None:
             raise UnknownSession(f"there is no session file for {name}; bring it back, or log the account in again")
@@ -91,15 +91,15 @@ class Pool:
         return self.vault.unseal(name, sealed)
 
     def has_key(self, name: str, key_id: str) -> bool:
-        """Return whether that is the session's key, as far as users.json tells."""
+        """Return whether users.json knows this key, or none, for the session."""
         session = self._store.snapshot.sessions.get(name)
         return session is not None and session.key_id in {None, key_id}
 
     def stage(self, keys: Mapping[str, Credentials]) -> None:
-        """Write keys down, sealed and durable, before users.json is told of their sessions; `follow` moves them on.
+        """Write sealed keys to `incoming/`, before users.json knows their sessions. `follow` moves them on.
 
         Raises:
-            StateNotWritten: the disk refused; what was staged is removed again.
+            StateNotWritten: the disk refused; nothing stays staged.
         """
         disk = Disk()
         paths = {self._staged(name, one.key_id): self.vault.seal(name, one) for name, one in keys.items()}
@@ -119,15 +119,15 @@ class Pool:
             ) from error
 
     def unstage(self, keys: Mapping[str, Credentials]) -> None:
-        """Forget keys whose sessions did not reach users.json."""
+        """Delete staged keys whose sessions did not reach users.json."""
         for name, credentials in keys.items():
             self._staged(name, credentials.key_id).unlink(missing_ok=True)
 
     @contextlib.asynccontextmanager
     async def removing(self, name: str) -> AsyncIterator[None]:
-        """Let users.json forget the session meanwhile. Its key is removed once that is done.
+        """Delete a session's key after the body has removed the session from users.json.
 
-        Until then the key waits where `stage` puts new ones.
+        Meanwhile the key waits in `incoming/`. After an error it goes back, if users.json still has the session.
 
         Raises:
             StateNotWritten: the key cannot be moved.
@@ -138,7 +138,7 @@ class Pool:
             waiting = self._staged(name, session.key_id)
             try:
                 path.rename(waiting)
-                os.utime(waiting)  # a key that waits in incoming/ for long counts as forgotten
+                os.utime(waiting)  # `repair` deletes keys that are old
             except OSError as error:
                 raise StateNotWritten(f"the key of {name} cannot be moved ({error.strerror})") from error
         try:
@@ -148,7 +148,7 @@ class Pool:
                 self.follow(self._store.snapshot, [name])
             raise
         key_id = session.key_id if session is not None else None
-        for left in self._places(name):  # a repair at the same moment may have put it back
+        for left in self._places(name):  # a concurrent repair may have put it back
             if is_sealed(left) and (key_id is None or self._holds(left, name, key_id)):
                 left.unlink(missing_ok=True)
         if waiting is not None:
@@ -160,9 +160,9 @@ class Pool:
         return False
 
     def take_in(self) -> list[str]:
-        """Register the files in `available/` that are not known yet, sealing plain ones. Return the new names.
+        """Register the unknown files in `available/`, seal the plain ones, and return the new names.
 
-        A file that cannot be used is left where it is, and a warning says why.
+        A file that cannot be used stays there, and a warning says why.
         """
         new: dict[str, Session] = {}
         known = self._store.snapshot.sessions
@@ -170,48 +170,34 @@ class Pool:
             name = path.name.removesuffix(SUFFIX)
             if name in known:
                 if not is_sealed(path):
-                    text = (
-                        "%s was not taken in: there is a session of that name; rename the file, or use session import"
-                    )
-                    log.warning(text, path.name, extra={"action": "session_refused"})
+                    _warn_refused(path.name, "a session has that name; rename the file, or use session import")
                 continue
             try:
-                credentials = self._seal_if_plain(name, path)
+                new[name] = self._record(self._seal_if_plain(name, path))
             except (InvalidInput, NotRead, StateDamaged, OSError) as error:
-                log.warning("%s was not taken in: %s", path.name, error, extra={"action": "session_refused"})
-                continue
-            new[name] = Session(
-                dc_id=credentials.dc_id,
-                key_id=credentials.key_id,
-                added_at=self._clock.now(),
-            )
+                _warn_refused(path.name, error)
         return self._register(new) if new else []
 
     def _register(self, new: Mapping[str, Session]) -> list[str]:
         def register(tx: Transaction) -> list[str]:
-            there = {session.key_id for session in tx.sessions.values()}
+            key_ids = {session.key_id for session in tx.sessions.values()}
             taken: list[str] = []
             for name, session in new.items():
-                if name in tx.sessions or session.key_id in there:
-                    continue
-                there.add(session.key_id)
-                taken.append(name)
-                tx.put_session(name, session)
+                if name not in tx.sessions and session.key_id not in key_ids:
+                    key_ids.add(session.key_id)
+                    taken.append(name)
+                    tx.put_session(name, session)
             return taken
 
         taken = self._store.transact_now(register)
         for name in new.keys() - taken - self._store.snapshot.sessions.keys():
-            log.warning(
-                "%s.session was not taken in: the same login is here under another name; remove the file",
-                name,
-                extra={"action": "session_refused"},
-            )
+            _warn_refused(f"{name}{SUFFIX}", "another session has the same login; remove the file")
         if taken:
             log.info("Took in %d session(s): %s", len(taken), ", ".join(taken), extra={"action": "sessions_taken_in"})
         return taken
 
     def follow(self, snapshot: Snapshot, names: Iterable[str] | None = None) -> Repair:
-        """Move files to where users.json says they belong: all of them, or those named."""
+        """Move the files of these sessions, or of all, to the folders where they belong by users.json."""
         taken = {name for user in snapshot.users.values() for name in user.assigned_sessions}
         moved: list[str] = []
         missing: list[str] = []
@@ -230,7 +216,7 @@ class Pool:
         return Repair(moved=tuple(moved), missing=tuple(missing))
 
     def repair(self) -> Repair:
-        """Take in files from available/, let every file follow users.json, and return what does not fit together."""
+        """Take in files from `available/` and move every file to its folder. Return what was done and what is wrong."""
         taken_in = self.take_in()
         self._record_named_ones()
         snapshot = self._store.snapshot
@@ -247,24 +233,24 @@ class Pool:
         return Repair(taken_in=tuple(taken_in), moved=done.moved, missing=done.missing, unknown=tuple(unknown))
 
     def _record_named_ones(self) -> None:
-        """Give a record to accounts that a user has by name alone, after an edit of users.json. Cycles need one."""
+        """Give a record to accounts that a hand-edited users.json assigns but does not list. Cycles need one."""
         known, users = self._store.snapshot.sessions, self._store.snapshot.users
         named = {name: user_id for user_id, user in users.items() for name in user.assigned_sessions}
         new = {name: self._record_from_file(name) for name in sorted(named.keys() - known.keys())}
 
         def register(tx: Transaction) -> None:
-            there = {session.key_id for session in tx.sessions.values()}
+            key_ids = {session.key_id for session in tx.sessions.values()}
             for name, record in new.items():
-                if record.key_id is not None and record.key_id in there:
+                if record.key_id is not None and record.key_id in key_ids:
                     new[name] = self._needs_login("its file holds the login of another account")
-                there.add(new[name].key_id)
+                key_ids.add(new[name].key_id)
                 tx.put_session(name, new[name])
 
         if new:
             self._store.transact_now(register)
         for name, record in new.items():
             log.warning(
-                "%s stood among the accounts of %s, but not among the sessions; it has a record now (%s)",
+                "%s is assigned to %s but had no record among the sessions; one was added (%s)",
                 name,
                 named[name],
                 record.state_reason or record.state,
@@ -273,27 +259,25 @@ class Pool:
 
     def _record_from_file(self, name: str) -> Session:
         try:
-            key = self.credentials(check_name(name))
+            return self._record(self.credentials(check_name(name)))
         except (InvalidInput, UnknownSession, StateDamaged) as error:
             return self._needs_login(str(error))
+
+    def _record(self, key: Credentials) -> Session:
         return Session(dc_id=key.dc_id, key_id=key.key_id, added_at=self._clock.now())
 
     def _needs_login(self, reason: str) -> Session:
         return Session(state=SessionState.NEEDS_LOGIN, state_reason=reason, added_at=self._clock.now())
 
-    def sealed_files(self) -> list[tuple[str, Path]]:
-        """Return every sealed file and the name it is bound to, for a rotation of the vault's key."""
-        return sealed_files(self._root.parent)
-
     def _move(self, path: Path, folder: str) -> None:
-        # Old copies go first: if this is cut off, the new key still waits in incoming/ and is found there.
+        # Old copies go first: after a crash here, the new key is still found in incoming/.
         file_name = path.name.partition("~")[0].removesuffix(SUFFIX) + SUFFIX
         for other in FOLDERS:
             stale = self._root / other / file_name
             if stale != path and is_sealed(stale):
                 stale.unlink()
         target = self._root / folder / file_name
-        if target.exists():  # a plain file of another account that happens to have this name
+        if target.exists():  # a plain file of another account with the same name
             target.rename(target.with_name(file_name + ".other"))
         path.rename(target)
 
@@ -309,11 +293,11 @@ class Pool:
         return (_place(self._root, folder, f"{name}{SUFFIX}") for folder in FOLDERS)
 
     def _staged(self, name: str, key_id: str) -> Path:
-        # The name holds the key's own, so that a leftover of a crash or a refusal is never taken for another login.
+        # The key's id in the name keeps a leftover of a crash from passing for another login.
         return _place(self._root, INCOMING, f"{name}~{key_id}{SUFFIX}")
 
     def _seal_if_plain(self, name: str, path: Path) -> Credentials:
-        """Replace a plain file by a sealed one, and return its account."""
+        """Replace a plain file by a sealed one, and return its credentials."""
         check_name(name, path.name)
         if is_sealed(path):
             return self.vault.unseal(name, path.read_bytes())
@@ -327,13 +311,17 @@ class Pool:
         return found.credentials
 
 
-@functools.lru_cache(maxsize=4096)  # this runs with every connection; see data/disk/files.py on names that come and go
+@functools.lru_cache(maxsize=4096)  # every connection asks; see data/disk/files.py on names that come and go
 def _place(root: Path, folder: str, file_name: str) -> Path:
     return root / folder / file_name
 
 
+def _warn_refused(file_name: str, reason: object) -> None:
+    log.warning("%s was not taken in: %s", file_name, reason, extra={"action": "session_refused"})
+
+
 def _sync_all(paths: Iterable[Path]) -> None:
-    """Make several written files durable at once, which waits less for the disk than one by one."""
+    """Make written files durable together, which is faster than one by one."""
     for path in paths:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:

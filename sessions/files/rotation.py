@@ -1,7 +1,7 @@
-"""Seals every file with a new vault key. If it is cut off, the files still open, and it can run again.
+"""Seals every file with a new vault key. After an interruption the files still open, and it can run again.
 
-With a key file, the next key is written down first. Each file is then replaced by one sealed with it, and at last it
-takes the old key's place. Meanwhile both are tried. With POSTFLEET_VAULT_KEY the operator holds both keys.
+With a key file, the next key is written beside it, every file is sealed with the next key, and then that replaces the
+old one. Meanwhile both are tried. With POSTFLEET_VAULT_KEY the operator holds both keys.
 """
 
 from pydantic import SecretStr
@@ -10,28 +10,28 @@ from core.errors import SettingsError, StateDamaged, StateNotWritten
 from core.settings import Settings
 from data.disk.files import Disk, exclusive_daemon_lock
 from data.disk.inventory import KEY_FILE, NEXT_KEY_FILE
-from sessions.files.pool import Pool
+from data.disk.sealed import sealed_files
 from sessions.keys.api_pairs import ApiPairs
 from sessions.keys.vault import Vault, key_from_setting, key_is_set, new_key, write_private
 
 
-def rotate(settings: Settings, next_key: SecretStr | None, pool: Pool) -> int:
-    """Seal everything with a new key, and return how many files that were.
+def rotate(settings: Settings, next_key: SecretStr | None) -> int:
+    """Seal everything with a new key, and return the number of session files.
 
-    `next_key` is required if the settings name the key, and refused if a key file holds it.
+    `next_key` is required if the settings name the current key, and refused if a key file holds it.
 
     Raises:
-        StateInUse: the daemon runs; stop it first.
-        StateDamaged: a file opens with no key; nothing was changed.
-        SettingsError: a key is missing, wrong or not wanted.
+        StateInUse: the daemon is running; stop it first.
+        StateDamaged: no key opens a file; nothing was changed.
+        SettingsError: a key is missing, malformed or not expected.
         StateNotWritten: the disk refused; run it again.
     """
     with exclusive_daemon_lock(settings.state_dir):
         vault = _both(settings, next_key)
-        files = pool.sealed_files()
-        shut = [str(path) for name, path in files if not _opens(vault, name, path.read_bytes())]
+        files = sealed_files(settings.state_dir)
+        shut = [str(path) for name, path in files if not vault.opens(name, path.read_bytes())]
         if shut:
-            raise StateDamaged(f"these open with no key; move them away first: {', '.join(shut)}")
+            raise StateDamaged(f"no key opens these files; move them away first: {', '.join(shut)}")
         try:
             for name, path in files:
                 write_private(path, vault.seal_bytes(name, vault.unseal_bytes(name, path.read_bytes())))
@@ -40,31 +40,21 @@ def rotate(settings: Settings, next_key: SecretStr | None, pool: Pool) -> int:
                 Disk().rename(settings.state_dir / NEXT_KEY_FILE, settings.state_dir / KEY_FILE)
                 Disk().sync_folder(settings.state_dir)
         except OSError as error:
-            raise StateNotWritten(f"the disk refused ({error.strerror}); nothing is lost, run it again") from error
+            raise StateNotWritten(f"the disk refused ({error.strerror}); nothing is lost; run this again") from error
         return len(files)
 
 
 def _both(settings: Settings, next_key: SecretStr | None) -> Vault:
-    """Seals with the next key, opens with either."""
+    """Return a vault that seals with the next key and opens with either."""
     if settings.vault_key is not None and key_is_set(settings.vault_key):
         if next_key is None or not key_is_set(next_key):
-            raise SettingsError(
-                "POSTFLEET_NEXT_VAULT_KEY is not set: the key that is to take POSTFLEET_VAULT_KEY's place"
-            )
+            raise SettingsError("POSTFLEET_NEXT_VAULT_KEY is not set; it is the key that replaces POSTFLEET_VAULT_KEY")
         old = key_from_setting("POSTFLEET_VAULT_KEY", settings.vault_key)
         return Vault(key_from_setting("POSTFLEET_NEXT_VAULT_KEY", next_key), old)
     if key_is_set(next_key):
-        raise SettingsError("POSTFLEET_NEXT_VAULT_KEY is only for a key that POSTFLEET_VAULT_KEY names; unset it")
+        raise SettingsError("POSTFLEET_NEXT_VAULT_KEY only goes with POSTFLEET_VAULT_KEY, which is not set; unset it")
     Vault.open(settings.state_dir)
-    beside = settings.state_dir / NEXT_KEY_FILE
-    if not beside.exists():
-        write_private(beside, new_key().hex().encode())
+    next_file = settings.state_dir / NEXT_KEY_FILE
+    if not next_file.exists():
+        write_private(next_file, new_key().hex().encode())
     return Vault.open(settings.state_dir)
-
-
-def _opens(vault: Vault, name: str, content: bytes) -> bool:
-    try:
-        vault.unseal_bytes(name, content)
-    except ValueError:
-        return False
-    return True

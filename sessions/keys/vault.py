@@ -56,8 +56,8 @@ class Vault:
     def refuse_foreign_files(self, state_dir: Path, named: str) -> None:
         """Check that this vault, whose key is `named`, opens something sealed in the folder. Raises StateDamaged."""
         files, hashes = sealed_files(state_dir), sealed_hashes(state_dir)
-        opens = any(self._opens(label, sealed) for label, sealed in hashes) or any(
-            self._opens(name, path.read_bytes()) for name, path in files
+        opens = any(self.opens(label, sealed) for label, sealed in hashes) or any(
+            self.opens(name, path.read_bytes()) for name, path in files
         )
         if (files or hashes) and not opens:
             raise StateDamaged(
@@ -65,7 +65,8 @@ class Vault:
                 "were sealed with. Bring that key back, or see what can be done: python run.py restore"
             )
 
-    def _opens(self, name: str, sealed: bytes) -> bool:
+    def opens(self, name: str, sealed: bytes) -> bool:
+        """Return whether this vault opens what was sealed for the name."""
         try:
             self.unseal_bytes(name, sealed)
         except ValueError:

@@ -39,15 +39,14 @@ def store(tmp_path: Path) -> Iterator[DataManager]:
     asyncio.run(store.close())
 
 
-def filled(settings: Settings, store: DataManager) -> Pool:
-    """A pool with three sealed files, and a pair whose hash is sealed too."""
+def fill(settings: Settings, store: DataManager) -> None:
+    """Make a pool with three sealed files, and a pair whose hash is sealed too."""
     vault = Vault.open(settings.state_dir, settings.vault_key)
-    pool = Pool(settings.state_dir, vault, store, SystemClock())
+    Pool(settings.state_dir, vault, store, SystemClock())
     for name in NAMES:
         path = settings.state_dir / "sessions" / "available" / f"{name}.session"
         path.write_bytes(vault.seal(name, key_of(name)))
     ApiPairs(settings, vault).add(7, SecretStr("cd" * 16), SystemClock().now())
-    return pool
 
 
 def everything_opens(settings: Settings) -> bool:
@@ -60,9 +59,9 @@ def everything_opens(settings: Settings) -> bool:
 
 
 def test_everything_opens_with_the_new_key_and_nothing_with_the_old_one(settings: Settings, store: DataManager) -> None:
-    pool = filled(settings, store)
+    fill(settings, store)
     old = Vault.open(settings.state_dir)
-    assert rotate(settings, None, pool) == 3
+    assert rotate(settings, None) == 3
     assert everything_opens(settings)
     path = settings.state_dir / "sessions" / "available" / "ann.session"
     with pytest.raises(StateDamaged):
@@ -74,7 +73,7 @@ def test_everything_opens_with_the_new_key_and_nothing_with_the_old_one(settings
 def test_a_rotation_that_is_cut_off_leaves_everything_readable_and_is_finished_later(
     settings: Settings, store: DataManager, monkeypatch: pytest.MonkeyPatch, writes: int
 ) -> None:
-    pool = filled(settings, store)
+    fill(settings, store)
     real, left = write_private, [writes]
 
     def cut_off(path: Path, content: bytes) -> None:
@@ -87,32 +86,32 @@ def test_a_rotation_that_is_cut_off_leaves_everything_readable_and_is_finished_l
         patch.setattr(rotation, "write_private", cut_off)
         patch.setattr(ApiPairs, "reseal", lambda *_: cut_off(Path(), b""))
         with pytest.raises(KeyboardInterrupt):
-            rotate(settings, None, pool)
+            rotate(settings, None)
     assert everything_opens(settings)
-    assert rotate(settings, None, pool) == 3
+    assert rotate(settings, None) == 3
     assert everything_opens(settings)
 
 
 def test_a_key_from_the_settings_is_rotated_to_the_next_one(settings: Settings, store: DataManager) -> None:
     named = settings.model_copy(update={"vault_key": OLD})
-    pool = filled(named, store)
+    fill(named, store)
     with pytest.raises(SettingsError, match="POSTFLEET_NEXT_VAULT_KEY is not set"):
-        rotate(named, None, pool)
-    assert rotate(named, NEW, pool) == 3
+        rotate(named, None)
+    assert rotate(named, NEW) == 3
     assert everything_opens(settings.model_copy(update={"vault_key": NEW}))
 
 
 def test_a_file_that_no_key_opens_stops_the_rotation_before_it_begins(settings: Settings, store: DataManager) -> None:
-    pool = filled(settings, store)
+    fill(settings, store)
     folder = settings.state_dir / "sessions" / "available"
     (folder / "bad.session").write_bytes(b"PFS1" + bytes(60))
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     with pytest.raises(StateDamaged, match=r"bad\.session"):
-        rotate(settings, None, pool)
+        rotate(settings, None)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
 def test_no_rotation_under_a_running_daemon(settings: Settings, store: DataManager) -> None:
-    pool = filled(settings, store)
+    fill(settings, store)
     with exclusive_daemon_lock(settings.state_dir), pytest.raises(StateInUse):
-        rotate(settings, None, pool)
+        rotate(settings, None)
