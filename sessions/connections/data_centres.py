@@ -1,4 +1,4 @@
-"""Which of Telegram's data centres answer, as seen by the accounts' own connections."""
+"""Keeps track of Telegram's data centres that do not answer, as the accounts' own connections show."""
 
 import asyncio
 import contextlib
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from core.clock import Clock
 
 FAILURES = 2
-"""After this many failed connections in a row, the data centre does not answer."""
+"""A data centre is silent after this many failed connections in a row."""
 LOOK_AGAIN_SECONDS = 10.0
 _TRY_SECONDS = 2.0
 
@@ -20,29 +20,29 @@ class _Failing:
 
 
 class DataCentres:
-    """What is known of each data centre that was connected to."""
+    """The data centres whose last connections failed."""
 
     def __init__(self) -> None:
         self._failing: dict[int, _Failing] = {}
         self._looked_at: float | None = None
 
     def answered(self, dc_id: int) -> None:
-        """Note that a connection was made."""
+        """Note a successful connection."""
         self._failing.pop(dc_id, None)
 
     def failed(self, dc_id: int, host: str, port: int) -> None:
-        """Note that a connection could not be made."""
+        """Note a failed connection."""
         self._failing.setdefault(dc_id, _Failing(host, port)).times += 1
 
     @property
     def silent(self) -> list[int]:
-        """The data centres that do not answer."""
+        """The ids of the silent data centres, sorted."""
         return sorted(dc_id for dc_id, failing in self._failing.items() if failing.times >= FAILURES)
 
     async def look_again(self, clock: Clock) -> None:
-        """Connect to the silent ones now and then. One that takes a connection is no longer silent.
+        """Connect to the silent ones, at most every `LOOK_AGAIN_SECONDS`. One that accepts is no longer silent.
 
-        Without this a data centre would stay silent until some account has a post to make.
+        Without this, a data centre would stay silent until an account next has something to post.
         """
         now = clock.monotonic()
         if not self.silent or (self._looked_at is not None and now - self._looked_at < LOOK_AGAIN_SECONDS):

@@ -1,8 +1,8 @@
 """One key, one connection, across processes: a kernel lock per session.
 
-Telegram destroys a key that is used from two places. Each session is a byte of one lock file, so that hundreds of
-connected accounts cost no file descriptor each. The kernel ends the locks with
-their process, however it ends. The empty file stays and means nothing.
+Telegram destroys a key that is used from two places. Each session locks one byte of a shared file, so hundreds of
+accounts need one file descriptor. The kernel releases the locks when their process ends, however it ends. The empty
+file stays and means nothing.
 """
 
 import contextlib
@@ -18,12 +18,12 @@ from core.errors import SessionInUse, StateNotWritten
 from data.disk.files import make_folder, open_own
 
 _OWN_DESCRIPTION = getattr(fcntl, "F_OFD_SETLK", None)
-"""Linux: a lock of the open file, so that nothing else in this process can lose it by closing the file."""
+"""On Linux the lock belongs to the open file, so closing the file elsewhere in this process does not release it."""
 _TAKEN = frozenset({errno.EACCES, errno.EAGAIN})
 
 
 class Leases:
-    """The leases of a state folder."""
+    """The leases on the sessions of a state folder."""
 
     def __init__(self, state_dir: Path) -> None:
         self._path = state_dir / "sessions" / "leases.lock"
@@ -34,8 +34,8 @@ class Leases:
         """Make this the only process that works with the session.
 
         Raises:
-            SessionInUse: another process does.
-            StateNotWritten: the lock file cannot be made.
+            SessionInUse: another process works with it.
+            StateNotWritten: the lock file cannot be made or locked.
         """
         place = int.from_bytes(hashlib.blake2b(name.encode(), digest_size=7).digest(), "big")
         try:
@@ -44,7 +44,7 @@ class Leases:
             if error.errno not in _TAKEN:
                 raise StateNotWritten(f"the lock file {self._path} cannot be used ({error.strerror})") from error
             raise SessionInUse(
-                f"{name} is in use by another process on this state folder; it is left alone until that one is done"
+                f"{name} is in use by another process on this state folder; it is left alone until that process is done"
             ) from None
         try:
             yield
