@@ -1,4 +1,4 @@
-"""Deletes accounts: logs them out at Telegram if that is possible, and forgets them."""
+"""Deletes accounts: logs them out at Telegram if possible, and removes their record and key."""
 
 import msgspec
 from telethon import errors
@@ -22,19 +22,20 @@ class Farewell(msgspec.Struct, frozen=True):
     logged_out: bool
     """Whether Telegram ended its login."""
     reason: str | None
-    """Why Telegram did not."""
+    """Why its login was not ended."""
 
 
 async def delete(clients: Clients, sessions: SessionManager, name: str, *, log_out: bool = True) -> Farewell:
-    """Log the account out at Telegram, unless its login is used elsewhere too, and forget it: record and key.
+    """Log the account out at Telegram, then remove its record and key.
 
-    A hold that still runs stays with the account, should it come back.
+    `log_out=False` leaves the login open, for a login that is used elsewhere too.
+    A hold that still runs is remembered, in case the account comes back.
 
     Raises:
-        UnknownSession: there is none of that name.
-        SessionInUse: it is at work here or in another process; nothing was done.
-        Conflict: it was logged in anew meanwhile.
-        StateError: the state could not be written; it may be logged out already.
+        UnknownSession: no session has that name.
+        SessionInUse: the account is at work here or in another process; nothing was done.
+        Conflict: it got a new login meanwhile.
+        StateError: the state could not be written; the account may be logged out already.
     """
     sessions.known(name)
     if clients.at_work(name):
@@ -46,7 +47,7 @@ async def delete(clients: Clients, sessions: SessionManager, name: str, *, log_o
 
 
 async def _log_out(clients: Clients, sessions: SessionManager, name: str) -> str | None:
-    """Return why the account could not be logged out, None when it was."""
+    """Log the account out. Return why that failed, or None."""
     session = sessions.known(name)
     if session.state is SessionState.BANNED:
         return "Telegram has banned it"

@@ -1,4 +1,4 @@
-"""The steps of a login at Telegram. Each is bounded in time, and each failure raises a clear error of ours."""
+"""The steps of a login at Telegram. Each has a time limit, and each failure raises a `PostfleetError`."""
 
 import asyncio
 import base64
@@ -37,16 +37,15 @@ class LoginClient(PostingClient):
         self.scanned = asyncio.Event()
 
     async def _get_dc(self, new_dc: int, cdn: bool = False) -> Any:
-        LoginClient._config = None  # asks again where the data centres are: a kept answer may be another server's
+        LoginClient._config = None  # ask again where the data centres are: the cached answer may be another server's
         return await super()._get_dc(new_dc, cdn)
 
     async def _call(self, *args: Any, **options: Any) -> Any:
-        return await super(PostingClient, self)._call(
-            *args, **options
-        )  # Telegram may send a login on to another data centre
+        # Telegram may move a login to another data centre, which Telethon's own call follows.
+        return await super(PostingClient, self)._call(*args, **options)
 
     async def get_me(self, input_peer: bool = False) -> User | None:
-        """Return who is signed in; None while nobody is."""
+        """Return who is signed in, or None."""
         return await TelegramClient.get_me(self, input_peer)
 
     async def _update_loop(self) -> None:
@@ -58,12 +57,12 @@ class LoginClient(PostingClient):
 
     @property
     def credentials(self) -> Credentials:
-        """The key that this client made, with its data centre."""
+        """The credentials of the login that this client made."""
         session = self.session
         return Credentials(session.dc_id, session.server_address, session.port, session.auth_key.key)
 
     async def send_code(self, phone: str) -> tuple[str, str]:
-        """Let Telegram send a code. Return its hash, and in words where it went.
+        """Let Telegram send a code. Return the code's hash, and a phrase that says where it went.
 
         Raises:
             InvalidInput, LoginRefused, TooMany.
@@ -78,17 +77,17 @@ class LoginClient(PostingClient):
 
     async def sign_in(self, phone: str, code_hash: str, code: str) -> User:
         """Sign in with the code. Raises PasswordNeeded, InvalidInput, LoginRefused, TooMany."""
-        return await self._welcomed(functions.auth.SignInRequest(phone, code_hash, code))
+        return await self._sign_in(functions.auth.SignInRequest(phone, code_hash, code))
 
     async def check_password(self, password: str) -> User:
         """Sign in with the two-step password. Raises InvalidInput, LoginRefused, TooMany."""
         challenge = await self._ask(functions.account.GetPasswordRequest())
         # The key derivation takes most of a second, so it runs in a thread.
         proof = await asyncio.to_thread(compute_check, challenge, password)
-        return await self._welcomed(functions.auth.CheckPasswordRequest(proof))
+        return await self._sign_in(functions.auth.CheckPasswordRequest(proof))
 
     async def login_token(self) -> User | bytes:
-        """Return the token for a QR code, or who was signed in once one was accepted.
+        """Return the token for a QR code, or the user once somebody has accepted one.
 
         Raises:
             PasswordNeeded, LoginRefused, TooMany.
@@ -96,7 +95,7 @@ class LoginClient(PostingClient):
         try:
             answer = await self._ask(functions.auth.ExportLoginTokenRequest(self.api_id, self.api_hash, []))
             if isinstance(answer, types.auth.LoginTokenMigrateTo):
-                with _told_clearly():
+                with _clear_errors():
                     await self._switch_dc(answer.dc_id)
                 answer = await self._ask(functions.auth.ImportLoginTokenRequest(answer.token))
         except errors.SessionPasswordNeededError:
@@ -106,14 +105,18 @@ class LoginClient(PostingClient):
         return bytes(answer.token)
 
     async def log_out(self) -> None:
-        """Log out again, so that no login is left that nobody keeps. Raises LoginRefused."""
+        """Log out, so that no abandoned login stays open. Raises LoginRefused, TooMany."""
         await self._ask(functions.auth.LogOutRequest())
 
-    async def _welcomed(self, request: Any) -> User:
-        with _told_clearly():
+    async def close(self) -> None:
+        """Disconnect, even if the caller is cancelled: an open connection would share its key with the session's."""
+        await asyncio.shield(asyncio.ensure_future(self.disconnect()))
+
+    async def _sign_in(self, request: Any) -> User:
+        with _clear_errors():
             try:
                 answer = await self._once(request)
-            except _BROKEN:  # the answer is lost; Telegram can be asked whether it signed in
+            except _BROKEN:  # the answer is lost; ask Telegram whether it signed in
                 await self.disconnect()
                 await connect(self)
                 if (me := await self.get_me()) is not None:
@@ -132,8 +135,8 @@ class LoginClient(PostingClient):
         return PasswordNeeded(challenge.hint or "")
 
     async def _ask(self, request: Any) -> Any:
-        """Send the request, once more over a new connection if the old one is gone."""
-        with _told_clearly():
+        """Send the request, and once more over a new connection if the first was lost."""
+        with _clear_errors():
             try:
                 return await self._once(request)
             except _BROKEN:
@@ -150,13 +153,14 @@ _BROKEN = (*CONNECTION_LOST, errors.AuthKeyNotFound, errors.SecurityError)
 
 
 @contextlib.contextmanager
-def _told_clearly() -> Iterator[None]:
+def _clear_errors() -> Iterator[None]:
+    """Turn Telegram's errors into ours, except the one that asks for a password."""
     try:
         yield
     except errors.SessionPasswordNeededError:
         raise
     except (errors.RPCError, *_BROKEN) as error:
-        raise answer_to(error) from error
+        raise _error_for_user(error) from error
 
 
 def qr_url(token: bytes) -> str:
@@ -179,11 +183,10 @@ def _no_such_account() -> InvalidInput:
     return InvalidInput("phone", "no Telegram account has this number; make one in a Telegram app first")
 
 
-def answer_to(error: BaseException) -> PostfleetError:
-    """Return what to tell the person who logs in."""
-    for kind, answer in _INPUT.items():
+def _error_for_user(error: BaseException) -> PostfleetError:
+    for kind, field_and_fix in _INPUT.items():
         if isinstance(error, kind):
-            return InvalidInput(*answer)
+            return InvalidInput(*field_and_fix)
     if isinstance(error, errors.PhoneNumberUnoccupiedError):
         return _no_such_account()
     seconds = getattr(error, "seconds", None)
@@ -205,28 +208,25 @@ _INPUT: dict[type[BaseException], tuple[str, str]] = {
     errors.PhoneCodeInvalidError: ("code", "that is not the code Telegram sent; look again"),
     errors.PasswordHashInvalidError: ("password", "that is not the account's two-step password"),
     errors.SrpIdInvalidError: ("password", "Telegram wants it once more; type the password again"),
-    errors.SrpPasswordChangedError: ("password", "it was changed meanwhile; type the new password"),
+    errors.SrpPasswordChangedError: ("password", "it has just been changed; type the new password"),
 }
 PAIR_REFUSED = (errors.ApiIdInvalidError, errors.ConnectionApiIdInvalidError, errors.ApiIdPublishedFloodError)
-"""Return the error for an API pair that Telegram refuses."""
+"""The errors for an API pair that Telegram refuses."""
 _API_PAIR: tuple[LoginCode, str] = (
     "api_pair_refused",
-    "Telegram does not accept this API pair any more; the operator has to look at it",
+    "Telegram no longer accepts this API pair; the operator has to look at it",
 )
 _BANNED: tuple[LoginCode, str] = (
     "account_banned",
     "Telegram has banned this number; its owner can write to recover@telegram.org",
 )
 _REFUSALS: dict[type[BaseException], tuple[LoginCode, str]] = {
-    errors.PhoneCodeExpiredError: ("code_expired", "the code is not valid any more; begin again to get a new one"),
+    errors.PhoneCodeExpiredError: ("code_expired", "the code has expired; begin again to get a new one"),
     errors.PhoneNumberBannedError: _BANNED,
     errors.UserDeactivatedBanError: _BANNED,
     errors.UserDeactivatedError: ("account_deleted", "this Telegram account was deleted"),
     **dict.fromkeys(PAIR_REFUSED, _API_PAIR),
-    errors.AuthKeyUnregisteredError: ("login_lost", "Telegram knows nothing of this login any more; begin again"),
+    errors.AuthKeyUnregisteredError: ("login_lost", "Telegram no longer knows this login; begin again"),
     errors.AuthTokenExpiredError: ("login_lost", "the QR code is too old; begin again"),
-    errors.UpdateAppToLoginError: (
-        "login_not_possible",
-        "Telegram wants a newer app for this login; log in by QR code",
-    ),
+    errors.UpdateAppToLoginError: ("login_not_possible", "Telegram wants a newer app for this login; use a QR code"),
 }

@@ -1,8 +1,8 @@
 """Logins of accounts: by phone, code and two-step password, or by QR code.
 
-A login attempt lives in this process only, belongs to whoever began it, and ends by itself after `LOGIN_SECONDS`. It is
-used once: of two codes that race, one is tried and the other refused. An account is a session before anybody is told
-that it is logged in. An account that cannot be kept is logged out again.
+An attempt lives in this process only, belongs to whoever began it, and ends after `LOGIN_SECONDS`. It handles one code
+or password at a time and refuses a second one meanwhile. An account becomes a session before anybody hears that it is
+logged in. An account that cannot be kept is logged out again.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ import contextlib
 import logging
 import secrets
 import unicodedata
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
@@ -34,9 +34,9 @@ log = logging.getLogger(__name__)
 LOGIN_SECONDS = 300.0
 """How long a login may take."""
 QR_SECONDS = 25.0
-"""How long a QR code is shown. Telegram's are good for about 30 seconds."""
+"""How long a QR code is shown. Telegram accepts it for about 30 seconds."""
 MOST_WRONG = 5
-"""How many wrong codes or passwords end the attempt."""
+"""This many wrong codes or passwords end the attempt."""
 MOST_A_USER = 3
 MOST_AT_ONCE = 50
 
@@ -57,14 +57,14 @@ OPEN = frozenset({Step.CODE, Step.QR, Step.PASSWORD})
 
 @dataclass(frozen=True)
 class Wish:
-    """What is to become of the account. `owner` None: a spare one for everyone (operators only)."""
+    """What to do with the account. `owner` None: make it a spare one for everyone (operators only)."""
 
     owner: str | None = None
     name: str | None = None
     label: str = ""
     by_operator: bool = False
     api_id: int | None = None
-    """The API pair to log in with; None: any that may be used."""
+    """The API pair to log in with; None: any usable one."""
 
 
 class Login(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,7 +75,7 @@ class Login(msgspec.Struct, frozen=True, kw_only=True):
     """What the login waits for."""
     expires_at: Moment
     sent: str | None
-    """Where Telegram sent the code, in words."""
+    """A phrase that says where Telegram sent the code."""
     qr_url: str | None
     """The content of the QR code to scan. It changes about twice a minute."""
     hint: str | None
@@ -84,7 +84,7 @@ class Login(msgspec.Struct, frozen=True, kw_only=True):
     """The account's session, once the login is done."""
     assigned_to: str | None
     reason: str | None
-    """Why it is over."""
+    """Why the login is over."""
 
 
 @dataclass
@@ -105,7 +105,7 @@ class _Attempt:
     admitted: Admitted | None = None
     wrong: int = 0
     keeping: bool = False
-    """Whether Telegram has let it in, so that it is being made a session."""
+    """Whether Telegram has accepted the login and it is being made a session."""
     answering: asyncio.Task[Login] | None = None
     over: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -144,14 +144,14 @@ class Logins:
         self._watchers: dict[str, asyncio.Task[None]] = {}
 
     async def begin(self, by: str, wish: Wish, phone: str | None) -> Login:
-        """Begin a login for `by`: with a phone number (Telegram sends a code), or by QR code without one.
+        """Begin a login for `by`: with a phone number, to which Telegram sends a code, or without one by QR code.
 
         Raises:
-            InvalidInput: the phone number or the name is none, or nobody has that number.
+            InvalidInput: the phone number or the name is malformed, or no account has the number.
             LoginRefused: Telegram refuses it; `code` says why.
-            TooMany: too many logins under way, or Telegram wants a rest.
+            TooMany: too many logins are under way, or Telegram wants a rest.
             NoRoomOnApiPairs: no API pair may be used.
-            NotFound, Conflict: the pair that is wished for is not there, or may not be used.
+            NotFound, Conflict: the requested pair does not exist, or may not be used.
         """
         if wish.name is not None:
             check_name(wish.name)
@@ -176,8 +176,8 @@ class Logins:
                 attempt.code_hash, attempt.sent = await attempt.client.send_code(digits)
         except BaseException as error:
             del self._attempts[attempt.id]
-            await _close(attempt.client)
-            self._tell_of_pair(attempt, error)
+            await attempt.client.close()
+            self._close_refused_pair(attempt, error)
             raise
         self._watchers[attempt.id] = asyncio.create_task(self._watch(attempt), name=f"login {attempt.id[:6]}")
         return attempt.view()
@@ -187,39 +187,37 @@ class Logins:
 
         Raises:
             NotFound: there is no such login, or no longer.
-            InvalidInput: wrong code; the login stays open.
-            LoginRefused: it cannot continue, or another request is at work on it; `code` says why.
+            InvalidInput: the code is wrong; the login stays open.
+            LoginRefused: the login cannot continue, or another request is at work on it; `code` says why.
             TooMany: Telegram wants a rest.
-            AccountRefused: the account is here already for somebody else; it was logged out again.
-            Conflict: the name an operator asked for is taken; it was logged out again.
+            AccountRefused: somebody else has the account here; it was logged out again.
+            Conflict: the name an operator asked for is taken; the account was logged out again.
         """
+        attempt = self._waiting(by, login_id, Step.CODE)
         digits = "".join(character for character in code if character.isalnum())
-
-        async def answer(attempt: _Attempt) -> Login:
-            if not digits:
-                raise InvalidInput("code", "type the code Telegram sent")
-            return await self._let_in(attempt, attempt.client.sign_in(attempt.phone, attempt.code_hash, digits))
-
-        return await self._in_turn(by, login_id, Step.CODE, answer)
+        if not digits:
+            raise InvalidInput("code", "type the code Telegram sent")
+        return await self._sign_in(attempt, attempt.client.sign_in(attempt.phone, attempt.code_hash, digits))
 
     async def password(self, by: str, login_id: str, password: str) -> Login:
         """Continue a login with the account's two-step password. Raises as `code` does."""
-
-        async def answer(attempt: _Attempt) -> Login:
-            if not password:
-                raise InvalidInput("password", "type the account's two-step password")
-            return await self._let_in(attempt, attempt.client.check_password(password))
-
-        return await self._in_turn(by, login_id, Step.PASSWORD, answer)
+        attempt = self._waiting(by, login_id, Step.PASSWORD)
+        if not password:
+            raise InvalidInput("password", "type the account's two-step password")
+        return await self._sign_in(attempt, attempt.client.check_password(password))
 
     def status(self, by: str, login_id: str) -> Login:
         """Return the state of a login. Raises NotFound."""
         return self._find(by, login_id).view()
 
     async def cancel(self, by: str, login_id: str) -> Login:
-        """Give up a login. Raises NotFound; LoginRefused: it is done or over already."""
-        attempt = self._find(by, login_id)
-        self._must_be(attempt, attempt.step)
+        """Give up a login.
+
+        Raises:
+            NotFound: there is no such login, or no longer.
+            LoginRefused: the login is done, over or being answered.
+        """
+        attempt = self._waiting(by, login_id)
         attempt.end("it was cancelled")
         return attempt.view()
 
@@ -233,9 +231,7 @@ class Logins:
             watcher.cancel()
         await asyncio.gather(*self._watchers.values(), return_exceptions=True)
         for attempt in self._attempts.values():
-            await _close(attempt.client)
-
-    # One attempt
+            await attempt.client.close()
 
     def _check_room(self, by: str) -> None:
         under_way = [attempt for attempt in self._attempts.values() if attempt.step in OPEN]
@@ -251,24 +247,22 @@ class Logins:
             raise NotFound("there is no such login, or it ended a while ago; begin again")
         return attempt
 
-    @staticmethod
-    def _must_be(attempt: _Attempt, step: Step) -> None:
+    def _waiting(self, by: str, login_id: str, step: Step | None = None) -> _Attempt:
+        """Return a login that waits for its next step: this one, or any."""
+        attempt = self._find(by, login_id)
         if attempt.step is Step.DONE:
             raise LoginRefused("login_used", "this login is done already")
         if attempt.step is Step.OVER:
             raise LoginRefused("login_over", f"this login is over: {attempt.reason}; begin again")
         if attempt.busy:
-            raise LoginRefused("login_busy", "another answer to this login is being looked at just now")
-        if attempt.step is not step:
+            raise LoginRefused("login_busy", "another answer to this login is being checked; try again in a moment")
+        if step is not None and attempt.step is not step:
             raise LoginRefused("login_step", f"this login waits for something else: {attempt.step.value}")
+        return attempt
 
-    async def _in_turn(
-        self, by: str, login_id: str, step: Step, answer: Callable[[_Attempt], Coroutine[Any, Any, Login]]
-    ) -> Login:
-        """Work on one code or password at a time, to its end even when the caller has gone: Telegram may let it in."""
-        attempt = self._find(by, login_id)
-        self._must_be(attempt, step)
-        attempt.answering = asyncio.create_task(answer(attempt), name=f"answer to login {login_id[:6]}")
+    async def _sign_in(self, attempt: _Attempt, step: Coroutine[Any, Any, User]) -> Login:
+        """Sign in, to the end even if the caller has gone: Telegram may accept it."""
+        attempt.answering = asyncio.create_task(self._let_in(attempt, step), name=f"answer to login {attempt.id[:6]}")
         attempt.answering.add_done_callback(_retrieve)
         return await asyncio.shield(attempt.answering)
 
@@ -284,14 +278,14 @@ class Logins:
                 attempt.end(f"{MOST_WRONG} wrong answers")
             raise
         except LoginRefused as refused:
-            self._tell_of_pair(attempt, refused)
+            self._close_refused_pair(attempt, refused)
             if refused.code != "telegram_unreachable":
                 attempt.end(str(refused))
             raise
         return await self._keep(attempt, user)
 
     async def _keep(self, attempt: _Attempt, user: User) -> Login:
-        """Make an account that Telegram let in a session, or log it out again."""
+        """Make the account a session, or log it out again."""
         wish = attempt.wish
         newcomer = Newcomer(
             credentials=attempt.client.credentials,
@@ -307,7 +301,7 @@ class Logins:
         try:
             if attempt.step not in OPEN:
                 raise LoginRefused("login_over", f"this login is over: {attempt.reason}; begin again")
-            await _close(attempt.client)  # from now on the key is the session's, which is connected once at a time
+            await attempt.client.close()  # from now on only the session may connect with this key
             attempt.admitted = await self._sessions.admit(newcomer)
         except PostfleetError as error:
             with contextlib.suppress(PostfleetError):
@@ -322,7 +316,7 @@ class Logins:
         return attempt.view()
 
     async def _watch(self, attempt: _Attempt) -> None:
-        """Watch a login to its end: its QR code, its time, its connection. `_watchers` owns the task."""
+        """Renew the QR code of a login, end it when its time is up, and close its connection."""
         try:
             while attempt.step is Step.QR and not attempt.over.is_set() and self._left(attempt) > 0:
                 await self._wait_for_scan(attempt)
@@ -331,15 +325,15 @@ class Logins:
                 await asyncio.wait({attempt.answering})
             attempt.end("it was not finished in time")
         except Exception:
-            log.exception("A login broke off", extra={"action": "login_failed"})
+            log.exception("A login failed", extra={"action": "login_failed"})
             attempt.end("a fault of Postfleet; its log tells more")
         finally:
-            await _close(attempt.client)
-        await self._clock.sleep(LOGIN_SECONDS)  # until then its state can be asked for
+            await attempt.client.close()
+        await self._clock.sleep(LOGIN_SECONDS)  # meanwhile `status` still shows how it ended
         del self._attempts[attempt.id], self._watchers[attempt.id]
 
     async def _wait_for_scan(self, attempt: _Attempt) -> None:
-        """Wait until somebody accepts the code, or it is time to show another one."""
+        """Wait until somebody accepts the QR code or it needs renewing, then ask Telegram for the next."""
         await wait_for_event(self._clock, attempt.client.scanned, min(QR_SECONDS, self._left(attempt)))
         if attempt.over.is_set() or self._left(attempt) <= 0:
             return
@@ -349,7 +343,7 @@ class Logins:
         except PasswordNeeded as needed:
             attempt.step, attempt.hint = Step.PASSWORD, needed.hint
         except PostfleetError as error:
-            self._tell_of_pair(attempt, error)
+            self._close_refused_pair(attempt, error)
             attempt.end(error.for_users)
 
     async def _next_token(self, attempt: _Attempt) -> None:
@@ -362,18 +356,13 @@ class Logins:
     def _left(self, attempt: _Attempt) -> float:
         return (attempt.expires_at - self._clock.now()).total_seconds()
 
-    def _tell_of_pair(self, attempt: _Attempt, error: BaseException) -> None:
+    def _close_refused_pair(self, attempt: _Attempt, error: BaseException) -> None:
         if isinstance(error, LoginRefused) and error.code == "api_pair_refused":
             self._sessions.close_pair(attempt.api_id, "Telegram refused it at a login")
 
 
-async def _close(client: LoginClient) -> None:
-    # Shielded, because a key left connected by a cancelled task would meet the session's first cycle.
-    await asyncio.shield(asyncio.ensure_future(client.disconnect()))
-
-
 def _retrieve(task: "asyncio.Task[Login]") -> None:
-    """Read the error of a request whose caller may have gone, so that the loop does not log it."""
+    """Read the error of a request whose caller may have gone, or the loop would log it."""
     if not task.cancelled():
         task.exception()
 

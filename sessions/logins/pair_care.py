@@ -1,4 +1,4 @@
-"""Checks API pairs with Telegram, and lets accounts run on another pair."""
+"""Checks API pairs with Telegram, and moves accounts to another pair."""
 
 import asyncio
 
@@ -16,19 +16,17 @@ _REFUSED = "Telegram does not take this pair; copy api_id and api_hash anew from
 
 
 async def check_pair(clients: Clients, api_id: int, api_hash: SecretStr | None = None) -> None:
-    """Ask Telegram whether it takes the pair, over a connection without an account or a phone number.
-
-    `api_hash` None: the one that is known here.
+    """Check that Telegram accepts the pair, over a connection without an account. `api_hash` None: use the known one.
 
     Raises:
-        InvalidInput: Telegram does not take it.
+        InvalidInput: Telegram refuses the pair.
         PairNotChecked: Telegram cannot be asked now.
         SettingsError: no hash is known.
     """
     client = clients.new_login(LoginClient, api_id, api_hash)
     try:
         async with asyncio.timeout(_WITHIN_SECONDS):
-            await client.login_token()  # a QR code that nobody sees: the first step that checks the hash
+            await client.login_token()  # a QR code that nobody sees: the first request that checks the hash
     except LoginRefused as refused:
         if refused.code == "api_pair_refused":
             raise InvalidInput("api_hash", _REFUSED) from None
@@ -38,13 +36,13 @@ async def check_pair(clients: Clients, api_id: int, api_hash: SecretStr | None =
     except TimeoutError:
         raise PairNotChecked("the pair could not be checked: Telegram does not answer") from None
     finally:
-        await asyncio.shield(asyncio.ensure_future(client.disconnect()))
+        await client.close()
 
 
 async def add_pair(
     clients: Clients, sessions: SessionManager, api_id: int, api_hash: SecretStr, *, unchecked: bool = False
 ) -> None:
-    """Add a pair, or replace the hash of an added one, once Telegram takes it. `unchecked`: without asking.
+    """Add a pair, or replace its hash, once Telegram accepts it. `unchecked` skips that check.
 
     Raises:
         What `check_pair` and `ApiPairs.add` raise; nothing was changed.
@@ -58,16 +56,17 @@ async def add_pair(
 async def give_pair(
     clients: Clients, sessions: SessionManager, name: str, api_id: int, *, unchecked: bool = False
 ) -> None:
-    """Let an account run on another pair with the login it has, once Telegram takes both together.
+    """Move an account with its login to another pair, once Telegram accepts both together.
 
-    `unchecked`: without asking. The next connection of the account shows whether Telegram does.
+    `unchecked` skips that check, and the account's next connection shows whether Telegram accepts them.
 
     Raises:
-        UnknownSession; NotFound: no such pair.
+        UnknownSession: no session has that name.
+        NotFound: there is no such pair.
         Conflict: the pair is not enabled.
-        NoRoomOnApiPairs: it carries as many accounts as it may.
+        NoRoomOnApiPairs: the pair carries as many accounts as it may.
         SessionInUse: the account is at work.
-        InvalidInput: Telegram does not take the pair.
+        InvalidInput: Telegram refuses the pair.
         LoginRefused: the account needs a new login on that pair.
         PairNotChecked: Telegram cannot be asked now.
         AccountRefused: its Telegram account has another session here.

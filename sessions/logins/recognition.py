@@ -1,4 +1,4 @@
-"""The one way to work with an account: connected, and checked to be the account it is kept as."""
+"""The only way to work with an account: connected, and checked to be the account on record."""
 
 import contextlib
 from collections.abc import AsyncIterator
@@ -9,19 +9,19 @@ from sessions.session_manager import SessionManager
 
 
 class AccountMerged(AccountRefused):
-    """The account's first session had lost its login and continues with this one's. This session is gone."""
+    """The account's first session had lost its login and now uses this one's. This session is gone."""
 
 
 @contextlib.asynccontextmanager
 async def recognised(
     clients: Clients, sessions: SessionManager, name: str, api_id: int
 ) -> AsyncIterator[PostingClient]:
-    """Yield the session's client, connected, with its account noted as Telegram says who it is.
+    """Yield the session's client, connected, after Telegram said whose it is and that is on record.
 
     Raises:
-        AccountRefused: Telegram says it is an account that has another session here; nothing may be done with it.
-        AccountMerged: the same, and that other session continues with this login.
-        StateError: who it is could not be noted.
+        AccountRefused: the account has another session here; this one must not be used.
+        AccountMerged: the account has another session here, which now uses this login.
+        StateError: the account could not be recorded.
         And what `Clients.connected` raises.
     """
     try:
@@ -32,9 +32,9 @@ async def recognised(
         if not sessions.may_merge(name, refused.first):
             raise
         try:
-            async with clients.set_aside(name):  # a key is connected once at a time, whatever the name of its session
+            async with clients.set_aside(name):  # the key must not be connected under either name
                 await sessions.merge(name, refused.first)
-        except (Conflict, UnknownSession):  # not now, or not any more
+        except (Conflict, UnknownSession):  # it cannot be merged now, or is already gone
             raise refused from None
-        text = "the other session of its Telegram account goes on with this login"
+        text = "the other session of its Telegram account now uses this login"
         raise AccountMerged(text, refused.first) from None
