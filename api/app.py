@@ -2,6 +2,7 @@
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
 from api import problems
@@ -87,6 +88,11 @@ def create_app(
     return Gateway(app, Idempotency(app, context), context)
 
 
+def _operation_id(route: APIRoute) -> str:
+    """Return the operation's name in generated clients: it stays when a path changes."""
+    return f"{route.tags[0]}_{route.name}"
+
+
 def create_routes(context: ApiContext) -> FastAPI:
     """Build the FastAPI application: every route, without what the gateway does around them."""
     app = FastAPI(
@@ -99,6 +105,7 @@ def create_routes(context: ApiContext) -> FastAPI:
         # A redirect would lead to whatever host the request names.
         redirect_slashes=False,
         max_body_size=context.settings.max_body_bytes,
+        generate_unique_id_function=_operation_id,
     )
     app.state.context = context
     for resource in RESOURCES:

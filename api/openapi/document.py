@@ -8,7 +8,9 @@ from fastapi.openapi.utils import get_openapi
 from starlette.responses import Response
 
 from api.openapi import examples
+from api.openapi.descriptions import describe_fields
 from api.openapi.details import complete
+from api.openapi.shared import share_problems
 from api.problems import CODES, MEDIA_TYPE, Problem
 from api.services import media
 from api.views import admin as admin_views
@@ -80,7 +82,13 @@ def describe(app: FastAPI) -> None:
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+            document = get_openapi(
+                title=app.title,
+                version=app.version,
+                description=app.description,
+                routes=app.routes,
+                servers=[{"url": "/", "description": "The daemon that serves this document."}],
+            )
             _, schemas = msgspec.json.schema_components(_SHOWN, ref_template=_REF)
             known = document.setdefault("components", {}).setdefault("schemas", {})
             for name, schema in schemas.items():
@@ -91,6 +99,8 @@ def describe(app: FastAPI) -> None:
             known.pop("HTTPValidationError", None)
             known.pop("ValidationError", None)
             complete(document)
+            describe_fields(known)
+            share_problems(document)
             app.openapi_schema = document
         return app.openapi_schema
 

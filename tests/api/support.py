@@ -78,7 +78,8 @@ def _operations() -> list[tuple[re.Pattern[str], dict[str, Any]]]:
     for resource in RESOURCES:
         app.include_router(resource.routes)
     describe(app)
-    paths = sorted(app.openapi()["paths"].items(), key=lambda entry: entry[0].count("{"))
+    document = with_responses_in_place(app.openapi())
+    paths = sorted(document["paths"].items(), key=lambda entry: entry[0].count("{"))
     return [(_pattern(path), operations) for path, operations in paths]
 
 
@@ -94,6 +95,24 @@ def documented_codes(method: str, path: str, status: int) -> list[str]:
         if pattern.fullmatch(path) and method.lower() in operations:
             return codes_in(operations[method.lower()], status)
     return [CODES[status]]
+
+
+def with_responses_in_place(document: dict[str, Any]) -> dict[str, Any]:
+    """The document with each shared response where an operation names it."""
+    shared = document["components"]["responses"]
+
+    def in_place(response: dict[str, Any]) -> dict[str, Any]:
+        found: dict[str, Any] = shared[response["$ref"].rpartition("/")[2]] if "$ref" in response else response
+        return found
+
+    paths = {
+        path: {
+            method: operation | {"responses": {status: in_place(one) for status, one in operation["responses"].items()}}
+            for method, operation in operations.items()
+        }
+        for path, operations in document["paths"].items()
+    }
+    return document | {"paths": paths}
 
 
 def codes_in(operation: dict[str, Any], status: int) -> list[str]:

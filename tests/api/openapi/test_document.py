@@ -1,5 +1,6 @@
 """The OpenAPI document: complete, and true to what is answered."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,10 +9,11 @@ import pytest
 
 from api.openapi.examples import ANSWERS, REQUESTS
 from api.openapi.problem_codes import LOGIN_CODES, codes_of
+from api.openapi.words import WORDS
 from api.problems import CODES, MEDIA_TYPE, status_of
 from api.requests.paths import STATE_PATH
 from core.errors import NoRoomOnApiPairs, PostfleetError
-from tests.api.support import Api, codes_in
+from tests.api.support import Api, codes_in, with_responses_in_place
 from tests.api.test_isolation import BY_TICKET, OPEN
 
 Operation = tuple[str, str, dict[str, Any]]
@@ -46,7 +48,7 @@ def wrong(document: dict[str, Any], schema: dict[str, Any], value: object) -> li
 
 @pytest.fixture
 def document(api: Api) -> dict[str, Any]:
-    return api.openapi()
+    return with_responses_in_place(api.openapi())
 
 
 def test_every_operation_says_what_it_does_and_who_may_do_it(document: dict[str, Any]) -> None:
@@ -153,3 +155,42 @@ def test_every_moment_of_an_answer_is_a_date_time(document: dict[str, Any]) -> N
 @pytest.mark.parametrize("path", ["/api/sessions/{name}/assign", "/api/admin/sessions/{name}/move"])
 def test_whoever_gives_an_account_to_a_user_may_hear_that_its_api_pair_is_full(path: str) -> None:
     assert NoRoomOnApiPairs.code in codes_of("POST", path, 409, keyed=True)
+
+
+def test_every_property_says_what_it_means(document: dict[str, Any]) -> None:
+    silent = [
+        f"{name}.{field}"
+        for name, schema in document["components"]["schemas"].items()
+        for field, shown in schema.get("properties", {}).items()
+        if not shown.get("description")
+    ]
+    assert silent == []
+
+
+def test_no_word_explains_a_field_that_is_gone(document: dict[str, Any]) -> None:
+    fields = {field for schema in document["components"]["schemas"].values() for field in schema.get("properties", {})}
+    assert WORDS.keys() <= fields
+
+
+def test_an_enum_has_its_type_and_explains_its_values(document: dict[str, Any]) -> None:
+    enums = {name: schema for name, schema in document["components"]["schemas"].items() if "enum" in schema}
+    assert {schema.get("type") for schema in enums.values()} == {"string"}
+    assert "`stopping`: It was asked to stop" in enums["BotStatus"]["description"]
+
+
+def test_a_problem_that_many_operations_share_is_written_once(api: Api) -> None:
+    document = api.openapi()
+    refused = [
+        operation["responses"]["401"]
+        for operations in document["paths"].values()
+        for operation in operations.values()
+        if "401" in operation["responses"]
+    ]
+    assert len(refused) > 50
+    assert {str(response) for response in refused} == {"{'$ref': '#/components/responses/Problem401Unauthorized'}"}
+    assert len(json.dumps(document)) < 300_000
+
+
+def test_operations_have_names_that_a_generated_client_can_show(document: dict[str, Any]) -> None:
+    names = {operation["operationId"] for _, _, operation in operations(document)}
+    assert {"bot_start", "config_change", "sync_state", "admin_grant"} <= names
