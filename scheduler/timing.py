@@ -5,7 +5,7 @@ that passes while nothing could begin is missed.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from typing import TypeVar
@@ -35,7 +35,7 @@ LARGE_JUMP = timedelta(hours=2)
 _FIRST_BACK_OFF_SECONDS = 30
 _LONGEST_BACK_OFF_SECONDS = 3600
 _MOST_IN_QUIET_HOURS = 100
-_MOST_ENTRIES = {"cron": 20, "times": 48, "once": 200, "quiet_hours": 10}
+MOST_ENTRIES = {"cron": 20, "times": 48, "once": 200, "quiet_hours": 10}
 _LONGEST_WRITTEN = 500
 """Characters; a cron expression that names every minute, hour, day, month and weekday one by one has about 400."""
 _MOST_CYCLES = 1_000_000_000
@@ -83,6 +83,20 @@ def first_run(timetable: Timetable, now: datetime) -> NextRun:
     if has_calendar(timetable.schedule):
         return _bounded(timetable, _calendar_moment(timetable.schedule, now))
     return _bounded(timetable, allowed_from(timetable.schedule, now))
+
+
+def coming_runs(timetable: Timetable, now: datetime, count: int) -> tuple[list[datetime], str]:
+    """Return the next runs of a bot that is started now, at most `count`, and why there are no more.
+
+    Cycles are taken to last no time. The second value is empty if more runs follow.
+    """
+    moments: list[datetime] = []
+    coming = first_run(timetable, now)
+    while coming.at is not None and len(moments) < count:
+        moments.append(coming.at)
+        timetable = replace(timetable, cycles_done=timetable.cycles_done + 1)
+        coming = after_cycle(timetable, coming.at, coming.at)
+    return moments, coming.over
 
 
 def after_cycle(timetable: Timetable, scheduled_for: datetime, now: datetime) -> NextRun:
@@ -170,7 +184,7 @@ def check_schedule(schedule: Schedule) -> None:
 
 def _check_sizes(schedule: Schedule) -> None:
     """Check the lengths before anything is read: a long expression would cost time at every run."""
-    for name, most in _MOST_ENTRIES.items():
+    for name, most in MOST_ENTRIES.items():
         if len(getattr(schedule, name)) > most:
             raise InvalidInput(f"schedule.{name}", f"name at most {most}")
     for name in ("cron", "times", "quiet_hours"):

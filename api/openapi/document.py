@@ -17,6 +17,7 @@ from api.views import admin as admin_views
 from api.views import base as views
 from api.views import groups as group_views
 from api.views import history as history_views
+from api.views import limits as limit_views
 from api.views import sessions as session_views
 from api.views import state as state_views
 from bot.preflight.report import Preflight
@@ -26,7 +27,7 @@ _REF = "#/components/schemas/{name}"
 _SHOWN = (
     *(
         kind
-        for module in (views, state_views, history_views, session_views, admin_views, group_views, media)
+        for module in (views, state_views, history_views, session_views, admin_views, group_views, limit_views, media)
         for kind in vars(module).values()
         if isinstance(kind, type) and issubclass(kind, views.View) and kind is not views.View
     ),

@@ -172,6 +172,21 @@ _TOKEN = "eyJhbGciOiJIUzI1NiJ9…"  # noqa: S105  an abbreviation
 _TULIP = "a different tulip every morning"
 
 ANSWERS: dict[str, Any] = {
+    "LimitsView": {
+        "groups": 1000,
+        "posts": 100,
+        "texts": {"text": {"most": 4096, "most_premium": 4096, "required": True, "taken": True}},
+        "delay_between_posts": 3600.0,
+        "least_delay_between_cycles": 60.0,
+        "delay_between_cycles": 2592000.0,
+        "schedule_entries": {"cron": 20, "times": 48, "once": 200, "quiet_hours": 10},
+        "schedule_preview": 50,
+        "accounts": 7,
+        "upload_bytes": 50000000,
+        "media_bytes": 500000000,
+        "body_bytes": 1000000,
+    },
+    "RunsView": {"runs": ["2026-03-02T17:30:00Z", "2026-03-03T08:00:00Z"], "over": None},
     "BotChangeView": {"bot_status": "running", "changed": True, "message": "The bot was started with 1 account: acc01"},
     "BotView": _BOT,
     "ConfigView": _CONFIG,
@@ -334,6 +349,7 @@ REQUESTS: dict[str, Any] = {
     "PostContent": {"type": "photo", "text": "A cat", "media": [{"file": _FILE}]},
     "RefreshRequest": {"refresh_token": "alice.Zk3v9QpL…"},
     "Revocation": {"token_id": "5f0c1b", "ends": 1772445900.0},
+    "SchedulePreview": {"schedule": _SCHEDULE, "count": 2},
     "StopRequest": {"mode": "now"},
     "TicketRequest": {"purpose": "download"},
 }

@@ -60,7 +60,7 @@ Groups = Annotated[list[GroupName], Field(max_length=MAX_GROUPS), AfterValidator
 _CONTENT_SCHEMA = {"anyOf": [{"type": "string"}, {"$ref": "#/components/schemas/PostContent"}]}
 PostBody = Annotated[str | PostContent, PlainValidator(_post_content), WithJsonSchema(_CONTENT_SCHEMA)]
 """A post, as text or as an object."""
-_SCHEDULE_SCHEMA = {"allOf": [{"$ref": "#/components/schemas/Schedule"}]}
+SCHEDULE_SCHEMA = {"allOf": [{"$ref": "#/components/schemas/Schedule"}]}
 _A_DAY = "write a day, for example 2026-05-01, or null"
 SCHEDULE_FIELDS = {
     "timezone": "write an IANA name, for example Europe/Berlin",
@@ -76,7 +76,7 @@ SCHEDULE_FIELDS = {
 """How to write each field, for the message about one that cannot be read."""
 
 
-def _schedule(value: object) -> Schedule:
+def read_schedule(value: object) -> Schedule:
     """Check only the shape: `with_changes` checks the values."""
     if not isinstance(value, dict):
         raise ValueError('write an object, for example {"times": ["09:00"]}')  # noqa: TRY004  pydantic explains these
@@ -100,7 +100,7 @@ class ConfigPatch(BaseModel):
     delay_between_posts: float = Field(default=3.0, ge=0, le=MAX_POST_DELAY, strict=True, allow_inf_nan=False)
     delay_between_cycles: float = Field(default=3600.0, ge=0, le=MAX_CYCLE_DELAY, strict=True, allow_inf_nan=False)
 
-    schedule: Annotated[Schedule, PlainValidator(_schedule), WithJsonSchema(_SCHEDULE_SCHEMA)] = Field(
+    schedule: Annotated[Schedule, PlainValidator(read_schedule), WithJsonSchema(SCHEDULE_SCHEMA)] = Field(
         default_factory=Schedule
     )
 
