@@ -22,8 +22,8 @@ from sandbox.world import demo_world
 from sessions.keys.api_pairs import PairState
 from sessions.logins.logins import Logins, Wish
 from sessions.logins.pair_care import add_pair, check_pair, give_pair
-from tests.sessions.logins.test_enrol import ANN, CODE
-from tests.sessions.logins.test_enrol import world as world_of_logins
+from tests.sessions.logins.test_logins import ANN, CODE
+from tests.sessions.logins.test_logins import world as world_of_logins
 from tests.support.house import API_PAIRS, House, open_house
 
 GROUP = "@plaza01"

@@ -20,8 +20,8 @@ from sessions.logins.logins import Logins, Wish
 from sessions.roster import identity
 from sessions.roster.admission import NOT_HERE
 from sessions.roster.assignment import AssignmentRules
-from tests.sessions.logins.test_enrol import ANN, CODE
-from tests.sessions.logins.test_enrol import world as world_of_logins
+from tests.sessions.logins.test_logins import ANN, CODE
+from tests.sessions.logins.test_logins import world as world_of_logins
 from tests.sessions.test_imports import empty, importer, key_of, pyrogram_text, some_key, telethon_text
 from tests.support.clock import START, MovableClock
 from tests.support.house import House, open_house
