@@ -15,6 +15,7 @@ Link forms: core.telegram.org/api/links.
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property, lru_cache
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from core.errors import InvalidInput
@@ -85,7 +86,7 @@ class Target:
     topic: int | None = None
     """A number of a topic, where the chat turns out to be a forum."""
 
-    @property
+    @cached_property
     def chat(self) -> str:
         """The one spelling of the chat, without a topic. Peers are looked up by it."""
         prefix = {TargetKind.USERNAME: "@", TargetKind.INVITE: "https://t.me/+", TargetKind.ID: ""}[self.kind]
@@ -127,6 +128,12 @@ def parse_target(text: str, field: str = "groups") -> Target:
     Raises:
         InvalidInput: no group can be read from the text; the error names `field`, the fault and the fix.
     """
+    return _parsed(text, field)
+
+
+@lru_cache(maxsize=16_384)
+def _parsed(text: str, field: str) -> Target:
+    """Parse a spelling once: a post asks for its target several times."""
     place = _read(text, field)
     topic = place.thread if place.thread is not None else (place.numbers[0] if place.numbers else None)
     return Target(place.kind, place.value, None if topic == _GENERAL_TOPIC else topic)
