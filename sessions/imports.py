@@ -1,6 +1,6 @@
-"""Imports sessions from files, strings, folders and zips. Each piece has a report of its own, and none stops the rest.
+"""Imports sessions from files, strings, folders and zips. Each piece has its own report, and none stops the rest.
 
-Everything is read first. Then all keys are written down together, and one transaction makes them sessions.
+Everything is read first. Then all keys are written to disk, and one transaction makes them sessions.
 """
 
 import contextlib
@@ -17,8 +17,7 @@ from sessions.files.pool import Pool
 from sessions.foreign.formats import Format, is_telegrams
 from sessions.foreign.reader import MOST_FILES, Brought, Piece, may_hold_sessions, pieces
 from sessions.foreign.session_strings import is_session_string
-from sessions.roster import admission as changes
-from sessions.roster.admission import Newcomer
+from sessions.roster.admission import NOT_HERE, Newcomer, admit
 from sessions.roster.names import name_for_import
 from sessions.session_manager import SessionManager
 
@@ -28,9 +27,9 @@ class Verdict(StrEnum):
 
     TAKEN = "taken"
     RENEWED = "renewed"
-    """The account was known and needed a new login. It has this one now."""
+    """The account was known and needed a new login; now it has this one."""
     DUPLICATE = "duplicate"
-    """The login is here already, or Telegram says that its account is."""
+    """The login or, as Telegram says, its account is here already."""
     REFUSED = "refused"
 
 
@@ -48,18 +47,18 @@ class Report:
 
 @dataclass(frozen=True)
 class Terms:
-    """The terms of an import. `owner` None: spare accounts for everyone."""
+    """The terms of an import. `owner` None: the accounts become spare ones for everyone."""
 
     owner: str | None = None
     label: str = ""
     by_operator: bool = True
-    """False: the importer learns nothing of others' accounts, changes none, and names no server but Telegram's."""
+    """False: the importer learns nothing about others' accounts, changes none, and may name only Telegram's servers."""
     our_dc: int | None = None
-    """The data centre whose address the settings decide, whatever a session says."""
+    """The data centre whose address comes from the settings, whatever a session says."""
     most: int = MOST_FILES
-    """With more pieces than this, nothing is taken in."""
+    """An import of more pieces than this takes in nothing."""
     most_unconfirmed: int | None = None
-    """How many accounts their owner may have that Telegram has not confirmed. None: any number."""
+    """How many accounts that Telegram has not confirmed their owner may have. None: any number."""
 
 
 class Importer:
@@ -74,18 +73,18 @@ class Importer:
     def take(self, source: str | Path, terms: Terms, progress: Callable[[int], None] = lambda _: None) -> list[Report]:
         """Import a session string, a session file, a text file of strings, or a folder or zip of those.
 
-        `progress` is told how many pieces were looked at. The files themselves stay where they are.
+        `progress` gets the number of pieces read so far. The files stay where they are.
 
         Raises:
-            InvalidInput: there is nothing of the kind to read.
-            StateError: nothing was taken in.
+            InvalidInput: there is no session to read, or there are too many.
+            StateError: the state could not be written; nothing was taken in.
         """
         return self._take(_brought(source), "source", terms, progress)
 
     def take_content(self, content: bytes, name: str, terms: Terms, field: str = "body") -> list[Report]:
         """Import the content of a session file, of a zip, or of a text with session strings.
 
-        `name` is the name of a single session, if it is free. `field` is its source, for the message.
+        A single session is called `name` if that is free. `field` names the input in error messages.
         """
         return self._take(Brought(content, name, name), field, terms)
 
@@ -104,7 +103,7 @@ class Importer:
         return self._admit_all(found, terms)
 
     def _admit_all(self, pieces: list[Piece], terms: Terms) -> list[Report]:
-        self._store.transact_now(lambda _: None)  # includes what another process wrote
+        self._store.transact_now(lambda _: None)  # read what another process wrote
         plan = _Plan(dict(self._store.snapshot.sessions), self._sessions.pairs.usable(), terms)
         reports = [plan.judge(piece) for piece in pieces]
         keys = {name: newcomer.credentials for name, newcomer in plan.newcomers.items()}
@@ -126,11 +125,11 @@ class Importer:
         return reports
 
     def _register(self, tx: Transaction, newcomers: dict[str, Newcomer]) -> dict[str, str]:
-        """Make sessions of them. Return those that can no longer be one, with the reason."""
+        """Make the newcomers sessions. Return the names of those that can no longer be one, with the reason."""
         now, rules, lost = self._clock.now(), self._sessions.rules, {}
         for name, newcomer in newcomers.items():
             try:
-                changes.admit(tx, name, newcomer, rules, now)
+                admit(tx, name, newcomer, rules, now)
             except Conflict as error:
                 lost[name] = str(error)
         return lost
@@ -140,7 +139,7 @@ _UNCONFIRMED = "Telegram has not confirmed {} of your accounts yet: check or del
 
 
 class _Plan:
-    """Judges who is taken in under which name, by what is known and by what came before in the same import."""
+    """Decides which pieces become sessions under which names, by the known sessions and the pieces before."""
 
     def __init__(self, known: dict[str, Session], usable: tuple[int, ...], terms: Terms) -> None:
         self.newcomers: dict[str, Newcomer] = {}
@@ -158,15 +157,14 @@ class _Plan:
         terms, found = self._terms, piece.found
         if found is None:
             return Report(piece.source, Verdict.REFUSED, reason=piece.reason)
-        server = found.credentials
+        server, key_id = found.credentials, found.credentials.key_id
         if not terms.by_operator and server.dc_id != terms.our_dc and not is_telegrams(server.host):
             # The daemon would connect to any address that the file names.
             return Report(piece.source, Verdict.REFUSED, None, found.format, "its server is none of Telegram's")
-        # Only Telegram says who it is. Anybody can make up what a file says.
-        key_id = found.credentials.key_id
+        # Only the key counts: anybody can make up what else a file says.
         known = self._by_key.get(key_id)
         if known is not None and not terms.by_operator and self._owners.get(known, terms.owner) != terms.owner:
-            return Report(piece.source, Verdict.REFUSED, None, found.format, changes.NOT_HERE)
+            return Report(piece.source, Verdict.REFUSED, None, found.format, NOT_HERE)
         if known is not None:
             return Report(piece.source, Verdict.DUPLICATE, known, found.format, f"the same login as {known}")
         if terms.most_unconfirmed is not None and self._unconfirmed >= terms.most_unconfirmed:
@@ -191,12 +189,10 @@ def _brought(source: str | Path) -> Brought:
     path = Path(source)
     try:
         exists, is_folder = path.exists(), path.is_dir()
-    except (OSError, ValueError):  # a string that is much too long for a path
+    except (OSError, ValueError):  # a string that is too long for a path
         exists = is_folder = False
     if not exists:
-        raise InvalidInput(
-            "source", "neither a session string nor a file or folder that is there; was all of it copied?"
-        )
+        raise InvalidInput("source", "neither a session string nor an existing file or folder; was all of it copied?")
     if not is_folder:
         return Brought(files=((path.resolve(), path.name),))
     files = sorted(one for one in path.rglob("*") if one.is_file() and may_hold_sessions(one.name))

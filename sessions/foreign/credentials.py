@@ -1,4 +1,4 @@
-"""What it takes to be an account. It imports next to nothing, because confined readers of foreign files use it."""
+"""The credentials of an account. It imports next to nothing, because confined readers of foreign files use it."""
 
 import hashlib
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Credentials:
-    """Where an account's data centre is and its auth key (256 bytes). Whoever has them is the account."""
+    """An account's data centre and auth key (256 bytes). Whoever has them controls the account."""
 
     dc_id: int
     host: str
@@ -15,7 +15,7 @@ class Credentials:
 
     @property
     def key_id(self) -> str:
-        """The name of the auth key, which does not tell the key."""
+        """A name for the auth key that does not reveal it."""
         return hashlib.blake2b(self.auth_key, digest_size=8, person=b"postfleet-key-id").hexdigest()
 
     def __repr__(self) -> str:  # no traceback or log ever shows the key

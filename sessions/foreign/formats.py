@@ -1,4 +1,4 @@
-"""The formats of sessions that people bring. Each names a data centre, its address and an auth key."""
+"""The formats of sessions that people bring. Each holds a data centre and an auth key, and some an address."""
 
 import base64
 import ipaddress
@@ -14,7 +14,7 @@ _LARGEST_API_ID = 2**31 - 1
 _DATA_CENTRES = range(1, 256)
 _PORTS = range(1, 65536)
 _TELEGRAMS_NAMES = ".telegram.org"
-# Where Telegram's data centres are, for formats that only number them.
+# The addresses of Telegram's data centres, for formats that hold only the number.
 _PRODUCTION = {
     1: "149.154.175.53",
     2: "149.154.167.51",
@@ -24,8 +24,6 @@ _PRODUCTION = {
     203: "91.105.192.100",
 }
 _TEST = {1: "149.154.175.10", 2: "149.154.167.40", 3: "149.154.175.117"}
-
-
 _NETWORKS = tuple(
     ipaddress.ip_network(network)
     for network in (
@@ -42,11 +40,11 @@ _NETWORKS = tuple(
         "2a0a:f280::/32",
     )
 )
-"""core.telegram.org/resources/cidr.txt"""
+"""Telegram's own networks, from core.telegram.org/resources/cidr.txt."""
 
 
 class Format(StrEnum):
-    """The format a session was brought in."""
+    """The format of a session that somebody brought."""
 
     TELETHON_FILE = "telethon file"
     TELETHON_STRING = "telethon string"
@@ -59,9 +57,9 @@ class Format(StrEnum):
 
 @dataclass(frozen=True)
 class Found:
-    """A session that somebody brought; `api_id` if the format has one.
+    """A usable session that somebody brought, with its `api_id` if the format has one.
 
-    It does not say whose account it is. Some formats have an id, but anybody could write one there: Telegram tells.
+    Whose account it is, only Telegram knows: some formats hold an id, but anybody could write one there.
     """
 
     format: Format
@@ -70,56 +68,56 @@ class Found:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Told:
-    """What a session says. Nothing but the length of the key was checked."""
+class Claims:
+    """What a session says, unchecked except for the length of the key."""
 
     format: Format
     dc_id: int
     key: bytes
     host: str | None = None
-    """None, or a name of Telegram's for the address of its data centre of that number."""
+    """None, or one of Telegram's own host names, stands for the known address of the data centre."""
     port: int | None = None
     test: bool = False
     api_id: int | None = None
     is_bot: bool = False
 
     def __repr__(self) -> str:  # without the key
-        return f"Told(format={self.format.value!r})"
+        return f"Claims(format={self.format.value!r})"
 
 
-def judged(told: Told, name: str) -> Found:
-    """Return the session, if somebody's account can be reached with it.
+def check_claims(claims: Claims, name: str) -> Found:
+    """Check what a session says, and return it as a usable session.
 
     Raises:
-        InvalidInput: a bot's, without a key, or with an address that is none; `name` is the field.
+        InvalidInput: it is a bot's, has no key, or has no valid address; `name` is the field.
     """
-    if told.is_bot:
+    if claims.is_bot:
         raise InvalidInput(name, "it is a bot's session; Postfleet posts with people's accounts only")
-    if not any(told.key):
+    if not any(claims.key):
         raise InvalidInput(name, "nobody is logged in with this session; log the account in again")
-    host, port = _address(told, name)
+    host, port = _address(claims, name)
     return Found(
-        told.format,
-        Credentials(told.dc_id, host, port, told.key),
-        told.api_id if told.api_id and 0 < told.api_id <= _LARGEST_API_ID else None,
+        claims.format,
+        Credentials(claims.dc_id, host, port, claims.key),
+        claims.api_id if claims.api_id and 0 < claims.api_id <= _LARGEST_API_ID else None,
     )
 
 
-def _address(told: Told, name: str) -> tuple[str, int]:
-    if told.dc_id not in _DATA_CENTRES:
-        raise InvalidInput(name, f"it names a data centre {told.dc_id} that Telegram does not have")
-    if told.host is None or told.host.lower().endswith(_TELEGRAMS_NAMES):
-        host = (_TEST if told.test else _PRODUCTION).get(told.dc_id)
+def _address(claims: Claims, name: str) -> tuple[str, int]:
+    if claims.dc_id not in _DATA_CENTRES:
+        raise InvalidInput(name, f"it names a data centre {claims.dc_id} that Telegram does not have")
+    if claims.host is None or claims.host.lower().endswith(_TELEGRAMS_NAMES):
+        host = (_TEST if claims.test else _PRODUCTION).get(claims.dc_id)
         if host is None:
-            raise InvalidInput(name, f"it names a data centre {told.dc_id} that Telegram does not have")
-        return host, 80 if told.test else 443
+            raise InvalidInput(name, f"it names a data centre {claims.dc_id} that Telegram does not have")
+        return host, 80 if claims.test else 443
     try:
-        address = ipaddress.ip_address(told.host)
+        address = ipaddress.ip_address(claims.host)
     except ValueError:
         address = None
-    if address is None or "%" in told.host or told.port is None or told.port not in _PORTS:
+    if address is None or "%" in claims.host or claims.port is None or claims.port not in _PORTS:
         raise InvalidInput(name, "the address of its data centre cannot be understood; log the account in again")
-    return address.compressed, told.port
+    return address.compressed, claims.port
 
 
 def is_telegrams(host: str) -> bool:
@@ -132,7 +130,7 @@ def is_telegrams(host: str) -> bool:
 
 
 def telethon_string(credentials: Credentials) -> str:
-    """Return the session as a Telethon StringSession. Whoever has it is the account."""
+    """Return the session as a Telethon StringSession. Whoever has it controls the account."""
     address = ipaddress.ip_address(credentials.host).packed
     packed = struct.pack(f">B{len(address)}sH256s", credentials.dc_id, address, credentials.port, credentials.auth_key)
     return "1" + base64.urlsafe_b64encode(packed).decode()

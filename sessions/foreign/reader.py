@@ -1,7 +1,7 @@
-"""Reads what people bring: session files, strings, texts of strings, folders and zips of those, piece after piece.
+"""Reads what people bring piece by piece: session files, strings, texts of strings, and folders or zips of those.
 
-`pieces` reads everything in a process of its own (core.confined). A piece that takes too long or breaks its reader is
-refused alone: a new process goes on behind it.
+`pieces` reads in a separate process (core.confined). If a piece takes too long or breaks that process, only the piece
+is refused, and a new process reads the rest.
 """
 
 import functools
@@ -12,7 +12,7 @@ import re
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Set
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import IO
@@ -35,16 +35,16 @@ from sessions.foreign.sqlite_bytes import SQLITE
 MOST_FILES = 10_000
 MOST_TEXT_BYTES = 8 * 2**20
 MOST_UNPACKED = 2**30
-"""The most unpacked bytes of a zip. The sizes that it names may be untrue."""
+"""The most bytes that a zip may unpack to."""
 BOUNDS = Bounds(cpu_seconds=3, seconds=20.0, all_seconds=300.0, memory_bytes=384 * 2**20)
-"""The longest that a piece may take. A usual one takes a few milliseconds."""
+"""The limits on reading. A usual piece takes a few milliseconds."""
 _MOST_BROKEN = 8
-"""The most pieces that may break their reader. More of them are made on purpose."""
+"""Reading stops after this many pieces that broke their reader: so many are made on purpose."""
 _SUFFIX = ".session"
 _TEXTS = frozenset({".txt", ".string"})
 _LONGEST_NAME = 200
 _SHORTEST_PART = 20
-"""The fewest signs of a line that is part of a string. Only the last may be shorter."""
+"""The fewest characters of a line that is part of a string. Only the last line may be shorter."""
 _PART = re.compile(r"[A-Za-z0-9+/_-]+=*")
 _LINE = re.compile(r"[^\r\n\v\f\x1c-\x1e\x85\u2028\u2029]+")
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
@@ -58,10 +58,10 @@ _DAMAGED = (
 
 @dataclass(frozen=True)
 class Piece:
-    """Something that somebody brought: its account, or why it is refused. Neither: it is being read."""
+    """Something that somebody brought: its session, or the reason why it is refused. With neither, it is being read."""
 
     number: int
-    """The number of the file it is from, counted through all folders and zips."""
+    """The number of its file, counted through all folders and zips."""
     source: str
     name: str
     found: Found | None = None
@@ -70,7 +70,7 @@ class Piece:
 
 @dataclass(frozen=True)
 class Brought:
-    """What there is to read: content with its source and the account's name, or files with their sources."""
+    """What to read: content with its source and the session's name, or files with their sources."""
 
     content: bytes = b""
     source: str = ""
@@ -79,31 +79,31 @@ class Brought:
 
 
 def pieces(brought: Brought) -> Generator[Piece, None, None]:
-    """Yield every piece, judged. Blocks.
+    """Yield every piece with its session or the reason why it is refused. Blocks.
 
     Raises:
-        NotRead: there is no process to read it in; later there may be.
+        NotRead: no process could be started to read it; try again later.
     """
     broken: frozenset[int] = frozenset()
     while len(broken) < _MOST_BROKEN:
         behind = max(broken, default=0)
-        looked_at = Piece(behind + 1, brought.source, brought.name)
+        current = Piece(behind + 1, brought.source, brought.name)
         try:
             for piece in stream(BOUNDS, read_all, brought, behind, broken):
                 if piece.found is None and piece.reason is None:
-                    looked_at = piece
+                    current = piece
                 else:
                     yield piece
         except Unreadable as error:
-            yield replace(looked_at, reason=str(error))
-            broken |= {looked_at.number}
+            yield replace(current, reason=str(error))
+            broken |= {current.number}
         else:
             return
-    yield Piece(0, brought.source, brought.name, reason="too much in it is damaged; import the rest apart from it")
+    yield Piece(0, brought.source, brought.name, reason="too much in it is damaged; import the rest separately")
 
 
 def read_all(brought: Brought, behind: int, broken: frozenset[int]) -> Iterator[Piece]:
-    """Yield what comes after file number `behind`, without the `broken` ones. Only for core.confined."""
+    """Yield the pieces after file number `behind`, without `broken` files. Only for core.confined."""
     walk = _Walk(behind, broken)
     if not brought.files:
         yield from walk.content(brought.content, brought.source, brought.name)
@@ -112,7 +112,7 @@ def read_all(brought: Brought, behind: int, broken: frozenset[int]) -> Iterator[
 
 
 class _Walk:
-    """Goes from file to file and counts them."""
+    """Reads file after file and counts them."""
 
     def __init__(self, behind: int, broken: frozenset[int]) -> None:
         self._behind = behind
@@ -137,7 +137,7 @@ class _Walk:
         if number > self._behind:
             yield Piece(number, source, name)
         for piece in read():
-            if piece.number or number > self._behind:  # what is in a zip has its own number
+            if piece.number or number > self._behind:  # files in a zip have their own numbers
                 yield replace(piece, number=piece.number or number)
 
     def _read_file(self, path: Path, source: str) -> Iterator[Piece]:
@@ -171,7 +171,7 @@ class _Walk:
             with zipfile.ZipFile(opened) as archive:
                 unpacking = _Unpacking(archive)
                 for entry in archive.infolist()[:MOST_FILES]:
-                    if _holds_sessions(entry):
+                    if _has_suffix(entry.filename, {_SUFFIX, *_TEXTS}) and not entry.is_dir():
                         where = f"{source}:{entry.filename}"
                         read = functools.partial(unpacking.read, entry, where)
                         yield from self._next(where, PurePath(entry.filename).stem, read, alone=True)
@@ -180,7 +180,7 @@ class _Walk:
 
 
 class _Unpacking:
-    """A zip that unpacks a bounded number of bytes."""
+    """Unpacks a zip, up to `MOST_UNPACKED` bytes."""
 
     def __init__(self, archive: zipfile.ZipFile) -> None:
         self._archive = archive
@@ -211,7 +211,7 @@ class _Unpacking:
         if entry.file_size > most:
             raise _TooLarge
         with self._archive.open(entry) as file:
-            content = file.read(most + 1)  # the size that it names may be untrue
+            content = file.read(most + 1)  # the size in the zip's directory may be false
         if len(content) > most:
             raise _TooLarge
         self._left -= len(content)
@@ -223,15 +223,13 @@ class _TooLarge(Exception):
 
 
 def may_hold_sessions(name: str) -> bool:
-    """Return whether a file in a folder is looked at, by its name."""
+    """Return whether a file in a folder is read, by its name."""
+    return _has_suffix(name, {_SUFFIX, ".zip", *_TEXTS})
+
+
+def _has_suffix(name: str, suffixes: Set[str]) -> bool:
     path = PurePath(name)
-    return path.suffix.lower() in {_SUFFIX, ".zip", *_TEXTS} and not path.name.startswith("._")
-
-
-def _holds_sessions(entry: zipfile.ZipInfo) -> bool:
-    path = PurePath(entry.filename)
-    suited = path.suffix.lower() in {_SUFFIX, *_TEXTS} and not path.name.startswith("._")  # as macOS leaves them
-    return suited and not entry.is_dir()
+    return path.suffix.lower() in suffixes and not path.name.startswith("._")  # macOS leaves such companions
 
 
 def _file(path: Path, source: str) -> Piece:
@@ -247,21 +245,19 @@ def _bytes(content: bytes, source: str, name: str, companions: Companions | None
 
 
 def _text(content: bytes, source: str, name: str) -> Iterator[Piece]:
-    """Yield a piece for every string. A string that was broken into lines is one."""
+    """Yield a piece for every string. A string broken into several lines is one piece."""
     strings = _strings(_decoded(content))
-    first = next(strings, None)
-    second = next(strings, None)
-    if first is not None and second is None:
-        yield _string(first[1], source, name)
+    begin = list(itertools.islice(strings, 2))
+    if len(begin) == 1:
+        yield _string(begin[0][1], source, name)
         return
-    for line, text in itertools.chain([one for one in (first, second) if one], strings):
+    for line, text in itertools.chain(begin, strings):
         yield _string(text, f"{source}:{line}", f"{name}-{line}")
 
 
 def _strings(text: str) -> Iterator[tuple[int, str]]:
-    """Yield each with the number of its first line. Empty lines do not count."""
-    run: list[tuple[int, str]] = []
-    """Yield lines that may be parts of one string."""
+    """Yield each string with the number of its first line. Empty lines do not count."""
+    run: list[tuple[int, str]] = []  # lines that may be parts of one string
     lines = (line for line in (peeled(match[0]) for match in _LINE.finditer(text)) if line)
     for number, line in enumerate(lines, 1):
         if is_session_string(line) or not _may_be_a_part(line, of_one=bool(run)):
@@ -306,5 +302,5 @@ def _refused(source: str, name: str, reason: str) -> Piece:
 
 
 def _shown(text: str) -> str:
-    """Return a name for a message: names of files may hold bytes that are no text, and be as long as a page."""
+    """Return a name fit for a message: a file's name may hold bytes that are not text, and be very long."""
     return text.encode("utf-8", "backslashreplace").decode()[:_LONGEST_NAME]

@@ -1,9 +1,9 @@
 """Session files of Telethon and of Pyrogram and its kin (Kurigram), which are SQLite.
 
-A Telethon file has a table `sessions` that names server_address and takeout_id (versions 5 to 8; since version 8
-tmp_auth_key too); a Pyrogram file has test_mode and user_id there (server_address and port since version 7). Whoever
-made the file may have made it to harm its reader, so plain tables alone are read, and only in a process of its own
-(core.confined): a view, a generated column or a virtual table would run what it likes.
+Both have a table `sessions`. Telethon's has the columns server_address and takeout_id (versions 5 to 8; since version 8
+tmp_auth_key too), Pyrogram's test_mode and user_id (server_address and port since version 7). A file may be made to
+harm its reader: a view, a generated column or a virtual table could run code. So only plain tables are read, in a
+process of their own (core.confined).
 """
 
 import contextlib
@@ -13,16 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import InvalidInput
-from sessions.foreign.formats import KEY_BYTES, Format, Found, Told, judged
-from sessions.foreign.sqlite_bytes import SQLITE, brought_up_to_date
+from sessions.foreign.formats import KEY_BYTES, Claims, Format, Found, check_claims
+from sessions.foreign.sqlite_bytes import SQLITE, recovered
 
 COMPANIONS = ("-wal", "-journal")
-"""Endings of the files that SQLite keeps beside one in use: its newest content, or its last good one."""
+"""Endings of the files that SQLite keeps beside a database in use: its newest pages, or its old ones."""
 MOST_BYTES = 64 * 2**20
-"""The most bytes of a session file. One with a large cache of names has a few MB."""
+"""The size limit of a session file. One with a large cache of names has a few MB."""
 MOST_COMPANION_BYTES = 16 * 2**20
 _STEPS_A_ROUND, _MOST_ROUNDS = 10_000, 200
-"""The most steps of SQLite's machine. A real file takes a few hundred."""
+"""The limit on steps of SQLite's virtual machine. A real file takes a few hundred."""
 _LONGEST_VALUE = 1_000_000
 _COLUMNS = ("dc_id", "server_address", "port", "auth_key", "api_id", "test_mode", "user_id", "is_bot")
 _TABLES = frozenset({"sessions", "sqlite_master"})
@@ -30,17 +30,17 @@ _TABLES = frozenset({"sessions", "sqlite_master"})
 
 @dataclass(frozen=True)
 class Companions:
-    """The contents of the files that SQLite left beside the one that is read; empty if there were none."""
+    """The contents of the files that SQLite left beside a session file; empty if there are none."""
 
     wal: bytes = b""
     journal: bytes = b""
 
 
 def read_session_file(path: Path) -> Found:
-    """Return the account in a session file, and in what lies beside it. Only for core.confined.
+    """Return the session in a file and its companions. Only for core.confined.
 
     Raises:
-        InvalidInput: it cannot be read, is not one, or nobody is logged in with it.
+        InvalidInput: it cannot be read, is no session file, or nobody is logged in with it.
     """
     try:
         content = _bounded(path, MOST_BYTES)
@@ -59,18 +59,18 @@ def _bounded(path: Path, most: int) -> bytes:
 
 
 def read_session_bytes(content: bytes, name: str, companions: Companions | None = None) -> Found:
-    """Return the account in a file's content; `name` is for the message.
+    """Return the session in a file's content; `name` is for the message.
 
     Raises:
-        InvalidInput: it is not one, or nobody is logged in with it.
+        InvalidInput: it is no session file, or nobody is logged in with it.
     """
     if not content.startswith(SQLITE):
         raise InvalidInput(name, "not a session file of Telethon or Pyrogram; log the account in again")
     beside = companions or Companions()
     if max(len(beside.wal), len(beside.journal)) > MOST_COMPANION_BYTES:
-        raise InvalidInput(name, "there is far too much in its -wal or -journal file; open and close it once")
+        raise InvalidInput(name, "its -wal or -journal file is far too large; open and close the session once")
     try:
-        content = brought_up_to_date(content, beside.wal, beside.journal)
+        content = recovered(content, beside.wal, beside.journal)
     except ValueError:
         raise InvalidInput(name, "its -wal or -journal file does not belong to it; import the file alone") from None
     with _opened(content, name) as database:
@@ -92,11 +92,13 @@ def _opened(content: bytes, name: str) -> Iterator[sqlite3.Connection]:
     except (sqlite3.Error, UnicodeError, OverflowError, ValueError) as error:
         if isinstance(error, InvalidInput):
             raise
-        raise InvalidInput(name, "a damaged session file, or none of Telethon's; log the account in again") from None
+        raise InvalidInput(
+            name, "damaged, or not a session file of Telethon or Pyrogram; log the account in again"
+        ) from None
 
 
 def _allowed(action: int, what: str | None, column: str | None, _: str | None, inside: str | None) -> int:
-    """Allow a statement to read one table and how it was made, and nothing else."""
+    """Allow a statement to read the table `sessions` and its definition, and nothing else."""
     if inside is None and (
         action == sqlite3.SQLITE_SELECT
         or (action == sqlite3.SQLITE_READ and what in _TABLES)
@@ -116,22 +118,22 @@ def _from_database(database: sqlite3.Connection, name: str) -> Found:
     key = facts.get("auth_key")
     if not isinstance(key, bytes) or len(key) != KEY_BYTES or not any(key):
         raise InvalidInput(name, "nobody is logged in with this session file; log the account in again")
-    is_pyrograms = "user_id" in columns
-    told = Told(
-        format=Format.PYROGRAM_FILE if is_pyrograms else Format.TELETHON_FILE,
+    is_pyrogram = "user_id" in columns
+    claims = Claims(
+        format=Format.PYROGRAM_FILE if is_pyrogram else Format.TELETHON_FILE,
         dc_id=_number(facts["dc_id"]) or 0,
         key=key,
-        host=_host(facts, name, needed=not is_pyrograms),
+        host=_host(facts, name, needed=not is_pyrogram),
         port=_number(facts.get("port")),
         test=bool(facts.get("test_mode")),
         api_id=_number(facts.get("api_id")),
         is_bot=bool(facts.get("is_bot")),
     )
-    return judged(told, name)
+    return check_claims(claims, name)
 
 
 def _plain_columns(database: sqlite3.Connection) -> set[str]:
-    """Return the columns of its table; none if it is no plain table, or has columns that compute."""
+    """Return the columns of the table `sessions`; none if it is no plain table or has generated columns."""
     made = database.execute("SELECT type, rootpage, sql FROM sqlite_master WHERE name = 'sessions'").fetchall()
     if len(made) != 1 or made[0][0] != "table" or not made[0][1] or not str(made[0][2]).startswith("CREATE TABLE"):
         return set()

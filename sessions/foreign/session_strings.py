@@ -1,13 +1,13 @@
-"""Session strings of the clients people come from, told apart by what is in them.
+"""Session strings of the clients that people come from, recognised by their content.
 
-Facts of the formats, checked against Telethon 1.45.0, Kurigram 2.2.26 and the sources of GramJS, mtcute and MTKruto:
+The formats, checked against Telethon 1.45.0, Kurigram 2.2.26 and the sources of GramJS, mtcute and MTKruto:
 
 - Telethon: "1" and base64 of data centre, address (4 or 16 bytes), port, key.
-- GramJS: the same with the address as text, its length in two bytes before it. With an address of 14 letters it is as
-  long as Telethon's with 16 bytes.
+- GramJS: the same, but the address is text after its length in two bytes. With an address of 14 letters it is as long
+  as Telethon's with 16 bytes.
 - Pyrogram and its kin: base64 of data centre, api_id, test mode, key, user id, is-bot; older ones without api_id.
-- mtcute: base64 of a version (1 to 3), flags, one or two data centres, who it is, key, in Telegram's own notation (TL).
-- MTKruto: base64 of a data centre's name and the key in TL, runs of zeros shortened.
+- mtcute: base64 of a version (1 to 3), flags, one or two data centres, user, key, in Telegram's own encoding (TL).
+- MTKruto: base64 of a data centre's name and the key in TL, with runs of zeros shortened.
 """
 
 import base64
@@ -18,10 +18,10 @@ from collections.abc import Callable
 
 from core.errors import InvalidInput
 from core.pasted import peeled
-from sessions.foreign.formats import KEY_BYTES, Format, Found, Told, judged
+from sessions.foreign.formats import KEY_BYTES, Claims, Format, Found, check_claims
 
 LONGEST = 1_000
-"""The fewest and most signs. The longest known string has about 500."""
+"""The most characters of a session string. The longest known one has about 500."""
 _SHORTEST = 200
 _PYROGRAM = {struct.calcsize(layout): layout for layout in (">BI?256sQ?", ">B?256sQ?", ">B?256sI?")}
 _TELETHON = {struct.calcsize(layout): layout for layout in (">B4sH256s", ">B16sH256s")}
@@ -31,29 +31,29 @@ _ALPHABETS = str.maketrans("+/", "-_")
 
 
 def is_session_string(text: str) -> bool:
-    """Return whether the text is built like a session string."""
-    return _told(text) is not None
+    """Return whether the text has the form of a session string."""
+    return _claims(text) is not None
 
 
 def read_session_string(text: str, name: str = "session string") -> Found:
-    """Return the account in a session string.
+    """Return the session in a session string.
 
     Raises:
-        InvalidInput: it is none, or nobody can post with it; never shows it.
+        InvalidInput: it is no session string, or nobody can post with it. The message never shows the string.
     """
-    told = _told(text)
-    if told is None:
+    claims = _claims(text)
+    if claims is None:
         raise InvalidInput(
             name, "not a session string of Telethon, Pyrogram, GramJS, mtcute or MTKruto; was all of it copied?"
         )
-    return judged(told, name)
+    return check_claims(claims, name)
 
 
-def _told(text: str) -> Told | None:
+def _claims(text: str) -> Claims | None:
     plain = "".join(peeled(text[: 2 * LONGEST]).split()).rstrip("=").translate(_ALPHABETS)
     if not _SHORTEST <= len(plain) <= LONGEST:
         return None
-    readers: tuple[Callable[[bytes], Told | None], ...] = (_mtkruto, _mtcute, _pyrogram)
+    readers: tuple[Callable[[bytes], Claims | None], ...] = (_mtkruto, _mtcute, _pyrogram)
     if plain.startswith("1"):
         plain, readers = plain[1:], (_gramjs, _telethon)
     try:
@@ -62,43 +62,43 @@ def _told(text: str) -> Told | None:
         return None
     for read in readers:
         try:
-            told = read(packed)
+            claims = read(packed)
         except (ValueError, EOFError):
             continue
-        if told is not None and len(told.key) == KEY_BYTES and any(told.key):
-            return told
+        if claims is not None and len(claims.key) == KEY_BYTES and any(claims.key):
+            return claims
     return None
 
 
-def _telethon(packed: bytes) -> Told | None:
+def _telethon(packed: bytes) -> Claims | None:
     layout = _TELETHON.get(len(packed))
     if layout is None:
         return None
     dc_id, address, port, key = struct.unpack(layout, packed)
-    if not any(address[:2]):  # no network of the internet begins like this, but GramJS's length does
+    if not any(address[:2]):  # no internet address begins with zeros, but GramJS's length does
         return None
     host = ipaddress.ip_address(address).compressed
-    return Told(format=Format.TELETHON_STRING, dc_id=dc_id, host=host, port=port, key=key)
+    return Claims(format=Format.TELETHON_STRING, dc_id=dc_id, host=host, port=port, key=key)
 
 
-def _gramjs(packed: bytes) -> Told | None:
+def _gramjs(packed: bytes) -> Claims | None:
     (length,) = struct.unpack_from(">H", packed, 1)
     host = packed[3 : 3 + length]
     if len(packed) != 1 + 2 + length + 2 + KEY_BYTES or not length or not host.isascii():
         return None
     (port,) = struct.unpack_from(">H", packed, 3 + length)
     key = packed[-KEY_BYTES:]
-    return Told(format=Format.GRAMJS_STRING, dc_id=packed[0], host=host.decode(), port=port, key=key)
+    return Claims(format=Format.GRAMJS_STRING, dc_id=packed[0], host=host.decode(), port=port, key=key)
 
 
-def _pyrogram(packed: bytes) -> Told | None:
+def _pyrogram(packed: bytes) -> Claims | None:
     layout = _PYROGRAM.get(len(packed))
     if layout is None:
         return None
     dc_id, *api_id, test, key, _, is_bot = struct.unpack(layout.replace("?", "B"), packed)
     if test > 1 or is_bot > 1:
         return None
-    return Told(
+    return Claims(
         format=Format.PYROGRAM_STRING,
         dc_id=dc_id,
         key=key,
@@ -108,7 +108,7 @@ def _pyrogram(packed: bytes) -> Told | None:
     )
 
 
-def _mtcute(packed: bytes) -> Told | None:
+def _mtcute(packed: bytes) -> Claims | None:
     reader = _Reader(packed)
     (version,) = reader.raw(1)
     if version not in {1, 2, 3}:
@@ -123,7 +123,7 @@ def _mtcute(packed: bytes) -> Told | None:
         is_bot = reader.flag()
     key = reader.content()
     reader.end()
-    return Told(
+    return Claims(
         format=Format.MTCUTE_STRING,
         dc_id=dc_id,
         host=host,
@@ -149,7 +149,7 @@ def _mtcute_centre(reader: "_Reader", version: int) -> tuple[int, str, int, bool
     return dc_id, host, port, layout >= 2 and bool(flags & 4)
 
 
-def _mtkruto(packed: bytes) -> Told | None:
+def _mtkruto(packed: bytes) -> Claims | None:
     reader = _Reader(_with_zeros(packed))
     centre = reader.text()
     key = reader.content()
@@ -157,19 +157,19 @@ def _mtkruto(packed: bytes) -> Told | None:
     number = centre.removesuffix("-test")
     if not number.isascii() or not number.isdigit():
         return None
-    return Told(format=Format.MTKRUTO_STRING, dc_id=int(number), key=key, test=number != centre)
+    return Claims(format=Format.MTKRUTO_STRING, dc_id=int(number), key=key, test=number != centre)
 
 
 def _with_zeros(packed: bytes) -> bytes:
-    """Return the bytes with runs of zeros written out: each zero is followed by how many there are."""
-    content, signs = bytearray(), iter(packed)
-    for sign in signs:
-        content += bytes(next(signs, 0)) if not sign else bytes((sign,))
+    """Return the bytes with runs of zeros written out. Packed, a zero is followed by the length of its run."""
+    content, rest = bytearray(), iter(packed)
+    for byte in rest:
+        content += bytes((byte,)) if byte else bytes(next(rest, 0))
     return bytes(content)
 
 
 class _Reader:
-    """Reads TL. Raises EOFError if bytes are missing, ValueError if they are something else."""
+    """Reads TL. Raises EOFError if bytes are missing, and ValueError if they are not TL."""
 
     def __init__(self, content: bytes) -> None:
         self._content = content
@@ -186,10 +186,10 @@ class _Reader:
         return int.from_bytes(self.raw(4), "little")
 
     def flag(self) -> bool:
-        said = self.number()
-        if said not in {_TL_TRUE, _TL_FALSE}:
+        value = self.number()
+        if value not in {_TL_TRUE, _TL_FALSE}:
             raise ValueError
-        return said == _TL_TRUE
+        return value == _TL_TRUE
 
     def content(self) -> bytes:
         (length,), head = self.raw(1), 1

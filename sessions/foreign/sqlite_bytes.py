@@ -1,7 +1,7 @@
-"""Reads a SQLite file as SQLite would open it, with its -wal or -journal file, all in memory.
+"""Recovers a SQLite file from its -wal or -journal file in memory, as SQLite does when it opens one.
 
-A program that was killed leaves its last changes in the -wal file, or half of them in the file itself and the pages
-as they were in the -journal file. Reading the file alone would find an older key, or none.
+A killed program leaves its last changes in the -wal file, or half of them in the file itself and the old pages in the
+-journal file. The file alone would show an older key, or none.
 Format: sqlite.org/fileformat2.html.
 """
 
@@ -10,23 +10,23 @@ from collections.abc import Iterator
 
 SQLITE = b"SQLite format 3\0"
 _WAL_MAGIC = {0x377F0682: "<", 0x377F0683: ">"}
-"""The byte order of its checksums."""
+"""Magic number → the byte order of the checksums."""
 _JOURNAL_MAGIC = bytes.fromhex("d9d505f920a163d7")
 _WAL_HEADER, _FRAME_HEADER, _JOURNAL_HEADER = 32, 24, 28
 _NO_COUNT = 0xFFFFFFFF
 
 
-def brought_up_to_date(content: bytes, wal: bytes, journal: bytes) -> bytes:
-    """Return the file with the changes of its -wal, or taken back to the pages of its -journal.
+def recovered(content: bytes, wal: bytes, journal: bytes) -> bytes:
+    """Return the file with the changes in its -wal file, or with the old pages in its -journal file.
 
     Raises:
-        ValueError: they belong to another file.
+        ValueError: those belong to another file.
     """
     if journal.startswith(_JOURNAL_MAGIC) and len(journal) >= _JOURNAL_HEADER:
         content = _rolled_back(content, journal)
     if len(wal) > _WAL_HEADER:
         content = _with_changes(content, wal)
-    if content[18:20] == b"\2\2":  # says that there may be a -wal file, which memory does not have
+    if content[18:20] == b"\2\2":  # says that there may be a -wal file, which there cannot be in memory
         content = content[:18] + b"\1\1" + content[20:]
     return content
 
@@ -37,14 +37,14 @@ def _page_size(content: bytes) -> int:
 
 
 def _with_changes(content: bytes, wal: bytes) -> bytes:
-    """Return every page as the last whole transaction of the -wal file left it."""
+    """Return the file as the last whole transaction in the -wal file left it."""
     magic, _, size, _, *salt = struct.unpack_from(">IIIIII", wal)
     order = _WAL_MAGIC.get(magic)
     if order is None or size != _page_size(content):
         raise ValueError
     sums = _checksum(wal[:24], order, (0, 0))
     if sums != struct.unpack_from(">II", wal, 24):
-        return content  # its beginning was never written whole, so there is nothing in it
+        return content  # the header was never written whole, so nothing follows
     pages: dict[int, bytes] = {}
     waiting: dict[int, bytes] = {}
     pages_in_all = len(content) // size
@@ -53,7 +53,7 @@ def _with_changes(content: bytes, wal: bytes) -> bytes:
         page = wal[at + _FRAME_HEADER : at + _FRAME_HEADER + size]
         sums = _checksum(page, order, _checksum(wal[at : at + 8], order, sums))
         if own[:2] != salt or tuple(own[2:]) != sums or not number:
-            break  # left over from before, or never written whole
+            break  # left from an earlier use, or never written whole
         waiting[number] = page
         if committed:
             pages |= waiting
@@ -62,7 +62,7 @@ def _with_changes(content: bytes, wal: bytes) -> bytes:
 
 
 def _rolled_back(content: bytes, journal: bytes) -> bytes:
-    """Return every page as it was before the transaction that was cut off."""
+    """Return the file as it was before the interrupted transaction."""
     size = _page_size(content)
     _, _, pages_before, sector, page_size = struct.unpack_from(">IIIII", journal, 8)
     if page_size != size or not 32 <= sector <= 65536:
@@ -74,7 +74,7 @@ def _rolled_back(content: bytes, journal: bytes) -> bytes:
 
 
 def _old_pages(journal: bytes, size: int, sector: int) -> Iterator[tuple[int, bytes]]:
-    """Yield pages with their numbers, up to the first that was not written whole."""
+    """Yield the old pages with their numbers, up to the first that was not written whole."""
     at, record = 0, size + 8
     while journal[at : at + 8] == _JOURNAL_MAGIC and len(journal) >= at + sector:
         count, nonce = struct.unpack_from(">II", journal, at + 8)
