@@ -67,8 +67,8 @@ def delete(
             done = asyncio.run(run())
         except SessionInUse as held:
             path = f"/api/sessions/{name}?log_out={'false' if keep_login else 'true'}"
-            answer = _ask_who_holds_it(held, state_dir, "DELETE", path)
-            done = Farewell(name, user, answer["logged_out"], answer["reason"])
+            response = _ask_who_holds_it(held, state_dir, "DELETE", path)
+            done = Farewell(name, user, response["logged_out"], response["reason"])
         say(f"{name} is deleted" + (f"; it posted for {done.user}" if done.user else ""))
         say("It is logged out at Telegram" if done.logged_out else f"It was not logged out: {done.reason}")
 
@@ -76,10 +76,10 @@ def delete(
 def _ask_who_holds_it(
     held: SessionInUse, state_dir: Path | None, method: str, path: str, body: dict[str, Any] | None = None
 ) -> dict[str, Any]:
-    """Let the daemon do it, since it works with the account. Raises `held` when no daemon answers."""
+    """Let the daemon do it, since it holds the account. Raises `held` if no daemon runs."""
     try:
-        answer = ask_daemon(settings_of_state(state_dir), method, path, body)
+        response = ask_daemon(settings_of_state(state_dir), method, path, body)
     except NoDaemon:
         raise held from None
-    found: dict[str, Any] = answer.json() if answer.content else {}
+    found: dict[str, Any] = response.json() if response.content else {}
     return found

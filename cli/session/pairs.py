@@ -8,7 +8,7 @@ import typer
 from pydantic import SecretStr
 
 from cli.session.context import CommandServices, open_command_services
-from cli.state_folder import StateDir, settings_of_state
+from cli.state_folder import StateDir
 from cli.terminal import Sheet, ask, clear_errors, say
 from core.errors import InvalidInput, NotFound, PairNotChecked
 from sessions.keys.api_pairs import PairState, sessions_on_pairs
@@ -46,16 +46,17 @@ def add(
 ) -> None:
     """Add a pair from my.telegram.org; asks for its hash, which is kept sealed, and Telegram whether they are right."""
 
-    async def run(api_hash: str) -> None:
+    async def run() -> None:
         async with open_command_services(state_dir) as services:
+            services.sessions.pairs.every()  # finds a damaged list before anything is asked
+            api_hash = SecretStr(ask("api_hash", hidden=True))
             try:
-                await add_pair(services.clients, services.sessions, api_id, SecretStr(api_hash), unchecked=unchecked)
+                await add_pair(services.clients, services.sessions, api_id, api_hash, unchecked=unchecked)
             except PairNotChecked as error:
                 raise PairNotChecked(f"{error}; it was not added, --unchecked adds it all the same") from None
 
     with clear_errors():
-        settings_of_state(state_dir)  # before anything is asked
-        asyncio.run(run(ask("api_hash", hidden=True)))
+        asyncio.run(run())
         say(f"{api_id} may be used" + (", unchecked" if unchecked else ""))
 
 

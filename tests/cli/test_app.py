@@ -2,27 +2,53 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from typer.main import get_group
 
 from cli.app import COMMANDS, app_for
+from tests.support.daemon import ROOT, begin_state, clean_environment
+from tests.support.house import SECRET
 
 HEAVY = ("telethon", "fastapi", "av", "uvicorn", "sandbox")
 
 
-@pytest.mark.parametrize("words", [["--help"], ["token", "issue", "--help"], ["logs", "--help"], ["backup", "--help"]])
-def test_a_command_loads_neither_telegrams_library_nor_the_api_when_it_needs_none(words: list[str]) -> None:
-    code = f"""
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        ("--help", 0),
+        ("serve --help", 0),
+        ("demo --help", 0),
+        ("restore --help", 0),
+        ("token issue --user alice", 0),
+        ("logs", 1),
+        ("status", 1),
+        ("backup made.tar.gz", 0),
+    ],
+)
+def test_a_command_loads_neither_telegrams_library_nor_the_api_when_it_needs_none(
+    tmp_path: Path, command: str, code: int
+) -> None:
+    begin_state(tmp_path / "state")
+    program = f"""
 import atexit, sys
 atexit.register(lambda: print([name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr))
-sys.argv = ["run.py", *{words!r}]
+sys.path.insert(0, {str(ROOT)!r})
+sys.argv = ["run.py", *{command.split()!r}]
 from run import main
 main()
 """
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert ended.returncode == 0, ended.stderr
-    assert ended.stderr.strip() == "[]"
+    ended = subprocess.run(
+        [sys.executable, "-c", program],
+        env=clean_environment() | {"POSTFLEET_JWT_SECRET": SECRET},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == code, ended.stderr
+    assert ended.stderr.splitlines()[-1] == "[]"
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -104,6 +104,15 @@ def test_the_folder_named_on_the_command_line_wins_over_the_setting(tmp_path: Pa
     assert not (tmp_path / "wrong").exists()
 
 
+def test_no_hash_is_asked_for_when_the_list_of_pairs_cannot_be_used(tmp_path: Path) -> None:
+    state = begin_state(tmp_path / "state")
+    (state / "api_pairs.json").write_text("nonsense")
+    ended = run_command("session", "pairs", "add", "7", env=SETTINGS, cwd=tmp_path)
+    assert ended.returncode == 2
+    assert "api_pairs.json" in ended.stderr
+    assert "api_hash" not in ended.stdout + ended.stderr, "it asked before it looked"
+
+
 def test_a_daemon_that_begins_a_state_says_so_once(tmp_path: Path) -> None:
     with whole_house(tmp_path, plain_world(accounts=1, groups=1)) as (_, daemon):
         daemon.stop()
